@@ -1,0 +1,107 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ctsdns_traefik import logs, settings
+from ctsdns_traefik.cli.types import HeaderType, Seconds
+from ctsdns_traefik.errors import MEANINGS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_VERBOSITY = "ctsdns_traefik.verbosity"
+
+
+def epilog(*examples: str) -> str:
+    """Return what ends a help text: examples of use, then the exit codes."""
+    codes = (f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+    paragraphs = (("Examples:", *(f"  {example}" for example in examples)), ("Exit codes:", *codes))
+    return "\n\n".join("\n".join(("\b", *lines)) for lines in paragraphs if len(lines) > 1)
+
+
+def _count_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    sign = -1 if param.name == "quiet" else 1
+    ctx.meta[_VERBOSITY] = ctx.meta.get(_VERBOSITY, 0) + sign * value
+    logs.set_up(sys.stderr, ctx.meta[_VERBOSITY], dated=ctx.info_name == "watch")
+
+
+def verbosity_options(function: Function) -> Function:
+    """Declare ``-v`` and ``-q``, which set up logging too; they add up over command and program."""
+    for flags, text in (
+        (("-q", "--quiet"), "Say less; twice for errors alone."),
+        (("-v", "--verbose"), "Say more."),
+    ):
+        function = click.option(
+            *flags,
+            count=True,
+            expose_value=False,
+            show_default=False,
+            callback=_count_verbosity,
+            help=text,
+        )(function)
+    return function
+
+
+def setting_option(
+    *names: str, setting: settings.Setting, **attributes: Any
+) -> Callable[[Function], Function]:
+    """Declare the option of one setting, with its variable and its default."""
+    attributes.setdefault("default", setting.default)
+    return click.option(*names, envvar=setting.variable, show_envvar=True, **attributes)
+
+
+def endpoint_options(function: Function) -> Function:
+    """Declare how to get in at the endpoint; see :func:`..sources.build_endpoint`."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    for decorate in (
+        setting_option(
+            "--ca-file",
+            setting=settings.CA_FILE,
+            type=file,
+            help="Certificates to trust instead of the usual ones, for an https endpoint.",
+        ),
+        setting_option(
+            "--token-file",
+            setting=settings.TOKEN_FILE,
+            type=file,
+            help="File with a token for 'Authorization: Bearer', read at each connection."
+            f" The token itself can be set as {settings.TOKEN.variable}.",
+        ),
+        setting_option(
+            "--header",
+            "headers",
+            setting=settings.HEADERS,
+            type=HeaderType(),
+            multiple=True,
+            help="Header to send to the endpoint; repeatable, in the variable one a line.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def format_option(function: Function) -> Function:
+    """Declare the format of the file."""
+    return setting_option(
+        "--format",
+        "form",
+        setting=settings.FORMAT,
+        type=click.Choice(["json", "yaml"]),
+        help="Text of the file; Traefik reads both, since JSON is YAML.",
+    )(function)
+
+
+source_argument = click.argument("source", required=False, envvar=settings.ENDPOINT.variable)
+
+timeout_option = setting_option(
+    "--timeout",
+    setting=settings.SNAPSHOT_TIMEOUT,
+    type=Seconds(),
+    help="How long to wait for a snapshot.",
+)

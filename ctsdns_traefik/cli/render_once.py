@@ -1,0 +1,108 @@
+"""``ctsdns-traefik render-once``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ctsdns_traefik import settings
+from ctsdns_traefik.cli.options import (
+    endpoint_options,
+    epilog,
+    format_option,
+    setting_option,
+    source_argument,
+    timeout_option,
+    verbosity_options,
+)
+from ctsdns_traefik.cli.sources import read_source
+from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
+from ctsdns_traefik.errors import ExitCode
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.document import Format
+
+log = logging.getLogger(__name__)
+
+
+@click.command(
+    epilog=epilog(
+        "ctsdns-traefik render-once policy.hujson --strict",
+        "ctsdns-traefik render-once policy.hujson -o dynamic.yml --check --diff",
+        "ctsdns-traefik render-once https://worker.example.com/api/config -o dynamic.yml",
+        "curl -sN https://worker.example.com/api/config | ctsdns-traefik render-once -",
+    )
+)
+@source_argument
+@setting_option(
+    "-o",
+    "--output",
+    setting=settings.OUTPUT,
+    type=click.Path(path_type=Path),
+    default=None,
+    help="File to write as watch does; - or nothing for standard output.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
+@click.option("--strict", is_flag=True, help="Exit 1 if any entry was refused.")
+@timeout_option
+@endpoint_options
+@format_option
+@verbosity_options
+def render_once(
+    source: str | None,
+    output: Path | None,
+    check: bool,
+    diff: bool,
+    strict: bool,
+    timeout: float,
+    form: Format,
+    **access: Any,
+) -> ExitCode:
+    """Render one snapshot, then exit.
+
+    SOURCE is an http(s) URL, a file, or - for standard input. A file holds a snapshot, a captured
+    event stream, or a Tailscale policy in JSON or HuJSON.
+    """
+    from ctsdns_traefik.core.render import render
+    from ctsdns_traefik.keeper import Keeper
+
+    output = None if output == Path(STANDARD_STREAM) else output
+    if output is None and (check or diff):
+        raise click.UsageError("--check and --diff compare with a file: name it with --output")
+    hosts = read_source(source, timeout, access)
+    rendering = render(hosts, form)
+    findings = bool(strict and rendering.problems)
+    for problem in rendering.problems:
+        log.warning("%s", problem)
+    if output is None:
+        emit(rendering.text)
+    elif check or diff:
+        findings |= _compare(output, rendering.text, diff=diff) and check
+    else:
+        keeper = Keeper(output, form, guard=False)
+        keeper.look()
+        keeper.put(rendering)
+    return ExitCode.FINDINGS if findings else ExitCode.OK
+
+
+def _compare(output: Path, text: str, *, diff: bool) -> bool:
+    """Tell whether the file would change, and print how if asked to."""
+    import difflib
+
+    from ctsdns_traefik.output import read_if_there
+
+    old = read_if_there(output)
+    if diff:
+        lines = difflib.unified_diff(
+            (old or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True),
+            text.splitlines(keepends=True),
+            fromfile=str(output) if old is not None else os.devnull,
+            tofile=str(output),
+        )
+        emit("".join(lines))
+    return old != text.encode()

@@ -1,0 +1,36 @@
+"""From what the user named to the endpoint, or to the hosts map of one snapshot."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ctsdns_traefik import settings
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.snapshot import HostsMap
+
+
+def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> settings.Endpoint:
+    """Build an endpoint from the shared options; the token comes from the environment alone.
+
+    A command line can be seen by every user of the machine. Raise :class:`SettingsError`.
+    """
+    token = os.environ.get(settings.TOKEN.variable) or None
+    return settings.endpoint_from(url, read_timeout=read_timeout, token=token, **access)
+
+
+def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> HostsMap:
+    """Read the hosts map of one snapshot from a URL, a file or standard input.
+
+    Raise :class:`click.UsageError` if no source is named, :class:`SourceError` if it has none.
+    """
+    from ctsdns_traefik.source import read_hosts_map
+
+    if source is None:
+        raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
+    if "://" in source:
+        return read_hosts_map(build_endpoint(source, read_timeout=timeout, **access), timeout)
+    return read_hosts_map(source, timeout)

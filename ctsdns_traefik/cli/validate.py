@@ -1,0 +1,58 @@
+"""``ctsdns-traefik validate``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ctsdns_traefik.cli.options import (
+    endpoint_options,
+    epilog,
+    source_argument,
+    timeout_option,
+    verbosity_options,
+)
+from ctsdns_traefik.cli.sources import read_source
+from ctsdns_traefik.cli.streams import emit
+from ctsdns_traefik.errors import ExitCode
+
+
+@click.command(
+    epilog=epilog(
+        "ctsdns-traefik validate policy.hujson",
+        "ctsdns-traefik validate --format json https://worker.example.com/api/config",
+    )
+)
+@source_argument
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
+@timeout_option
+@endpoint_options
+@verbosity_options
+def validate(
+    source: str | None, form: str, strict: bool, timeout: float, **access: Any
+) -> ExitCode:
+    """Say which entries become routes and which are refused, before Traefik has to.
+
+    SOURCE is an http(s) URL, a file, or - for standard input, as for render-once.
+    """
+    from ctsdns_traefik.core.problems import Severity
+    from ctsdns_traefik.core.render import render
+    from ctsdns_traefik.report import (
+        as_json,
+        findings_as_json,
+        findings_as_lines,
+        print_findings,
+    )
+
+    rendering = render(read_source(source, timeout, access))
+    if form == "json":
+        emit(as_json(findings_as_json(rendering)))
+    elif sys.stdout.isatty():
+        print_findings(rendering, sys.stdout)
+    else:
+        emit(findings_as_lines(rendering))
+    failing = [one for one in rendering.problems if strict or one.severity is Severity.ERROR]
+    return ExitCode.FINDINGS if failing else ExitCode.OK

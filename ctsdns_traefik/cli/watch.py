@@ -1,0 +1,90 @@
+"""``ctsdns-traefik watch``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ctsdns_traefik import settings
+from ctsdns_traefik.cli.options import (
+    endpoint_options,
+    epilog,
+    format_option,
+    setting_option,
+    verbosity_options,
+)
+from ctsdns_traefik.cli.sources import build_endpoint
+from ctsdns_traefik.cli.types import Seconds
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.document import Format
+
+log = logging.getLogger(__name__)
+
+
+@click.command(
+    epilog=epilog(
+        "ctsdns-traefik watch --endpoint https://worker.example.com/api/config",
+        "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
+    )
+)
+@setting_option(
+    "--endpoint",
+    setting=settings.ENDPOINT,
+    required=True,
+    metavar="URL",
+    help="The worker's /api/config.",
+)
+@setting_option(
+    "-o",
+    "--output",
+    setting=settings.OUTPUT,
+    type=click.Path(path_type=Path),
+    help="The file that Traefik's file provider watches.",
+)
+@setting_option(
+    "--retry-delay",
+    setting=settings.RETRY_DELAY,
+    type=Seconds(zero=True),
+    help="Pause before connecting again.",
+)
+@setting_option(
+    "--read-timeout",
+    setting=settings.READ_TIMEOUT,
+    type=Seconds(),
+    help="Silence that counts as a failure; longer than the worker's interval.",
+)
+@setting_option(
+    "--removal-guard/--no-removal-guard",
+    setting=settings.REMOVAL_GUARD,
+    help="Let a snapshot that drops most routes wait until the next one agrees.",
+)
+@endpoint_options
+@format_option
+@verbosity_options
+def watch(
+    endpoint: str,
+    output: Path,
+    retry_delay: float,
+    read_timeout: float,
+    removal_guard: bool,
+    form: Format,
+    **access: Any,
+) -> None:
+    """Follow the endpoint and keep the file current, until stopped.
+
+    SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
+    """
+    from ctsdns_traefik.interrupts import Interrupts
+    from ctsdns_traefik.keeper import Keeper
+    from ctsdns_traefik.watch import Watch
+
+    interrupts = Interrupts()
+    source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
+    if output.suffix not in (".yml", ".yaml"):
+        log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
+    keeper = Keeper(output, form, guard=removal_guard, undisturbed=interrupts.held)
+    Watch(source, keeper, interrupts, delay=retry_delay).run()

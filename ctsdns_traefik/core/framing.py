@@ -1,0 +1,51 @@
+"""Pieces of bytes to whole blocks of Server-Sent Events, in time linear in their size.
+
+A stream is blocks of lines, each ended by a blank line; lines end with LF, CRLF or CR, and a byte
+order mark may come first (WHATWG HTML, section 9.2.5, "Parsing an event stream"):
+
+    event: machines-snapshot
+    data: {"machines":[...],"acl":{...}}
+    id: 1
+
+What a stream leaves behind its last blank line is cut off, and is never passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class OversizedEvent(Exception):
+    """An event is larger than it may be."""
+
+
+def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
+    """Yield each block as soon as it is complete, blank line included, its lines ended by LF.
+
+    Raise :class:`OversizedEvent` once more than ``largest`` bytes have come without a blank line.
+    """
+    buffer = bytearray()
+    mark = _BYTE_ORDER_MARK
+    for piece in _with_line_feeds(pieces):
+        start, searched = 0, max(0, len(buffer) - 1)
+        buffer += piece
+        while (end := buffer.find(b"\n\n", searched)) >= 0:
+            start, searched, block = end + 2, end + 2, bytes(memoryview(buffer)[start : end + 2])
+            yield block.removeprefix(mark)
+            mark = b""
+        del buffer[:start]
+        if len(buffer) > largest:
+            raise OversizedEvent(f"an event is larger than {largest:,} bytes")
+
+
+def _with_line_feeds(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Turn every line end into LF, also a CRLF that two pieces share."""
+    after_return = False
+    for piece in pieces:
+        if not piece:
+            continue
+        rest = piece[1:] if after_return and piece.startswith(b"\n") else piece
+        after_return = piece.endswith(b"\r")
+        yield rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -1,0 +1,27 @@
+"""HuJSON, the JSON of Tailscale policies: comments and trailing commas, blanked out.
+
+HuJSON (JWCC) is JSON with ``//`` and ``/* */`` comments and a comma allowed after the last
+element; see https://github.com/tailscale/hujson.
+"""
+
+from __future__ import annotations
+
+import re
+
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)'
+_COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+_STRING_OR_COMMENT = re.compile(rf"{_STRING}|(?P<blank>{_COMMENT})", re.DOTALL)
+_STRING_OR_COMMA = re.compile(rf"{_STRING}|(?P<blank>,)(?=[ \t\r\n]*[}}\]])", re.DOTALL)
+_INK = re.compile(r"[^\n]")
+
+
+def to_json(text: str) -> str:
+    """Return the same text as plain JSON, every remaining character at its old line and column.
+
+    Nothing is checked: what is no HuJSON comes out as no JSON.
+    """
+    return _STRING_OR_COMMA.sub(_blanked, _STRING_OR_COMMENT.sub(_blanked, text))
+
+
+def _blanked(match: re.Match[str]) -> str:
+    return _INK.sub(" ", match[0]) if match["blank"] else match[0]

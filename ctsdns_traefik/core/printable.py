@@ -1,0 +1,46 @@
+"""Values from outside, made fit to show: one line, no control characters, a bounded length."""
+
+from __future__ import annotations
+
+SHOWN_AT_MOST = 300
+"""Characters of a name or a message that are shown; the rest is cut."""
+
+_JSON_TYPES: dict[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def printable(text: str) -> str:
+    """Return text with every character that cannot be seen written as a Python escape.
+
+    These are line ends, control characters, invisible marks and lone surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def shown(text: str) -> str:
+    """Return text as :func:`printable` does, cut to :data:`SHOWN_AT_MOST` characters."""
+    if len(text) > SHOWN_AT_MOST:
+        text = text[: SHOWN_AT_MOST - 3] + "..."
+    return printable(text)
+
+
+def quoted(text: str) -> str:
+    """Return text as :func:`shown` does, between double quotes."""
+    return f'"{shown(text)}"'
+
+
+def json_type(value: object) -> str:
+    """Name the type of a parsed JSON value, with its article."""
+    return _JSON_TYPES.get(type(value), "text")
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,0 +1,58 @@
+"""What is wrong with an entry, as a value: what, where and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ctsdns_traefik.core.printable import shown
+
+
+class Severity(StrEnum):
+    """How much a problem matters."""
+
+    ERROR = "error"
+    """The entry gets no route."""
+    WARNING = "warning"
+    """The entry gets its route, but something about it deserves a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with one entry of the hosts map."""
+
+    code: str
+    """Stable and machine-readable, ``bad-port`` for one; docs/entries.md lists them all."""
+    entry: str
+    """The entry's name, as it stands in the policy."""
+    message: str
+    """What is wrong, in one line."""
+    hint: str
+    """How to mend it, in one line."""
+    span: tuple[int, int]
+    """Where: the half-open range of characters in :attr:`source`."""
+    address: str | None = None
+    """The entry's address as it stands in the policy; ``None`` if only a name was given."""
+    severity: Severity = Severity.ERROR
+
+    @property
+    def source(self) -> str:
+        """The entry as one text, ``NAME`` or ``NAME=ADDRESS``; a span in it is one in the name."""
+        return self.entry if self.address is None else f"{self.entry}={self.address}"
+
+    def __str__(self) -> str:
+        """Say it all in one line, safe to print or log."""
+        return f"{self.severity} {self.code}: {shown(self.source)}: {self.message}; {self.hint}"
+
+
+class Refusal(Exception):
+    """Why one part of an entry is refused; raised and caught inside the grammar alone."""
+
+    def __init__(self, code: str, span: tuple[int, int], message: str, hint: str) -> None:
+        """Take what a :class:`Problem` takes; the span counts from the start of the entry."""
+        super().__init__(message)
+        self.code, self.span, self.message, self.hint = code, span, message, hint
+
+    def problem_with(self, entry: str, address: str | None) -> Problem:
+        """Return the problem that this refusal is for one entry."""
+        return Problem(self.code, entry, self.message, self.hint, self.span, address)

@@ -1,0 +1,52 @@
+"""What can go wrong outside the core, and the exit code that each kind ends a command with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Every exit code of the command; ``--help`` and docs/cli.md list them."""
+
+    OK = 0
+    FINDINGS = 1
+    USAGE = 2
+    SOURCE = 3
+    OUTPUT = 4
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitCode.OK: "fine, or stopped by SIGTERM",
+    ExitCode.FINDINGS: "findings: a refused entry, or a file that would change",
+    ExitCode.USAGE: "bad usage or settings",
+    ExitCode.SOURCE: "the source could not be read",
+    ExitCode.OUTPUT: "the output could not be written",
+    ExitCode.INTERNAL: "a defect of this program",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT)",
+}
+
+
+class CtsdnsError(Exception):
+    """The root of all errors that end a command, or a turn of ``watch``, with one line."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class SettingsError(CtsdnsError):
+    """A setting cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(CtsdnsError):
+    """No snapshot can be had from the source."""
+
+    exit_code = ExitCode.SOURCE
+
+
+class OutputError(CtsdnsError):
+    """The file or standard output cannot be written."""
+
+    exit_code = ExitCode.OUTPUT

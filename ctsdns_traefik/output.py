@@ -1,0 +1,186 @@
+"""The file: replaced atomically and durably, and only when its content would change.
+
+A reader sees the old content or the new, never a part: the new one is written to a temporary file
+beside the old, flushed to disk, and renamed over it. Where renaming is not possible (a file
+bind-mounted on its own answers EBUSY; a folder may be closed to us) the file is written in place.
+
+Not promised: access control lists and extended attributes are not kept, and of a file written in
+place a reader may for a moment see a part, though never an empty file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.errors import OutputError
+
+NEW_FILE_MODE = 0o644
+
+_TEMPORARY = ".tmp"
+
+_CANNOT_RENAME_OVER = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Outcome(Enum):
+    """What became of the file."""
+
+    UNCHANGED = "unchanged"
+    CREATED = "created"
+    REPLACED = "replaced"
+    WRITTEN_IN_PLACE = "written in place"
+
+
+class Written(NamedTuple):
+    """What a write did."""
+
+    outcome: Outcome
+    owner_lost: bool = False
+    """The old file was somebody else's, and this process may not give the new one to them."""
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """Return the file's content, ``None`` if there is no file; raise :class:`OutputError`."""
+    with _explained(path):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
+        return path.read_bytes()
+
+
+def write_if_changed(path: Path, content: bytes) -> Written:
+    """Make a file hold ``content``; leave it alone, its times included, if it does already.
+
+    A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
+    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was,
+    save where writing in place has failed half-way.
+    """
+    target = _resolved(path)
+    old = read_if_there(target)
+    if old == content:
+        return Written(Outcome.UNCHANGED)
+    with _explained(path):
+        try:
+            owner_lost = _replace(target, content)
+        except OSError as why:
+            if old is None or why.errno not in _CANNOT_RENAME_OVER:
+                raise
+            _write_in_place(target, content)
+            return Written(Outcome.WRITTEN_IN_PLACE)
+    _flush_folder(target.parent)
+    return Written(Outcome.CREATED if old is None else Outcome.REPLACED, owner_lost)
+
+
+def require_writable(path: Path) -> None:
+    """Raise :class:`OutputError` now, not at the first write, if there is no way to write."""
+    target = _resolved(path)
+    old = read_if_there(target)
+    with _explained(path):
+        try:
+            with _temporary_beside(target):
+                return
+        except OSError as why:
+            if old is None or why.errno not in _CANNOT_RENAME_OVER:
+                raise
+        with target.open("r+b"):
+            return
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that killed writers left; those of living ones are locked."""
+    target = _resolved(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*{_TEMPORARY}"):
+        with suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
+
+
+def _resolved(path: Path) -> Path:
+    """Follow symbolic links, so that the temporary file stands beside the one to replace."""
+    return Path(os.path.realpath(path))
+
+
+def _replace(target: Path, content: bytes) -> bool:
+    """Put a new file in the target's place; tell whether its owner could not be kept."""
+    with _temporary_beside(target) as (temporary, file):
+        owner_lost = _take_mode_and_owner(file.fileno(), target)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        temporary.rename(target)
+    return owner_lost
+
+
+@contextmanager
+def _temporary_beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Open a locked temporary file, and remove it unless it has been renamed.
+
+    Its name keeps Traefik from loading it with the folder: it ends with none of .yml, .yaml, .toml.
+    """
+    descriptor, name = tempfile.mkstemp(_TEMPORARY, f".{target.name}.", target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield temporary, file
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, NEW_FILE_MODE)
+        return False
+    lost = False
+    for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+        try:
+            os.fchown(descriptor, owner, group)
+        except PermissionError:
+            lost = True
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+    return lost
+
+
+def _write_in_place(target: Path, content: bytes) -> None:
+    """Overwrite, then cut: at no moment is the file empty, which would mean "no routes"."""
+    with target.open("r+b") as file:
+        file.write(content.ljust(os.fstat(file.fileno()).st_size, b"\n"))
+        file.flush()
+        file.truncate(len(content))
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the renaming last through a power failure, on file systems that can promise it."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as why:
+        reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
+        raise OutputError(f"cannot write {shown(str(path))}: {shown(reason).lower()}") from why

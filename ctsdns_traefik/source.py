@@ -1,0 +1,92 @@
+"""The sources of one snapshot: the endpoint, a file, standard input."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from typing import cast
+
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.snapshot import (
+    HostsMap,
+    SnapshotError,
+    hosts_of_snapshot,
+    hosts_of_text,
+    message_of_error,
+)
+from ctsdns_traefik.errors import SourceError
+from ctsdns_traefik.interrupts import deadline
+from ctsdns_traefik.settings import Endpoint
+from ctsdns_traefik.stream import Event, open_stream, read_events
+
+log = logging.getLogger(__name__)
+
+STANDARD_INPUT = "-"
+
+_PIECE = 64 * 1024
+
+
+def read_hosts_map(source: Endpoint | str, timeout: float) -> HostsMap:
+    """Return the hosts map of the first snapshot that can be trusted.
+
+    A source is an endpoint, the path of a file, or ``-`` for standard input; the latter two hold a
+    snapshot, a captured stream, or a Tailscale policy. Raise :class:`SourceError` if there is
+    none within ``timeout`` seconds.
+    """
+    with deadline(timeout, f"{_name(source)}: no snapshot came within {timeout:g} s"):
+        try:
+            if isinstance(source, Endpoint):
+                return _from_endpoint(source)
+            if source == STANDARD_INPUT:
+                return _from_pieces(_pieces(cast("BufferedReader", sys.stdin.buffer)))
+            with Path(source).open("rb") as file:
+                return _from_pieces(_pieces(file))
+        except (SnapshotError, SourceError) as why:
+            raise SourceError(f"{_name(source)}: {why}") from why
+        except (OSError, ValueError) as why:
+            reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
+            raise SourceError(f"cannot read {_name(source)}: {shown(reason).lower()}") from why
+
+
+def _name(source: Endpoint | str) -> str:
+    return "standard input" if source == STANDARD_INPUT else shown(str(source))
+
+
+def _pieces(file: BufferedReader) -> Iterator[bytes]:
+    return iter(partial(file.read1, _PIECE), b"")
+
+
+def _from_endpoint(endpoint: Endpoint) -> HostsMap:
+    with open_stream(endpoint) as events:
+        return _first_snapshot(events)
+
+
+def _from_pieces(pieces: Iterator[bytes]) -> HostsMap:
+    """Tell JSON from a captured stream by its first character."""
+    start = b""
+    for piece in pieces:
+        start += piece
+        if start.removeprefix(b"\xef\xbb\xbf").strip():
+            break
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[", b"/", b""):
+        return hosts_of_text(start + b"".join(pieces))
+    return _first_snapshot(read_events(chain([start], pieces)))
+
+
+def _first_snapshot(events: Iterable[Event]) -> HostsMap:
+    """Return the first snapshot that can be trusted; what cannot be goes to the log."""
+    for event in events:
+        if event.name == "error":
+            log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
+        if event.name != "machines-snapshot":
+            continue
+        try:
+            return hosts_of_snapshot(event.data)
+        except SnapshotError as why:
+            log.warning("a snapshot cannot be trusted: %s", why)
+    raise SourceError("it holds no whole snapshot, captured stream of snapshots, or policy")

@@ -1,0 +1,258 @@
+"""The endpoint: one connection, complete events out.
+
+``requests`` connects; :mod:`ctsdns_traefik.core.framing` finds whole blocks in what
+``response.raw.read1()`` returns as it comes in; ``sseclient`` reads their fields. The usual
+``SSEClient(response)`` waits for 128 bytes at a time, takes quadratic time, and passes on an event
+that the end of the stream has cut off.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ctsdns_traefik import __version__
+from ctsdns_traefik.core.answers import EVENT_STREAM, Answer, fault_of
+from ctsdns_traefik.core.framing import OversizedEvent, read_blocks
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.errors import SettingsError, SourceError
+from ctsdns_traefik.settings import Endpoint, token_from
+
+if TYPE_CHECKING:
+    import requests
+
+LARGEST_EVENT = 64 * 1024 * 1024
+"""Bytes of one event at most."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection, TLS included, unless the read timeout is shorter."""
+
+_PIECE = 64 * 1024
+_BODY_SHOWN = 16 * 1024
+_MOST_LINE_WORK = 2**33
+_MOST_DIGITS = 12
+
+
+class Event(NamedTuple):
+    """One event, or a block without data that only sets the reconnection time."""
+
+    name: str
+    """The event type; ``message`` if the stream names none."""
+    data: bytes
+    """As sent, not decoded; ``b""`` if the block dispatches no event."""
+    retry: float | None = None
+    """Seconds that the server wants a client to wait before it connects again."""
+
+
+class StreamError(SourceError):
+    """The connection cannot be made, or has ended."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        """Take the reason, and the seconds that the server asks to wait."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@contextmanager
+def open_stream(
+    endpoint: Endpoint, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Iterator[Event]]:
+    """Connect, and give the events as they come, until the connection ends.
+
+    Raise :class:`StreamError` if there is no event stream to be had, and, from the events, when
+    it breaks, ends, or is silent for longer than the read timeout.
+    """
+    import requests  # it takes a tenth of a second to import
+
+    with requests.Session() as session:
+        with _explained(endpoint):
+            response = session.get(
+                endpoint.url,
+                headers=_headers(endpoint),
+                auth=_as_they_are,
+                verify=str(endpoint.ca_file) if endpoint.ca_file else True,
+                timeout=(min(CONNECT_TIMEOUT, endpoint.read_timeout), endpoint.read_timeout),
+                allow_redirects=False,
+                stream=True,
+            )
+        with response:
+            _require_event_stream(endpoint, response)
+            yield _events(endpoint, response, clock)
+
+
+def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterator[Event]:
+    """Yield the complete events of a stream, each as soon as it is complete.
+
+    Raise :class:`StreamError` for an event larger than ``largest`` bytes.
+    """
+    try:
+        for block in read_blocks(pieces, largest):
+            event = parse_block(block)
+            if event.data or event.retry is not None:
+                yield event
+    except OversizedEvent as why:
+        raise StreamError(str(why)) from why
+
+
+def parse_block(block: bytes) -> Event:
+    """Read the fields of one block, its lines ended by LF.
+
+    Raise :class:`OversizedEvent` for so many data lines that reading them, which takes
+    ``sseclient`` a copy of the data for each, would take more than seconds.
+    """
+    import sseclient  # only a stream needs it
+
+    if block.count(b"\n") * len(block) > _MOST_LINE_WORK:
+        raise OversizedEvent("an event of that size has too many lines")
+    # An empty data line, taken off again below, keeps sseclient from dropping a block that has
+    # none and the retry time with it. ISO 8859-1 keeps every byte as it is.
+    client = sseclient.SSEClient(iter([block[:-1] + b"data:\n\n"]), char_enc="iso-8859-1")
+    (event,) = client.events()
+    data = event.data.encode("iso-8859-1").removesuffix(b"\n")
+    return Event(event.event, data, _milliseconds(event.retry))
+
+
+def _milliseconds(retry: str | None) -> float | None:
+    """Read a retry field into seconds; anything but ASCII digits is to be ignored."""
+    if retry is None or not (retry.isascii() and retry.isdigit()):
+        return None
+    return int(retry[:_MOST_DIGITS]) / 1000
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "Accept": EVENT_STREAM,
+        "Accept-Encoding": "identity",  # a compressing proxy may hold an event back
+        "Cache-Control": "no-cache",
+        "User-Agent": f"ctsdns-traefik/{__version__}",
+        **_authorization(endpoint),
+        **dict(endpoint.headers),
+    }
+
+
+def _authorization(endpoint: Endpoint) -> dict[str, str]:
+    """Build the Authorization header; a token file is read anew each time, as tokens rotate."""
+    token = _read_token(endpoint.token_file) if endpoint.token_file else endpoint.token
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    if endpoint.credentials is not None:
+        basic = b64encode(endpoint.credentials.encode()).decode()
+        return {"Authorization": f"Basic {basic}"}
+    return {}
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return token_from(path.read_text(encoding="utf-8"))
+    except SettingsError as why:
+        raise StreamError(f"the token file {shown(str(path))} cannot be used: {why}") from why
+    except (OSError, ValueError) as why:
+        reason = why.strerror if isinstance(why, OSError) else "it is not text"
+        raise StreamError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
+
+
+def _as_they_are(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Leave the headers alone: with any authentication set, requests does not ask ~/.netrc."""
+    return request
+
+
+def _require_event_stream(endpoint: Endpoint, response: requests.Response) -> None:
+    headers = response.headers
+    answer = Answer(
+        response.status_code, headers.get("Content-Type", ""), headers.get("Location", "")
+    )
+    if fault_of(answer) is None:
+        return
+    with _explained(endpoint):
+        body = response.raw.read(_BODY_SHOWN, decode_content=True)
+    fault = fault_of(answer._replace(body=body)) or ""
+    raise StreamError(fault, _retry_after(headers.get("Retry-After", "")))
+
+
+def _retry_after(value: str) -> float:
+    """Read Retry-After (RFC 9110, section 10.2.3), seconds or a date, into seconds from now."""
+    if value.isascii() and value.isdigit():
+        return float(value[:_MOST_DIGITS])
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _events(
+    endpoint: Endpoint, response: requests.Response, clock: Callable[[], float]
+) -> Iterator[Event]:
+    with _explained(endpoint):
+        yield from read_events(_pieces(response, endpoint.read_timeout, clock))
+    raise StreamError("the endpoint closed the stream")
+
+
+def _pieces(
+    response: requests.Response, patience: float, clock: Callable[[], float]
+) -> Iterator[bytes]:
+    """Yield what comes in as it comes; a line that takes longer than patience is silence too."""
+    line_began = clock()
+    while piece := response.raw.read1(_PIECE, decode_content=True):
+        if b"\n" in piece or b"\r" in piece:
+            line_began = clock()
+        elif clock() - line_began > patience:
+            raise StreamError(f"no whole line came within the read timeout of {patience:g} s")
+        yield piece
+
+
+@contextmanager
+def _explained(endpoint: Endpoint) -> Iterator[None]:
+    """Turn the errors of the libraries into one line; their own texts would show the whole URL."""
+    import requests
+    import urllib3.exceptions
+
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise StreamError(_explain(error, endpoint)) from error
+
+
+def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911  (a table)
+    from urllib3 import exceptions
+
+    for cause in _causes(error):
+        match cause:
+            case exceptions.NameResolutionError():
+                return f"the name {endpoint.host} does not resolve"
+            case exceptions.ConnectTimeoutError():
+                return "it does not answer: connecting timed out"
+            case exceptions.ReadTimeoutError():
+                return f"it was silent for the read timeout of {endpoint.read_timeout:g} s"
+            case exceptions.ProxyError():
+                return "the proxy on the way cannot be used"
+            case exceptions.DecodeError():
+                return "its compressed answer is damaged"
+            case http.client.RemoteDisconnected():
+                return "it closed the connection without an answer"
+            case ssl.SSLCertVerificationError():
+                return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
+            case ssl.SSLError():
+                return f"TLS failed: {shown(cause.reason or str(cause))}"
+            case OSError() if cause.strerror:
+                return shown(cause.strerror).lower()
+    return f"the connection broke off ({type(error).__name__})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from an error to what lies beneath it."""
+    yield error
+    beneath = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
+    inner = next((cause for cause in beneath if isinstance(cause, BaseException)), None)
+    if inner is not None and inner is not error:
+        yield from _causes(inner)

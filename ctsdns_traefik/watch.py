@@ -1,0 +1,104 @@
+"""The loop: follow the endpoint for ever, and hand each snapshot to the keeper of the file."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import NoReturn
+
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.retry import retry_delay
+from ctsdns_traefik.core.snapshot import SnapshotError, hosts_of_snapshot, message_of_error
+from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.interrupts import Interrupts, Reconnect
+from ctsdns_traefik.keeper import Keeper
+from ctsdns_traefik.settings import Endpoint
+from ctsdns_traefik.stream import Event, StreamError, open_stream
+
+log = logging.getLogger(__name__)
+
+Connect = Callable[[Endpoint], AbstractContextManager[Iterator[Event]]]
+
+
+class Watch:
+    """Follows one endpoint, and survives whatever it does."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keeper: Keeper,
+        interrupts: Interrupts,
+        *,
+        delay: float,
+        connect: Connect = open_stream,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the endpoint, the file's keeper and the seconds between two connections."""
+        self._endpoint = endpoint
+        self._keeper = keeper
+        self._interrupts = interrupts
+        self._delay = delay
+        self._connect = connect
+        self._sleep = sleep
+        self._chance = chance
+        self._asked = 0.0
+        """Seconds that the server wants between connections, until one delivers."""
+
+    def run(self) -> NoReturn:
+        """Prepare the file, then connect, follow and wait by turns until a signal says stop.
+
+        Raise :class:`OutputError` if the file cannot be prepared, later only :class:`Stop`.
+        """
+        with self._interrupts.armed():
+            self._keeper.look()
+            self._keeper.create_missing()
+        while True:
+            try:
+                with self._interrupts.armed():
+                    reason = self._follow()
+                    delay = retry_delay(self._delay, self._asked, self._chance())
+                    log.warning("%s; retrying in %.1f s", reason, delay)
+                    self._sleep(delay)
+            except Reconnect:
+                log.info("SIGHUP: connecting again")
+
+    def _follow(self) -> str:
+        """Make one connection and follow it to its end; say how it ended."""
+        asked, delivered = 0.0, False
+        state = f"cannot connect to {self._endpoint}"
+        try:
+            with self._connect(self._endpoint) as events:
+                state = f"disconnected from {self._endpoint}"
+                log.info("connected to %s", self._endpoint)
+                for event in events:
+                    asked = asked if event.retry is None else event.retry
+                    delivered = delivered or bool(event.data)
+                    self._take(event)
+            reason = "the stream ended"
+        except StreamError as why:
+            asked = max(asked, why.retry_after)
+            reason = str(why)
+        except Exception as defect:  # noqa: BLE001  (nothing may end the process)
+            reason = f"internal error, please report it: {defect!r}"
+        self._asked = asked if delivered else max(asked, self._asked)
+        return f"{state}: {reason}"
+
+    def _take(self, event: Event) -> None:
+        if event.name == "machines-snapshot":
+            self._apply(event.data)
+        elif event.name == "error":
+            log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
+        else:
+            log.debug("event %s", shown(event.name))
+
+    def _apply(self, data: bytes) -> None:
+        try:
+            self._keeper.apply(hosts_of_snapshot(data))
+        except SnapshotError as why:
+            log.warning("a snapshot cannot be trusted, the file stays: %s", why)
+        except OutputError as why:
+            log.error("%s; trying again at the next snapshot", why)  # noqa: TRY400

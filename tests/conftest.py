@@ -1,0 +1,37 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from support.certificates import Authority
+
+DATA = Path(__file__).parent / "data"
+
+settings.register_profile(
+    "everyday", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("everyday")
+
+
+@pytest.fixture(autouse=True)
+def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for variable in list(os.environ):
+        if variable.startswith("TRAEFIK_") or variable.lower().endswith("_proxy"):
+            monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def data() -> Path:
+    """Return the folder of captured bytes."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Make one certificate authority for all tests."""
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -1,0 +1,106 @@
+"""The command under test, as a real process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from local import until
+
+COMMAND = [sys.executable, "-m", "ctsdns_traefik"]
+
+
+def run(
+    *arguments: str | Path,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    **attributes: Any,
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end and return what it said."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **(environment or {})},
+        timeout=60,
+        check=False,
+        **attributes,
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
+
+
+class Watch:
+    """``ctsdns-traefik watch`` as a process; a context manager that ends it."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        output: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
+    ) -> None:
+        """Take what to follow and what to keep, and more options."""
+        self.output = output
+        self._log = output.parent / f"{output.name}.watch-log"
+        self._command = [*launcher, *COMMAND, "watch", "--endpoint", endpoint, "-o", str(output)]
+        self._command += ["--retry-delay", "0.2", *arguments]
+        self._environment = {**os.environ, **(environment or {})}
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> str:
+        """Everything it has logged so far."""
+        return self._log.read_text()
+
+    @property
+    def content(self) -> str:
+        """What the file holds now."""
+        return self.output.read_text()
+
+    def until_logged(self, pattern: str, times: int = 1) -> None:
+        """Wait until a pattern has been logged some times."""
+        self.until(
+            lambda: len(re.findall(pattern, self.log)) >= times, f"no {pattern!r} in the log"
+        )
+
+    def until_content(self, part: str) -> None:
+        """Wait until the file holds a text."""
+        self.until(
+            lambda: self.output.exists() and part in self.content, f"no {part!r} in the file"
+        )
+
+    def until(self, condition: Any, complaint: str, within: float = 15.0) -> None:
+        """Wait until a condition holds; complain with the log."""
+        try:
+            until(condition, complaint, within)
+        except TimeoutError as why:
+            raise AssertionError(f"{why}; the log:\n{self.log}") from None
+
+    def stop(self, signum: int = signal.SIGTERM, within: float = 5.0) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(signum)
+        return self.process.wait(timeout=within)

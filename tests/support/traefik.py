@@ -1,0 +1,104 @@
+"""A real Traefik with the example's static configuration, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from local import find_traefik, running, until, write_static_configuration
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: str
+
+
+class Traefik:
+    """Traefik as a process; a context manager that ends it."""
+
+    def __init__(self, folder: Path, dynamic: Path) -> None:
+        """Take a folder for its files and the dynamic file to watch, which must exist."""
+        self._folder = folder
+        self._dynamic = dynamic
+        self._log = folder / "traefik.log"
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        static = self._folder / "traefik.yml"
+        self.ports = write_static_configuration(static, self._dynamic)
+        command = [find_traefik(), f"--configFile={static}"]
+        self._stack.enter_context(running(command, self._log))
+        until(lambda: self.get("traefik", "localhost", "/api/version").status == 200, "no Traefik")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of its log at the level of an error."""
+        text = re.sub(r"\x1b\[[0-9;]*m", "", self._log.read_text())
+        return [line for line in text.splitlines() if re.search(r"\b(ERR|FTL|PNC)\b", line)]
+
+    def routers(self) -> dict[str, dict[str, Any]]:
+        """Return the routers of the dynamic file by name, as Traefik's API shows them."""
+        found = {}
+        for kind in ("http", "tcp"):
+            answer = self.get("traefik", "localhost", f"/api/{kind}/routers?per_page=100000")
+            for router in json.loads(answer.body):
+                if router["provider"] == "file":
+                    found[router["name"].removesuffix("@file")] = router
+        return found
+
+    def get(
+        self,
+        entrypoint: str,
+        host: str,
+        path: str = "/",
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> Answer:
+        """Send a request for a host to an entrypoint; status 0 means no answer."""
+        connection = _Connection(self.ports[entrypoint], host, tls)
+        try:
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode())
+        except (OSError, http.client.HTTPException):
+            return Answer(0, "")
+        finally:
+            connection.close()
+
+    def connect_tls(self, entrypoint: str, name: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Open a TLS connection to an entrypoint with a name in the handshake (SNI)."""
+        plain = socket.create_connection(("127.0.0.1", self.ports[entrypoint]), timeout=5)
+        return context.wrap_socket(plain, server_hostname=name)
+
+
+def any_certificate() -> ssl.SSLContext:
+    """Return a client's context for Traefik's own, self-signed certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP to 127.0.0.1, over TLS with another name in the handshake if a context is given."""
+
+    def __init__(self, port: int, name: str, tls: ssl.SSLContext | None) -> None:
+        super().__init__("127.0.0.1", port, timeout=5)
+        self._name, self._tls = name, tls
+
+    def connect(self) -> None:
+        super().connect()
+        if self._tls:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
