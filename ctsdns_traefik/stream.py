@@ -246,7 +246,7 @@ def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PL
                 return f"TLS failed: {shown(cause.reason or str(cause))}"
             case OSError() if cause.strerror:
                 return shown(cause.strerror).lower()
-    return f"the connection broke off ({type(error).__name__})"
+    return "the connection broke off"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -53,9 +53,8 @@ class Watch:
 
         Raise :class:`OutputError` if the file cannot be prepared, later only :class:`Stop`.
         """
-        with self._interrupts.armed():
-            self._keeper.look()
-            self._keeper.create_missing()
+        self._keeper.look()
+        self._keeper.create_missing()
         while True:
             try:
                 with self._interrupts.armed():
