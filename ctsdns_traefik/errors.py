@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
+from typing import ClassVar
 
 
 class ExitCode(IntEnum):
@@ -50,3 +52,15 @@ class OutputError(CtsdnsError):
     """The file or standard output cannot be written."""
 
     exit_code = ExitCode.OUTPUT
+
+
+class Stop(BaseException):
+    """SIGTERM or SIGINT has come; no ``except Exception`` on the way may swallow it."""
+
+    EXIT_CODES: ClassVar = {signal.SIGTERM: ExitCode.OK, signal.SIGINT: ExitCode.INTERRUPTED}
+
+    def __init__(self, signum: int) -> None:
+        """Take the signal's number."""
+        super().__init__(signum)
+        self.signal = signal.Signals(signum)
+        self.exit_code = self.EXIT_CODES[self.signal]

@@ -15,8 +15,8 @@ def level_for(verbosity: int) -> int:
     return min(max(logging.INFO - 10 * verbosity, logging.DEBUG), logging.CRITICAL)
 
 
-def set_up(stream: TextIO, verbosity: int = 0, *, dated: bool = False) -> None:
-    """Log this package's messages to a stream; a daemon's lines are dated.
+def set_up(stream: TextIO | None, verbosity: int = 0, *, dated: bool = False) -> None:
+    """Log this package's messages to a stream, if there is one; a daemon's lines are dated.
 
     Other libraries stay silent: their debug messages would show whole URLs.
     """
@@ -27,7 +27,9 @@ def set_up(stream: TextIO, verbosity: int = 0, *, dated: bool = False) -> None:
     package.handlers = [_handler(stream, dated=dated)]
 
 
-def _handler(stream: TextIO, *, dated: bool) -> logging.Handler:
+def _handler(stream: TextIO | None, *, dated: bool) -> logging.Handler:
+    if stream is None:
+        return logging.NullHandler()
     if dated and stream.isatty():
         return _rich_handler(stream)
     handler = logging.StreamHandler(stream)

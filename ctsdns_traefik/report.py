@@ -11,7 +11,7 @@ from ctsdns_traefik.core.explain import Explanation, describe_route
 from ctsdns_traefik.core.printable import printable
 from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.render import Rendering
-from ctsdns_traefik.core.routes import Route, backend_of, passes_through, protocol_of, rule_of
+from ctsdns_traefik.core.routes import Route
 
 EXCERPT = 100
 """Characters of an entry that are shown before, in and after what is wrong with it."""
@@ -118,20 +118,19 @@ def print_findings(rendering: Rendering, terminal: TextIO) -> None:
         entrypoint = route.entry.entrypoint
         if entrypoint not in branches:
             branches[entrypoint] = tree.add(Text(entrypoint, style="bold"))
-        branches[entrypoint].add(Text(_route_in_words(route)))
-    console = Console(file=terminal, highlight=False, soft_wrap=True)
+        branches[entrypoint].add(Text(_route_in_words(route), overflow="fold"))
+    console = Console(file=terminal, highlight=False)
     console.print(tree)
     for problem in rendering.problems:
-        console.print(Text(f"\n{problem_as_text(problem)}"), end="")
+        console.print(Text(f"\n{problem_as_text(problem)}"), end="", soft_wrap=True)
     console.print(Text(f"\n{_summary(rendering)}"))
 
 
 def _route_in_words(route: Route) -> str:
-    entry = route.entry
     tls = ""
-    if protocol_of(entry) == "tcp":
-        tls = " (TLS passthrough)" if passes_through(entry) else " (TLS ends at Traefik)"
-    return f"{rule_of(entry)} -> {backend_of(entry)}{tls}"
+    if route.protocol == "tcp":
+        tls = " (TLS passthrough)" if route.passthrough else " (TLS ends at Traefik)"
+    return f"{route.rule} -> {route.backend}{tls}"
 
 
 def _tls_in_words(passthrough: bool | None) -> str:

@@ -91,12 +91,18 @@ def endpoint_from(
         url=urlunsplit(parts._replace(netloc=authority, fragment="")),
         host=host,
         headers=tuple(headers),
-        credentials=unquote(user_info) if at else None,
+        credentials=_credentials(user_info) if at else None,
         token=token_from(token) if token is not None else None,
         token_file=token_file,
         ca_file=ca_file,
         read_timeout=read_timeout,
     )
+
+
+def _credentials(user_info: str) -> str:
+    """Return ``user:password`` from a URL, the password empty if there is none."""
+    user, _, password = user_info.partition(":")
+    return f"{unquote(user)}:{unquote(password)}"
 
 
 def header_from(text: str) -> Header:

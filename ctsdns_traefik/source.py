@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from io import BufferedReader
 from itertools import chain
@@ -38,23 +39,26 @@ def read_hosts_map(source: Endpoint | str, timeout: float) -> HostsMap:
     snapshot, a captured stream, or a Tailscale policy. Raise :class:`SourceError` if there is
     none within ``timeout`` seconds.
     """
-    with deadline(timeout, f"{_name(source)}: no snapshot came within {timeout:g} s"):
+    name = "standard input" if source == STANDARD_INPUT else shown(str(source))
+    stdin = standard_input() if source == STANDARD_INPUT else None
+    with deadline(timeout, f"{name}: no snapshot came within {timeout:g} s"):
         try:
             if isinstance(source, Endpoint):
                 return _from_endpoint(source)
-            if source == STANDARD_INPUT:
-                return _from_pieces(_pieces(cast("BufferedReader", sys.stdin.buffer)))
-            with Path(source).open("rb") as file:
+            with nullcontext(stdin) if stdin else Path(source).open("rb") as file:
                 return _from_pieces(_pieces(file))
         except (SnapshotError, SourceError) as why:
-            raise SourceError(f"{_name(source)}: {why}") from why
+            raise SourceError(f"{name}: {why}") from why
         except (OSError, ValueError) as why:
             reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
-            raise SourceError(f"cannot read {_name(source)}: {shown(reason).lower()}") from why
+            raise SourceError(f"cannot read {name}: {shown(reason).lower()}") from why
 
 
-def _name(source: Endpoint | str) -> str:
-    return "standard input" if source == STANDARD_INPUT else shown(str(source))
+def standard_input() -> BufferedReader:
+    """Return standard input, for bytes; raise :class:`SourceError` if there is none."""
+    if sys.stdin is None:
+        raise SourceError("cannot read standard input: it is closed")
+    return cast("BufferedReader", sys.stdin.buffer)
 
 
 def _pieces(file: BufferedReader) -> Iterator[bytes]:

@@ -72,6 +72,8 @@ def open_stream(
     """
     import requests  # it takes a tenth of a second to import
 
+    if endpoint.ca_file:
+        _require_certificates(endpoint.ca_file)
     with requests.Session() as session:
         with _explained(endpoint):
             response = session.get(
@@ -86,6 +88,12 @@ def open_stream(
         with response:
             _require_event_stream(endpoint, response)
             yield _events(endpoint, response, clock)
+
+
+def load_libraries() -> None:
+    """Import what a connection needs; an import that a signal breaks off may not be repeatable."""
+    import requests  # noqa: F401
+    import sseclient  # noqa: F401
 
 
 def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterator[Event]:
@@ -155,13 +163,24 @@ def _read_token(path: Path) -> str:
     except SettingsError as why:
         raise StreamError(f"the token file {shown(str(path))} cannot be used: {why}") from why
     except (OSError, ValueError) as why:
-        reason = why.strerror if isinstance(why, OSError) else "it is not text"
+        reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
         raise StreamError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
 
 
 def _as_they_are(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Leave the headers alone: with any authentication set, requests does not ask ~/.netrc."""
     return request
+
+
+def _require_certificates(path: Path) -> None:
+    """Raise :class:`StreamError` with the file's name, which the libraries' errors do not give."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as why:
+        raise StreamError(f"{shown(str(path))} holds no certificates to trust") from why
+    except OSError as why:
+        reason = str(why.strerror).lower()
+        raise StreamError(f"cannot read the certificates {shown(str(path))}: {reason}") from why
 
 
 def _require_event_stream(endpoint: Endpoint, response: requests.Response) -> None:
@@ -183,7 +202,7 @@ def _retry_after(value: str) -> float:
         return float(value[:_MOST_DIGITS])
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
@@ -230,8 +249,12 @@ def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PL
         match cause:
             case exceptions.NameResolutionError():
                 return f"the name {endpoint.host} does not resolve"
+            case exceptions.NewConnectionError():
+                continue  # a kind of time-out to urllib3; the cause is beneath
             case exceptions.ConnectTimeoutError():
                 return "it does not answer: connecting timed out"
+            case exceptions.ReadTimeoutError() if "handshake" in str(cause.__cause__):
+                return "it does not answer: the TLS handshake timed out"
             case exceptions.ReadTimeoutError():
                 return f"it was silent for the read timeout of {endpoint.read_timeout:g} s"
             case exceptions.ProxyError():

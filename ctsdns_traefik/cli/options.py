@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ctsdns_traefik import logs, settings
+from ctsdns_traefik import settings
 from ctsdns_traefik.cli.types import HeaderType, Seconds
 from ctsdns_traefik.errors import MEANINGS
 
@@ -28,11 +28,17 @@ def epilog(*examples: str) -> str:
 def _count_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> None:
     sign = -1 if param.name == "quiet" else 1
     ctx.meta[_VERBOSITY] = ctx.meta.get(_VERBOSITY, 0) + sign * value
-    logs.set_up(sys.stderr, ctx.meta[_VERBOSITY], dated=ctx.info_name == "watch")
+
+
+def start_logging(*, dated: bool = False) -> None:
+    """Log to standard error as far as ``-v`` and ``-q`` ask for it; a daemon's lines are dated."""
+    from ctsdns_traefik import logs
+
+    logs.set_up(sys.stderr, click.get_current_context().meta.get(_VERBOSITY, 0), dated=dated)
 
 
 def verbosity_options(function: Function) -> Function:
-    """Declare ``-v`` and ``-q``, which set up logging too; they add up over command and program."""
+    """Declare ``-v`` and ``-q``; they add up over the program and the command."""
     for flags, text in (
         (("-q", "--quiet"), "Say less; twice for errors alone."),
         (("-v", "--verbose"), "Say more."),
@@ -52,7 +58,8 @@ def setting_option(
     *names: str, setting: settings.Setting, **attributes: Any
 ) -> Callable[[Function], Function]:
     """Declare the option of one setting, with its variable and its default."""
-    attributes.setdefault("default", setting.default)
+    if setting.default is not None:
+        attributes.setdefault("default", setting.default)
     return click.option(*names, envvar=setting.variable, show_envvar=True, **attributes)
 
 

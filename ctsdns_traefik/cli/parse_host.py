@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 
 import click
@@ -28,7 +27,13 @@ from ctsdns_traefik.errors import ExitCode
     help="Port of an entrypoint, for the client commands; repeatable."
     "  [default: web=80, websecure=443, tcp=4433]",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Text for people, or JSON for programs.",
+)
 @verbosity_options
 def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], form: str) -> ExitCode:
     """Explain entries: what Traefik would make of each.
@@ -52,7 +57,9 @@ def _expanded(entries: Sequence[str]) -> Iterator[str]:
         if entry != STANDARD_STREAM:
             yield entry
             continue
-        for line in sys.stdin.buffer:
+        from ctsdns_traefik.source import standard_input
+
+        for line in standard_input():
             text = line.decode("utf-8", "backslashreplace").strip()
             if text:
                 yield text

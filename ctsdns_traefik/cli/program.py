@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 
 import click
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.cli.options import epilog, verbosity_options
-from ctsdns_traefik.cli.parse_host import parse_host
-from ctsdns_traefik.cli.render_once import render_once
-from ctsdns_traefik.cli.validate import validate
-from ctsdns_traefik.cli.watch import watch
 from ctsdns_traefik.core.printable import printable
-from ctsdns_traefik.errors import CtsdnsError, ExitCode
-
-log = logging.getLogger(__name__)
+from ctsdns_traefik.errors import CtsdnsError, ExitCode, Stop
 
 PROGRAM = "ctsdns-traefik"
 
+COMMANDS = ("watch", "render-once", "parse-host", "validate")
+
+
+class Program(click.Group):
+    """The program; a command's module is imported only when the command is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Name the commands in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command from the module of its name."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"ctsdns_traefik.cli.{name}"), name)
+        return command
+
 
 @click.group(
+    cls=Program,
     epilog=epilog(),
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -34,7 +46,7 @@ PROGRAM = "ctsdns-traefik"
 @click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)
 @verbosity_options
 def cli() -> None:
-    r"""Turn the service entries of a Tailscale policy into live Traefik routes.
+    """Turn the service entries of a Tailscale policy into live Traefik routes.
 
     An entry in the policy's hosts map such as
 
@@ -42,36 +54,45 @@ def cli() -> None:
       "_websecure_http_3000._tcp.app.example.com": "100.64.0.1"
 
     means: on entrypoint websecure, route app.example.com to http://100.64.0.1:3000.
-    """
-
-
-for command in (watch, render_once, parse_host, validate):
-    cli.add_command(command)
+    """  # noqa: D301  (click's mark for a paragraph that is not to be wrapped)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  (one a kind of end)
     """Run the command; every error becomes one line on standard error and an exit code."""
-    from ctsdns_traefik.interrupts import Stop
-
     try:
         return cli.main(arguments, PROGRAM, standalone_mode=False) or ExitCode.OK
     except click.ClickException as why:
-        why.show()
-        return ExitCode.USAGE
+        return _fail_usage(why)
     except click.Abort:
         return ExitCode.INTERRUPTED
     except Stop as stop:
-        log.info("%s: stopped", stop.signal.name)
         return stop.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OUTPUT
+    except SystemExit as end:  # click's own: completion, or a reader of its output gone away
+        return ExitCode.OUTPUT if end.code else ExitCode.OK
     except CtsdnsError as why:
         return _fail(str(why), why.exit_code)
+    except OSError as why:
+        return _fail(f"cannot write standard output: {why.strerror}".lower(), ExitCode.OUTPUT)
     except Exception as defect:  # noqa: BLE001  (no traceback ever reaches a user)
         return _fail(f"internal error, please report it: {defect!r}", ExitCode.INTERNAL)
 
 
+def _fail_usage(why: click.ClickException) -> ExitCode:
+    """Say what is wrong in one line, and where help is; no arguments at all get the help itself."""
+    message = why.format_message()
+    if "\n" in message:
+        return _say(message, ExitCode.USAGE)
+    context = why.ctx if isinstance(why, click.UsageError) else None
+    path = context.command_path if context else PROGRAM
+    return _fail(f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
+
+
 def _fail(message: str, code: ExitCode) -> ExitCode:
-    click.echo(f"{PROGRAM}: error: {printable(message)}", err=True)
+    return _say(f"{PROGRAM}: error: {printable(message)}", code)
+
+
+def _say(text: str, code: ExitCode) -> ExitCode:
+    """Print on standard error; that it cannot be heard changes nothing about how it ends."""
+    with suppress(OSError):
+        click.echo(text, err=True)
     return code

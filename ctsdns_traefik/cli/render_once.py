@@ -16,6 +16,7 @@ from ctsdns_traefik.cli.options import (
     format_option,
     setting_option,
     source_argument,
+    start_logging,
     timeout_option,
     verbosity_options,
 )
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
 
 log = logging.getLogger(__name__)
+
+_NO_LINE_END = "\n\\ No newline at end of file\n"
+"""How diff shows a last line that does not end; difflib leaves it at that."""
 
 
 @click.command(
@@ -65,12 +69,13 @@ def render_once(
 ) -> ExitCode:
     """Render one snapshot, then exit.
 
-    SOURCE is an http(s) URL, a file, or - for standard input. A file holds a snapshot, a captured
-    event stream, or a Tailscale policy in JSON or HuJSON.
+    SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
+    out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
     from ctsdns_traefik.core.render import render
     from ctsdns_traefik.keeper import Keeper
 
+    start_logging()
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
@@ -104,5 +109,5 @@ def _compare(output: Path, text: str, *, diff: bool) -> bool:
             fromfile=str(output) if old is not None else os.devnull,
             tofile=str(output),
         )
-        emit("".join(lines))
+        emit("".join(line if line.endswith("\n") else f"{line}{_NO_LINE_END}" for line in lines))
     return old != text.encode()

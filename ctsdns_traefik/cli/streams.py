@@ -14,10 +14,5 @@ def emit(text: str) -> None:
     """Write data to standard output, as UTF-8 whatever the locale says."""
     if sys.stdout is None:
         raise OutputError("cannot write standard output: it is closed")
-    try:
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as why:
-        raise OutputError(f"cannot write standard output: {why.strerror}") from why
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.flush()

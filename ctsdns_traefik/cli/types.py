@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import click
@@ -10,6 +11,8 @@ import click
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.hosts import LARGEST_PORT
 from ctsdns_traefik.errors import SettingsError
+
+_PORT = re.compile("[0-9]{1,5}")
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]
@@ -30,8 +33,9 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             seconds = math.nan
         if not (0 < seconds <= settings.LONGEST_WAIT or (self._zero and seconds == 0)):
-            least = "from 0" if self._zero else "above 0"
-            self.fail(f"{value!r} is not a number {least} to {settings.LONGEST_WAIT:g}", param, ctx)
+            least = "of at least 0" if self._zero else "above 0"
+            most = f"at most {settings.LONGEST_WAIT:g}"
+            self.fail(f"{value!r} is not a number {least} and {most}", param, ctx)
         return seconds
 
 
@@ -70,6 +74,6 @@ class EntrypointPort(click.ParamType):  # type: ignore[type-arg]
             return value
         entrypoint, _, address = value.partition("=")
         port = address.removesuffix("/tcp").rpartition(":")[2]
-        if not (entrypoint and port.isascii() and port.isdigit() and 0 < int(port) <= LARGEST_PORT):
+        if not (entrypoint and _PORT.fullmatch(port) and 1 <= int(port) <= LARGEST_PORT):
             self.fail(f"{value!r} is not of the form NAME=PORT, tcp=4433 for one", param, ctx)
         return entrypoint, port

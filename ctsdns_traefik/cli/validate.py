@@ -11,6 +11,7 @@ from ctsdns_traefik.cli.options import (
     endpoint_options,
     epilog,
     source_argument,
+    start_logging,
     timeout_option,
     verbosity_options,
 )
@@ -26,7 +27,13 @@ from ctsdns_traefik.errors import ExitCode
     )
 )
 @source_argument
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Text for people, or JSON for programs.",
+)
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
 @timeout_option
 @endpoint_options
@@ -34,9 +41,12 @@ from ctsdns_traefik.errors import ExitCode
 def validate(
     source: str | None, form: str, strict: bool, timeout: float, **access: Any
 ) -> ExitCode:
-    """Say which entries become routes and which are refused, before Traefik has to.
+    """Say what would become of each entry.
 
-    SOURCE is an http(s) URL, a file, or - for standard input, as for render-once.
+    That is which entries become routes and which are refused, before Traefik has to say it.
+
+    SOURCE is an http(s) URL, a file, or - for standard input, as for render-once;
+    TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
     from ctsdns_traefik.core.problems import Severity
     from ctsdns_traefik.core.render import render
@@ -47,10 +57,11 @@ def validate(
         print_findings,
     )
 
+    start_logging()
     rendering = render(read_source(source, timeout, access))
     if form == "json":
         emit(as_json(findings_as_json(rendering)))
-    elif sys.stdout.isatty():
+    elif sys.stdout is not None and sys.stdout.isatty():
         print_findings(rendering, sys.stdout)
     else:
         emit(findings_as_lines(rendering))

@@ -14,10 +14,12 @@ from ctsdns_traefik.cli.options import (
     epilog,
     format_option,
     setting_option,
+    start_logging,
     verbosity_options,
 )
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.types import Seconds
+from ctsdns_traefik.errors import Stop
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
@@ -80,11 +82,18 @@ def watch(
     """
     from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.keeper import Keeper
+    from ctsdns_traefik.stream import load_libraries
     from ctsdns_traefik.watch import Watch
 
+    start_logging(dated=True)
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     if output.suffix not in (".yml", ".yaml"):
         log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
     keeper = Keeper(output, form, guard=removal_guard, undisturbed=interrupts.held)
-    Watch(source, keeper, interrupts, delay=retry_delay).run()
+    load_libraries()
+    try:
+        Watch(source, keeper, interrupts, delay=retry_delay).run()
+    except Stop as stop:
+        log.info("%s: stopped", stop.signal.name)
+        raise

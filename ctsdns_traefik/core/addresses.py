@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import NoReturn
 
 from ctsdns_traefik.core.printable import json_type, quoted
 from ctsdns_traefik.core.problems import Refusal
 
 _EXAMPLES = "100.64.0.1 or fd7a:115c:a1e0::1"
+
+# One machine's IPv4 address in its only usual form: most addresses, read without more ado.
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_UNICAST = r"(?:22[0-3]|2[01][0-9]|1[0-9][0-9]|[1-9][0-9]?)"
+_PLAIN_IPV4 = re.compile(rf"{_UNICAST}(?:\.{_BYTE}){{3}}")
 
 
 def read_address(value: object, at: int) -> str:
@@ -18,6 +24,8 @@ def read_address(value: object, at: int) -> str:
     (RFC 4291, section 2.5.5.2) is the IPv4 address that it maps. ``at`` is where the value
     stands in the entry. Raise :class:`Refusal` for anything that is not one machine's address.
     """
+    if isinstance(value, str) and _PLAIN_IPV4.fullmatch(value):
+        return value
     if not isinstance(value, str):
         message = f"the address is {address_text(value)}, not text"
         _refuse(value, at, message, 'write it between quotes: "100.64.0.1"')

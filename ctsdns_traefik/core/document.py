@@ -13,14 +13,7 @@ from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as _json_string
 from typing import Any, Literal, get_args
 
-from ctsdns_traefik.core.routes import (
-    Protocol,
-    Route,
-    backend_of,
-    passes_through,
-    protocol_of,
-    rule_of,
-)
+from ctsdns_traefik.core.routes import Protocol, Route
 
 Document = dict[str, dict[str, dict[str, Any]]]
 """``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
@@ -37,17 +30,14 @@ class UnacceptableText(Exception):
 
 def build_document(routes: Iterable[Route]) -> Document:
     """Build the document; routers and services stand in the order of their names."""
-    by_protocol: dict[Protocol, list[Route]] = {"http": [], "tcp": []}
-    for route in routes:
-        by_protocol[protocol_of(route.entry)].append(route)
-    return {
-        protocol: {
-            "routers": dict(sorted((route.router, _router(route)) for route in some)),
-            "services": dict(sorted({route.service: _service(route) for route in some}.items())),
-        }
-        for protocol, some in by_protocol.items()
-        if some
-    }
+    document: Document = {}
+    ordered = sorted(routes, key=lambda route: (route.protocol, route.router))
+    for route in ordered:
+        section = document.setdefault(route.protocol, {"routers": {}, "services": {}})
+        section["routers"][route.router] = _router(route)
+    for route in sorted(ordered, key=lambda route: route.service):
+        document[route.protocol]["services"][route.service] = _service(route)
+    return document
 
 
 def to_text(document: Document, form: Format = "json") -> str:
@@ -68,38 +58,37 @@ def from_text(text: str) -> Document:
         read = _from_yaml(text)
     return {
         section: {
-            part: {name: value for name, value in _map(parts).get(part, {}).items() if _map(value)}
+            part: routers_or_services
             for part in ("routers", "services")
-            if _map(_map(parts).get(part))
+            if (routers_or_services := _maps_in(_maps_in(read).get(section, {}).get(part)))
         }
-        for section, parts in _map(read).items()
+        for section in _maps_in(read)
         if section in get_args(Protocol)
     }
 
 
 def _router(route: Route) -> dict[str, Any]:
     router: dict[str, Any] = {
-        "rule": rule_of(route.entry),
+        "rule": route.rule,
         "service": route.service,
         "entryPoints": [route.entry.entrypoint],
     }
     if route.priority is not None:
         router["priority"] = route.priority
-    if protocol_of(route.entry) == "tcp":
-        router["tls"] = {"passthrough": passes_through(route.entry)}
+    if route.protocol == "tcp":
+        router["tls"] = {"passthrough": route.passthrough}
     return router
 
 
 def _service(route: Route) -> dict[str, Any]:
-    key = "url" if protocol_of(route.entry) == "http" else "address"
-    return {"loadBalancer": {"servers": [{key: backend_of(route.entry)}]}}
+    key = "url" if route.protocol == "http" else "address"
+    return {"loadBalancer": {"servers": [{key: route.backend}]}}
 
 
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
-    if isinstance(value, str):
-        return _json_string(value)
-    if not levels or not value or not isinstance(value, dict):
-        return _compact_json(value)
+    """Write the outer levels over several lines and the inner ones on one."""
+    if not (levels and value and isinstance(value, dict)):
+        return _to_json_line(value)
     inner = indent + "  "
     rows = [
         f"{inner}{_json_string(key)}: {_to_json(item, levels - 1, inner)}"
@@ -108,7 +97,16 @@ def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") ->
     return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
 
 
-_compact_json = json.JSONEncoder().encode
+def _to_json_line(value: object) -> str:
+    """Write a value as ``json.dumps`` does; that takes longer to set out than to do the work."""
+    if isinstance(value, str):
+        return _json_string(value)
+    if isinstance(value, list):
+        return f"[{', '.join([_to_json_line(item) for item in value])}]"
+    if isinstance(value, dict):
+        pairs = [f"{_json_string(key)}: {_to_json_line(item)}" for key, item in value.items()]
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value)
 
 
 def _to_yaml(document: Document) -> str:
@@ -133,16 +131,17 @@ def _to_yaml(document: Document) -> str:
 
 def _from_yaml(text: str) -> object:
     from ruamel.yaml import YAML  # only text that is not JSON pays for it
-    from ruamel.yaml.error import YAMLError
 
     try:
         return YAML(typ="safe").load(text)
-    except (YAMLError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001  (what other hands wrote breaks in many ways)
         return None
 
 
-def _map(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _maps_in(value: object) -> dict[str, Any]:
+    """Return what has a text for its name and a map for its value; nothing if there is no map."""
+    items = value.items() if isinstance(value, dict) else ()
+    return {name: item for name, item in items if isinstance(name, str) and isinstance(item, dict)}
 
 
 def _require_acceptable(text: str, document: Document) -> None:

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.clients import ClientCommands, client_commands
 from ctsdns_traefik.core.hosts import parse_host
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.routes import (
-    Route,
-    backend_of,
-    passes_through,
-    plan_routes,
-    protocol_of,
-    rule_of,
-)
+from ctsdns_traefik.core.routes import Route, plan_routes
 
 EXAMPLE_PORTS = {"web": "80", "websecure": "443", "tcp": "4433"}
 """Ports of the entrypoints in examples/traefik/traefik.yml, by name."""
@@ -34,18 +26,17 @@ def describe_route(route: Route) -> dict[str, Any]:
         "scheme": entry.scheme,
         "port": entry.port,
         "domain": entry.domain,
-        "address": entry.address or None,
-        "type": protocol_of(entry),
+        "address": entry.address,
+        "type": route.protocol,
         "router": route.router,
-        "rule": rule_of(entry),
+        "rule": route.rule,
         "service": route.service,
-        "backend": backend_of(entry if entry.address else entry._replace(address="ADDRESS")),
-        "passthrough": passes_through(entry) if protocol_of(entry) == "tcp" else None,
+        "backend": route.backend,
+        "passthrough": route.passthrough if route.protocol == "tcp" else None,
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What one entry is: a route, a problem, or, with neither, an ordinary alias."""
 
     entry: str
@@ -67,8 +58,9 @@ def explain(text: str, entrypoint_ports: Mapping[str, str]) -> Explanation:
         return Explanation(name)
     if isinstance(read, Problem):
         return Explanation(name, problem=read)
-    (route,) = plan_routes([read]).routes
-    if protocol_of(read) == "http":
-        return Explanation(name, describe_route(route))
+    (route,) = plan_routes([read if equals else read._replace(address="ADDRESS")]).routes
+    described = describe_route(route) | {"address": read.address or None}
+    if route.protocol == "http":
+        return Explanation(name, described)
     port = {**EXAMPLE_PORTS, **entrypoint_ports}.get(read.entrypoint, "PORT")
-    return Explanation(name, describe_route(route), clients=client_commands(read, port, TRUST))
+    return Explanation(name, described, clients=client_commands(read, port, TRUST))

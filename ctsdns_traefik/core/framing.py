@@ -24,7 +24,7 @@ class OversizedEvent(Exception):
 def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
     """Yield each block as soon as it is complete, blank line included, its lines ended by LF.
 
-    Raise :class:`OversizedEvent` once more than ``largest`` bytes have come without a blank line.
+    Raise :class:`OversizedEvent` once there are more than ``largest`` bytes before a blank line.
     """
     buffer = bytearray()
     mark = _BYTE_ORDER_MARK
@@ -32,12 +32,17 @@ def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
         start, searched = 0, max(0, len(buffer) - 1)
         buffer += piece
         while (end := buffer.find(b"\n\n", searched)) >= 0:
+            _require_at_most(largest, end - start)
             start, searched, block = end + 2, end + 2, bytes(memoryview(buffer)[start : end + 2])
             yield block.removeprefix(mark)
             mark = b""
         del buffer[:start]
-        if len(buffer) > largest:
-            raise OversizedEvent(f"an event is larger than {largest:,} bytes")
+        _require_at_most(largest, len(buffer))
+
+
+def _require_at_most(largest: int, size: int) -> None:
+    if size > largest:
+        raise OversizedEvent(f"an event is larger than {largest:,} bytes")
 
 
 def _with_line_feeds(pieces: Iterable[bytes]) -> Iterator[bytes]:

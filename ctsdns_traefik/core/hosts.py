@@ -21,8 +21,12 @@ from ctsdns_traefik.core.problems import Problem, Refusal
 EXAMPLE = "_websecure_http_3000._tcp.app.example.com"
 LARGEST_PORT = 65535
 
-_SERVICE_PARTS = 3
+# Bounded, so that no name made of them is longer than a YAML key may be, 1,024 bytes: one longer
+# key, and Traefik refuses the whole file.
+LONGEST_ENTRYPOINT = 255
+LONGEST_SCHEME = 63
 
+_SERVICE_PARTS = 3
 _KNOWN_TRANSPORT = re.compile(r"\._(tcp|udp)(?:\.|\Z)")
 _ANY_TRANSPORT = re.compile(r"\._([^.]*)(?:\.|\Z)")
 _ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -61,28 +65,28 @@ def read_hosts(hosts: Mapping[str, object]) -> Hosts:
         if not name.startswith("_"):
             continue
         try:
-            entries.append(_entry(name, hosts[name]))
+            parts = _parts(name)
+            address = read_address(hosts[name], at=len(name) + 1)
+            entries.append(HostEntry(name, *parts, address))
         except Refusal as refusal:
             problems.append(refusal.problem_with(name, address_text(hosts[name])))
     return Hosts(tuple(entries), tuple(problems))
 
 
 def parse_host(name: str, address: str | None = None) -> HostEntry | Problem | None:
-    """Read one entry, or its name alone; ``None`` means an ordinary alias."""
+    """Read one entry, or its name alone if no address is given; ``None`` is an ordinary alias."""
     if not name.startswith("_"):
         return None
     try:
-        return _name(name) if address is None else _entry(name, address)
+        parts = _parts(name)
+        read = "" if address is None else read_address(address, at=len(name) + 1)
+        return HostEntry(name, *parts, read)
     except Refusal as refusal:
         return refusal.problem_with(name, address)
 
 
-def _entry(name: str, value: object) -> HostEntry:
-    return _name(name)._replace(address=read_address(value, at=len(name) + 1))
-
-
-def _name(name: str) -> HostEntry:
-    """Read a name; the entry that it makes has no address yet."""
+def _parts(name: str) -> tuple[str, str, int, str]:
+    """Read entrypoint, scheme, port and domain from a name that starts with ``_``."""
     transport = _KNOWN_TRANSPORT.search(name) or _ANY_TRANSPORT.search(name)
     if transport is None:
         message = "the name has no ._tcp. between the port and the domain"
@@ -98,10 +102,11 @@ def _name(name: str) -> HostEntry:
     port = _port(parts[2], at=port_at)
     _require_tcp(transport[1], at=transport.start() + 1)
     domain = read_domain(name[transport.end() :], at=transport.end())
-    return HostEntry(name, entrypoint, scheme, port, domain, "")
+    return entrypoint, scheme, port, domain
 
 
 def _entrypoint(text: str, at: int) -> str:
+    _require_at_most(LONGEST_ENTRYPOINT, text, at, "entrypoint")
     if _ENTRYPOINT.fullmatch(text):
         return text
     message = f"{quoted(text)} is not an entrypoint name" if text else "the entrypoint is missing"
@@ -110,12 +115,19 @@ def _entrypoint(text: str, at: int) -> str:
 
 
 def _scheme(text: str, at: int) -> str:
+    _require_at_most(LONGEST_SCHEME, text, at, "scheme")
     scheme = text.lower()
     if text.isascii() and _SCHEME.fullmatch(scheme):
         return scheme
     message = f"{quoted(text)} is not a scheme" if text else "the scheme is missing"
     hint = "write http, https, tls, or the name of another TCP protocol, such as ssh"
     raise Refusal("bad-scheme", (at, at + len(text)), message, hint)
+
+
+def _require_at_most(longest: int, text: str, at: int, part: str) -> None:
+    if len(text) > longest:
+        message = f"the {part} is longer than {longest} characters"
+        raise Refusal(f"bad-{part}", (at, at + len(text)), message, "shorten it")
 
 
 def _port(text: str, at: int) -> int:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import re
 
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)'
-_COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+_COMMENT = r"//[^\n]*|/\*.*?\*/"
+_SPACE = r"[ \t\r\n]*"
 _STRING_OR_COMMENT = re.compile(rf"{_STRING}|(?P<blank>{_COMMENT})", re.DOTALL)
-_STRING_OR_COMMA = re.compile(rf"{_STRING}|(?P<blank>,)(?=[ \t\r\n]*[}}\]])", re.DOTALL)
+_NOTHING_AND_COMMA = rf"[\[{{,]{_SPACE},"
+_STRING_OR_COMMA = re.compile(
+    rf"{_STRING}|{_NOTHING_AND_COMMA}|(?P<blank>,)(?={_SPACE}[}}\]])", re.DOTALL
+)
 _INK = re.compile(r"[^\n]")
 
 
 def to_json(text: str) -> str:
     """Return the same text as plain JSON, every remaining character at its old line and column.
 
-    Nothing is checked: what is no HuJSON comes out as no JSON.
+    What is no HuJSON, a comma after nothing or a comment without an end, comes out as no JSON.
     """
     return _STRING_OR_COMMA.sub(_blanked, _STRING_OR_COMMENT.sub(_blanked, text))
 

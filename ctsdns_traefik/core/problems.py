@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ctsdns_traefik.core.printable import shown
 
@@ -17,8 +17,7 @@ class Severity(StrEnum):
     """The entry gets its route, but something about it deserves a look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong with one entry of the hosts map."""
 
     code: str

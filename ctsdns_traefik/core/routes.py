@@ -6,7 +6,6 @@ Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
@@ -18,13 +17,22 @@ Protocol = Literal["http", "tcp"]
 
 
 class Route(NamedTuple):
-    """One entry with the names of its router and service."""
+    """What one entry becomes in Traefik."""
 
     entry: HostEntry
+    protocol: Protocol
+    """The kind of router: ``http`` and ``https`` backends have HTTP routers, all others TCP."""
+    rule: str
+    backend: str
+    """A URL for HTTP, ``address:port`` for TCP."""
+    passthrough: bool
+    """Whether the backend, not Traefik, ends the client's TLS."""
     router: str
+    """The router's name."""
     service: str
+    """The service's name."""
     priority: int | None = None
-    """Traefik's default, the length of the rule, unless something else is needed."""
+    """Of the router, if Traefik's default, the length of the rule, will not do."""
 
 
 class Plan(NamedTuple):
@@ -40,59 +48,48 @@ def plan_routes(entries: Iterable[HostEntry]) -> Plan:
     The first in the order of the entries' names wins a conflict and keeps a name, so that the
     order in which the entries come makes no difference.
     """
-    served, problems = _without_conflicts(sorted(entries))
-    routers = _allot_names(served, _router_name, stands_for=lambda entry: entry.name)
-    services = _allot_names(served, _service_name, stands_for=backend_of)
-    priorities = _priorities(served)
-    routes = (
-        Route(entry, routers[entry.name], services[entry.name], priorities.get(entry.name))
-        for entry in served
+    routes, problems = _without_conflicts([_route(entry) for entry in sorted(entries)])
+    routers = _allot_names(routes, [route.router for route in routes], _itself)
+    services = _allot_names(routes, [route.service for route in routes], _its_backend)
+    priorities = _priorities(routes)
+    named = (
+        Route(*route[:5], router, service, priorities.get(route.entry.name))
+        for route, router, service in zip(routes, routers, services, strict=True)
     )
-    return Plan(tuple(routes), tuple(problems))
+    return Plan(tuple(named), tuple(problems))
 
 
-def protocol_of(entry: HostEntry) -> Protocol:
-    """Return the kind of router: ``http`` and ``https`` backends are HTTP, all others TCP."""
-    return "http" if entry.scheme in ("http", "https") else "tcp"
-
-
-def rule_of(entry: HostEntry) -> str:
-    """Return the router's rule."""
-    matcher = "Host" if protocol_of(entry) == "http" else "HostSNI"
-    return f"{matcher}(`{entry.domain}`)"
-
-
-def backend_of(entry: HostEntry) -> str:
-    """Return where the traffic goes: a URL for HTTP, ``address:port`` for TCP."""
+def _route(entry: HostEntry) -> Route:
+    """Make a route with the names that it wants."""
     host = f"[{entry.address}]" if ":" in entry.address else entry.address
-    authority = f"{host}:{entry.port}"
-    return f"{entry.scheme}://{authority}" if protocol_of(entry) == "http" else authority
+    slug = entry.domain.replace("*", "wildcard").replace(".", "-")
+    service = f"service-{slug}-{entry.scheme}-{entry.port}"
+    if entry.scheme in ("http", "https"):
+        backend = f"{entry.scheme}://{host}:{entry.port}"
+        rule = f"Host(`{entry.domain}`)"
+        return Route(entry, "http", rule, backend, False, f"router-{slug}", service)
+    backend = f"{host}:{entry.port}"
+    rule = f"HostSNI(`{entry.domain}`)"
+    router = f"router-{slug}-{entry.scheme}"
+    return Route(entry, "tcp", rule, backend, entry.scheme == "tls", router, service)
 
 
-def passes_through(entry: HostEntry) -> bool:
-    """Tell whether the backend, not Traefik, ends the client's TLS."""
-    return entry.scheme == "tls"
-
-
-def _without_conflicts(entries: list[HostEntry]) -> tuple[list[HostEntry], list[Problem]]:
-    """Split sorted entries into those to serve and the conflicts with one of them."""
-    first: dict[tuple[str, str, Protocol], HostEntry] = {}
-    served: list[HostEntry] = []
+def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Problem]]:
+    """Split sorted routes into those to serve and the conflicts with one of them."""
+    first: dict[tuple[str, str, Protocol], Route] = {}
+    served: list[Route] = []
     problems: list[Problem] = []
-    for entry in entries:
-        protocol = protocol_of(entry)
-        same = first.get((entry.entrypoint, entry.domain, protocol))
-        other = first.get((entry.entrypoint, entry.domain, "tcp" if protocol == "http" else "http"))
-        if same and (backend_of(same), passes_through(same)) != (
-            backend_of(entry),
-            passes_through(entry),
-        ):
-            problems.append(_conflict(entry, same, "leads to another backend"))
-        elif other and passes_through(entry if protocol == "tcp" else other):
-            problems.append(_conflict(entry, other, "wants the same TLS connections"))
+    for route in routes:
+        entrypoint, domain = route.entry.entrypoint, route.entry.domain
+        same = first.get((entrypoint, domain, route.protocol), route)
+        other = first.get((entrypoint, domain, "tcp" if route.protocol == "http" else "http"))
+        if (same.backend, same.passthrough) != (route.backend, route.passthrough):
+            problems.append(_conflict(route.entry, same.entry, "leads to another backend"))
+        elif other and (route.passthrough or other.passthrough):
+            problems.append(_conflict(route.entry, other.entry, "wants the same TLS connections"))
         else:
-            first.setdefault((entry.entrypoint, entry.domain, protocol), entry)
-            served.append(entry)
+            first.setdefault((entrypoint, domain, route.protocol), route)
+            served.append(route)
     return served, problems
 
 
@@ -108,47 +105,49 @@ def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Problem:
     )
 
 
-def _router_name(entry: HostEntry) -> str:
-    name = f"router-{_slug(entry)}"
-    return name if protocol_of(entry) == "http" else f"{name}-{entry.scheme}"
+def _itself(route: Route) -> str:
+    return route.entry.name
 
 
-def _service_name(entry: HostEntry) -> str:
-    return f"service-{_slug(entry)}-{entry.scheme}-{entry.port}"
-
-
-def _slug(entry: HostEntry) -> str:
-    return entry.domain.replace("*", "wildcard").replace(".", "-")
+def _its_backend(route: Route) -> str:
+    return route.backend
 
 
 def _allot_names(
-    entries: list[HostEntry],
-    name_of: Callable[[HostEntry], str],
-    stands_for: Callable[[HostEntry], str],
-) -> dict[str, str]:
-    """Give each entry, by its name, the name of its router or service.
+    routes: list[Route], wanted: list[str], stands_for: Callable[[Route], str]
+) -> list[str]:
+    """Give each route the name of its router or service.
 
     A name belongs to the first that wants it and to those that stand for the same; the others
     take longer names, and only those that nobody wanted. HTTP and TCP names are told apart, as
     Traefik does.
     """
     owners: dict[tuple[Protocol, str], str] = {}
-    names: dict[str, str] = {}
-    for entry in entries:
-        owners.setdefault((protocol_of(entry), name_of(entry)), stands_for(entry))
-    for entry in entries:
-        protocol, meaning = protocol_of(entry), stands_for(entry)
-        names[entry.name] = next(
-            name
-            for name in _candidates(entry, name_of(entry))
-            if owners.setdefault((protocol, name), meaning) == meaning
-        )
-    return names
+    for route, name in zip(routes, wanted, strict=True):
+        owners.setdefault((route.protocol, name), stands_for(route))
+    return [
+        name
+        if owners[route.protocol, name] == stands_for(route)
+        else _longer_name(route, name, owners, stands_for(route))
+        for route, name in zip(routes, wanted, strict=True)
+    ]
 
 
-def _candidates(entry: HostEntry, name: str) -> Iterator[str]:
-    """Offer the name itself, then longer ones; 64 hex digits belong to no other entry."""
-    yield name
+def _longer_name(
+    route: Route, name: str, owners: dict[tuple[Protocol, str], str], meaning: str
+) -> str:
+    """Find and take the first longer name that is free, or that already means the same."""
+    return next(
+        longer
+        for longer in _longer_names(route.entry, name)
+        if owners.setdefault((route.protocol, longer), meaning) == meaning
+    )
+
+
+def _longer_names(entry: HostEntry, name: str) -> Iterator[str]:
+    """Offer longer names; the last, with 64 hex digits, belongs to no other entry."""
+    import hashlib  # such clashes are rare
+
     yield f"{name}-{entry.entrypoint}"
     yield f"{name}-{entry.entrypoint}-{entry.scheme}-{entry.port}"
     digest = hashlib.sha256(entry.name.encode("utf-8", "surrogatepass")).hexdigest()
@@ -156,20 +155,22 @@ def _candidates(entry: HostEntry, name: str) -> Iterator[str]:
         yield f"{name}-{digest[:digits]}"
 
 
-def _priorities(entries: list[HostEntry]) -> dict[str, int]:
-    """Raise a one-letter name above the wildcard beside it, by entry name.
+def _priorities(routes: list[Route]) -> dict[str, int]:
+    """Raise a one-letter name above the wildcard beside it; by entry name.
 
     Traefik prefers the longer rule. That puts every name above its wildcard but those with one
     letter for the wildcard's ``*``: equal length, and Traefik picks either, anew at each start.
     """
     wildcards = {
-        (protocol_of(entry), entry.entrypoint, entry.domain[1:])
-        for entry in entries
-        if entry.domain.startswith("*.")
+        (route.protocol, route.entry.entrypoint, route.entry.domain[1:])
+        for route in routes
+        if route.entry.domain.startswith("*.")
     }
+    if not wildcards:
+        return {}
     return {
-        entry.name: len(rule_of(entry)) + 1
-        for entry in entries
-        if not entry.domain.startswith("*.")
-        and (protocol_of(entry), entry.entrypoint, entry.domain[1:]) in wildcards
+        route.entry.name: len(route.rule) + 1
+        for route in routes
+        if route.entry.domain[0] != "*"
+        and (route.protocol, route.entry.entrypoint, route.entry.domain[1:]) in wildcards
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -63,9 +64,14 @@ def free_ports(number: int) -> list[int]:
 
 
 def find_traefik() -> str:
-    """Find Traefik beside this Python (the package's ``traefik`` extra), else on the PATH."""
+    """Find the Traefik to run.
+
+    It is what CTSDNS_TRAEFIK names, else what stands beside this Python (the package's extra
+    ``traefik`` puts one there), else what is on the PATH.
+    """
     beside = Path(sys.executable).with_name("traefik")
-    found = str(beside) if beside.exists() else shutil.which("traefik")
+    found = os.environ.get("CTSDNS_TRAEFIK") or (beside.exists() and str(beside))
+    found = found or shutil.which("traefik")
     if not found:
         raise FileNotFoundError("no Traefik; install ctsdns-traefik with its extra 'traefik'")
     return found

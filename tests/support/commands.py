@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from local import until
 
 COMMAND = [sys.executable, "-m", "ctsdns_traefik"]
@@ -37,6 +38,22 @@ def run(
     )
 
 
+def bind_mounting(source: Path, target: Path) -> list[str]:
+    """Return what starts a command that finds one file in the place of another, mounted on its own.
+
+    The mount is the command's alone. Skip the test where the machine does not allow it.
+    """
+    script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    launcher = ["unshare", "-m", "sh", "-c", script, "sh", str(source), str(target)]
+    try:
+        tried = subprocess.run([*launcher, "true"], capture_output=True, timeout=60, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare on this machine")
+    if tried.returncode:
+        pytest.skip(f"this machine allows no bind mount: {tried.stderr.decode().strip()}")
+    return launcher
+
+
 class Watch:
     """``ctsdns-traefik watch`` as a process; a context manager that ends it."""
 
@@ -47,11 +64,12 @@ class Watch:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         launcher: Sequence[str] = (),
+        program: Sequence[str] = COMMAND,
     ) -> None:
         """Take what to follow and what to keep, and more options."""
         self.output = output
         self._log = output.parent / f"{output.name}.watch-log"
-        self._command = [*launcher, *COMMAND, "watch", "--endpoint", endpoint, "-o", str(output)]
+        self._command = [*launcher, *program, "watch", "--endpoint", endpoint, "-o", str(output)]
         self._command += ["--retry-delay", "0.2", *arguments]
         self._environment = {**os.environ, **(environment or {})}
 
@@ -75,6 +93,11 @@ class Watch:
     def log(self) -> str:
         """Everything it has logged so far."""
         return self._log.read_text()
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that it has logged so far, without their dates."""
+        return [line.partition(" ")[2] for line in self.log.split("\n")[:-1]]
 
     @property
     def content(self) -> str:
@@ -104,3 +127,12 @@ class Watch:
         """Send a signal and return the exit status."""
         self.process.send_signal(signum)
         return self.process.wait(timeout=within)
+
+
+class BareWatch(Watch):
+    """The same with no options at all: what it has to know is in the environment."""
+
+    def __init__(self, output: Path, environment: Mapping[str, str]) -> None:
+        """Take where the file is going to be, which is not told, and the variables."""
+        super().__init__("", output, environment=environment)
+        self._command = [*COMMAND, "watch"]

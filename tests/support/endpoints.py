@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import ssl
+import struct
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self
 
 Script = Callable[[socket.socket], None]
@@ -29,11 +32,11 @@ CHUNKED_STREAM = (
 class ScriptedEndpoint:
     """Plays one script for each connection, the last one again and again."""
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
-        """Take the scripts, and a server's context to speak TLS."""
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        """Take the scripts, a server's context to speak TLS, and a port; 0 means any free one."""
         self._scripts = list(scripts)
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.requests: list[bytes] = []
         """The head of each request so far."""
@@ -81,6 +84,84 @@ class ScriptedEndpoint:
             script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
             with connection:
                 script(connection)
+
+
+class Feed:
+    """A script that sends what a test feeds it, as soon as it does; a context manager to end it.
+
+    All connections that play it share what is fed.
+    """
+
+    def __init__(self, head: bytes = STREAM) -> None:
+        """Take the head of the answer; after a chunked one each piece becomes a chunk."""
+        self._head = head
+        self._framed = chunk if b"chunked" in head else bytes
+        self._pieces: queue.Queue[bytes | None] = queue.Queue()
+        self._ended = False
+
+    def __call__(self, connection: socket.socket) -> None:
+        """Play one connection."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(self._head)
+        while (piece := self._pieces.get()) is not None:
+            connection.sendall(piece)
+        if self._ended:
+            self.close()  # for whoever else waits
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+        self.close()
+
+    def send(self, *pieces: bytes) -> None:
+        """Send pieces, each on its own."""
+        for piece in pieces:
+            self._pieces.put(self._framed(piece))
+
+    def close(self) -> None:
+        """End one connection, without the last chunk."""
+        self._pieces.put(None)
+
+
+def saying_nothing(connection: socket.socket) -> None:
+    """Keep a connection open and silent until the client closes it; for the end of a script."""
+    connection.settimeout(None)
+    with suppress(OSError):
+        while connection.recv(4096):
+            pass
+
+
+def resetting(connection: socket.socket) -> None:
+    """Close a connection with a reset; for the end of a script."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def trickling(head: bytes, byte: bytes = b"x") -> Script:
+    """Return a script that sends a head, then one byte at a time until the client has enough."""
+
+    def play(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(byte)
+            time.sleep(0.02)
+
+    return play
+
+
+@contextmanager
+def unanswering() -> Iterator[str]:
+    """Give a URL whose host leaves every attempt to connect unanswered: its backlog is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/config"
 
 
 def sending(*pieces: bytes, then: Script | None = None) -> Script:

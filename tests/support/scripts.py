@@ -1,0 +1,48 @@
+"""Small scripts about signals, each run in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PREAMBLE = """
+import os, signal, sys, time
+from ctsdns_traefik.errors import SourceError, Stop
+from ctsdns_traefik.interrupts import PATIENCE, Interrupts, Reconnect, deadline
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+def trickle():
+    reader, writer = os.pipe()
+    while True:
+        os.write(writer, b"x")
+        yield os.read(reader, 1)
+
+def say(*words):
+    print(*words, flush=True)
+"""
+
+
+@contextmanager
+def script(text: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a script with the names of the preamble, until it has said "ready"."""
+    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(text)]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def output_of(text: str) -> list[str]:
+    """Run a script to its end and return the lines it says."""
+    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(text)]
+    done = subprocess.run(command, text=True, capture_output=True, timeout=60, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout.splitlines()

@@ -1,0 +1,32 @@
+"""One connection of the client under test, from its beginning to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ctsdns_traefik.settings import Endpoint
+from ctsdns_traefik.stream import Event, StreamError, open_stream
+
+
+def end_of(endpoint: Endpoint) -> tuple[list[Event], StreamError]:
+    """Connect, follow the stream to its end, and return its events and what ended it."""
+    events: list[Event] = []
+    with pytest.raises(StreamError) as caught, open_stream(endpoint) as stream:
+        events.extend(stream)  # keeps what came before the end
+    return events, caught.value
+
+
+def body_of(captured: Path) -> bytes:
+    """Return what follows the head in captured bytes."""
+    return captured.read_bytes().partition(b"\r\n\r\n")[2]
+
+
+def events_in(body: bytes) -> list[Event]:
+    """Read the events of a captured body, whose form is known: event, data and id, one a line."""
+    blocks = [block.split(b"\n") for block in body.split(b"\n\n")[:-1]]
+    return [
+        Event(name.removeprefix(b"event: ").decode(), data.removeprefix(b"data: "))
+        for name, data, _id in blocks
+    ]

@@ -1,0 +1,92 @@
+"""What only a command run in this process can show, since no input brings it about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ctsdns_traefik.cli import main
+from ctsdns_traefik.core import render
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.errors import ExitCode
+
+ENTRY = "_web_http_80._tcp.a.example.com"
+
+
+@pytest.fixture(autouse=True)
+def _logging_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the package's logging back as it was before the command ran."""
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
+    package = logging.getLogger("ctsdns_traefik")
+    kept = package.handlers, package.level, package.propagate
+    yield
+    package.handlers, package.level, package.propagate = kept
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    """Return a policy's file."""
+    path = tmp_path / "policy.json"
+    path.write_text(f'{{"hosts": {{"{ENTRY}": "100.64.0.1"}}}}')
+    return str(path)
+
+
+@pytest.mark.parametrize("command", ["render-once", "validate"])
+def test_defect_is_one_line(
+    command: str,
+    policy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An error that nobody foresaw ends with 70 and one line that asks to report it."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("one\ntwo")
+
+    monkeypatch.setattr(render, "render", broken)
+    assert main([command, policy]) == ExitCode.INTERNAL
+    said = "internal error, please report it: RuntimeError('one\\ntwo')"
+    assert capsys.readouterr() == ("", f"ctsdns-traefik: error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param((), ExitCode.OK, id="lenient"),
+        pytest.param(("--strict",), ExitCode.FINDINGS, id="strict"),
+    ],
+)
+def test_strict_turns_warnings_into_failures(
+    arguments: tuple[str, ...],
+    code: ExitCode,
+    policy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A warning, which no entry earns yet, is shown, and fails validate only with --strict."""
+    warning = Problem("odd", "_x", "it is odd", "mend it", (0, 2), None, Severity.WARNING)
+    plain = render.render
+    monkeypatch.setattr(render, "render", lambda hosts: plain(hosts)._replace(problems=(warning,)))
+    assert main(["validate", policy, *arguments]) == code
+    assert capsys.readouterr().out == (
+        "web: Host(`a.example.com`) -> http://100.64.0.1:80\n"
+        "warning odd: _x: it is odd; mend it\n"
+        "1 route, 0 errors, 1 warning\n"
+    )
+
+
+def test_interrupt_from_the_terminal_is_no_defect(
+    policy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C at any moment ends with 130 and says nothing."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(render, "render", interrupted)
+    assert main(["render-once", policy]) == ExitCode.INTERRUPTED
+    out, err = capsys.readouterr()
+    assert (out, err.strip()) == ("", "")

@@ -1,0 +1,293 @@
+"""``ctsdns-traefik parse-host`` explains entries, and points at what is wrong with one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.commands import run
+
+SSH = "_tcp_ssh_22._tcp.nas.example.com"
+
+HTTP_TEXT = """\
+_web_http_3000._tcp.app.example.com
+  entrypoint  web
+  scheme      http
+  port        3000
+  router      router-app-example-com (HTTP)
+  rule        Host(`app.example.com`)
+  service     service-app-example-com-http-3000
+  backend     http://100.64.0.1:3000
+  TLS         as its entrypoint has it; no passthrough
+"""
+
+SSH_TEXT = """\
+_tcp_ssh_22._tcp.nas.example.com
+  entrypoint  tcp
+  scheme      ssh
+  port        22
+  router      router-nas-example-com-ssh (TCP)
+  rule        HostSNI(`nas.example.com`)
+  service     service-nas-example-com-ssh-22
+  backend     100.64.0.2:22
+  TLS         ends at Traefik (passthrough: false)
+  For clients that send no SNI, open a local port with one of these, and let them
+  connect to 127.0.0.1:10022:
+"""
+
+ALIAS_TEXT = """\
+laptop
+  an ordinary host alias: it starts with no underscore, and is ignored
+"""
+
+TRUST = "/etc/ssl/certs/ca-certificates.crt"
+
+SSH_CLIENTS = {
+    "port": 10022,
+    "socat": "socat TCP-LISTEN:10022,bind=127.0.0.1,reuseaddr,fork"
+    f" OPENSSL:nas.example.com:4433,snihost=nas.example.com,cafile={TRUST}",
+    "stunnel": "[nas.example.com-ssh]\n"
+    "client = yes\n"
+    "accept = 127.0.0.1:10022\n"
+    "connect = nas.example.com:4433\n"
+    "sni = nas.example.com\n"
+    "checkHost = nas.example.com\n"
+    "verifyChain = yes\n"
+    f"CAfile = {TRUST}",
+    "haproxy": "listen nas.example.com-ssh\n"
+    "    mode tcp\n"
+    "    bind 127.0.0.1:10022\n"
+    "    server traefik nas.example.com:4433 ssl sni str(nas.example.com)"
+    f" verify required verifyhost nas.example.com ca-file {TRUST}",
+}
+
+
+def explained(*arguments: str) -> list[dict[str, Any]]:
+    """Return what ``--format json`` says."""
+    said: list[dict[str, Any]] = json.loads(run("parse-host", "--format=json", *arguments).stdout)
+    return said
+
+
+def test_http_entry_as_text() -> None:
+    """An HTTP entry is shown field by field, without client commands."""
+    done = run("parse-host", "_web_http_3000._tcp.app.example.com=100.64.0.1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, HTTP_TEXT, "")
+
+
+def test_tcp_entry_as_text() -> None:
+    """A TCP entry is shown with the three ways to add SNI, their lines indented."""
+    done = run("parse-host", f"{SSH}=100.64.0.2")
+    tools = "".join(
+        f"  {tool}\n" + "".join(f"      {line}\n" for line in str(SSH_CLIENTS[tool]).splitlines())
+        for tool in ("socat", "stunnel", "haproxy")
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, SSH_TEXT + tools, "")
+
+
+def test_passthrough_is_told() -> None:
+    """A tls entry's text says that TLS passes through."""
+    text = run("parse-host", "_tcp_tls_443._tcp.vault.example.com").stdout
+    assert "\n  TLS         passes through to the backend (passthrough: true)\n" in text
+
+
+def test_several_entries_as_text_and_json() -> None:
+    """Each entry is explained in turn, blank lines between; one that is malformed makes it 1."""
+    entries = ("_web_http_3000._tcp.app.example.com=100.64.0.1", "laptop", "_web_http_0._tcp.x")
+    done = run("parse-host", *entries)
+    first, second, third = done.stdout.split("\n\n")
+    assert (done.returncode, first + "\n", second + "\n") == (1, HTTP_TEXT, ALIAS_TEXT)
+    assert third.startswith("_web_http_0._tcp.x\n          ^\nerror bad-port: ")
+    as_json = run("parse-host", "--format", "json", *entries)
+    kinds = [one["kind"] for one in json.loads(as_json.stdout)]
+    assert (as_json.returncode, kinds, as_json.stderr) == (1, ["route", "alias", "problem"], "")
+
+
+def route(entry: str, values: str, **more: Any) -> dict[str, Any]:
+    """Return a route as JSON; ``values`` are its fields between entrypoint and backend."""
+    names = ("entrypoint", "scheme", "port", "domain", "type", "router", "rule", "service")
+    said: dict[str, Any] = dict(zip(names, values.split(), strict=True))
+    return {"kind": "route", "entry": entry, **said, "port": int(said["port"]), **more}
+
+
+ROUTES = (
+    pytest.param(
+        "_web_http_3000._tcp.app.example.com",
+        "100.64.0.1",
+        "web http 3000 app.example.com http router-app-example-com Host(`app.example.com`)"
+        " service-app-example-com-http-3000",
+        {"backend": "http://100.64.0.1:3000", "passthrough": None},
+        id="http",
+    ),
+    pytest.param(
+        "_my_web-1_HTTPS_08443._tcp.App.Example.COM.",
+        "fd7a:115c:a1e0:0::1/128",
+        "my_web-1 https 8443 app.example.com http router-app-example-com Host(`app.example.com`)"
+        " service-app-example-com-https-8443",
+        {"backend": "https://[fd7a:115c:a1e0::1]:8443", "passthrough": None},
+        id="https-over-ipv6-in-odd-spelling",
+    ),
+    pytest.param(
+        "_web_http_80._tcp.bücher.example",
+        "100.64.0.1/32",
+        "web http 80 xn--bcher-kva.example http router-xn--bcher-kva-example"
+        " Host(`xn--bcher-kva.example`) service-xn--bcher-kva-example-http-80",
+        {"backend": "http://100.64.0.1:80", "passthrough": None},
+        id="another-script",
+    ),
+    pytest.param(
+        "_web_http_80._tcp.*.example.com",
+        None,
+        "web http 80 *.example.com http router-wildcard-example-com Host(`*.example.com`)"
+        " service-wildcard-example-com-http-80",
+        {"backend": "http://ADDRESS:80", "passthrough": None},
+        id="wildcard-by-name-alone",
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "address", "values", "more"), ROUTES)
+def test_http_entries_as_json(
+    name: str, address: str | None, values: str, more: dict[str, Any]
+) -> None:
+    """Every field of an HTTP route, its address in the shortest form or null."""
+    (said,) = explained(name if address is None else f"{name}={address}")
+    shortest = {None: None, "fd7a:115c:a1e0:0::1/128": "fd7a:115c:a1e0::1"}
+    assert said == route(name, values, address=shortest.get(address, "100.64.0.1"), **more)
+
+
+def test_tcp_entries_as_json() -> None:
+    """A TCP route has its passthrough and its client commands too."""
+    ssh, tls = explained(SSH, "_tcp_tls_443._tcp.*.example.com=fd7a::2")
+    fields = "tcp ssh 22 nas.example.com tcp router-nas-example-com-ssh HostSNI(`nas.example.com`)"
+    assert ssh == route(
+        SSH,
+        f"{fields} service-nas-example-com-ssh-22",
+        address=None,
+        backend="ADDRESS:22",
+        passthrough=False,
+        clients=SSH_CLIENTS,
+    )
+    assert (tls["backend"], tls["passthrough"]) == ("[fd7a::2]:443", True)
+    assert tls["clients"]["socat"].endswith(
+        f" OPENSSL:NAME.example.com:4433,snihost=NAME.example.com,cafile={TRUST}"
+    )
+
+
+def test_alias_and_problem_as_json() -> None:
+    """An alias is only its name; a problem says what, where and how to mend it."""
+    assert explained("laptop=100.64.0.9", "_web_http_99999._tcp.a.b=x") == [
+        {"kind": "alias", "entry": "laptop"},
+        {
+            "kind": "problem",
+            "code": "bad-port",
+            "severity": "error",
+            "entry": "_web_http_99999._tcp.a.b",
+            "address": "x",
+            "span": [10, 15],
+            "message": '"99999" is not a port',
+            "hint": "write a number from 1 to 65535 in plain digits",
+        },
+    ]
+
+
+Shape = dict[str, tuple[type, ...]]
+
+PROBLEM_SHAPE: Shape = {
+    **dict.fromkeys(("kind", "code", "severity", "entry", "message", "hint"), (str,)),
+    "address": (str, type(None)),
+    "span": (list,),
+}
+ROUTE_SHAPE: Shape = {
+    **dict.fromkeys(("kind", "entry", "entrypoint", "scheme", "domain", "type"), (str,)),
+    **dict.fromkeys(("router", "rule", "service", "backend"), (str,)),
+    "port": (int,),
+    "address": (str, type(None)),
+    "passthrough": (bool, type(None)),
+}
+CLIENTS_SHAPE: Shape = {"port": (int,), **dict.fromkeys(("socat", "stunnel", "haproxy"), (str,))}
+ALIAS_SHAPE: Shape = {"kind": (str,), "entry": (str,)}
+
+ANYTHING = (
+    *("laptop", "", "_", "_x", "=", "_=_", "laptop=1.2.3.4", "_web_http_80._tcp.a.b", SSH),
+    *("_web_http_80._tcp.a.b=1.2.3.4", f"{SSH}=::1", f"{SSH}=1.2.3.0/24", "_dns_udp_53._udp.a"),
+    *("_web_http_80._tcp.\u65e5\u672c.example", "_web_http_80._tcp.`", "_a\x1b_http_1._tcp.b"),
+)
+
+
+def has_shape(value: dict[str, Any], shape: Shape) -> bool:
+    """Tell whether a JSON object has exactly the fields of a shape, each of its type."""
+    return value.keys() == shape.keys() and all(
+        type(value[name]) in types for name, types in shape.items()
+    )
+
+
+def test_json_keeps_its_shape() -> None:
+    """Whatever is asked, each object has the fields of its kind, each of its type."""
+    said = explained(*ANYTHING)
+    assert [one["entry"] for one in said] == [entry.partition("=")[0] for entry in ANYTHING]
+    shapes = {"route": ROUTE_SHAPE, "problem": PROBLEM_SHAPE, "alias": ALIAS_SHAPE}
+    assert {one["kind"] for one in said} == shapes.keys()
+    for one in said:
+        if one.get("type") == "tcp":
+            assert has_shape(one.pop("clients"), CLIENTS_SHAPE)
+        assert has_shape(one, shapes[one["kind"]])
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_standard_input_gives_entries_line_by_line(form: str) -> None:
+    """Lines on stdin take the place of -; blank ones are skipped, bad UTF-8 is shown escaped."""
+    lines = b"\n  _web_http_3000._tcp.app.example.com=100.64.0.1\r\n \n\xffcaf\xc3\xa9\nno-end"
+    done = run("parse-host", "laptop", "-", "last", "--format", form, stdin=lines)
+    names = ["laptop", "_web_http_3000._tcp.app.example.com", "\\xffcaf\u00e9", "no-end", "last"]
+    if form == "json":
+        assert [one["entry"] for one in json.loads(done.stdout)] == names
+    else:
+        assert [block.splitlines()[0] for block in done.stdout.split("\n\n")] == names
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_standard_input_without_entries_explains_nothing() -> None:
+    """No lines on stdin is no entry and no problem."""
+    assert run("parse-host", "-").stdout == ""
+    assert run("parse-host", "-", "--format", "json").stdout == "[]\n"
+
+
+PORTS = (
+    pytest.param(["tcp=5433"], "5433", id="port"),
+    pytest.param(["tcp=:5433"], "5433", id="address-without-a-host"),
+    pytest.param(["tcp=10.0.0.1:5433/tcp"], "5433", id="address-with-a-protocol"),
+    pytest.param(["tcp=[::1]:5433"], "5433", id="ipv6-address"),
+    pytest.param(["web=81", "tcp=5433"], "5433", id="several"),
+    pytest.param(["tcp=1", "tcp=5433"], "5433", id="last-of-two"),
+    pytest.param(["other=5433"], "4433", id="of-another-entrypoint"),
+    pytest.param([], "4433", id="none"),
+)
+
+
+@pytest.mark.parametrize(("given", "port"), PORTS)
+def test_entrypoint_sets_the_port_to_connect_to(given: list[str], port: str) -> None:
+    """--entrypoint NAME=PORT, or Traefik's own NAME=ADDRESS:PORT, goes into every command."""
+    options = [part for one in given for part in ("--entrypoint", one)]
+    (said,) = explained(*options, SSH)
+    clients = said["clients"]
+    assert f" OPENSSL:nas.example.com:{port}," in clients["socat"]
+    assert f"\nconnect = nas.example.com:{port}\n" in clients["stunnel"]
+    assert f" server traefik nas.example.com:{port} ssl " in clients["haproxy"]
+
+
+def test_port_of_an_unknown_entrypoint_is_a_word() -> None:
+    """An entrypoint whose port nobody has told gets PORT in its place."""
+    (said,) = explained("_other_ssh_22._tcp.nas.example.com")
+    assert " OPENSSL:nas.example.com:PORT," in said["clients"]["socat"]
+
+
+BAD_PORTS = ("tcp", "tcp=", "=4433", "tcp=0", "tcp=65536", "tcp=x", "tcp=-1", "tcp=4433/udp", "")
+
+
+@pytest.mark.parametrize("value", [*BAD_PORTS, "tcp=" + "9" * 5000], ids=lambda text: text[:12])
+def test_bad_entrypoint_is_bad_usage(value: str) -> None:
+    """Anything else after --entrypoint is refused with 2 and explained."""
+    done = run("parse-host", "--entrypoint", value, SSH)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not of the form NAME=PORT, tcp=4433 for one" in done.stderr

@@ -1,0 +1,171 @@
+"""``ctsdns-traefik validate`` says what becomes a route and what does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stand_in_worker import StandInWorker
+from support.commands import run
+
+HOSTS = {
+    "laptop": "100.64.0.9",
+    "_web_http_3000._tcp.b.example.com": "100.64.0.1",
+    "_web_http_3000._tcp.a.example.com": "fd7a:115c:a1e0::1",
+    "_tcp_ssh_22._tcp.nas.example.com": "fd7a:115c:a1e0::2",
+    "_tcp_tls_443._tcp.vault.example.com": "100.64.0.3",
+    "_api_https_8443._tcp.a.example.com": "100.64.0.1",
+    "_web_http_3001._tcp.b.example.com": "100.64.0.2",
+    "_web_http_99999._tcp.c.example.com": "100.64.0.1",
+}
+
+ROUTES = """\
+api: Host(`a.example.com`) -> https://100.64.0.1:8443
+tcp: HostSNI(`nas.example.com`) -> [fd7a:115c:a1e0::2]:22 (TLS ends at Traefik)
+tcp: HostSNI(`vault.example.com`) -> 100.64.0.3:443 (TLS passthrough)
+web: Host(`a.example.com`) -> http://[fd7a:115c:a1e0::1]:3000
+web: Host(`b.example.com`) -> http://100.64.0.1:3000
+"""
+
+CONFLICT = (
+    "error conflict: _web_http_3001._tcp.b.example.com=100.64.0.2:"
+    " _web_http_3000._tcp.b.example.com already serves b.example.com on entrypoint web, and"
+    " _web_http_3001._tcp.b.example.com leads to another backend;"
+    " remove one of the two, or give one another entrypoint or domain\n"
+)
+
+BAD_PORT = (
+    'error bad-port: _web_http_99999._tcp.c.example.com=100.64.0.1: "99999" is not a port;'
+    " write a number from 1 to 65535 in plain digits\n"
+)
+
+POLICY = json.dumps({"hosts": HOSTS}).encode()
+GOOD = json.dumps({"hosts": {"_web_http_80._tcp.a.example.com": "100.64.0.1"}}).encode()
+
+
+def test_piped_text_has_a_line_for_everything() -> None:
+    """Routes sorted by entrypoint, then problems, then a summary; refused entries make it 1."""
+    done = run("validate", "-", stdin=POLICY)
+    text = ROUTES + CONFLICT + BAD_PORT + "5 routes, 2 errors, 0 warnings\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, text, "")
+
+
+def test_json_has_routes_problems_and_summary() -> None:
+    """--format json says the same as values, each route and problem as parse-host has it."""
+    done = run("validate", "-", "--format", "json", stdin=POLICY)
+    said: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert said.keys() == {"routes", "problems", "summary"}
+    assert said["summary"] == {"routes": 5, "errors": 2, "warnings": 0}
+    assert {route["entry"]: route["backend"] for route in said["routes"]} == {
+        "_api_https_8443._tcp.a.example.com": "https://100.64.0.1:8443",
+        "_tcp_ssh_22._tcp.nas.example.com": "[fd7a:115c:a1e0::2]:22",
+        "_tcp_tls_443._tcp.vault.example.com": "100.64.0.3:443",
+        "_web_http_3000._tcp.a.example.com": "http://[fd7a:115c:a1e0::1]:3000",
+        "_web_http_3000._tcp.b.example.com": "http://100.64.0.1:3000",
+    }
+    conflict, bad_port = said["problems"]
+    assert bad_port == {
+        "code": "bad-port",
+        "severity": "error",
+        "entry": "_web_http_99999._tcp.c.example.com",
+        "address": "100.64.0.1",
+        "span": [10, 15],
+        "message": '"99999" is not a port',
+        "hint": "write a number from 1 to 65535 in plain digits",
+    }
+    assert conflict.keys() == bad_port.keys()
+    assert (conflict["code"], conflict["span"]) == ("conflict", [0, 33])
+
+
+def test_json_of_a_route_is_as_parse_host_has_it() -> None:
+    """The two commands describe one entry alike."""
+    entry = "_web_http_80._tcp.a.example.com"
+    (explained,) = json.loads(run("parse-host", "--format=json", f"{entry}=100.64.0.1").stdout)
+    (route,) = json.loads(run("validate", "-", "--format=json", stdin=GOOD).stdout)["routes"]
+    assert explained == {"kind": "route", **route}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("strict", [(), ("--strict",)], ids=["lenient", "strict"])
+def test_exit_code_tells_whether_an_entry_was_refused(form: str, strict: tuple[str, ...]) -> None:
+    """A policy without problems is 0 and one with refused entries 1, in either format."""
+    for policy, code in ((GOOD, 0), (b'{"acls": []}', 0), (POLICY, 1)):
+        done = run("validate", "-", "--format", form, *strict, stdin=policy)
+        assert (done.returncode, done.stderr) == (code, "")
+        assert done.stdout
+
+
+def test_no_routes_is_fine() -> None:
+    """A policy without service entries is no failure."""
+    done = run("validate", "-", stdin=b'{"hosts": {"laptop": "100.64.0.9"}}')
+    assert (done.returncode, done.stdout) == (0, "0 routes, 0 errors, 0 warnings\n")
+
+
+@pytest.mark.parametrize("given", ["argument", "variable"])
+def test_endpoint_is_validated(tmp_path: Path, given: str) -> None:
+    """The worker's endpoint is a source as for render-once, from SOURCE or the environment."""
+    policy = tmp_path / "policy.json"
+    policy.write_bytes(GOOD)
+    with StandInWorker(policy) as worker:
+        if given == "argument":
+            done = run("validate", worker.endpoint)
+        else:
+            done = run("validate", environment={"TRAEFIK_CONFIG_API_ENDPOINT": worker.endpoint})
+    said = "web: Host(`a.example.com`) -> http://100.64.0.1:80\n1 route, 0 errors, 0 warnings\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_captures_are_validated(data: Path) -> None:
+    """Every source in tests/data gives the same findings: one entry is for UDP."""
+    sources = ("policy.hujson", "worker-stream.txt", "worker-stream-chunked.txt")
+    said = {
+        (run("validate", data / name).returncode, run("validate", data / name).stdout)
+        for name in sources
+    }
+    ((code, text),) = said
+    assert code == 1
+    assert text.splitlines()[-2].startswith(
+        "error udp-not-supported: _dns_udp_53._udp.server1.wan."
+    )
+    assert text.splitlines()[-1] == "4 routes, 1 error, 0 warnings"
+
+
+def test_bad_source_is_one_line(tmp_path: Path) -> None:
+    """Without a snapshot it exits with 3, one line on stderr and nothing on stdout."""
+    for form in ("text", "json"):
+        done = run("validate", tmp_path / "none.json", "--format", form)
+        line = (
+            f"ctsdns-traefik: error: cannot read {tmp_path}/none.json: no such file or directory\n"
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (3, "", line)
+
+
+HOSTILE = (
+    "_web_http_80._tcp.x\nweb: Host(`evil`) -> http://1.1.1.1:80",
+    "_web_http_80._tcp.\r\n9 routes, 0 errors, 0 warnings",
+    "_\x1b[31m\x1b]0;title\x07_http_80._tcp.a.b",
+    "_web_http_80._tcp.\u2028\u202e\u0085.b",
+    "_web_http_80._tcp.[red]a[/red].b",
+    "_web_http_80._tcp." + "x" * 5000,
+    "_\ud800",
+    "_",
+)
+
+
+@pytest.mark.parametrize("colour", [{}, {"FORCE_COLOR": "1", "TERM": "xterm-256color"}])
+def test_hostile_names_take_one_plain_line_each(colour: dict[str, str]) -> None:
+    """No name breaks its line, colours it, or hides in it, even where colour is forced."""
+    policy = json.dumps({"hosts": dict.fromkeys(HOSTILE, "1.1.1.1\n\x1b[31m")}).encode()
+    done = run("validate", "-", stdin=policy, environment=colour)
+    lines = done.stdout.split("\n")
+    assert (done.returncode, done.stderr, lines[-2:]) == (
+        *(1, ""),
+        [f"0 routes, {len(HOSTILE)} errors, 0 warnings", ""],
+    )
+    assert len(lines) == len(HOSTILE) + 2
+    assert [line for line in lines if not line.isprintable()] == []
+    assert all(line.startswith("error bad-") for line in lines[:-2])
+    assert max(map(len, lines)) < 1000
