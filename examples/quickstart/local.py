@@ -70,8 +70,8 @@ def find_traefik() -> str:
     ``traefik`` puts one there), else what is on the PATH.
     """
     beside = Path(sys.executable).with_name("traefik")
-    found = os.environ.get("CTSDNS_TRAEFIK") or (beside.exists() and str(beside))
-    found = found or shutil.which("traefik")
+    found = os.environ.get("CTSDNS_TRAEFIK")
+    found = found or (str(beside) if beside.exists() else shutil.which("traefik"))
     if not found:
         raise FileNotFoundError("no Traefik; install ctsdns-traefik with its extra 'traefik'")
     return found
