@@ -135,7 +135,9 @@ class Keeper:
             log.warning(message, self._path)
 
     def _summary(self, written: Written, changes: Changes, routes: int) -> str:
-        parts = [f"{written.outcome.value} {self._path}: {routes} routes"]
+        parts = [
+            f"{written.outcome.value} {self._path}: {routes} route{'' if routes == 1 else 's'}"
+        ]
         for what, names in (
             ("added", changes.added),
             ("changed", changes.changed),

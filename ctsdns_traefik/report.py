@@ -102,7 +102,7 @@ def findings_as_lines(rendering: Rendering) -> str:
     """Return what validate found with a line for each route and problem, and one that sums up."""
     routes = sorted(rendering.routes, key=lambda route: (route.entry.entrypoint, route.entry))
     lines = [f"{route.entry.entrypoint}: {_route_in_words(route)}" for route in routes]
-    lines += [printable(str(problem)) for problem in rendering.problems]
+    lines += [printable(f"{problem.severity} {problem}") for problem in rendering.problems]
     return "\n".join([*lines, _summary(rendering)]) + "\n"
 
 

@@ -167,7 +167,7 @@ def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) ->
         keeper.apply(entries)
         told.append([line for line in said() if not line.startswith("INFO")])
     assert [len(lines) for lines in told] == [1, 0, 0, 1, 0, 1]
-    assert told[0][0].startswith(f"WARNING error bad-port: {name}=100.64.0.9: ")
+    assert told[0][0].startswith(f"WARNING bad-port: {name}=100.64.0.9: ")
 
 
 def test_refused_entry_costs_no_other(path: Path) -> None:
@@ -186,7 +186,7 @@ def test_large_removal_is_told_while_it_waits(path: Path, said: Lines) -> None:
     keeper.apply(hosts("d"))
     doubt = "the snapshot would remove 3 of 4 routes: waiting for the next one to agree"
     assert told == [f"WARNING {doubt} ({routers('abc')})"]
-    assert said() == [f"INFO replaced {path}: 1 routes; removed {routers('abc')}"]
+    assert said() == [f"INFO replaced {path}: 1 route; removed {routers('abc')}"]
 
 
 def test_failed_write_is_raised_and_the_next_one_makes_up_for_it(path: Path, said: Lines) -> None:

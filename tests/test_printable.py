@@ -81,13 +81,13 @@ def test_json_type(value: object, name: str) -> None:
 def test_problem_in_one_line() -> None:
     """A problem as text says how bad, what kind, where, what and how to mend it."""
     problem = Problem("bad-port", "_a", "it is wrong", "mend it", (1, 2), "::1")
-    assert str(problem) == "error bad-port: _a=::1: it is wrong; mend it"
+    assert str(problem) == "bad-port: _a=::1: it is wrong; mend it"
 
 
 def test_problem_with_a_name_alone() -> None:
     """Without an address the name stands alone; a warning is called one."""
     problem = Problem("odd", "_a", "it is odd", "look", (0, 2), severity=Severity.WARNING)
-    assert str(problem) == "warning odd: _a: it is odd; look"
+    assert str(problem) == "odd: _a: it is odd; look"
 
 
 @given(ANY_TEXT, st.none() | ANY_TEXT)

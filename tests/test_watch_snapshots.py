@@ -114,7 +114,7 @@ def test_other_event_does_nothing(path: Path, other: bytes) -> None:
         feed.send(snapshot(hosts("a")), other, snapshot(hosts("ab")))
         watch.until_logged("added router-b")
         assert watch.lines[2:] == [
-            f"INFO replaced {path}: 1 routes; added {routers('a')}",
+            f"INFO replaced {path}: 1 route; added {routers('a')}",
             f"INFO replaced {path}: 2 routes; added {routers('b')}",
         ]
 

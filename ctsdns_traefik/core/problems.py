@@ -40,8 +40,8 @@ class Problem(NamedTuple):
         return self.entry if self.address is None else f"{self.entry}={self.address}"
 
     def __str__(self) -> str:
-        """Say it all in one line, safe to print or log."""
-        return f"{self.severity} {self.code}: {shown(self.source)}: {self.message}; {self.hint}"
+        """Say all but the severity in one line, safe to print or log."""
+        return f"{self.code}: {shown(self.source)}: {self.message}; {self.hint}"
 
 
 class Refusal(Exception):
