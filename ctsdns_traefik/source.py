@@ -20,9 +20,9 @@ from ctsdns_traefik.core.snapshot import (
     hosts_of_text,
     message_of_error,
 )
+from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import SourceError
 from ctsdns_traefik.interrupts import deadline
-from ctsdns_traefik.settings import Endpoint
 from ctsdns_traefik.stream import Event, open_stream, read_events
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from ctsdns_traefik import __version__
 from ctsdns_traefik.core.answers import EVENT_STREAM, Answer, fault_of
 from ctsdns_traefik.core.framing import OversizedEvent, read_blocks
 from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.endpoint import Endpoint, token_from
 from ctsdns_traefik.errors import SettingsError, SourceError
-from ctsdns_traefik.settings import Endpoint, token_from
 
 if TYPE_CHECKING:
     import requests

@@ -12,10 +12,10 @@ from typing import NoReturn
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.retry import retry_delay
 from ctsdns_traefik.core.snapshot import SnapshotError, hosts_of_snapshot, message_of_error
+from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.interrupts import Interrupts, Reconnect
 from ctsdns_traefik.keeper import Keeper
-from ctsdns_traefik.settings import Endpoint
 from ctsdns_traefik.stream import Event, StreamError, open_stream
 
 log = logging.getLogger(__name__)

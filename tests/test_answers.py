@@ -148,8 +148,11 @@ def test_words_come_before_the_cause() -> None:
         pytest.param(
             "/SECRET?a=SECRET", f"a redirect to another path, {NOT_FOLLOWED}", id="another-path"
         ),
+        pytest.param("https://[::1/SECRET", "a redirect to what is no URL", id="no-url"),
         pytest.param(
-            "https://[::1/SECRET", f"a redirect to another path, {NOT_FOLLOWED}", id="no-url"
+            "https://evilcloudflareaccess.com/?a=/cdn-cgi/access/",
+            f"a redirect to evilcloudflareaccess.com, {NOT_FOLLOWED}",
+            id="merely-alike",
         ),
         pytest.param(
             "https://a\x1bb.example.com/",

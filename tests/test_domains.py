@@ -152,9 +152,10 @@ def test_label_that_idna_does_not_know_is_refused(label: str, shown: str) -> Non
     assert parse_host(problem.entry) == problem
 
 
-def test_label_that_only_looks_like_ascii_is_refused() -> None:
-    """The Kelvin sign, a K in lower case, makes no ASCII label."""
-    message = '"\u212a" is not an internationalised label: it only looks like ASCII'
+@pytest.mark.parametrize("label", ["\u212a", "a\u212a", "\u212a\u00fchl"])
+def test_label_that_only_looks_like_ascii_is_refused(label: str) -> None:
+    """The Kelvin sign, a K in lower case, is a letter of no label."""
+    message = f'"{label}" is not an internationalised label: it only looks like ASCII'
     hint = "write the name as it is registered, or its xn-- form"
-    problem = refused(".<\u212a>.de", message, hint)
+    problem = refused(f".<{label}>.de", message, hint)
     assert parse_host(problem.entry) == problem

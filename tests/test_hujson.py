@@ -85,3 +85,18 @@ def test_what_is_no_hujson_comes_out_as_no_json(text: str) -> None:
     """What HuJSON does not allow does not become valid on the way."""
     with pytest.raises(json.JSONDecodeError):
         json.loads(to_json(text))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('"' + '\\"' * 400_000 + "\\", id="text-that-does-not-end"),
+        pytest.param("/* " * 400_000, id="comments-that-do-not-end"),
+        pytest.param("[ " * 400_000, id="lists-that-do-not-end"),
+        pytest.param(", " * 400_000, id="commas"),
+    ],
+)
+def test_work_is_linear_in_the_size_of_broken_text(text: str) -> None:
+    """A search that started over at each sign would take hours for a megabyte of these."""
+    assert len(to_json(text)) == len(text)

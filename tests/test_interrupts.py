@@ -164,6 +164,27 @@ def test_second_hangup_does_not_disturb_the_handling_of_the_first() -> None:
     assert output_of(text) == ["handled", "handled"]
 
 
+@pytest.mark.parametrize(("number", "raised"), [("SIGTERM", "Stop(15)"), ("SIGHUP", "Reconnect()")])
+def test_signal_amid_a_callback_is_not_lost(number: str, raised: str) -> None:
+    """What Python drops, because it was raised in a finalizer, is raised again outside it."""
+    text = f"""
+        class Finalized:
+            def __del__(self):
+                send(signal.{number})
+                for _ in range(1000):
+                    pass
+                say("never")
+        interrupts = Interrupts()
+        try:
+            with interrupts.armed():
+                Finalized()
+                time.sleep(60)
+        except BaseException as why:
+            say(repr(why))
+    """
+    assert output_of(text) == [raised]
+
+
 def test_nothing_is_armed_after_the_context() -> None:
     """Outside armed() signals raise nothing."""
     text = """

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.endpoint import Header, endpoint_from, header_from, token_from
 from ctsdns_traefik.errors import SettingsError
-from ctsdns_traefik.settings import Setting, endpoint_from, header_from, token_from
+from ctsdns_traefik.settings import Setting
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_endpoint_shows_no_secret() -> None:
         pytest.param("!#$%&'*+-.^_`|~0a: b", ("!#$%&'*+-.^_`|~0a", "b"), id="all-signs-of-a-name"),
     ],
 )
-def test_header_from_text(text: str, header: settings.Header) -> None:
+def test_header_from_text(text: str, header: Header) -> None:
     """A header is a name and a value, white space around them dropped."""
     assert header_from(text) == header
 

@@ -19,7 +19,7 @@ from support.endpoints import (
 )
 from support.streams import body_of, end_of, events_in
 
-from ctsdns_traefik.settings import endpoint_from
+from ctsdns_traefik.endpoint import endpoint_from
 from ctsdns_traefik.stream import Event, open_stream
 
 CLOSED = "the endpoint closed the stream"

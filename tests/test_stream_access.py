@@ -11,7 +11,7 @@ from support.certificates import Authority
 from support.endpoints import STREAM, Script, ScriptedEndpoint, answering, resetting, sending
 from support.streams import end_of
 
-from ctsdns_traefik.settings import Header, endpoint_from
+from ctsdns_traefik.endpoint import Header, endpoint_from
 
 SCRIPT = sending(STREAM, b"data: 1\n\n")
 

@@ -10,7 +10,7 @@ import pytest
 from support.endpoints import STREAM, Script, ScriptedEndpoint, answering, sending
 from support.streams import end_of
 
-from ctsdns_traefik.settings import endpoint_from
+from ctsdns_traefik.endpoint import endpoint_from
 from ctsdns_traefik.stream import open_stream
 
 HTML = "text/html; charset=UTF-8"

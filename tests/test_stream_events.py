@@ -8,7 +8,7 @@ import pytest
 from support.endpoints import STREAM, ScriptedEndpoint, sending
 from support.streams import end_of
 
-from ctsdns_traefik.settings import endpoint_from
+from ctsdns_traefik.endpoint import endpoint_from
 from ctsdns_traefik.stream import Event, StreamError, read_events
 
 BYTE_ORDER_MARK = "\ufeff".encode()

@@ -25,7 +25,7 @@ from support.endpoints import (
 from support.streams import end_of
 
 from ctsdns_traefik import stream
-from ctsdns_traefik.settings import endpoint_from
+from ctsdns_traefik.endpoint import endpoint_from
 from ctsdns_traefik.stream import Event, open_stream
 
 COMPRESSED = STREAM.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"

@@ -11,15 +11,18 @@ from ctsdns_traefik import settings
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.snapshot import HostsMap
+    from ctsdns_traefik.endpoint import Endpoint
 
 
-def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> settings.Endpoint:
+def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
     """Build an endpoint from the shared options; the token comes from the environment alone.
 
     A command line can be seen by every user of the machine. Raise :class:`SettingsError`.
     """
+    from ctsdns_traefik.endpoint import endpoint_from
+
     token = os.environ.get(settings.TOKEN.variable) or None
-    return settings.endpoint_from(url, read_timeout=read_timeout, token=token, **access)
+    return endpoint_from(url, read_timeout=read_timeout, token=token, **access)
 
 
 def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> HostsMap:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.hosts import LARGEST_PORT
 from ctsdns_traefik.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.endpoint import Header
 
 _PORT = re.compile("[0-9]{1,5}")
 
@@ -47,12 +50,14 @@ class HeaderType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> settings.Header:
+    ) -> Header:
         """Read ``Name: value``."""
+        from ctsdns_traefik.endpoint import header_from
+
         if isinstance(value, tuple):
             return value
         try:
-            return settings.header_from(value)
+            return header_from(value)
         except SettingsError as why:
             self.fail(str(why), param, ctx)
 

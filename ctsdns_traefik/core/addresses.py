@@ -31,6 +31,8 @@ def read_address(value: object, at: int) -> str:
         _refuse(value, at, message, 'write it between quotes: "100.64.0.1"')
     host, slash, prefix = value.partition("/")
     try:
+        if slash:
+            ipaddress.ip_network(value, strict=False)
         address = ipaddress.ip_address(host)
     except ValueError:
         message = f"{quoted(value)} is not an address" if value else "the address is missing"

@@ -69,18 +69,19 @@ def _wrong_content(answer: Answer) -> str | None:
 def _redirect(location: str) -> str:
     """Name the host that a redirect leads to; the rest of the location may hold secrets."""
     try:
-        host = urlsplit(location).hostname or ""
+        target = urlsplit(location)
+        host = target.hostname or ""
     except ValueError:
-        host = ""
-    if host.endswith("cloudflareaccess.com") or "/cdn-cgi/access/" in location:
+        return "a redirect to what is no URL"
+    if f".{host}".endswith(".cloudflareaccess.com") or target.path.startswith("/cdn-cgi/access/"):
         return (
             "a redirect to the login of Cloudflare Access: set the headers CF-Access-Client-Id"
             " and CF-Access-Client-Secret of a service token"
         )
-    target = shown(host) or "another path"
     return (
-        f"a redirect to {target}, which is not followed: set the endpoint to its final URL, or,"
-        " if this is a login such as Cloudflare Access, the headers of a service token"
+        f"a redirect to {shown(host) or 'another path'}, which is not followed: set the endpoint to"
+        " its final URL, or, if this is a login such as Cloudflare Access, the headers of a service"
+        " token"
     )
 
 

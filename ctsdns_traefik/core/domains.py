@@ -73,10 +73,9 @@ def _to_a_label(label: str, at: int) -> str:
     import idna  # such names are rare, and its tables are large
 
     try:
-        lower = label.lower()
-        if lower.isascii():
+        if any(char.lower().isascii() and not char.isascii() for char in label):
             raise idna.IDNAError("it only looks like ASCII")  # noqa: TRY301
-        return idna.alabel(lower).decode("ascii")
+        return idna.alabel(label.lower()).decode("ascii")
     except idna.IDNAError as why:
         message = f"{quoted(label)} is not an internationalised label: {shown(str(why))}"
         _refuse(label, at, message, "write the name as it is registered, or its xn-- form")

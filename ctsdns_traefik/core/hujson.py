@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)'
-_COMMENT = r"//[^\n]*|/\*.*?\*/"
+# What has no end reaches to the end of the text, so that no search starts over behind it.
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
+_STRING_OR_COMMENT = re.compile(rf"{_STRING}|(?P<blank>//[^\n]*|/\*.*?\*/)|/\*.*", re.DOTALL)
 _SPACE = r"[ \t\r\n]*"
-_STRING_OR_COMMENT = re.compile(rf"{_STRING}|(?P<blank>{_COMMENT})", re.DOTALL)
 _NOTHING_AND_COMMA = rf"[\[{{,]{_SPACE},"
 _STRING_OR_COMMA = re.compile(
     rf"{_STRING}|{_NOTHING_AND_COMMA}|(?P<blank>,)(?={_SPACE}[}}\]])", re.DOTALL

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctsdns_traefik.settings import Endpoint
+from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.stream import Event, StreamError, open_stream
 
 

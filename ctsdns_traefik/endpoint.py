@@ -1,0 +1,101 @@
+"""The endpoint: where snapshots come from and how to get in, with its secrets out of sight."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ctsdns_traefik.core.printable import quoted
+from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.settings import READ_TIMEOUT
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where snapshots come from, and how to get in; its text and repr hold no secret."""
+
+    url: str = field(repr=False)
+    """Without user and password; the query may hold a secret."""
+    host: str
+    headers: tuple[Header, ...] = field(default=(), repr=False)
+    credentials: str | None = field(default=None, repr=False)
+    """``user:password`` from the URL, for ``Authorization: Basic``."""
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    read_timeout: float = READ_TIMEOUT.default
+
+    def __str__(self) -> str:
+        """Show the URL without what may be secret: user, password, query and fragment."""
+        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
+
+
+def endpoint_from(
+    url: str,
+    *,
+    headers: Iterable[Header] = (),
+    token: str | None = None,
+    token_file: Path | None = None,
+    ca_file: Path | None = None,
+    read_timeout: float = READ_TIMEOUT.default,
+) -> Endpoint:
+    """Build an endpoint from what the user set.
+
+    Raise :class:`SettingsError`, whose message never repeats the URL, since it may hold a password.
+    """
+    if not url.isprintable() or " " in url:
+        raise SettingsError("the endpoint's URL holds a space or a control character")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as why:
+        raise SettingsError("the endpoint's URL has a bad host or port") from why
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError("the endpoint is not a URL like https://worker.example.com/api/config")
+    user_info, at, _ = parts.netloc.rpartition("@")
+    authority = f"[{host}]" if ":" in host else host
+    if port is not None:
+        authority += f":{port}"
+    return Endpoint(
+        url=urlunsplit(parts._replace(netloc=authority, fragment="")),
+        host=host,
+        headers=tuple(headers),
+        credentials=_credentials(user_info) if at else None,
+        token=token_from(token) if token is not None else None,
+        token_file=token_file,
+        ca_file=ca_file,
+        read_timeout=read_timeout,
+    )
+
+
+def _credentials(user_info: str) -> str:
+    """Return ``user:password`` from a URL, the password empty if there is none."""
+    user, _, password = user_info.partition(":")
+    return f"{unquote(user)}:{unquote(password)}"
+
+
+def header_from(text: str) -> Header:
+    """Read ``Name: value``; raise :class:`SettingsError`, which never repeats the value."""
+    name, colon, value = text.partition(":")
+    name, value = name.strip(), value.strip()
+    if not colon or not _HEADER_NAME.fullmatch(name):
+        raise SettingsError("a header is not of the form 'Name: value'")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise SettingsError(f"the value of header {quoted(name)} holds a forbidden character")
+    return name, value
+
+
+def token_from(text: str) -> str:
+    """Read a bearer token, white space around it dropped; raise :class:`SettingsError`."""
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise SettingsError("the token is empty, or holds a space or a character outside ASCII")
+    return token
