@@ -1,0 +1,13 @@
+"""How long a campaign is: short every day, in full when asked for."""
+
+from __future__ import annotations
+
+import os
+
+FULL = os.environ.get("CTSDNS_CAMPAIGN") == "full"
+"""Whether the campaigns are to run in full: ``CTSDNS_CAMPAIGN=full python -m pytest``."""
+
+
+def rounds(everyday: int, full: int) -> int:
+    """Return how many rounds to go."""
+    return full if FULL else everyday
