@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ctsdns_traefik.core.printable import quoted
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import READ_TIMEOUT
+
+TAILNET = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "fd7a:115c:a1e0::/48")))
+"""Addresses of Tailscale (https://tailscale.com/kb/1015/100.x-addresses)."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -32,6 +36,16 @@ class Endpoint:
     token_file: Path | None = None
     ca_file: Path | None = None
     read_timeout: float = READ_TIMEOUT.default
+
+    @property
+    def in_the_clear(self) -> bool:
+        """Tell whether what may be secret goes unencrypted over networks between the machines.
+
+        Loopback addresses leave no machine, and a tailnet encrypts what goes over it.
+        """
+        parts = urlsplit(self.url)
+        secrets = (self.headers, self.credentials, self.token, self.token_file, parts.query)
+        return parts.scheme == "http" and any(secrets) and not _is_private(self.host)
 
     def __str__(self) -> str:
         """Show the URL without what may be secret: user, password, query and fragment."""
@@ -74,6 +88,15 @@ def endpoint_from(
         ca_file=ca_file,
         read_timeout=read_timeout,
     )
+
+
+def _is_private(host: str) -> bool:
+    """Tell whether a host is this machine, or by its address or name in a tailnet."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".ts.net"))
+    return address.is_loopback or any(address in network for network in TAILNET)
 
 
 def _credentials(user_info: str) -> str:

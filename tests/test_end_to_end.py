@@ -13,7 +13,7 @@ from stand_in_worker import StandInWorker
 from support.backends import banner_backend, http_backend
 from support.certificates import Authority
 from support.commands import Watch
-from support.traefik import Answer, Traefik, any_certificate
+from support.traefik import Answer, Traefik, any_certificate, needs_wildcards
 
 
 class Stage:
@@ -129,6 +129,7 @@ def test_ipv6_backends_are_reached(stage: Stage, stack: ExitStack) -> None:
     assert said == b"sixhello"
 
 
+@needs_wildcards
 def test_wildcard_serves_names_that_have_no_entry_of_their_own(
     stage: Stage, stack: ExitStack
 ) -> None:
@@ -150,6 +151,24 @@ def test_wildcard_serves_names_that_have_no_entry_of_their_own(
     ):
         assert stage.traefik.get("web", name) == Answer(200, body)
     assert stage.traefik.get("web", "two.labels.example.com").status == 301
+
+
+@needs_wildcards
+def test_wildcard_takes_tcp_connections_that_have_no_entry_of_their_own(
+    stage: Stage, stack: ExitStack
+) -> None:
+    """A TCP wildcard takes any one label, and yields to an entry for a one-letter name."""
+    wild = stack.enter_context(banner_backend(b"wildcard "))
+    own = stack.enter_context(banner_backend(b"own "))
+    stage.set_hosts(
+        {
+            f"_tcp_ssh_{wild}._tcp.*.example.com": "127.0.0.1",
+            f"_tcp_ssh_{own}._tcp.a.example.com": "127.0.0.1",
+        }
+    )
+    said = until(lambda: heard(stage.traefik, "other.example.com"), "no banner", 15)
+    assert said == b"wildcard hello"
+    assert heard(stage.traefik, "a.example.com") == b"own hello"
 
 
 def test_internationalised_name_is_served_as_its_a_label(stage: Stage, stack: ExitStack) -> None:
@@ -209,7 +228,7 @@ def test_every_router_is_enabled_with_its_rule(stage: Stage) -> None:
             "_web_http_80._tcp.a-b.example.com": "100.64.0.1",
             "_web_http_80._tcp.a.b.example.com": "100.64.0.1",
             "_websecure_https_443._tcp.a.b.example.com": "fd7a:115c:a1e0::1",
-            "_tcp_tls_443._tcp.*.example.com": "100.64.0.2",
+            "_tcp_tls_443._tcp.y.example.com": "100.64.0.2",
             "_tcp_mysql_3306._tcp.x.example.com": "100.64.0.3",
         }
     )
@@ -222,8 +241,8 @@ def test_every_router_is_enabled_with_its_rule(stage: Stage) -> None:
         "router-a-b-example-com": ("enabled", "Host(`a-b.example.com`)", ["web"]),
         "router-a-b-example-com-web": ("enabled", "Host(`a.b.example.com`)", ["web"]),
         "router-a-b-example-com-websecure": ("enabled", "Host(`a.b.example.com`)", ["websecure"]),
-        "router-wildcard-example-com-tls": ("enabled", "HostSNI(`*.example.com`)", ["tcp"]),
         "router-x-example-com-mysql": ("enabled", "HostSNI(`x.example.com`)", ["tcp"]),
+        "router-y-example-com-tls": ("enabled", "HostSNI(`y.example.com`)", ["tcp"]),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,3 +214,29 @@ def test_token_of_an_endpoint_is_checked() -> None:
     """A bad token is found before any connection is made."""
     with pytest.raises(SettingsError, match="the token is empty"):
         endpoint_from("https://worker.example.com/", token="two words")
+
+
+@pytest.mark.parametrize(
+    ("url", "attributes", "exposed"),
+    [
+        pytest.param("http://worker.example.com/", {}, False, id="no-secret"),
+        pytest.param("http://worker.example.com/", {"token": "abc"}, True, id="token"),
+        pytest.param("http://worker.example.com/", {"token_file": Path("a")}, True, id="file"),
+        pytest.param("http://worker.example.com/", {"headers": [("A", "b")]}, True, id="header"),
+        pytest.param("http://me:pass@worker.example.com/", {}, True, id="password"),
+        pytest.param("http://worker.example.com/?key=abc", {}, True, id="query"),
+        pytest.param("https://worker.example.com/?key=abc", {"token": "abc"}, False, id="https"),
+        pytest.param("http://192.168.1.1/", {"token": "abc"}, True, id="local-network"),
+        pytest.param("http://127.0.0.2:80/", {"token": "abc"}, False, id="loopback"),
+        pytest.param("http://[::1]/", {"token": "abc"}, False, id="loopback-of-ipv6"),
+        pytest.param("http://localhost/", {"token": "abc"}, False, id="localhost"),
+        pytest.param("http://100.64.0.1/", {"token": "abc"}, False, id="tailnet"),
+        pytest.param("http://[fd7a:115c:a1e0::1]/", {"token": "abc"}, False, id="tailnet-of-ipv6"),
+        pytest.param("http://worker.tail1.ts.net/", {"token": "abc"}, False, id="name-in-tailnet"),
+        pytest.param("http://100.128.0.1/", {"token": "abc"}, True, id="beyond-the-tailnet"),
+        pytest.param("http://evilts.net/", {"token": "abc"}, True, id="merely-alike"),
+    ],
+)
+def test_secrets_in_the_clear(url: str, attributes: dict[str, Any], *, exposed: bool) -> None:
+    """Secrets are exposed over plain http, unless they stay on this machine or in a tailnet."""
+    assert endpoint_from(url, **attributes).in_the_clear is exposed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.snapshot import HostsMap
     from ctsdns_traefik.endpoint import Endpoint
 
+log = logging.getLogger(__name__)
+
 
 def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
     """Build an endpoint from the shared options; the token comes from the environment alone.
@@ -22,7 +25,10 @@ def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
     from ctsdns_traefik.endpoint import endpoint_from
 
     token = os.environ.get(settings.TOKEN.variable) or None
-    return endpoint_from(url, read_timeout=read_timeout, token=token, **access)
+    endpoint = endpoint_from(url, read_timeout=read_timeout, token=token, **access)
+    if endpoint.in_the_clear:
+        log.warning("credentials for %s go over the network unencrypted: use https", endpoint)
+    return endpoint
 
 
 def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> HostsMap:

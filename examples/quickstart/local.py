@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,12 +56,19 @@ def write_static_configuration(path: Path, dynamic: Path) -> dict[str, int]:
 
 
 def free_ports(number: int) -> list[int]:
-    """Find ports of 127.0.0.1 that nothing listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Find ports of 127.0.0.1 that nothing listens on.
+
+    They lie below those that systems give to outgoing connections, of which one could take a
+    port before its listener does.
+    """
+    free: list[int] = []
+    for port in random.sample(range(10_000, 32_000), 1_000):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            free.append(port)
+        if len(free) == number:
+            break
+    return free
 
 
 def find_traefik() -> str:

@@ -7,11 +7,26 @@ import json
 import re
 import socket
 import ssl
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import pytest
 from local import find_traefik, running, until, write_static_configuration
+
+
+def traefik_version() -> tuple[int, ...]:
+    """Return the version of the Traefik that the tests run, ``(3, 7, 15)`` for one."""
+    said = subprocess.run([find_traefik(), "version"], capture_output=True, text=True, check=True)
+    version = re.search(r"Version:\s+v?([0-9.]+)", said.stdout)
+    assert version, said.stdout
+    return tuple(map(int, version[1].split(".")))
+
+
+needs_wildcards = pytest.mark.skipif(
+    traefik_version() < (3, 7), reason="Traefik has wildcards in its rules since 3.7"
+)
 
 
 class Answer(NamedTuple):
