@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from ctsdns_traefik.core.printable import quoted
+from ctsdns_traefik.core.printable import quoted, shown
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import READ_TIMEOUT
 
@@ -46,6 +47,19 @@ class Endpoint:
         parts = urlsplit(self.url)
         secrets = (self.headers, self.credentials, self.token, self.token_file, parts.query)
         return parts.scheme == "http" and any(secrets) and not _is_private(self.host)
+
+    def authorization(self) -> dict[str, str]:
+        """Build the Authorization header, if any; the token file is read anew each time.
+
+        Raise :class:`SettingsError` if it cannot be used.
+        """
+        token = _read_token(self.token_file) if self.token_file else self.token
+        if token:
+            return {"Authorization": f"Bearer {token}"}
+        if self.credentials is not None:
+            basic = b64encode(self.credentials.encode()).decode()
+            return {"Authorization": f"Basic {basic}"}
+        return {}
 
     def __str__(self) -> str:
         """Show the URL without what may be secret: user, password, query and fragment."""
@@ -88,6 +102,16 @@ def endpoint_from(
         ca_file=ca_file,
         read_timeout=read_timeout,
     )
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return token_from(path.read_text(encoding="utf-8"))
+    except SettingsError as why:
+        raise SettingsError(f"the token file {shown(str(path))} cannot be used: {why}") from why
+    except (OSError, ValueError) as why:
+        reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
+        raise SettingsError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
 
 
 def _is_private(host: str) -> bool:

@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 
 MEANINGS = {
-    ExitCode.OK: "fine, or stopped by SIGTERM",
+    ExitCode.OK: "fine; of watch also: stopped by SIGTERM",
     ExitCode.FINDINGS: "findings: a refused entry, or a file that would change",
     ExitCode.USAGE: "bad usage or settings",
     ExitCode.SOURCE: "the source could not be read",

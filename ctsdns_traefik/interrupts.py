@@ -19,12 +19,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from ctsdns_traefik.errors import SourceError, Stop
+from ctsdns_traefik.errors import Stop
 
 PATIENCE = 0.7
 """Seconds after which the watchdog ends a process that was told to stop."""
 
-_A_MOMENT = 0.01
+_A_MOMENT = 0.02
+_AGAIN = 0.5
+_NUDGE = signal.SIGURG
+"""Ignored by everybody else: it only makes the main thread look."""
 
 
 class Reconnect(BaseException):
@@ -44,7 +47,7 @@ class Interrupts:
         written_by_signals.setblocking(False)
         signal.set_wakeup_fd(written_by_signals.detach(), warn_on_full_buffer=False)
         threading.Thread(target=self._watchdog, name="watchdog", daemon=True).start()
-        for signum in (*Stop.EXIT_CODES, signal.SIGHUP, signal.SIGALRM):
+        for signum in (*Stop.EXIT_CODES, signal.SIGHUP, _NUDGE):
             signal.signal(signum, self._handle)
         sys.unraisablehook = self._take_back
 
@@ -93,16 +96,29 @@ class Interrupts:
         """Raise again, in a moment, what was raised in a callback and so reached nobody."""
         if isinstance(unraisable.exc_value, Stop | Reconnect):
             self._raised = False
-            signal.setitimer(signal.ITIMER_REAL, _A_MOMENT)
+            threading.Timer(_A_MOMENT, _nudge).start()
         else:
             sys.__unraisablehook__(unraisable)
 
     def _watchdog(self) -> None:
-        """Wait for a stop, then for the process to end; Python writes each signal's number here."""
+        """Wait for a stop, then for the process to end; Python writes each signal's number here.
+
+        The nudges are for a signal that came just before a blocking call began.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while number := self._wakeup.recv(1):
+            if number[0] == _NUDGE:
+                continue
+            time.sleep(_A_MOMENT)
+            _nudge()
             if number[0] in Stop.EXIT_CODES:
                 time.sleep(PATIENCE)
                 os._exit(Stop.EXIT_CODES[signal.Signals(number[0])])
+
+
+def _nudge() -> None:
+    """Interrupt the main thread's system call, so that it looks at what has come."""
+    signal.pthread_kill(threading.main_thread().ident or 0, _NUDGE)
 
 
 class _Expired(BaseException):
@@ -110,21 +126,33 @@ class _Expired(BaseException):
 
 
 @contextmanager
-def deadline(seconds: float, message: str) -> Iterator[None]:
-    """Raise :class:`SourceError` with a message if this context takes longer than ``seconds``.
+def deadline(seconds: float, error: Exception) -> Iterator[None]:
+    """Raise an error if this context takes longer than ``seconds``.
 
-    It bounds everything inside, however slowly it trickles; for the main thread only.
+    It bounds everything inside, however slowly it trickles. One deadline may stand inside another,
+    and the sooner counts. For the main thread only.
     """
+    left, again = signal.getitimer(signal.ITIMER_REAL)
+    if 0 < left <= seconds:
+        yield
+        return
+    expired = _Expired()
 
     def expire(_signum: int, _frame: FrameType | None) -> None:
-        raise _Expired
+        raise expired
 
-    former = signal.signal(signal.SIGALRM, expire)
+    began = time.monotonic()
+    handler = signal.signal(signal.SIGALRM, expire)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
         yield
-    except _Expired:
-        raise SourceError(message) from None
+    except _Expired as came:
+        if came is not expired:
+            raise
+        raise error from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+        signal.signal(signal.SIGALRM, handler)
+        if left:
+            rest = left - (time.monotonic() - began)
+            signal.setitimer(signal.ITIMER_REAL, max(rest, _A_MOMENT), again)

@@ -41,7 +41,7 @@ def read_hosts_map(source: Endpoint | str, timeout: float) -> HostsMap:
     """
     name = "standard input" if source == STANDARD_INPUT else shown(str(source))
     stdin = standard_input() if source == STANDARD_INPUT else None
-    with deadline(timeout, f"{name}: no snapshot came within {timeout:g} s"):
+    with deadline(timeout, SourceError(f"{name}: no snapshot came within {timeout:g} s")):
         try:
             if isinstance(source, Endpoint):
                 return _from_endpoint(source)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import http.client
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,8 +22,9 @@ from ctsdns_traefik import __version__
 from ctsdns_traefik.core.answers import EVENT_STREAM, Answer, fault_of
 from ctsdns_traefik.core.framing import OversizedEvent, read_blocks
 from ctsdns_traefik.core.printable import shown
-from ctsdns_traefik.endpoint import Endpoint, token_from
+from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import SettingsError, SourceError
+from ctsdns_traefik.interrupts import deadline
 
 if TYPE_CHECKING:
     import requests
@@ -34,6 +34,9 @@ LARGEST_EVENT = 64 * 1024 * 1024
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection, TLS included, unless the read timeout is shorter."""
+
+_GRACE = 1.0
+"""Seconds by which a deadline comes after the time-out that can say more exactly what is wrong."""
 
 _PIECE = 64 * 1024
 _BODY_SHOWN = 16 * 1024
@@ -61,6 +64,9 @@ class StreamError(SourceError):
         self.retry_after = retry_after
 
 
+_SLOW_ANSWER = StreamError("it does not answer in time: its answer only trickles in")
+
+
 @contextmanager
 def open_stream(
     endpoint: Endpoint, clock: Callable[[], float] = time.monotonic
@@ -68,25 +74,26 @@ def open_stream(
     """Connect, and give the events as they come, until the connection ends.
 
     Raise :class:`StreamError` if there is no event stream to be had, and, from the events, when
-    it breaks, ends, or is silent for longer than the read timeout.
+    it breaks, ends, or is silent for longer than the read timeout. For the main thread only.
     """
     import requests  # it takes a tenth of a second to import
 
     if endpoint.ca_file:
         _require_certificates(endpoint.ca_file)
     with requests.Session() as session:
-        with _explained(endpoint):
+        with _explained(endpoint), deadline(_longest_answer(endpoint), _SLOW_ANSWER):
             response = session.get(
                 endpoint.url,
                 headers=_headers(endpoint),
                 auth=_as_they_are,
                 verify=str(endpoint.ca_file) if endpoint.ca_file else True,
-                timeout=(min(CONNECT_TIMEOUT, endpoint.read_timeout), endpoint.read_timeout),
+                timeout=(_connect_timeout(endpoint), endpoint.read_timeout),
                 allow_redirects=False,
                 stream=True,
             )
         with response:
-            _require_event_stream(endpoint, response)
+            with deadline(_longest_answer(endpoint), _SLOW_ANSWER):
+                _require_event_stream(endpoint, response)
             yield _events(endpoint, response, clock)
 
 
@@ -135,6 +142,15 @@ def _milliseconds(retry: str | None) -> float | None:
     return int(retry[:_MOST_DIGITS]) / 1000
 
 
+def _longest_answer(endpoint: Endpoint) -> float:
+    """Return the seconds that connecting and an answer's head may take in all."""
+    return _connect_timeout(endpoint) + endpoint.read_timeout + _GRACE
+
+
+def _connect_timeout(endpoint: Endpoint) -> float:
+    return min(CONNECT_TIMEOUT, endpoint.read_timeout)
+
+
 def _headers(endpoint: Endpoint) -> dict[str, str]:
     return {
         "Accept": EVENT_STREAM,
@@ -147,24 +163,10 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def _authorization(endpoint: Endpoint) -> dict[str, str]:
-    """Build the Authorization header; a token file is read anew each time, as tokens rotate."""
-    token = _read_token(endpoint.token_file) if endpoint.token_file else endpoint.token
-    if token:
-        return {"Authorization": f"Bearer {token}"}
-    if endpoint.credentials is not None:
-        basic = b64encode(endpoint.credentials.encode()).decode()
-        return {"Authorization": f"Basic {basic}"}
-    return {}
-
-
-def _read_token(path: Path) -> str:
     try:
-        return token_from(path.read_text(encoding="utf-8"))
+        return endpoint.authorization()
     except SettingsError as why:
-        raise StreamError(f"the token file {shown(str(path))} cannot be used: {why}") from why
-    except (OSError, ValueError) as why:
-        reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
-        raise StreamError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
+        raise StreamError(str(why)) from why
 
 
 def _as_they_are(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -221,12 +223,17 @@ def _pieces(
     response: requests.Response, patience: float, clock: Callable[[], float]
 ) -> Iterator[bytes]:
     """Yield what comes in as it comes; a line that takes longer than patience is silence too."""
+    too_slow = StreamError(f"no whole line came within the read timeout of {patience:g} s")
     line_began = clock()
-    while piece := response.raw.read1(_PIECE, decode_content=True):
+    while True:
+        with deadline(patience + _GRACE, too_slow):
+            piece = response.raw.read1(_PIECE, decode_content=True)
+        if not piece:
+            return
         if b"\n" in piece or b"\r" in piece:
             line_began = clock()
         elif clock() - line_began > patience:
-            raise StreamError(f"no whole line came within the read timeout of {patience:g} s")
+            raise too_slow
         yield piece
 
 
@@ -242,7 +249,7 @@ def _explained(endpoint: Endpoint) -> Iterator[None]:
         raise StreamError(_explain(error, endpoint)) from error
 
 
-def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911  (a table)
+def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911, PLR0912  (a table)
     from urllib3 import exceptions
 
     for cause in _causes(error):
@@ -263,6 +270,8 @@ def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PL
                 return "its compressed answer is damaged"
             case http.client.RemoteDisconnected():
                 return "it closed the connection without an answer"
+            case http.client.BadStatusLine():
+                return "it does not speak HTTP"
             case ssl.SSLCertVerificationError():
                 return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
             case ssl.SSLError():

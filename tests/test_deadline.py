@@ -24,7 +24,7 @@ def test_deadline_bounds_everything_inside(slow: str) -> None:
     """However its content spends the time, the context ends with the message."""
     text = f"""
 try:
-    with deadline(0.2, "too slow"):
+    with deadline(0.2, SourceError("too slow")):
 {textwrap.indent(slow, " " * 8)}
 except SourceError as why:
     say(why, why.exit_code.name)
@@ -39,7 +39,7 @@ def test_deadline_that_is_met_leaves_nothing_behind() -> None:
         former = signal.getsignal(signal.SIGALRM)
         for failing in (False, True):
             try:
-                with deadline(60, "never"):
+                with deadline(60, SourceError("never")):
                     say(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
                     if failing:
                         raise ValueError
@@ -48,3 +48,38 @@ def test_deadline_that_is_met_leaves_nothing_behind() -> None:
             say(signal.getitimer(signal.ITIMER_REAL), signal.getsignal(signal.SIGALRM) is former)
     """
     assert output_of(text) == ["True", "(0.0, 0.0) True", "True", "error", "(0.0, 0.0) True"]
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "said"),
+    [
+        pytest.param(0.2, 60, "outer", id="outer-sooner"),
+        pytest.param(60, 0.2, "inner", id="inner-sooner"),
+    ],
+)
+def test_sooner_of_two_deadlines_counts(outer: float, inner: float, said: str) -> None:
+    """A deadline inside another neither puts it off nor is put off by it."""
+    text = f"""
+        try:
+            with deadline({outer}, SourceError("outer")):
+                while True:
+                    with deadline({inner}, SourceError("inner")):
+                        time.sleep(0.3)
+        except SourceError as why:
+            say(why)
+    """
+    assert output_of(text) == [said]
+
+
+def test_many_deadlines_do_not_put_off_the_one_around_them() -> None:
+    """Short contexts with deadlines of their own, one after another, still end with the outer."""
+    text = """
+        try:
+            with deadline(0.3, SourceError("outer")):
+                while True:
+                    with deadline(0.25, SourceError("inner")):
+                        time.sleep(0.01)
+        except SourceError as why:
+            say(why)
+    """
+    assert output_of(text) == ["outer"]

@@ -132,7 +132,7 @@ FAULTS = (
     ),
     pytest.param(
         sending(b"SSH-2.0-OpenSSH_9.6\r\n"),
-        "the connection broke off",
+        "it does not speak HTTP",
         id="another-protocol",
     ),
     pytest.param(

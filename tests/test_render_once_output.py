@@ -164,6 +164,14 @@ def test_diff_of_a_file_without_a_last_line_end_is_well_formed(output: Path) -> 
     assert (done.returncode, done.stdout) == (0, expected)
 
 
+def test_diff_knows_lines_as_files_have_them(output: Path) -> None:
+    """Only a line feed ends a line; a form feed or another script's separator is inside one."""
+    output.write_text("# a\fb\u2028c\n{}\n")
+    done = run("render-once", "-", "-o", output, "--diff", stdin=b'{"hosts": {}}')
+    expected = f"--- {output}\n+++ {output}\n@@ -1,2 +1 @@\n-# a\fb\u2028c\n {{}}\n"
+    assert (done.returncode, done.stdout) == (0, expected)
+
+
 def test_diff_shows_bytes_that_are_no_text(output: Path) -> None:
     """A file that is not UTF-8 is compared all the same, in a locale without UTF-8 too."""
     output.write_bytes(b"# \xff\xc3\xa9\n{}\n")

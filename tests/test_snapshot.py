@@ -113,7 +113,8 @@ def test_snapshot_is_read(read: Reader, snapshot: str, hosts: HostsMap) -> None:
         pytest.param(b"true", "it is true or false, not an object", id="true"),
         pytest.param(b"3", "it is a number, not an object", id="number"),
         pytest.param(b'"acl"', "it is text, not an object", id="text"),
-        pytest.param(b"", "it is not JSON: Expecting value at line 1, column 1", id="empty"),
+        pytest.param(b"", "it is empty", id="empty"),
+        pytest.param(b" \n", "it is empty", id="blank"),
         pytest.param(
             b'{"acl":\n{"hosts": {',
             "it is not JSON: Expecting property name enclosed in double quotes"

@@ -38,7 +38,7 @@ FIRST = b"data: first\n\n"
     [
         pytest.param(sending(), "it closed the connection without an answer", id="no-answer"),
         pytest.param(resetting, "connection reset by peer", id="reset"),
-        pytest.param(sending(b"SSH-2.0-OpenSSH\r\n"), "the connection broke off", id="no-http"),
+        pytest.param(sending(b"SSH-2.0-OpenSSH\r\n"), "it does not speak HTTP", id="no-http"),
         pytest.param(
             saying_nothing, "it was silent for the read timeout of 0.4 s", id="silence-at-once"
         ),
@@ -46,6 +46,16 @@ FIRST = b"data: first\n\n"
             sending(b"HTTP/1.1 200 OK\r\nContent-T", then=saying_nothing),
             "it was silent for the read timeout of 0.4 s",
             id="silence-amid-the-head",
+        ),
+        pytest.param(
+            trickling(b"HTTP/1.1 200 OK\r\nX: "),
+            "it does not answer in time: its answer only trickles in",
+            id="one-byte-at-a-time-of-the-head",
+        ),
+        pytest.param(
+            trickling(b"HTTP/1.1 500 Oops\r\nContent-Length: 9999\r\n\r\n"),
+            "it does not answer in time: its answer only trickles in",
+            id="one-byte-at-a-time-of-a-wrong-answer",
         ),
     ],
 )
@@ -74,6 +84,11 @@ def test_no_answer(script: Script, reason: str) -> None:
             trickling(STREAM + FIRST),
             "no whole line came within the read timeout of 0.4 s",
             id="one-byte-at-a-time",
+        ),
+        pytest.param(
+            trickling(CHUNKED_STREAM + chunk(FIRST), b"0"),
+            "no whole line came within the read timeout of 0.4 s",
+            id="one-byte-at-a-time-of-a-chunk's-size",
         ),
         pytest.param(
             sending(CHUNKED_STREAM, chunk(FIRST)), "the connection broke off", id="no-last-chunk"

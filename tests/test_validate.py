@@ -52,6 +52,18 @@ def test_piped_text_has_a_line_for_everything() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, text, "")
 
 
+def test_routes_of_one_entrypoint_stand_together() -> None:
+    """Routes are sorted by entrypoint first, which the order of the entries' names is not."""
+    names = ("_web_http_80._tcp.a", "_web_i_http_80._tcp.a", "_web_tls_443._tcp.b")
+    done = run("validate", "-", stdin=json.dumps({"hosts": dict.fromkeys(names, "::1")}).encode())
+    assert done.stdout.splitlines() == [
+        "web: Host(`a`) -> http://[::1]:80",
+        "web: HostSNI(`b`) -> [::1]:443 (TLS passthrough)",
+        "web_i: Host(`a`) -> http://[::1]:80",
+        "3 routes, 0 errors, 0 warnings",
+    ]
+
+
 def test_json_has_routes_problems_and_summary() -> None:
     """--format json says the same as values, each route and problem as parse-host has it."""
     done = run("validate", "-", "--format", "json", stdin=POLICY)

@@ -99,8 +99,10 @@ def test_problems_have_carets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("columns", [80, 40])
 def test_narrow_terminal_hides_nothing(tmp_path: Path, columns: int) -> None:
     """However narrow the terminal, every word of every route and problem is there."""
-    _, wide = on_terminal(tmp_path, HOSTS | REFUSED, columns=200)
-    _, narrow = on_terminal(tmp_path, HOSTS | REFUSED, columns=columns)
+    hosts = HOSTS | REFUSED | {f"_web_http_80._tcp.{'long-name.' * 12}com": "fd7a:115c:a1e0::3"}
+    _, wide = on_terminal(tmp_path, hosts, columns=300)
+    assert f"Host(`{'long-name.' * 12}com`) -> http://[fd7a:115c:a1e0::3]:80\n" in wide
+    _, narrow = on_terminal(tmp_path, hosts, columns=columns)
     assert words(narrow) == words(wide)
 
 

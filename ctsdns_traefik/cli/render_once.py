@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from pathlib import Path
@@ -104,10 +105,15 @@ def _compare(output: Path, text: str, *, diff: bool) -> bool:
     old = read_if_there(output)
     if diff:
         lines = difflib.unified_diff(
-            (old or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True),
-            text.splitlines(keepends=True),
+            _lines((old or b"").decode("utf-8", "backslashreplace")),
+            _lines(text),
             fromfile=str(output) if old is not None else os.devnull,
             tofile=str(output),
         )
         emit("".join(line if line.endswith("\n") else f"{line}{_NO_LINE_END}" for line in lines))
     return old != text.encode()
+
+
+def _lines(text: str) -> list[str]:
+    """Split after each LF, as diff does; ``splitlines`` would split after other signs too."""
+    return list(io.StringIO(text, newline="\n"))

@@ -76,6 +76,8 @@ def _decode(data: bytes) -> str:
 
 
 def _parse_json(text: str) -> object:
+    if not text or text.isspace():
+        _refuse("it is empty")
     try:
         return json.loads(text)
     except json.JSONDecodeError as why:
