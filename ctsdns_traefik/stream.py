@@ -9,6 +9,7 @@ that the end of the stream has cut off.
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +43,7 @@ _PIECE = 64 * 1024
 _BODY_SHOWN = 16 * 1024
 _MOST_LINE_WORK = 2**33
 _MOST_DIGITS = 12
+_RETRY = re.compile(rb"^retry: ?([0-9]+)$", re.MULTILINE)
 
 
 class Event(NamedTuple):
@@ -128,18 +130,17 @@ def parse_block(block: bytes) -> Event:
     if block.count(b"\n") * len(block) > _MOST_LINE_WORK:
         raise OversizedEvent("an event of that size has too many lines")
     # An empty data line, taken off again below, keeps sseclient from dropping a block that has
-    # none and the retry time with it. ISO 8859-1 keeps every byte as it is.
+    # none. ISO 8859-1 keeps every byte as it is.
     client = sseclient.SSEClient(iter([block[:-1] + b"data:\n\n"]), char_enc="iso-8859-1")
     (event,) = client.events()
     data = event.data.encode("iso-8859-1").removesuffix(b"\n")
-    return Event(event.event, data, _milliseconds(event.retry))
+    return Event(event.event, data, _retry(block))
 
 
-def _milliseconds(retry: str | None) -> float | None:
-    """Read a retry field into seconds; anything but ASCII digits is to be ignored."""
-    if retry is None or not (retry.isascii() and retry.isdigit()):
-        return None
-    return int(retry[:_MOST_DIGITS]) / 1000
+def _retry(block: bytes) -> float | None:
+    """Read the last retry field of a block into seconds; all but ASCII digits is to be ignored."""
+    fields = _RETRY.findall(block) if b"retry" in block else ()
+    return int(fields[-1][:_MOST_DIGITS]) / 1000 if fields else None
 
 
 def _longest_answer(endpoint: Endpoint) -> float:

@@ -18,7 +18,7 @@ LONGEST_FUNCTION = 40
 
 PURE = {
     *("__future__", "collections", "collections.abc", "dataclasses", "enum", "hashlib", "io"),
-    *("ipaddress", "json", "json.encoder", "re", "typing", "urllib.parse"),
+    *("ipaddress", "json", "json.encoder", "re", "typing", "urllib.parse", "warnings"),
     "http",  # for its names of status codes; a client is http.client
 }
 """Parts of the standard library that reach no file, socket, clock, environment or chance."""

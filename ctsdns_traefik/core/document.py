@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as _json_string
 from typing import Any, Literal, get_args
@@ -133,7 +134,8 @@ def _from_yaml(text: str) -> object:
     from ruamel.yaml import YAML  # only text that is not JSON pays for it
 
     try:
-        return YAML(typ="safe").load(text)
+        with warnings.catch_warnings(action="ignore"):
+            return YAML(typ="safe").load(text)
     except Exception:  # noqa: BLE001  (what other hands wrote breaks in many ways)
         return None
 

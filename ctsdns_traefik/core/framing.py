@@ -24,7 +24,8 @@ class OversizedEvent(Exception):
 def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
     """Yield each block as soon as it is complete, blank line included, its lines ended by LF.
 
-    Raise :class:`OversizedEvent` once there are more than ``largest`` bytes before a blank line.
+    Raise :class:`OversizedEvent` once there are more than ``largest`` bytes, line ends included,
+    before a blank line.
     """
     buffer = bytearray()
     mark = _BYTE_ORDER_MARK
@@ -32,7 +33,7 @@ def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
         start, searched = 0, max(0, len(buffer) - 1)
         buffer += piece
         while (end := buffer.find(b"\n\n", searched)) >= 0:
-            _require_at_most(largest, end - start)
+            _require_at_most(largest, end + 1 - start)
             start, searched, block = end + 2, end + 2, bytes(memoryview(buffer)[start : end + 2])
             yield block.removeprefix(mark)
             mark = b""
