@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from io import FileIO
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -66,8 +67,7 @@ def write_if_changed(path: Path, content: bytes) -> Written:
     """Make a file hold ``content``; leave it alone, its times included, if it does already.
 
     A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
-    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was,
-    save where writing in place has failed half-way.
+    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was.
     """
     target = _resolved(path)
     old = read_if_there(target)
@@ -159,12 +159,29 @@ def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
 
 
 def _write_in_place(target: Path, content: bytes) -> None:
-    """Overwrite, then cut: at no moment is the file empty, which would mean "no routes"."""
-    with target.open("r+b") as file:
-        file.write(content.ljust(os.fstat(file.fileno()).st_size, b"\n"))
-        file.flush()
+    """Make room, overwrite, then cut: the file is never empty, which would mean "no routes".
+
+    The room is line ends, which change nothing, so that a full disk is met with the old content
+    still there.
+    """
+    with target.open("r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            _write_all(file, b"\n" * (len(content) - size))
+        except OSError:
+            file.truncate(size)
+            raise
+        file.seek(0)
+        _write_all(file, content.ljust(size, b"\n"))
         file.truncate(len(content))
         os.fsync(file.fileno())
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write everything; an unbuffered file may take only a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _flush_folder(folder: Path) -> None:

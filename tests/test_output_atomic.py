@@ -97,6 +97,27 @@ def test_disk_that_is_full_costs_nothing(path: Path, old: bytes | None) -> None:
     )
 
 
+FULL_DISK_IN_PLACE = """
+import resource, sys
+from pathlib import Path
+from ctsdns_traefik.output import _write_in_place
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    _write_in_place(Path(sys.argv[1]), b"n" * 100_000)
+except OSError as why:
+    print(why.strerror)
+"""
+
+
+def test_disk_that_is_full_costs_nothing_in_place_either(path: Path) -> None:
+    """A file that has to be written in place keeps its old content if the new does not fit."""
+    path.write_bytes(b"old\n")
+    command = [sys.executable, "-c", FULL_DISK_IN_PLACE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
+    assert path.read_bytes() == b"old\n"
+
+
 STUCK_WRITER = """
 import os, sys, time
 from pathlib import Path
