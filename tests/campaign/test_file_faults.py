@@ -1,0 +1,297 @@
+"""The file under faults: each costs a line a snapshot while watch runs, and exit 4 at its start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.commands import COMMAND, Watch
+from support.endpoints import Feed, ScriptedEndpoint, snapshot
+from support.entries import hosts
+
+from ctsdns_traefik.core.render import render
+
+STRANGER = 12345
+"""A user and a group that own nothing here."""
+
+ENOUGH = {f"_web_http_80._tcp.fill-{n}.example.com": "100.64.0.9" for n in range(300)}
+"""Entries that make the file some 90 kB, more than the log will hold."""
+
+LIMIT = 50_000
+"""A file size that the log does not reach and the file exceeds."""
+
+
+def content(names: str) -> bytes:
+    """Return what the file is to hold for these entries."""
+    return render(policy(names)).text.encode()
+
+
+def policy(names: str) -> dict[str, object]:
+    """Return one entry for each letter, and enough others."""
+    return ENOUGH | hosts(names)
+
+
+class Scene(NamedTuple):
+    """A running watch, what it is fed, and its file as the test can reach it."""
+
+    watch: Watch
+    feed: Feed
+    path: Path
+
+    def until_applied(self, names: str) -> None:
+        """Feed a snapshot, and wait until the file is exactly what it says."""
+        self.feed.send(snapshot(policy(names)))
+        wanted = content(names)
+        self.watch.until(lambda: held_by(self.path) == wanted, f"the file does not say {names}")
+
+
+def held_by(path: Path) -> bytes | None:
+    """Return what a file holds, or nothing while it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Make a folder that every user can reach, inside another that holds the rest."""
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o755)
+        folder = Path(base) / "traefik"
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
+def watching(folder: Path, launcher: list[str]) -> Iterator[Scene]:
+    """Run watch with its log beside the folder, until the first snapshot is in the file."""
+    path = folder / "dynamic.yml"
+    with Feed() as feed, ScriptedEndpoint(feed) as server:
+        watch = Watch(server.url, path, launcher=launcher)
+        watch._log = folder.with_name("log")
+        with watch:
+            watch.until_logged("connected to")
+            root = f"/proc/{watch.process.pid}/root" if "unshare" in launcher else ""
+            scene = Scene(watch, feed, Path(f"{root}{path}"))
+            scene.until_applied("a")
+            yield scene
+            assert watch.stop() == 0
+            assert "Traceback" not in watch.log
+        assert len(server.requests) == 1
+
+
+def as_one_who_may_be_refused(folder: Path) -> list[str]:
+    """Start watch as a user whom permissions bind, and give the folder to that user."""
+    if os.geteuid() != 0:
+        return []
+    os.chown(folder, STRANGER, STRANGER)
+    launcher = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    return tried(launcher, [*COMMAND, "--version"])
+
+
+def on_a_disk_of_its_own(folder: Path, setup: str = "true") -> list[str]:
+    """Start watch where a small file system, which it alone sees, is mounted on the folder."""
+    mount = 'folder=$1; file=$1/dynamic.yml; shift; mount -t tmpfs -o size=1m x "$folder"'
+    script = f'{mount} && {setup} && exec "$@"'
+    return tried(["unshare", "-m", "sh", "-c", script, "sh", str(folder)], ["true"])
+
+
+def tried(launcher: list[str], command: list[str]) -> list[str]:
+    """Return a launcher, or skip the test where it cannot start a command."""
+    try:
+        done = subprocess.run([*launcher, *command], capture_output=True, timeout=60, check=False)
+    except FileNotFoundError:
+        pytest.skip(f"there is no {launcher[0]} on this machine")
+    if done.returncode:
+        pytest.skip(f"this machine does not allow {launcher[0]}: {done.stderr.decode().strip()}")
+    return launcher
+
+
+def remount(scene: Scene, how: str) -> None:
+    """Mount the folder's own file system anew, in the namespace of watch."""
+    command = ["nsenter", "-t", str(scene.watch.process.pid), "-m", "mount", "-o", f"remount,{how}"]
+    subprocess.run([*command, str(scene.watch.output.parent)], timeout=60, check=True)
+
+
+def fill(scene: Scene) -> None:
+    """Write until the folder's own file system, of one megabyte, is full."""
+    ballast = scene.path.with_name("ballast")
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match=r"No space left"):
+        file.writelines([bytes(4096)] * 1024)
+
+
+def limit(scene: Scene, size: int | None) -> None:
+    """Limit the size of the files that watch writes, or let them have any size again."""
+    if sys.platform != "linux":
+        pytest.skip("this system does not limit a process that runs")
+    pid = scene.watch.process.pid
+    hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+
+def close(path: Path) -> None:
+    """Let nobody write to a file, if there is one, or to its folder."""
+    if path.exists():
+        path.chmod(0o444)
+    path.parent.chmod(0o555)
+
+
+class Fault(NamedTuple):
+    """What makes the file unwritable for a while, and the reason that the log is to give."""
+
+    reason: str
+    begin: Callable[[Scene], object]
+    end: Callable[[Scene], object]
+    launcher: Callable[[Path], list[str]] = lambda _: []
+    stays: bool = True
+    """The file can be read all the while, and holds what it held before."""
+
+
+def replaced(reason: str, make: Callable[[Path], object], *, folder: bool = False) -> Fault:
+    """Return a fault: something else is in the place of the file or its folder."""
+
+    def begin(scene: Scene) -> None:
+        place = scene.path.parent if folder else scene.path
+        place.rename(place.with_name("put-aside"))
+        make(place)
+
+    def end(scene: Scene) -> None:
+        place = scene.path.parent if folder else scene.path
+        if place.is_dir():
+            place.rmdir()
+        else:
+            place.unlink(missing_ok=True)
+        place.with_name("put-aside").rename(place)
+
+    return Fault(reason, begin, end, stays=False)
+
+
+MISSING, READ_ONLY, FULL, REFUSED = (
+    os.strerror(number).lower()
+    for number in (errno.ENOENT, errno.EROFS, errno.ENOSPC, errno.EACCES)
+)
+
+IN_THE_WAY: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "file-is-a-folder": ("it is a directory", Path.mkdir),
+    "file-is-a-pipe": ("it is not a regular file", os.mkfifo),
+    "link-to-itself": ("too many levels of symbolic links", lambda path: path.symlink_to(path)),
+    "link-into-nowhere": (MISSING, lambda path: path.symlink_to("nowhere/real.yml")),
+}
+"""What can be where the file should be, and what is then said."""
+
+FAULTS = {
+    **{name: replaced(*what) for name, what in IN_THE_WAY.items()},
+    "folder-moved-away": replaced(MISSING, lambda _: None, folder=True),
+    "folder-is-a-file": replaced("not a directory", Path.touch, folder=True),
+    "folder-removed": Fault(
+        MISSING,
+        lambda scene: shutil.rmtree(scene.path.parent),
+        lambda scene: scene.path.parent.mkdir(),
+        stays=False,
+    ),
+    "not-permitted": Fault(
+        REFUSED,
+        lambda scene: close(scene.path),
+        lambda scene: scene.path.parent.chmod(0o755),
+        as_one_who_may_be_refused,
+    ),
+    "not-readable": Fault(
+        REFUSED,
+        lambda scene: scene.path.chmod(0),
+        lambda scene: scene.path.chmod(0o644),
+        as_one_who_may_be_refused,
+        stays=False,
+    ),
+    "read-only-file-system": Fault(
+        READ_ONLY, partial(remount, how="ro"), partial(remount, how="rw"), on_a_disk_of_its_own
+    ),
+    "disk-full": Fault(
+        FULL, fill, lambda scene: scene.path.with_name("ballast").unlink(), on_a_disk_of_its_own
+    ),
+    "file-too-large": Fault(
+        "file too large", partial(limit, size=LIMIT), partial(limit, size=None)
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_fault_costs_one_line_a_snapshot_and_is_got_over(folder: Path, fault: Fault) -> None:
+    """An unwritable file is tried again at each snapshot, and is right at the first that can be."""
+    with watching(folder, fault.launcher(folder)) as scene:
+        fault.begin(scene)
+        for times, names in enumerate(("ab", "abc", "abc"), 1):
+            scene.feed.send(snapshot(policy(names)))
+            scene.watch.until_logged(" ERROR ", times)
+            assert not fault.stays or held_by(scene.path) == content("a")
+            assert left_in(scene.path.parent) == set()
+        fault.end(scene)
+        scene.until_applied("abc")
+        scene.until_applied("abcd")
+        assert left_in(scene.path.parent) == set()
+        told = [line for line in scene.watch.lines if not line.startswith("INFO ")]
+        line = f"cannot write {scene.watch.output}: {fault.reason}"
+        assert told == [f"ERROR {line}; trying again at the next snapshot"] * 3
+
+
+def left_in(folder: Path) -> set[str]:
+    """Return what is in a folder, if it is one, beside the file and what the test put there."""
+    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    return there - {"dynamic.yml", "put-aside", "ballast"}
+
+
+def no_permission(path: Path) -> None:
+    """Make a file, and close it and its folder."""
+    path.touch()
+    close(path)
+
+
+class Refusal(NamedTuple):
+    """What keeps watch from starting, and the reason that it is to give."""
+
+    reason: str
+    prepare: Callable[[Path], object] = Path
+    launcher: Callable[[Path], list[str]] = lambda _: []
+    setup: str = ""
+    """What happens to a file system of its own, if it has one, before watch starts."""
+
+
+REFUSALS = {
+    **{name: Refusal(*what) for name, what in IN_THE_WAY.items()},
+    "no-folder": Refusal(MISSING, lambda path: path.parent.rmdir()),
+    "not-permitted": Refusal(REFUSED, no_permission, as_one_who_may_be_refused),
+    "not-permitted-and-no-file": Refusal(REFUSED, close, as_one_who_may_be_refused),
+    "read-only": Refusal(READ_ONLY, setup='touch "$file" && mount -o remount,ro "$folder"'),
+    "read-only-and-no-file": Refusal(READ_ONLY, setup='mount -o remount,ro "$folder"'),
+    "disk-full-and-no-file": Refusal(FULL, setup='fallocate -l 1m "$folder/ballast"'),
+    "no-inode-left": Refusal(FULL, setup='touch "$file" && mount -o remount,nr_inodes=2 "$folder"'),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_unwritable_file_at_the_start(folder: Path, refusal: Refusal) -> None:
+    """Where the file cannot be written watch says why in one line, connects to nobody and exits."""
+    path = folder / "dynamic.yml"
+    launcher = refusal.launcher(folder)
+    if refusal.setup:
+        launcher = on_a_disk_of_its_own(folder, refusal.setup)
+    refusal.prepare(path)
+    before = left_in(folder)
+    with ScriptedEndpoint(Feed()) as server:
+        command = [*launcher, *COMMAND, "watch", "--endpoint", server.url, "-o", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, server.requests) == (4, "", [])
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"cannot write {path}: {refusal.reason}\n")
+    assert left_in(folder) == before
