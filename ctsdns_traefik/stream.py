@@ -83,6 +83,8 @@ def open_stream(
     if endpoint.ca_file:
         _require_certificates(endpoint.ca_file)
     with requests.Session() as session:
+        # Redirects are not followed, but requests reads where they lead, and fails on nonsense.
+        session.get_redirect_target = _nowhere  # type: ignore[method-assign]
         with _explained(endpoint), deadline(_longest_answer(endpoint), _SLOW_ANSWER):
             response = session.get(
                 endpoint.url,
@@ -168,6 +170,10 @@ def _authorization(endpoint: Endpoint) -> dict[str, str]:
         return endpoint.authorization()
     except SettingsError as why:
         raise StreamError(str(why)) from why
+
+
+def _nowhere(resp: requests.Response) -> None:  # noqa: ARG001  (requests calls it by name)
+    """Say that a response leads nowhere else."""
 
 
 def _as_they_are(request: requests.PreparedRequest) -> requests.PreparedRequest:
