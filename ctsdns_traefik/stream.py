@@ -172,7 +172,7 @@ def _authorization(endpoint: Endpoint) -> dict[str, str]:
         raise StreamError(str(why)) from why
 
 
-def _nowhere(resp: requests.Response) -> None:  # noqa: ARG001  (requests calls it by name)
+def _nowhere(resp: requests.Response) -> None:
     """Say that a response leads nowhere else."""
 
 

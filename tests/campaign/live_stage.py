@@ -31,10 +31,10 @@ CONSTANT = "constant.example.com"
 
 
 class Client:
-    """Requests the constant route all the time, and looks at the file each time."""
+    """Requests the constant route all the time, and looks at a file each time, if there is one."""
 
-    def __init__(self, traefik: Traefik, file: Path) -> None:
-        """Take whom to ask, and the file."""
+    def __init__(self, traefik: Traefik, file: Path | None = None) -> None:
+        """Take whom to ask, and what to look at."""
         self.polls = 0
         self.failures: list[str] = []
         self.seen: set[bytes] = set()
@@ -63,7 +63,8 @@ class Client:
         while not self._ended.wait(0.01):
             with self._at_work:
                 answer = self._traefik.get("web", CONSTANT)
-                self.seen.add(self._file.read_bytes())
+                if self._file:
+                    self.seen.add(self._file.read_bytes())
             self.polls += 1
             if answer != LIVE:
                 self.failures.append(f"{time.strftime('%H:%M:%S')} {answer}")

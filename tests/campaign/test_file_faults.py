@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from campaign.live_stage import CONSTANT, LIVE, Client
+from local import until
+from support.backends import http_backend
 from support.commands import COMMAND, Watch
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
+from support.traefik import Traefik
 
 from ctsdns_traefik.core.render import render
 
@@ -32,27 +36,28 @@ LIMIT = 50_000
 """A file size that the log does not reach and the file exceeds."""
 
 
-def content(names: str) -> bytes:
-    """Return what the file is to hold for these entries."""
-    return render(policy(names)).text.encode()
-
-
-def policy(names: str) -> dict[str, object]:
-    """Return one entry for each letter, and enough others."""
-    return ENOUGH | hosts(names)
-
-
 class Scene(NamedTuple):
     """A running watch, what it is fed, and its file as the test can reach it."""
 
     watch: Watch
     feed: Feed
     path: Path
+    port: int
+    """Of the backend behind the constant route."""
+
+    def policy(self, names: str) -> dict[str, object]:
+        """Return the constant route's entry, one for each letter, and enough others."""
+        constant = {f"_web_http_{self.port}._tcp.{CONSTANT}": "127.0.0.1"}
+        return ENOUGH | constant | hosts(names)
+
+    def content(self, names: str) -> bytes:
+        """Return what the file is to hold for these entries."""
+        return render(self.policy(names)).text.encode()
 
     def until_applied(self, names: str) -> None:
         """Feed a snapshot, and wait until the file is exactly what it says."""
-        self.feed.send(snapshot(policy(names)))
-        wanted = content(names)
+        self.feed.send(snapshot(self.policy(names)))
+        wanted = self.content(names)
         self.watch.until(lambda: held_by(self.path) == wanted, f"the file does not say {names}")
 
 
@@ -78,13 +83,13 @@ def folder() -> Iterator[Path]:
 def watching(folder: Path, launcher: list[str]) -> Iterator[Scene]:
     """Run watch with its log beside the folder, until the first snapshot is in the file."""
     path = folder / "dynamic.yml"
-    with Feed() as feed, ScriptedEndpoint(feed) as server:
+    with http_backend(LIVE.body) as port, Feed() as feed, ScriptedEndpoint(feed) as server:
         watch = Watch(server.url, path, launcher=launcher)
         watch._log = folder.with_name("log")
         with watch:
             watch.until_logged("connected to")
             root = f"/proc/{watch.process.pid}/root" if "unshare" in launcher else ""
-            scene = Scene(watch, feed, Path(f"{root}{path}"))
+            scene = Scene(watch, feed, Path(f"{root}{path}"), port)
             scene.until_applied("a")
             yield scene
             assert watch.stop() == 0
@@ -226,20 +231,36 @@ FAULTS = {
 }
 
 
+@contextmanager
+def served(scene: Scene, folder: Path) -> Iterator[Traefik]:
+    """Run Traefik where it sees what watch sees, with a client that no request may fail."""
+    inside = ["nsenter", "-t", str(scene.watch.process.pid), "-m"]
+    launcher = inside if scene.path != scene.watch.output else []
+    with Traefik(folder.parent, scene.watch.output, launcher) as traefik:
+        until(lambda: traefik.get("web", CONSTANT) == LIVE, "no constant route", 15)
+        with Client(traefik) as client:
+            yield traefik
+        assert (client.polls > 0, client.failures) == (True, [])
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_fault_costs_one_line_a_snapshot_and_is_got_over(folder: Path, fault: Fault) -> None:
-    """An unwritable file is tried again at each snapshot, and is right at the first that can be."""
-    with watching(folder, fault.launcher(folder)) as scene:
+    """An unwritable file is tried again at each snapshot, and a live route stays live all along."""
+    with watching(folder, fault.launcher(folder)) as scene, served(scene, folder) as traefik:
         fault.begin(scene)
         for times, names in enumerate(("ab", "abc", "abc"), 1):
-            scene.feed.send(snapshot(policy(names)))
+            scene.feed.send(snapshot(scene.policy(names)))
             scene.watch.until_logged(" ERROR ", times)
-            assert not fault.stays or held_by(scene.path) == content("a")
+            assert not fault.stays or held_by(scene.path) == scene.content("a")
             assert left_in(scene.path.parent) == set()
         fault.end(scene)
         scene.until_applied("abc")
         scene.until_applied("abcd")
         assert left_in(scene.path.parent) == set()
+        if fault.stays:
+            newest = "router-d-example-com"
+            until(lambda: newest in traefik.routers(), "the newest route is not live", 15)
+            assert traefik.errors == []
         told = [line for line in scene.watch.lines if not line.startswith("INFO ")]
         line = f"cannot write {scene.watch.output}: {fault.reason}"
         assert told == [f"ERROR {line}; trying again at the next snapshot"] * 3

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -39,8 +40,12 @@ class Answer(NamedTuple):
 class Traefik:
     """Traefik as a process; a context manager that ends it."""
 
-    def __init__(self, folder: Path, dynamic: Path) -> None:
-        """Take a folder for its files and the dynamic file to watch, which must exist."""
+    def __init__(self, folder: Path, dynamic: Path, launcher: Sequence[str] = ()) -> None:
+        """Take a folder for its files, the dynamic file to watch, which must exist, and a launcher.
+
+        The launcher is a command that starts the command behind it.
+        """
+        self._launcher = launcher
         self._folder = folder
         self._dynamic = dynamic
         self._log = folder / "traefik.log"
@@ -49,7 +54,7 @@ class Traefik:
     def __enter__(self) -> Self:
         static = self._folder / "traefik.yml"
         self.ports = write_static_configuration(static, self._dynamic)
-        command = [find_traefik(), f"--configFile={static}"]
+        command = [*self._launcher, find_traefik(), f"--configFile={static}"]
         self._stack.enter_context(running(command, self._log))
         until(lambda: self.get("traefik", "localhost", "/api/version").status == 200, "no Traefik")
         return self
