@@ -243,3 +243,14 @@ def test_timeout_bounds_events_that_are_no_snapshots() -> None:
         done = run("render-once", endpoint.url, environment=environment)
     line = f"{PREFIX}{endpoint.url}: no snapshot came within 0.5 s\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", line)
+
+
+def test_credentials_in_the_clear_are_warned_of() -> None:
+    """Secrets for a host elsewhere over plain http get a warning, which does not repeat them."""
+    done = run("render-once", "http://me:PASSWORD@worker.invalid/api/config?key=SECRET")
+    assert (done.returncode, done.stdout) == (3, "")
+    shown = "http://worker.invalid/api/config"
+    assert done.stderr.splitlines() == [
+        f"WARNING: credentials for {shown} go over the network unencrypted: use https",
+        f"{PREFIX}{shown}: the name worker.invalid does not resolve",
+    ]
