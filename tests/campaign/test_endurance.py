@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from support.campaigns import FULL, rounds
-from support.commands import Watch, bind_mounting
+from support.commands import COMMAND, Watch, bind_mounting
 from support.endpoints import Feed, ScriptedEndpoint, event, snapshot
 from support.entries import hosts
 
@@ -211,7 +211,9 @@ def close_the_folder(path: Path) -> tuple[Path, list[str]]:
     """Let watch, as a user whom permissions bind, write to the file but not to its folder."""
     launcher = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
     if os.geteuid() == 0:
-        if not shutil.which("setpriv") or subprocess.call([*launcher, sys.executable, "-c", ""]):
+        if not shutil.which("setpriv") or subprocess.call(
+            [*launcher, *COMMAND, "--version"], stdout=subprocess.DEVNULL
+        ):
             pytest.skip("this machine does not let watch run as another user")
         os.chown(path, STRANGER, STRANGER)
     path.parent.chmod(0o555)
