@@ -121,8 +121,8 @@ def _nudge() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, _NUDGE)
 
 
-class _Expired(BaseException):
-    """A deadline has passed."""
+class Expired(BaseException):
+    """A deadline has passed; :func:`deadline` turns it into the error that it was given."""
 
 
 @contextmanager
@@ -136,21 +136,28 @@ def deadline(seconds: float, error: Exception) -> Iterator[None]:
     if 0 < left <= seconds:
         yield
         return
-    expired = _Expired()
+    expired, active = Expired(), True
 
-    def expire(_signum: int, _frame: FrameType | None) -> None:
-        raise expired
+    def expire(_signum: int, frame: FrameType | None) -> None:
+        """Raise where it is caught: in the content or here, not on the way between the two."""
+        between = frame is not None and frame.f_globals.get("__name__") == "contextlib"
+        if active and not between:
+            raise expired
 
     began = time.monotonic()
     handler = signal.signal(signal.SIGALRM, expire)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
-        yield
-    except _Expired as came:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+            yield
+        finally:
+            active = False  # a time that is up only now is no longer too late
+    except Expired as came:
         if came is not expired:
             raise
         raise error from None
     finally:
+        active = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         if left:

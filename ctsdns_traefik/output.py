@@ -67,7 +67,8 @@ def write_if_changed(path: Path, content: bytes) -> Written:
     """Make a file hold ``content``; leave it alone, its times included, if it does already.
 
     A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
-    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was.
+    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was,
+    unless a disk has failed amid writing in place.
     """
     target = _resolved(path)
     old = read_if_there(target)

@@ -85,9 +85,9 @@ def _from_pieces(pieces: Iterator[bytes]) -> HostsMap:
 def _first_snapshot(events: Iterable[Event]) -> HostsMap:
     """Return the first snapshot that can be trusted; what cannot be goes to the log."""
     for event in events:
-        if event.name == "error":
+        if event.name == "error" and event.data:
             log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
-        if event.name != "machines-snapshot":
+        if event.name != "machines-snapshot" or not event.data:
             continue
         try:
             return hosts_of_snapshot(event.data)

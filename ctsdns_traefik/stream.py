@@ -13,7 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -66,9 +66,6 @@ class StreamError(SourceError):
         self.retry_after = retry_after
 
 
-_SLOW_ANSWER = StreamError("it does not answer in time: its answer only trickles in")
-
-
 @contextmanager
 def open_stream(
     endpoint: Endpoint, clock: Callable[[], float] = time.monotonic
@@ -85,7 +82,7 @@ def open_stream(
     with requests.Session() as session:
         # Redirects are not followed, but requests reads where they lead, and fails on nonsense.
         session.get_redirect_target = _nowhere  # type: ignore[method-assign]
-        with _explained(endpoint), deadline(_longest_answer(endpoint), _SLOW_ANSWER):
+        with _explained(endpoint), _answering(endpoint):
             response = session.get(
                 endpoint.url,
                 headers=_headers(endpoint),
@@ -95,8 +92,10 @@ def open_stream(
                 allow_redirects=False,
                 stream=True,
             )
+        if not hasattr(response.raw, "read1"):
+            raise StreamError("the urllib3 installed here is too old: upgrade it to 2.2 or newer")
         with response:
-            with deadline(_longest_answer(endpoint), _SLOW_ANSWER):
+            with _answering(endpoint):
                 _require_event_stream(endpoint, response)
             yield _events(endpoint, response, clock)
 
@@ -145,9 +144,11 @@ def _retry(block: bytes) -> float | None:
     return int(fields[-1][:_MOST_DIGITS]) / 1000 if fields else None
 
 
-def _longest_answer(endpoint: Endpoint) -> float:
-    """Return the seconds that connecting and an answer's head may take in all."""
-    return _connect_timeout(endpoint) + endpoint.read_timeout + _GRACE
+def _answering(endpoint: Endpoint) -> AbstractContextManager[None]:
+    """Bound the time that connecting and an answer's head may take in all."""
+    longest = _connect_timeout(endpoint) + endpoint.read_timeout + _GRACE
+    too_slow = StreamError("it does not answer in time: its answer only trickles in")
+    return deadline(longest, too_slow)
 
 
 def _connect_timeout(endpoint: Endpoint) -> float:

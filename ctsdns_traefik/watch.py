@@ -14,7 +14,7 @@ from ctsdns_traefik.core.retry import retry_delay
 from ctsdns_traefik.core.snapshot import SnapshotError, hosts_of_snapshot, message_of_error
 from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.interrupts import Interrupts, Reconnect
+from ctsdns_traefik.interrupts import Expired, Interrupts, Reconnect
 from ctsdns_traefik.keeper import Keeper
 from ctsdns_traefik.stream import Event, StreamError, open_stream
 
@@ -81,12 +81,14 @@ class Watch:
         except StreamError as why:
             asked = max(asked, why.retry_after)
             reason = str(why)
-        except Exception as defect:  # noqa: BLE001  (nothing may end the process)
+        except (Exception, Expired) as defect:  # noqa: BLE001  (nothing may end the process)
             reason = f"internal error, please report it: {defect!r}"
         self._asked = asked if delivered else max(asked, self._asked)
         return f"{state}: {reason}"
 
     def _take(self, event: Event) -> None:
+        if not event.data:
+            return
         if event.name == "machines-snapshot":
             self._apply(event.data)
         elif event.name == "error":

@@ -83,3 +83,20 @@ def test_many_deadlines_do_not_put_off_the_one_around_them() -> None:
             say(why)
     """
     assert output_of(text) == ["outer"]
+
+
+def test_deadline_that_passes_just_as_its_content_ends_is_met_or_not() -> None:
+    """Whichever comes first, there is nothing between the end of the content and the error."""
+    text = """
+        late = 0
+        for _ in range(5000):
+            end = time.perf_counter() + 0.0005
+            try:
+                with deadline(0.0005, SourceError("late")):
+                    while time.perf_counter() < end:
+                        pass
+            except SourceError:
+                late += 1
+        say(0 < late <= 5000, signal.getitimer(signal.ITIMER_REAL))
+    """
+    assert output_of(text) == ["True (0.0, 0.0)"]

@@ -234,3 +234,9 @@ def test_any_text_is_explained(text: str) -> None:
     explained = explain(text, {})
     found = [part for part in (explained.route, explained.problem) if part is not None]
     assert len(found) == int(text.startswith("_"))
+
+
+def test_section_of_haproxy_has_a_name_that_it_allows() -> None:
+    """A scheme may hold a plus sign, the name of a section may not."""
+    commands = client_commands(entry_of("_tcp_a+b_22._tcp.app.example.com"), "4433", "ca.pem")
+    assert commands.haproxy.startswith("listen app.example.com-a-b\n")

@@ -254,3 +254,16 @@ def test_credentials_in_the_clear_are_warned_of() -> None:
         f"WARNING: credentials for {shown} go over the network unencrypted: use https",
         f"{PREFIX}{shown}: the name worker.invalid does not resolve",
     ]
+
+
+@pytest.mark.parametrize("command", ["render-once", "validate"])
+@pytest.mark.parametrize(
+    "url", ["https:/me:PASSWORD@host/x?key=SECRET", "me:PASSWORD@host/api?key=SECRET"]
+)
+def test_variable_that_holds_no_url_is_not_repeated(command: str, url: str) -> None:
+    """What the variable holds is never taken for a file, whose name would be shown."""
+    done = run(command, environment={"TRAEFIK_CONFIG_API_ENDPOINT": url})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"{PREFIX}the endpoint is not a URL like https://worker.example.com/api/config\n"
+    )

@@ -106,6 +106,7 @@ def test_bad_event_costs_one_line_and_nothing_else(path: Path, bad: bytes, line:
         pytest.param(event("dns-records", {"acl": {"hosts": {}}}), id="of-another-kind"),
         pytest.param(b'data: {"acl": {"hosts": {}}}\n\n', id="without-a-name"),
         pytest.param(b": alive\n\n", id="comment"),
+        pytest.param(b"event: machines-snapshot\nretry: 100\n\n", id="block-without-data"),
     ],
 )
 def test_other_event_does_nothing(path: Path, other: bytes) -> None:

@@ -9,7 +9,7 @@ import click
 from ctsdns_traefik.cli.options import epilog, verbosity_options
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
 from ctsdns_traefik.cli.types import EntrypointPort
-from ctsdns_traefik.errors import ExitCode
+from ctsdns_traefik.errors import ExitCode, SourceError
 
 
 @click.command(
@@ -59,7 +59,8 @@ def _expanded(entries: Sequence[str]) -> Iterator[str]:
             continue
         from ctsdns_traefik.source import standard_input
 
-        for line in standard_input():
-            text = line.decode("utf-8", "backslashreplace").strip()
-            if text:
-                yield text
+        try:
+            lines = standard_input().read().decode("utf-8", "backslashreplace").split("\n")
+        except OSError as why:
+            raise SourceError(f"cannot read standard input: {why.strerror}".lower()) from why
+        yield from (line.strip() for line in lines if line.strip())

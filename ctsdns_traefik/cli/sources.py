@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ctsdns_traefik import settings
 
@@ -40,6 +41,13 @@ def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> H
 
     if source is None:
         raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
-    if "://" in source:
+    if _is_url(source):
         return read_hosts_map(build_endpoint(source, read_timeout=timeout, **access), timeout)
     return read_hosts_map(source, timeout)
+
+
+def _is_url(source: str) -> bool:
+    """Tell a URL, even a broken one, from a file: the variable holds nothing else."""
+    origin = click.get_current_context().get_parameter_source("source")
+    looks_like_one = "://" in source or source.startswith(("http:", "https:"))
+    return looks_like_one or origin is ParameterSource.ENVIRONMENT

@@ -18,6 +18,7 @@ from ctsdns_traefik.cli.options import (
     verbosity_options,
 )
 from ctsdns_traefik.cli.sources import build_endpoint
+from ctsdns_traefik.cli.streams import STANDARD_STREAM
 from ctsdns_traefik.cli.types import Seconds
 from ctsdns_traefik.errors import Stop
 
@@ -86,6 +87,8 @@ def watch(
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True)
+    if output == Path(STANDARD_STREAM):
+        raise click.UsageError("watch keeps a file: name it with --output")
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     if output.suffix not in (".yml", ".yaml"):

@@ -35,7 +35,7 @@ def client_commands(entry: HostEntry, entrypoint_port: str, trust: str) -> Clien
     """
     name = entry.domain.replace("*", "NAME")
     port = entry.port if entry.port >= PRIVILEGED else entry.port + 10_000
-    title = f"{name}-{entry.scheme}"
+    title = f"{name}-{entry.scheme}".replace("+", "-")  # HAProxy allows no + in a name
     connect = f"{name}:{entrypoint_port}"
     return ClientCommands(
         port,
