@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -23,39 +24,7 @@ from ctsdns_traefik.core.routes import plan_routes
 HTTP_NAME = "_web_http_3000._tcp.server1.wan.example.com"
 TCP_NAME = "_tcp_mysql_3306._tcp.database.wan.example.com"
 
-JSON_TEXT = """\
-{
-  "http": {
-    "routers": {
-      "router-server1-wan-example-com": {
-        "rule": "Host(`server1.wan.example.com`)",
-        "service": "service-server1-wan-example-com-http-3000",
-        "entryPoints": ["web"]
-      }
-    },
-    "services": {
-      "service-server1-wan-example-com-http-3000": {
-        "loadBalancer": {"servers": [{"url": "http://100.64.0.1:3000"}]}
-      }
-    }
-  },
-  "tcp": {
-    "routers": {
-      "router-database-wan-example-com-mysql": {
-        "rule": "HostSNI(`database.wan.example.com`)",
-        "service": "service-database-wan-example-com-mysql-3306",
-        "entryPoints": ["tcp"],
-        "tls": {"passthrough": false}
-      }
-    },
-    "services": {
-      "service-database-wan-example-com-mysql-3306": {
-        "loadBalancer": {"servers": [{"address": "100.64.0.1:3306"}]}
-      }
-    }
-  }
-}
-"""
+JSON_TEXT = (Path(__file__).parent / "cases" / "worked-example" / "dynamic.yml").read_text()
 
 YAML_TEXT = """\
 http:

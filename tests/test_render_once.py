@@ -32,39 +32,7 @@ HOSTS = {
     "_tcp_mysql_3306._tcp.database.wan.example.com": "100.64.0.1",
 }
 
-DOCUMENT = """\
-{
-  "http": {
-    "routers": {
-      "router-server1-wan-example-com": {
-        "rule": "Host(`server1.wan.example.com`)",
-        "service": "service-server1-wan-example-com-http-3000",
-        "entryPoints": ["web"]
-      }
-    },
-    "services": {
-      "service-server1-wan-example-com-http-3000": {
-        "loadBalancer": {"servers": [{"url": "http://100.64.0.1:3000"}]}
-      }
-    }
-  },
-  "tcp": {
-    "routers": {
-      "router-database-wan-example-com-mysql": {
-        "rule": "HostSNI(`database.wan.example.com`)",
-        "service": "service-database-wan-example-com-mysql-3306",
-        "entryPoints": ["tcp"],
-        "tls": {"passthrough": false}
-      }
-    },
-    "services": {
-      "service-database-wan-example-com-mysql-3306": {
-        "loadBalancer": {"servers": [{"address": "100.64.0.1:3306"}]}
-      }
-    }
-  }
-}
-"""
+DOCUMENT = (Path(__file__).parent / "cases" / "worked-example" / "dynamic.yml").read_text()
 """What Traefik is to read for :data:`HOSTS`."""
 
 POLICY = json.dumps({"hosts": HOSTS, "acls": []}).encode()
