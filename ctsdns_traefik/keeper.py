@@ -77,15 +77,18 @@ class Keeper:
         removed it. While a large removal waits, the file is kept at what it was.
         """
         rendering = self._render(hosts)
-        if not self._doubts(compare(self._live, rendering.document)):
-            self.put(rendering)
+        changes = compare(self._live, rendering.document)
+        if not self._doubts(changes):
+            self._put(rendering, changes)
         elif self._text is not None:
             self._write(self._text)
 
     def put(self, rendering: Rendering) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
+        self._put(rendering, compare(self._live, rendering.document))
+
+    def _put(self, rendering: Rendering, changes: Changes) -> None:
         written = self._write(rendering.text)
-        changes = compare(self._live, rendering.document)
         self._live, self._text = rendering.document, rendering.text
         if written.outcome is not Outcome.UNCHANGED:
             log.info("%s", self._summary(written, changes, len(rendering.routes)))

@@ -8,7 +8,6 @@ that the end of the stream has cut off.
 
 from __future__ import annotations
 
-import http.client
 import re
 import ssl
 import time
@@ -25,6 +24,7 @@ from ctsdns_traefik.core.framing import OversizedEvent, read_blocks
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import SettingsError, SourceError
+from ctsdns_traefik.failures import explain_failure
 from ctsdns_traefik.interrupts import deadline
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ _GRACE = 1.0
 
 _PIECE = 64 * 1024
 _BODY_SHOWN = 16 * 1024
-_MOST_LINE_WORK = 2**33
+_MOST_LINES = 1_000_000
+_LARGEST_REST = 64 * 1024
 _MOST_DIGITS = 12
+_DATA = b"data:"
 _RETRY = re.compile(rb"^retry: ?([0-9]+)$", re.MULTILINE)
 
 
@@ -112,8 +114,7 @@ def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterat
     Raise :class:`StreamError` for an event larger than ``largest`` bytes.
     """
     try:
-        for block in read_blocks(pieces, largest):
-            event = parse_block(block)
+        for event in map(parse_block, read_blocks(pieces, largest)):
             if event.data or event.retry is not None:
                 yield event
     except OversizedEvent as why:
@@ -123,25 +124,33 @@ def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterat
 def parse_block(block: bytes) -> Event:
     """Read the fields of one block, its lines ended by LF.
 
-    Raise :class:`OversizedEvent` for so many data lines that reading them, which takes
-    ``sseclient`` a copy of the data for each, would take more than seconds.
+    The data, megabytes of it, is taken out here; ``sseclient``, which copies each line a dozen
+    times, reads the other fields. Raise :class:`OversizedEvent` for more lines than memory is
+    worth, and for other fields so large that ``sseclient``, quadratic in them, would take seconds.
     """
     import sseclient  # only a stream needs it
 
-    if block.count(b"\n") * len(block) > _MOST_LINE_WORK:
+    if block.count(b"\n") > _MOST_LINES:
         raise OversizedEvent("an event of that size has too many lines")
-    # An empty data line, taken off again below, keeps sseclient from dropping a block that has
-    # none. ISO 8859-1 keeps every byte as it is.
-    client = sseclient.SSEClient(iter([block[:-1] + b"data:\n\n"]), char_enc="iso-8859-1")
+    lines = block.split(b"\n")
+    data = [line[len(_DATA) :].removeprefix(b" ") for line in lines if _is_data(line)]
+    rest = b"\n".join(line for line in lines if not (_is_data(line) or line.startswith(b":")))
+    if len(rest) > _LARGEST_REST:
+        raise OversizedEvent("an event's fields beside its data are too large")
+    # A line of data keeps sseclient from dropping the block. ISO 8859-1 takes every byte.
+    client = sseclient.SSEClient(iter([b"data: x\n" + rest]), char_enc="iso-8859-1")
     (event,) = client.events()
-    data = event.data.encode("iso-8859-1").removesuffix(b"\n")
-    return Event(event.event, data, _retry(block))
+    return Event(event.event, b"\n".join(data), _retry(rest))
 
 
-def _retry(block: bytes) -> float | None:
-    """Read the last retry field of a block into seconds; all but ASCII digits is to be ignored."""
-    fields = _RETRY.findall(block) if b"retry" in block else ()
-    return int(fields[-1][:_MOST_DIGITS]) / 1000 if fields else None
+def _is_data(line: bytes) -> bool:
+    return line.startswith(_DATA) or line == b"data"
+
+
+def _retry(fields: bytes) -> float | None:
+    """Read the last retry field into seconds; all but ASCII digits is to be ignored."""
+    found = _RETRY.findall(fields)
+    return int(found[-1][:_MOST_DIGITS]) / 1000 if found else None
 
 
 def _answering(endpoint: Endpoint) -> AbstractContextManager[None]:
@@ -254,45 +263,4 @@ def _explained(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise StreamError(_explain(error, endpoint)) from error
-
-
-def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911, PLR0912  (a table)
-    from urllib3 import exceptions
-
-    for cause in _causes(error):
-        match cause:
-            case exceptions.NameResolutionError():
-                return f"the name {endpoint.host} does not resolve"
-            case exceptions.NewConnectionError():
-                continue  # a kind of time-out to urllib3; the cause is beneath
-            case exceptions.ConnectTimeoutError():
-                return "it does not answer: connecting timed out"
-            case exceptions.ReadTimeoutError() if "handshake" in str(cause.__cause__):
-                return "it does not answer: the TLS handshake timed out"
-            case exceptions.ReadTimeoutError():
-                return f"it was silent for the read timeout of {endpoint.read_timeout:g} s"
-            case exceptions.ProxyError():
-                return "the proxy on the way cannot be used"
-            case exceptions.DecodeError():
-                return "its compressed answer is damaged"
-            case http.client.RemoteDisconnected():
-                return "it closed the connection without an answer"
-            case http.client.BadStatusLine():
-                return "it does not speak HTTP"
-            case ssl.SSLCertVerificationError():
-                return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
-            case ssl.SSLError():
-                return f"TLS failed: {shown(cause.reason or str(cause))}"
-            case OSError() if cause.strerror:
-                return shown(cause.strerror).lower()
-    return "the connection broke off"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from an error to what lies beneath it."""
-    yield error
-    beneath = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
-    inner = next((cause for cause in beneath if isinstance(cause, BaseException)), None)
-    if inner is not None and inner is not error:
-        yield from _causes(inner)
+        raise StreamError(explain_failure(error, endpoint)) from error

@@ -128,7 +128,20 @@ def test_events_up_to_the_largest_come_out() -> None:
     assert list(read_events([body] * 5, largest=64)) == [Event("message", b"x" * 56)] * 5
 
 
-def test_event_of_too_many_lines_ends_the_stream() -> None:
-    """An event that would take minutes to put together is an error."""
-    with pytest.raises(StreamError, match="too many lines"):
-        list(read_events([b"data\n" * 50_000 + b"\n"]))
+@pytest.mark.parametrize(
+    ("line", "number", "why"),
+    [
+        pytest.param(b"data\n", 1_000_001, "too many lines", id="lines-of-data"),
+        pytest.param(b"event: x\n", 10_000, "fields beside its data", id="other-fields"),
+    ],
+)
+def test_event_of_too_many_lines_ends_the_stream(line: bytes, number: int, why: str) -> None:
+    """An event that would take minutes, or all memory, to put together is an error."""
+    with pytest.raises(StreamError, match=why):
+        list(read_events([line * number + b"\n"]))
+
+
+def test_comments_never_make_an_event_too_large() -> None:
+    """Comments, which some servers send for a day to keep a connection open, are passed over."""
+    body = b": still here\n" * 100_000 + b"event: x\ndata: 1\n\n"
+    assert list(read_events([body])) == [Event("x", b"1")]

@@ -28,7 +28,8 @@ class Changes(NamedTuple):
 
 def compare(old: Document, new: Document) -> Changes:
     """Compare two documents; a router has changed if it or its service has."""
-    before, after = _routers(old), _routers(new)
+    before = _routers(old)
+    after = before if new is old else _routers(new)
     return Changes(
         added=_names(key for key in after if key not in before),
         changed=_names(key for key in after if key in before and before[key] != after[key]),

@@ -30,15 +30,21 @@ def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
     buffer = bytearray()
     mark = _BYTE_ORDER_MARK
     for piece in _with_line_feeds(pieces):
-        start, searched = 0, max(0, len(buffer) - 1)
+        searched = max(0, len(buffer) - 1)
         buffer += piece
         while (end := buffer.find(b"\n\n", searched)) >= 0:
-            _require_at_most(largest, end + 1 - start)
-            start, searched, block = end + 2, end + 2, bytes(memoryview(buffer)[start : end + 2])
-            yield block.removeprefix(mark)
-            mark = b""
-        del buffer[:start]
+            _require_at_most(largest, end + 1)
+            yield _taken(buffer, end + 2).removeprefix(mark)
+            mark, searched = b"", 0
         _require_at_most(largest, len(buffer))
+
+
+def _taken(buffer: bytearray, size: int) -> bytes:
+    """Take bytes off the front, so that nobody holds them but who asked for them."""
+    with memoryview(buffer) as view:
+        front = bytes(view[:size])
+    del buffer[:size]
+    return front
 
 
 def _require_at_most(largest: int, size: int) -> None:

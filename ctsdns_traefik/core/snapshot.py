@@ -7,11 +7,14 @@ without any has no ``hosts`` at all.
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ctsdns_traefik.core import hujson
+from ctsdns_traefik.core.members import Member, members_of
 from ctsdns_traefik.core.printable import json_type, shown
 
 HostsMap = Mapping[str, object]
@@ -27,6 +30,9 @@ POLICY_SECTIONS = frozenset(
 """Top-level sections of a Tailscale policy (https://tailscale.com/kb/1337/policy-syntax)."""
 
 
+_PIECE = 64 * 1024
+
+
 class SnapshotError(Exception):
     """The text is no snapshot and no policy, so nothing may be concluded from it."""
 
@@ -37,7 +43,10 @@ def hosts_of_snapshot(data: bytes) -> HostsMap:
     Raise :class:`SnapshotError` for anything short of a whole snapshot: bad UTF-8, bad JSON, a
     missing or non-object ``acl``, ``hosts`` that is not an object. An absent ``hosts`` is empty.
     """
-    return _hosts_in_snapshot(_object(_parse_json(_decode(data))))
+    policies = [data[acl.start : acl.end] for acl in _members(data) if acl.name == "acl"]
+    if not policies:
+        _refuse("acl is missing")
+    return _hosts_in_policy(_parse_json(policies[-1].decode()), "acl")
 
 
 def hosts_of_text(data: bytes) -> HostsMap:
@@ -54,7 +63,7 @@ def hosts_of_text(data: bytes) -> HostsMap:
         return _hosts_in_snapshot(root)
     if POLICY_SECTIONS.isdisjoint(root):
         _refuse("it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)")
-    return _hosts_in_policy(root, "hosts")
+    return _object(root.get("hosts", {}), "hosts")
 
 
 def message_of_error(data: bytes) -> str:
@@ -75,11 +84,43 @@ def _decode(data: bytes) -> str:
         raise SnapshotError(f"it is not UTF-8: {why.reason} at byte {why.start + 1}") from why
 
 
+def _members(snapshot: bytes) -> Iterator[Member]:
+    """Walk the members of a snapshot by their places among its bytes.
+
+    ISO 8859-1 makes a character of each byte, whereas one emoji in the name of a machine would
+    make the text of UTF-8 four times as large. JSON's own characters are the same in both.
+    """
+    _require_utf8(snapshot)
+    text = snapshot.decode("iso-8859-1")
+    try:
+        with _explained():
+            yield from members_of(text)
+    except TypeError:
+        _object(_parse_json(text))
+
+
+def _require_utf8(data: bytes) -> None:
+    """Check piece by piece, without a text of it all."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for at in range(0, len(data), _PIECE):
+            decoder.decode(data[at : at + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        _decode(data)
+
+
 def _parse_json(text: str) -> object:
     if not text or text.isspace():
         _refuse("it is empty")
-    try:
+    with _explained():
         return json.loads(text)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except json.JSONDecodeError as why:
         where = f"line {why.lineno}, column {why.colno}"
         raise SnapshotError(f"it is not JSON: {why.msg} at {where}") from why
@@ -89,26 +130,20 @@ def _parse_json(text: str) -> object:
         raise SnapshotError("it is not usable JSON: it is nested too deep") from why
 
 
-def _object(root: object) -> dict[str, Any]:
+def _object(root: object, name: str = "it") -> dict[str, Any]:
     if not isinstance(root, dict):
-        _refuse(f"it is {json_type(root)}, not an object")
+        _refuse(f"{name} is {json_type(root)}, not an object")
     return root
 
 
 def _hosts_in_snapshot(snapshot: dict[str, Any]) -> HostsMap:
     if "acl" not in snapshot:
         _refuse("acl is missing")
-    policy = snapshot["acl"]
-    if not isinstance(policy, dict):
-        _refuse(f"acl is {json_type(policy)}, not an object")
-    return _hosts_in_policy(policy, "acl.hosts")
+    return _hosts_in_policy(snapshot["acl"], "acl")
 
 
-def _hosts_in_policy(policy: dict[str, Any], where: str) -> HostsMap:
-    hosts = policy.get("hosts", {})
-    if not isinstance(hosts, dict):
-        _refuse(f"{where} is {json_type(hosts)}, not an object")
-    return hosts
+def _hosts_in_policy(policy: object, name: str) -> HostsMap:
+    return _object(_object(policy, name).get("hosts", {}), f"{name}.hosts")
 
 
 def _refuse(message: str) -> NoReturn:

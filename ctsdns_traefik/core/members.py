@@ -1,0 +1,96 @@
+"""The members of a JSON object, walked one by one: where each stands, without keeping it.
+
+A snapshot is megabytes of machines around a policy of kilobytes. As Python values the machines
+would take several times the memory of their text, only to be dropped; here a list is passed over
+element by element. What is accepted and what is refused is the same as for ``json.loads``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from json import JSONDecodeError, JSONDecoder
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import NamedTuple
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_read = JSONDecoder().raw_decode
+
+
+class Member(NamedTuple):
+    """A name of an object, and where in the text it and its value stand."""
+
+    name: str
+    at: int
+    """Where the name's opening quote is."""
+    start: int
+    """Where the value starts."""
+    end: int
+    """Where the value has ended."""
+
+
+def members_of(text: str) -> Iterator[Member]:
+    """Walk the object that a text holds.
+
+    Raise :class:`json.JSONDecodeError` for what is no JSON, :class:`TypeError` for another value.
+    """
+    start = _after_space(text, 0)
+    if not text.startswith("{", start):
+        raise TypeError("the text holds no object")
+    end = yield from members_at(text, start)
+    if (rest := _after_space(text, end)) < len(text):
+        raise JSONDecodeError("Extra data", text, rest)
+
+
+def members_at(text: str, start: int) -> Generator[Member, None, int]:
+    """Walk the object whose ``{`` is at ``start``, and return where it has ended.
+
+    A name that comes twice comes twice. Raise :class:`json.JSONDecodeError` for what is no JSON.
+    """
+    at = _after_space(text, start + 1)
+    if text.startswith("}", at):
+        return at + 1
+    while True:
+        if not text.startswith('"', at):
+            raise JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+        name, after = scanstring(text, at + 1, True)
+        colon = _after_space(text, after)
+        if not text.startswith(":", colon):
+            raise JSONDecodeError("Expecting ':' delimiter", text, colon)
+        value = _after_space(text, colon + 1)
+        end = _end_of_value(text, value)
+        yield Member(name, at, value, end)
+        at, more = _after_comma(text, end, "}")
+        if not more:
+            return at
+
+
+def _end_of_value(text: str, start: int) -> int:
+    if text.startswith("[", start):
+        return _end_of_list(text, start)
+    return _read(text, start)[1]
+
+
+def _end_of_list(text: str, start: int) -> int:
+    at = _after_space(text, start + 1)
+    if text.startswith("]", at):
+        return at + 1
+    more = True
+    while more:
+        at, more = _after_comma(text, _read(text, at)[1], "]")
+    return at
+
+
+def _after_comma(text: str, end: int, bracket: str) -> tuple[int, bool]:
+    """Pass a comma or the bracket that closes; tell whether it was a comma."""
+    at = _after_space(text, end)
+    if text.startswith(",", at):
+        return _after_space(text, at + 1), True
+    if text.startswith(bracket, at):
+        return at + 1, False
+    raise JSONDecodeError("Expecting ',' delimiter", text, at)
+
+
+def _after_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
