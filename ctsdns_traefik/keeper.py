@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ctsdns_traefik.core.changes import Changes, compare
-from ctsdns_traefik.core.document import Document, Format, from_text, to_text
+from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, outline
+from ctsdns_traefik.core.document import Format, from_text, to_text
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
+from ctsdns_traefik.memory import give_back
 from ctsdns_traefik.output import (
     Outcome,
     Written,
@@ -46,10 +47,9 @@ class Keeper:
         self._form: Format = form
         self._guard = guard
         self._undisturbed = undisturbed
-        self._live: Document = {}
-        self._text: str | None = None
+        self._content: bytes | None = None
+        self._outline: Outline = {}
         self._hosts: HostsMap | None = None
-        self._rendering: Rendering | None = None
         self._doubted: tuple[str, ...] = ()
         self._told: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
@@ -61,44 +61,57 @@ class Keeper:
         """
         require_writable(self._path)
         remove_leftovers(self._path)
-        content = read_if_there(self._path)
-        self._live = {} if content is None else from_text(content.decode("utf-8", "replace"))
+        self._content = read_if_there(self._path)
+        if self._content is not None:
+            self._outline = outline(from_text(self._content.decode("utf-8", "replace")))
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
         if read_if_there(self._path) is None:
-            self._write(to_text({}, self._form))
+            self._content = to_text({}, self._form).encode()
+            self._write(self._content)
             log.info("created %s with no routes", self._path)
 
     def apply(self, hosts: HostsMap) -> None:
         """Make the file say what these hosts say; raise :class:`OutputError` if it cannot be.
 
-        The file is compared even if the hosts are the same as before: somebody may have edited or
-        removed it. While a large removal waits, the file is kept at what it was.
+        Hosts that it says already are not rendered again, but the file is compared: somebody may
+        have edited or removed it. While a large removal waits, the file is kept at what it was.
         """
-        rendering = self._render(hosts)
-        changes = compare(self._live, rendering.document)
-        if not self._doubts(changes):
-            self._put(rendering, changes)
-        elif self._text is not None:
-            self._write(self._text)
+        if hosts == self._hosts:
+            self._doubted = ()
+            self._keep()
+        else:
+            self._hosts = None
+            self._take(hosts)
+            give_back()
+
+    def _take(self, hosts: HostsMap) -> None:
+        rendering = render(hosts, self._form)
+        self._tell(rendering.problems)
+        new = outline(rendering.document)
+        changes = compare(self._outline, new)
+        if self._doubts(changes):
+            self._keep()
+        else:
+            self._put(rendering.text, new, changes)
+            self._hosts = hosts
 
     def put(self, rendering: Rendering) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
-        self._put(rendering, compare(self._live, rendering.document))
+        new = outline(rendering.document)
+        self._put(rendering.text, new, compare(self._outline, new))
 
-    def _put(self, rendering: Rendering, changes: Changes) -> None:
-        written = self._write(rendering.text)
-        self._live, self._text = rendering.document, rendering.text
-        if written.outcome is not Outcome.UNCHANGED:
-            log.info("%s", self._summary(written, changes, len(rendering.routes)))
+    def _put(self, text: str, new: Outline, changes: Changes) -> None:
+        content = text.encode()
+        written = self._write(content)
+        self._content, self._outline = content, new
+        self._log(written, changes)
 
-    def _render(self, hosts: HostsMap) -> Rendering:
-        if self._rendering is None or hosts != self._hosts:
-            self._rendering = render(hosts, self._form)
-            self._hosts = hosts
-            self._tell(self._rendering.problems)
-        return self._rendering
+    def _keep(self) -> None:
+        """Put the file right if it is not what it was."""
+        if self._content is not None:
+            self._log(self._write(self._content), NO_CHANGES)
 
     def _tell(self, problems: tuple[Problem, ...]) -> None:
         """Log each problem once, until it changes."""
@@ -123,9 +136,9 @@ class Keeper:
         )
         return True
 
-    def _write(self, text: str) -> Written:
+    def _write(self, content: bytes) -> Written:
         with self._undisturbed():
-            written = write_if_changed(self._path, text.encode())
+            written = write_if_changed(self._path, content)
         if written.outcome is Outcome.WRITTEN_IN_PLACE:
             self._say_once("%s cannot be renamed over and is written in place")
         if written.owner_lost:
@@ -137,7 +150,10 @@ class Keeper:
             self._said.add(message)
             log.warning(message, self._path)
 
-    def _summary(self, written: Written, changes: Changes, routes: int) -> str:
+    def _log(self, written: Written, changes: Changes) -> None:
+        if written.outcome is Outcome.UNCHANGED:
+            return
+        routes = len(self._outline)
         parts = [
             f"{written.outcome.value} {self._path}: {routes} route{'' if routes == 1 else 's'}"
         ]
@@ -150,7 +166,7 @@ class Keeper:
                 parts.append(f"{what} {_listed(names)}")
         if len(parts) == 1:
             parts.append("the same as before, but the file said something else")
-        return "; ".join(parts)
+        log.info("%s", "; ".join(parts))
 
 
 def _listed(names: tuple[str, ...]) -> str:

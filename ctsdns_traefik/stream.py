@@ -44,7 +44,6 @@ _BODY_SHOWN = 16 * 1024
 _MOST_LINES = 1_000_000
 _LARGEST_REST = 64 * 1024
 _MOST_DIGITS = 12
-_DATA = b"data:"
 _RETRY = re.compile(rb"^retry: ?([0-9]+)$", re.MULTILINE)
 
 
@@ -114,11 +113,14 @@ def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterat
     Raise :class:`StreamError` for an event larger than ``largest`` bytes.
     """
     try:
-        for event in map(parse_block, read_blocks(pieces, largest)):
-            if event.data or event.retry is not None:
-                yield event
+        # No variable here: it would hold an event while its taker is at work on it.
+        yield from filter(_says_anything, map(parse_block, read_blocks(pieces, largest)))
     except OversizedEvent as why:
         raise StreamError(str(why)) from why
+
+
+def _says_anything(event: Event) -> bool:
+    return bool(event.data) or event.retry is not None
 
 
 def parse_block(block: bytes) -> Event:
@@ -132,19 +134,28 @@ def parse_block(block: bytes) -> Event:
 
     if block.count(b"\n") > _MOST_LINES:
         raise OversizedEvent("an event of that size has too many lines")
-    lines = block.split(b"\n")
-    data = [line[len(_DATA) :].removeprefix(b" ") for line in lines if _is_data(line)]
-    rest = b"\n".join(line for line in lines if not (_is_data(line) or line.startswith(b":")))
+    data, rest = _fields(block)
     if len(rest) > _LARGEST_REST:
         raise OversizedEvent("an event's fields beside its data are too large")
     # A line of data keeps sseclient from dropping the block. ISO 8859-1 takes every byte.
     client = sseclient.SSEClient(iter([b"data: x\n" + rest]), char_enc="iso-8859-1")
     (event,) = client.events()
-    return Event(event.event, b"\n".join(data), _retry(rest))
+    return Event(event.event, data, _retry(rest))
 
 
-def _is_data(line: bytes) -> bool:
-    return line.startswith(_DATA) or line == b"data"
+def _fields(block: bytes) -> tuple[bytes, bytes]:
+    """Take the data of a block out, and return it and the other lines but for comments."""
+    data, rest = [], []
+    start = 0
+    while (end := block.find(b"\n", start)) >= 0:
+        if block.startswith(b"data:", start):
+            data.append(block[start + (6 if block.startswith(b" ", start + 5) else 5) : end])
+        elif block.startswith(b"data\n", start):
+            data.append(b"")
+        elif not block.startswith(b":", start):
+            rest.append(block[start : end + 1])
+        start = end + 1
+    return b"\n".join(data), b"".join(rest)
 
 
 def _retry(fields: bytes) -> float | None:

@@ -11,7 +11,12 @@ from typing import NoReturn
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.retry import retry_delay
-from ctsdns_traefik.core.snapshot import SnapshotError, hosts_of_snapshot, message_of_error
+from ctsdns_traefik.core.snapshot import (
+    HostsMap,
+    SnapshotError,
+    hosts_of_snapshot,
+    message_of_error,
+)
 from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.interrupts import Expired, Interrupts, Reconnect
@@ -76,7 +81,11 @@ class Watch:
                 for event in events:
                     asked = asked if event.retry is None else event.retry
                     delivered = delivered or bool(event.data)
-                    self._take(event)
+                    hosts = self._hosts_in(event)
+                    del event  # megabytes, and needed no more
+                    if hosts is not None:
+                        self._apply(hosts)
+                    del hosts
             reason = "the stream ended"
         except StreamError as why:
             asked = max(asked, why.retry_after)
@@ -86,20 +95,23 @@ class Watch:
         self._asked = asked if delivered else max(asked, self._asked)
         return f"{state}: {reason}"
 
-    def _take(self, event: Event) -> None:
+    def _hosts_in(self, event: Event) -> HostsMap | None:
+        """Return the hosts of a snapshot that can be trusted; tell about all else."""
         if not event.data:
-            return
+            return None
         if event.name == "machines-snapshot":
-            self._apply(event.data)
+            try:
+                return hosts_of_snapshot(event.data)
+            except SnapshotError as why:
+                log.warning("a snapshot cannot be trusted, the file stays: %s", why)
         elif event.name == "error":
             log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
         else:
             log.debug("event %s", shown(event.name))
+        return None
 
-    def _apply(self, data: bytes) -> None:
+    def _apply(self, hosts: HostsMap) -> None:
         try:
-            self._keeper.apply(hosts_of_snapshot(data))
-        except SnapshotError as why:
-            log.warning("a snapshot cannot be trusted, the file stays: %s", why)
+            self._keeper.apply(hosts)
         except OutputError as why:
             log.error("%s; trying again at the next snapshot", why)  # noqa: TRY400

@@ -89,23 +89,23 @@ def _service(route: Route) -> dict[str, Any]:
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
     """Write the outer levels over several lines and the inner ones on one."""
     if not (levels and value and isinstance(value, dict)):
-        return _to_json_line(value)
+        return _json_line(value)
     inner = indent + "  "
-    rows = [
-        f"{inner}{_json_string(key)}: {_to_json(item, levels - 1, inner)}"
-        for key, item in value.items()
-    ]
-    return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    pieces: list[str] = []
+    for key, item in value.items():
+        before = ",\n" if pieces else "{\n"
+        pieces += (f"{before}{inner}{_json_string(key)}: ", _to_json(item, levels - 1, inner))
+    return "".join([*pieces, f"\n{indent}}}"])
 
 
-def _to_json_line(value: object) -> str:
+def _json_line(value: object) -> str:
     """Write a value as ``json.dumps`` does; that takes longer to set out than to do the work."""
     if isinstance(value, str):
         return _json_string(value)
     if isinstance(value, list):
-        return f"[{', '.join([_to_json_line(item) for item in value])}]"
+        return f"[{', '.join([_json_line(item) for item in value])}]"
     if isinstance(value, dict):
-        pairs = [f"{_json_string(key)}: {_to_json_line(item)}" for key, item in value.items()]
+        pairs = [f"{_json_string(key)}: {_json_line(item)}" for key, item in value.items()]
         return f"{{{', '.join(pairs)}}}"
     return json.dumps(value)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from sys import intern
 from typing import NamedTuple
 
 from ctsdns_traefik.core.addresses import address_text, read_address
@@ -97,8 +98,8 @@ def _parts(name: str) -> tuple[str, str, int, str]:
         raise Refusal("bad-name", (0, transport.start()), message, f"write it like {EXAMPLE}")
     scheme_at = len(parts[0]) + 2
     port_at = scheme_at + len(parts[1]) + 1
-    entrypoint = _entrypoint(parts[0], at=1)
-    scheme = _scheme(parts[1], at=scheme_at)
+    entrypoint = intern(_entrypoint(parts[0], at=1))
+    scheme = intern(_scheme(parts[1], at=scheme_at))
     port = _port(parts[2], at=port_at)
     _require_tcp(transport[1], at=transport.start() + 1)
     domain = read_domain(name[transport.end() :], at=transport.end())
