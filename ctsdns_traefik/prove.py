@@ -7,12 +7,14 @@ answers: none is asked (see :mod:`.trial`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.routes import Protocol, Route
 from ctsdns_traefik.interrupts import postponed
-from ctsdns_traefik.trial import PortTaken, Trial, TrialEntrypoint, find_traefik, start_trial
+from ctsdns_traefik.traefik_process import find_traefik
+from ctsdns_traefik.trial import PortTaken, Trial, TrialEntrypoint, start_trial
 
 PATIENCE = 30.0
 """Seconds that Traefik has to load a document, besides :data:`PATIENCE_PER_ROUTE`."""
@@ -70,27 +72,28 @@ def prove(
     if patience is None:
         patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
     with postponed() as came:
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                with start_trial(traefik, document_text, offered, came) as trial:
-                    trial.wait(patience)
-                    return Proof(trial.version, _judge_all(trial, routes))
-            except PortTaken:
-                if not left:
-                    raise
-    raise AssertionError
+        for _ in range(ATTEMPTS - 1):
+            with (
+                suppress(PortTaken),
+                start_trial(traefik, document_text, offered, came) as trial,
+            ):
+                return _judge_all(trial, routes, patience)
+        with start_trial(traefik, document_text, offered, came) as trial:
+            return _judge_all(trial, routes, patience)
 
 
-def _judge_all(trial: Trial, routes: Sequence[Route]) -> tuple[Verdict, ...]:
-    refusal = trial.refusal
-    if refusal:
+def _judge_all(trial: Trial, routes: Sequence[Route], patience: float) -> Proof:
+    """Wait for Traefik to load the document, and ask it about each route."""
+    trial.wait(patience)
+    if refusal := trial.refusal:
         error = shown(f"Traefik refused the whole document: {refusal}")
-        return tuple(Verdict(route, False, error) for route in routes)
+        return Proof(trial.version, tuple(Verdict(route, False, error) for route in routes))
     listed: dict[Protocol, tuple[Listed, Listed]] = {
         protocol: (trial.read(f"{protocol}/routers"), trial.read(f"{protocol}/services"))
         for protocol in {route.protocol for route in routes}
     }
-    return tuple(_judge(route, *listed[route.protocol]) for route in routes)
+    verdicts = tuple(_judge(route, *listed[route.protocol]) for route in routes)
+    return Proof(trial.version, verdicts)
 
 
 def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:

