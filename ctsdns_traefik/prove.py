@@ -77,12 +77,12 @@ def prove(
                 suppress(PortTaken),
                 start_trial(traefik, document_text, offered, came) as trial,
             ):
-                return _judge_all(trial, routes, patience)
+                return _ask(trial, routes, patience)
         with start_trial(traefik, document_text, offered, came) as trial:
-            return _judge_all(trial, routes, patience)
+            return _ask(trial, routes, patience)
 
 
-def _judge_all(trial: Trial, routes: Sequence[Route], patience: float) -> Proof:
+def _ask(trial: Trial, routes: Sequence[Route], patience: float) -> Proof:
     """Wait for Traefik to load the document, and ask it about each route."""
     trial.wait(patience)
     if refusal := trial.refusal:
@@ -104,7 +104,7 @@ def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:
     ]
     items = [listed[name] for _, name, listed in parts if name in listed]
     flawed = [item for item in items if item["status"] != "enabled"]
-    words = [word for item in items for word in item.get("error") or ()]
+    words = [word for item in flawed for word in item.get("error") or ()]
     words = words or [f"Traefik says only: {item['status']}" for item in flawed]
     reasons = dict.fromkeys([*missing, *words])
     return Verdict(route, not (missing or flawed), shown("; ".join(reasons)))
