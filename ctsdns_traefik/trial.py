@@ -205,11 +205,15 @@ def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint])
     folder, name, port = files
     router = {"rule": "PathPrefix(`/api`)", "service": "api@internal", "entryPoints": [name]}
     listening: dict[str, Any] = {each.name: _listening(each) for each in entrypoints}
+    listening[name] = {
+        "address": f"{_LOOPBACK}:{port}",
+        "transport": {"lifeCycle": {"graceTimeOut": "1ms"}},  # at its end it waits for nobody
+    }
     static = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "log": {"level": "INFO", "format": "json", "filePath": str(folder / _LOG)},
         "api": {"dashboard": False},
-        "entryPoints": {**listening, name: {"address": f"{_LOOPBACK}:{port}"}},
+        "entryPoints": listening,
         "providers": {
             "providersThrottleDuration": 0,
             "file": {"directory": str(folder / _DYNAMIC), "watch": False},
