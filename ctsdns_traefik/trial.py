@@ -3,8 +3,8 @@
 Traefik runs in a temporary folder with a static configuration of its own: the given entrypoints
 on ports that the system picks, and one entrypoint more, of a name that no route can guess, for
 Traefik's API. The router to the API stands in a second dynamic file, so no user's entrypoint is
-needed for it, ``traefik`` neither. Traefik applies both files at once: when the API
-answers, the document is loaded.
+needed for it, ``traefik`` neither. Traefik applies both files at once: when the API answers, the
+document is loaded.
 
 Nothing leaves the machine: there are no certificate resolvers, no version check, no statistics,
 no proxies and none of the caller's variables. Traefik dials a backend when a request for it comes
@@ -182,9 +182,10 @@ class Trial:
 def start_trial(
     traefik: str, document: str, entrypoints: Iterable[TrialEntrypoint], came: list[int]
 ) -> Iterator[Trial]:
-    """Run Traefik with a document in this context; end it and remove its files whatever happens.
+    """Run Traefik with a document in this context, then end it and remove its files.
 
-    ``came`` is what :func:`.postponed` yields. Raise :class:`SettingsError` if it cannot be run.
+    Only if this process is killed (SIGKILL) they stay. ``came`` is what :func:`.postponed` yields.
+    Raise :class:`SettingsError` if Traefik cannot be run.
     """
     try:
         with tempfile.TemporaryDirectory(
