@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from ctsdns_traefik.errors import Stop
 
@@ -28,6 +29,8 @@ _A_MOMENT = 0.02
 _AGAIN = 0.5
 _NUDGE = signal.SIGURG
 """Ignored by everybody else: it only makes the main thread look."""
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Reconnect(BaseException):
@@ -119,6 +122,31 @@ class Interrupts:
 def _nudge() -> None:
     """Interrupt the main thread's system call, so that it looks at what has come."""
     signal.pthread_kill(threading.main_thread().ident or 0, _NUDGE)
+
+
+@contextmanager
+def postponed() -> Iterator[list[int]]:
+    """Let the signals that would end the process wait for what this context has to clean up.
+
+    It yields the numbers of those that have come: the content looks at them now and then, and
+    hurries to its end. They act when the context has ended, as they would have without it, and the
+    ignored stay ignored. Outside the main thread, where no handler can be set, nothing waits.
+    """
+    came: list[int] = []
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDING:
+                handler = signal.getsignal(number)
+                if handler not in (None, signal.SIG_IGN):
+                    handlers[number] = handler
+                    signal.signal(number, lambda number, _frame: came.append(number))
+        yield came
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class Expired(BaseException):

