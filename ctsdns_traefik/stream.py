@@ -144,7 +144,7 @@ def parse_block(block: bytes) -> Event:
 
 
 def _fields(block: bytes) -> tuple[bytes, bytes]:
-    """Take the data of a block out, and return it and the other lines but for comments."""
+    """Return the data of a block, and its other lines but for comments and empty ones."""
     data, rest = [], []
     start = 0
     while (end := block.find(b"\n", start)) >= 0:
@@ -152,7 +152,7 @@ def _fields(block: bytes) -> tuple[bytes, bytes]:
             data.append(block[start + (6 if block.startswith(b" ", start + 5) else 5) : end])
         elif block.startswith(b"data\n", start):
             data.append(b"")
-        elif not block.startswith(b":", start):
+        elif not block.startswith((b":", b"\n"), start):
             rest.append(block[start : end + 1])
         start = end + 1
     return b"\n".join(data), b"".join(rest)

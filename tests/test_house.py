@@ -20,6 +20,7 @@ PURE = {
     *("__future__", "codecs", "collections", "collections.abc", "contextlib", "dataclasses"),
     *("enum", "hashlib", "io", "ipaddress", "json", "json.decoder", "json.encoder", "re", "typing"),
     *("urllib.parse", "warnings"),
+    "sys",  # for intern; the process is nothing to the core
     "http",  # for its names of status codes; a client is http.client
 }
 """Parts of the standard library that reach no file, socket, clock, environment or chance."""

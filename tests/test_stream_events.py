@@ -145,3 +145,9 @@ def test_comments_never_make_an_event_too_large() -> None:
     """Comments, which some servers send for a day to keep a connection open, are passed over."""
     body = b": still here\n" * 100_000 + b"event: x\ndata: 1\n\n"
     assert list(read_events([body])) == [Event("x", b"1")]
+
+
+def test_blank_lines_between_events_are_nothing() -> None:
+    """More than one blank line behind an event, as in a capture of chunks, starts no other."""
+    body = b"event: x\ndata: 1\n\n\n\n2f\nevent: y\ndata: 2\n\n"
+    assert list(read_events([body])) == [Event("x", b"1"), Event("y", b"2")]

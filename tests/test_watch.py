@@ -154,7 +154,7 @@ def test_endpoint_that_appears_later(path: Path) -> None:
             sending(COMPRESSED, b"nonsense"), "disconnected from {}: its comp", id="damaged"
         ),
         pytest.param(
-            sending(STREAM, b"data\n" * 50_000 + b"\n"),
+            sending(STREAM, b"data\n" * 1_000_001 + b"\n"),
             "disconnected from {}: an event of that size has too many lines",
             id="too-many-lines",
         ),
