@@ -119,7 +119,7 @@ def udp_entrypoint(known: _Known) -> Iterator[Problem]:
 def redirect_shadows_route(known: _Known) -> Iterator[Problem]:
     """Report HTTP routes that the redirect of their entrypoint outranks; TCP knows no redirect.
 
-    Between equal priorities the redirect was seen to win.
+    Between equal priorities Traefik picks either, anew at each start.
     """
     for route in known.routes:
         entrypoint = known.entrypoint(route.entry.entrypoint)

@@ -65,6 +65,10 @@ class CheckedTraefik(Traefik):
         path.write_text(self._text)
         return ports
 
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # with a certificate resolver it may take 10 s to end by itself
+        super().__exit__()
+
     def until_routed(self) -> None:
         """Wait until Traefik has all routers, enabled or not."""
         until(lambda: len(self.routers()) == len(self._routes), "not all routers", 15)

@@ -55,7 +55,7 @@ class Traefik:
         static = self._folder / "traefik.yml"
         self.ports = self._write_static(static)
         command = [*self._launcher, find_traefik(), f"--configFile={static}"]
-        self._stack.enter_context(running(command, self._log))
+        self._process = self._stack.enter_context(running(command, self._log))
         until(lambda: self.get("traefik", "localhost", "/api/version").status == 200, "no Traefik")
         return self
 
