@@ -320,10 +320,14 @@ def test_acme_beside_a_redirect(
 
 @pytest.mark.skipif(traefik_version() >= (3, 7), reason="Traefik has wildcards since 3.7")
 def test_unreachable_wildcard(tmp_path: Path, stack: ExitStack, web: int) -> None:
-    """A Traefik without wildcards serves no name that one stands for."""
+    """A Traefik without wildcards serves no name that one stands for, and disables TCP routers."""
     name = f"_web_http_{web}._tcp.*.example.com"
+    tcp = "_web_ssh_22._tcp.*.example.com"
     traefik = start(
-        stack, tmp_path, {"entryPoints": {"web": {}}}, [name, f"_web_http_{web}._tcp.a.example.org"]
+        stack,
+        tmp_path,
+        {"entryPoints": {"web": {}}},
+        [name, tcp, f"_web_http_{web}._tcp.a.example.org"],
     )
     entries = read_hosts({name: HERE}).entries
     major, minor, *_ = traefik_version()
@@ -331,3 +335,4 @@ def test_unreachable_wildcard(tmp_path: Path, stack: ExitStack, web: int) -> Non
     assert problem.code == "unreachable-wildcard"
     assert traefik.get("web", "a.example.org") == Answer(200, "web")
     assert traefik.get("web", "a.example.com").status == 404
+    assert traefik.routers()["router-wildcard-example-com-ssh"]["status"] == "disabled"
