@@ -12,6 +12,7 @@ import pytest
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.program import cli
+from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import MEANINGS
 
 ROOT = Path(__file__).parent.parent
@@ -93,11 +94,16 @@ def test_every_exit_code_is_in_the_document() -> None:
     assert [row for row, meaning in said if not row.startswith(meaning)] == []
 
 
-def problem_codes() -> Iterator[str]:
-    """Yield the codes that the core gives to problems, as its source has them."""
+def problem_codes(*functions: str) -> Iterator[str]:
+    """Yield the codes that the core gives to problems, as its source has them.
+
+    They are given where one of some functions is called; those of the grammar and of conflicts,
+    if none is named.
+    """
+    makers = functions or ("Refusal", "Problem")
     for path in (ROOT / "ctsdns_traefik" / "core").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Refusal", "Problem"}:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in makers:
                 named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
                 for value in (*node.args[:1], *named):
                     if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -111,6 +117,40 @@ def test_every_problem_code_is_in_the_document() -> None:
     codes = set(problem_codes())
     assert {"bad-name", "bad-port", "conflict"} < codes
     assert sorted(rows) == sorted(codes)
+
+
+EXPLAINED = re.findall(r"^## (.+)$", text_of("docs/problems.md"), re.MULTILINE)
+
+FROM_ELSEWHERE = {"duplicate-key"}
+"""Codes of problems that are found outside the core."""
+
+
+def test_every_problem_is_explained() -> None:
+    """docs/problems.md has a section for each code that a problem can have, and for no other."""
+    assert len(EXPLAINED) == len(set(EXPLAINED))
+    assert set(EXPLAINED) == {*problem_codes("_problem"), *problem_codes(), *FROM_ELSEWHERE}
+
+
+@pytest.mark.parametrize("code", EXPLAINED)
+def test_explanation_has_all_parts(code: str) -> None:
+    """A section says how bad it is, what it means, why, and how to mend it, with an example."""
+    section = section_of(text_of("docs/problems.md"), code)
+    assert re.match(r"\n(Error|Warning)[.,]", section)
+    parts = ("What it means.", "Why Traefik behaves so.", "How to mend it.")
+    assert re.findall(r"^\*\*(.+)\*\*", section, re.MULTILINE) == list(parts)
+    assert all(f"\n    {part}  " in section for part in ("before", "after "))
+
+
+@pytest.mark.parametrize("code", [code for code in EXPLAINED if code in set(problem_codes())])
+def test_example_of_a_refused_entry(code: str) -> None:
+    """In the section of an entry that is refused, the entry before has the problem, none after."""
+    section = section_of(text_of("docs/problems.md"), code)
+    before, after = section.partition("\n    before ")[2].split("\n    after ")
+    codes = [
+        [problem.code for problem in render(dict(re.findall(r'"(.+?)": "(.+?)"', hosts))).problems]
+        for hosts in (before, after)
+    ]
+    assert codes == [[code], []]
 
 
 def test_readme_has_the_two_commands() -> None:

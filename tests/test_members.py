@@ -22,7 +22,7 @@ OBJECTS = st.dictionaries(st.text(), VALUES)
 def test_places_are_those_of_names_and_values() -> None:
     """Each member has its name, where that stands, and where its value starts and ends."""
     text = ' { "a" : [1, {"b": 2}] ,"c\\u0064":"x" } '
-    assert list(members_of(text)) == [Member("a", 3, 9, 22), Member("cd", 24, 34, 37)]
+    assert list(members_of(text)) == [Member("a", 3, 6, 9, 22), Member("cd", 24, 33, 34, 37)]
 
 
 def test_objects_inside_are_walked_alike() -> None:

@@ -50,6 +50,11 @@ class HostEntry(NamedTuple):
     address: str
     """An IPv4 or IPv6 address in its shortest form; ``""`` if only the name is known."""
 
+    @property
+    def is_http(self) -> bool:
+        """Whether it becomes an HTTP router, not a TCP router."""
+        return self.scheme in ("http", "https")
+
 
 class Hosts(NamedTuple):
     """The service entries of a hosts map and what is wrong with the others, sorted by name."""

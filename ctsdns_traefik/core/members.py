@@ -23,6 +23,8 @@ class Member(NamedTuple):
     name: str
     at: int
     """Where the name's opening quote is."""
+    name_end: int
+    """Behind the name's closing quote."""
     start: int
     """Where the value starts."""
     end: int
@@ -59,7 +61,7 @@ def members_at(text: str, start: int) -> Generator[Member, None, int]:
             raise JSONDecodeError("Expecting ':' delimiter", text, colon)
         value = _after_space(text, colon + 1)
         end = _end_of_value(text, value)
-        yield Member(name, at, value, end)
+        yield Member(name, at, after, value, end)
         at, more = _after_comma(text, end, "}")
         if not more:
             return at

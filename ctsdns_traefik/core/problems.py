@@ -1,4 +1,4 @@
-"""What is wrong with an entry, as a value: what, where and how to mend it."""
+"""What is wrong with an entry or a setting, as a value: what, where and how to mend it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ class Severity(StrEnum):
     """How much a problem matters."""
 
     ERROR = "error"
-    """The entry gets no route."""
+    """The entry gets no route, or none that Traefik would serve as it is meant."""
     WARNING = "warning"
     """The entry gets its route, but something about it deserves a look."""
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with one entry of the hosts map."""
+    """One thing that is wrong with one entry of the hosts map, or with one setting of Traefik."""
 
     code: str
-    """Stable and machine-readable, ``bad-port`` for one; docs/entries.md lists them all."""
+    """Stable and machine-readable, ``bad-port`` for one; docs/problems.md explains them all."""
     entry: str
-    """The entry's name, as it stands in the policy."""
+    """The entry's name, as it stands in the policy; ``""`` if it is a setting that is wrong."""
     message: str
     """What is wrong, in one line."""
     hint: str
@@ -33,10 +33,17 @@ class Problem(NamedTuple):
     address: str | None = None
     """The entry's address as it stands in the policy; ``None`` if only a name was given."""
     severity: Severity = Severity.ERROR
+    setting: str = ""
+    """The dotted path in Traefik's static configuration, for a problem that is no entry's."""
 
     @property
     def source(self) -> str:
-        """The entry as one text, ``NAME`` or ``NAME=ADDRESS``; a span in it is one in the name."""
+        """The setting, or the entry as one text: ``NAME`` or ``NAME=ADDRESS``.
+
+        A span in it is one in the name.
+        """
+        if self.setting:
+            return self.setting
         return self.entry if self.address is None else f"{self.entry}={self.address}"
 
     def __str__(self) -> str:

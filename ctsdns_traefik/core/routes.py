@@ -64,7 +64,7 @@ def _route(entry: HostEntry) -> Route:
     host = f"[{entry.address}]" if ":" in entry.address else entry.address
     slug = entry.domain.replace("*", "wildcard").replace(".", "-")
     service = f"service-{slug}-{entry.scheme}-{entry.port}"
-    if entry.scheme in ("http", "https"):
+    if entry.is_http:
         backend = f"{entry.scheme}://{host}:{entry.port}"
         rule = f"Host(`{entry.domain}`)"
         return Route(entry, "http", rule, backend, False, f"router-{slug}", service)

@@ -1,4 +1,4 @@
-"""A real Traefik with the example's static configuration, on free ports of 127.0.0.1."""
+"""A real Traefik with the example's static configuration or another, on ports of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -53,14 +53,18 @@ class Traefik:
 
     def __enter__(self) -> Self:
         static = self._folder / "traefik.yml"
-        self.ports = write_static_configuration(static, self._dynamic)
+        self.ports = self._write_static(static)
         command = [*self._launcher, find_traefik(), f"--configFile={static}"]
-        self._stack.enter_context(running(command, self._log))
+        self._process = self._stack.enter_context(running(command, self._log))
         until(lambda: self.get("traefik", "localhost", "/api/version").status == 200, "no Traefik")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _write_static(self, path: Path) -> dict[str, int]:
+        """Write the static configuration; return the ports of its entrypoints."""
+        return write_static_configuration(path, self._dynamic)
 
     @property
     def errors(self) -> list[str]:

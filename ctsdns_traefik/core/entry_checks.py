@@ -1,0 +1,249 @@
+"""The rules about entries: what Traefik would do with each that the grammar accepts.
+
+A rule is a function that yields problems. All were seen to hold on Traefik 3.7.15, which
+tests/test_checks_in_traefik.py has it show again; docs/problems.md explains them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ctsdns_traefik.core.hosts import HostEntry
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.routes import Route
+from ctsdns_traefik.core.static import Entrypoint, Redirect, StaticConfiguration
+
+_FIRST_WITH_WILDCARDS = (3, 7)
+_CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
+"""Of Traefik's own route for challenges where routes can have them (``allowACMEByPass``)."""
+
+
+class Known(NamedTuple):
+    """All that a rule may ask about."""
+
+    entries: tuple[HostEntry, ...]
+    """In the order of their names, also those that a conflict leaves out."""
+    routes: tuple[Route, ...]
+    """In the order of their entries' names."""
+    static: StaticConfiguration
+    version: tuple[int, int]
+
+    def entrypoint(self, name: str) -> Entrypoint:
+        """Return what is known of an entrypoint, which may be nothing."""
+        return self.static.entrypoints.get(name, Entrypoint(name, described=False))
+
+
+def passthrough_shadowed(known: Known) -> Iterator[Problem]:
+    """Report TCP entries whose connections an HTTP entry for the name takes.
+
+    Where an HTTP router speaks TLS it beats every TCP router for its names, longer rule or not.
+    """
+    takers: dict[tuple[str, str], HostEntry] = {}
+    for entry in known.entries:
+        if entry.is_http:
+            takers.setdefault((entry.entrypoint, entry.domain), entry)
+    for entry in known.entries:
+        entrypoint = known.entrypoint(entry.entrypoint)
+        domains = (entry.domain, f"*.{entry.domain.partition('.')[2]}")
+        found = [
+            takers[key] for key in ((entrypoint.name, each) for each in domains) if key in takers
+        ]
+        if entry.is_http or not found or (entrypoint.described and not entrypoint.tls):
+            continue
+        when = "" if entrypoint.described else f" if entrypoint {entrypoint.name} has TLS"
+        yield _problem(
+            "passthrough-shadowed",
+            entry,
+            f"{shown(found[0].name)} takes its TLS connections{when}",
+            "give one of the two another entrypoint or domain",
+        )
+
+
+def unknown_entrypoint(known: Known) -> Iterator[Problem]:
+    """Report entries on entrypoints that Traefik does not have."""
+    names = {name.lower(): name for name in sorted(known.static.entrypoints)}
+    for entry in known.entries:
+        if not names or entry.entrypoint in known.static.entrypoints:
+            continue
+        close = difflib.get_close_matches(entry.entrypoint.lower(), names, n=1)
+        meant = f"did you mean {shown(names[close[0]])}? " if close else ""
+        yield _problem(
+            "unknown-entrypoint",
+            entry,
+            f"Traefik has no entrypoint {entry.entrypoint}",
+            f"{meant}it has {shown(', '.join(sorted(known.static.entrypoints)))}",
+            span=_entrypoint_span(entry),
+        )
+
+
+def udp_entrypoint(known: Known) -> Iterator[Problem]:
+    """Report entries on entrypoints that listen on UDP alone."""
+    for entry in known.entries:
+        entrypoint = known.entrypoint(entry.entrypoint)
+        if entrypoint.protocol == "udp":
+            yield _problem(
+                "udp-entrypoint",
+                entry,
+                f"entrypoint {entrypoint.name} listens on UDP ({shown(entrypoint.address)})",
+                "use an entrypoint that listens on TCP",
+                span=_entrypoint_span(entry),
+            )
+
+
+def redirect_shadows_route(known: Known) -> Iterator[Problem]:
+    """Report HTTP routes that the redirect of their entrypoint outranks; TCP knows no redirect.
+
+    Between equal priorities Traefik picks either, anew at each start.
+    """
+    for route in known.routes:
+        entrypoint = known.entrypoint(route.entry.entrypoint)
+        redirect = _redirect(known, entrypoint)
+        if route.protocol == "tcp" or not redirect or redirect.priority < _priority(route):
+            continue
+        yield _problem(
+            "redirect-shadows-route",
+            route.entry,
+            f"entrypoint {entrypoint.name} redirects every request to {shown(redirect.to)} with"
+            f" priority {redirect.priority}, and the route has {_priority(route)}",
+            "use another entrypoint, or set"
+            f" entryPoints.{entrypoint.name}.http.redirections.entryPoint.priority to 1",
+            span=_entrypoint_span(route.entry),
+        )
+
+
+def entrypoint_without_tls(known: Known) -> Iterator[Problem]:
+    """Report HTTP entries that answer plain HTTP where clients come with HTTPS."""
+    redirects = {
+        name: redirect
+        for name, entrypoint in known.static.entrypoints.items()
+        if (redirect := _redirect(known, entrypoint)) and redirect.scheme.lower() == "https"
+    }
+    for entry in known.entries:
+        entrypoint = known.entrypoint(entry.entrypoint)
+        if not entry.is_http or not entrypoint.described or entrypoint.tls:
+            continue
+        reasons = ["it listens on port 443"] if entrypoint.port == "443" else []
+        reasons += [
+            f"entrypoint {shown(name)} redirects to it with https"
+            for name, redirect in redirects.items()
+            if redirect.to in (entrypoint.name, f":{entrypoint.port}")
+        ]
+        if reasons:
+            yield _problem(
+                "entrypoint-without-tls",
+                entry,
+                f"entrypoint {entrypoint.name} answers plain HTTP alone, though {reasons[0]}",
+                f"set entryPoints.{entrypoint.name}.http.tls",
+                Severity.WARNING,
+                _entrypoint_span(entry),
+            )
+
+
+def https_backend_unverifiable(known: Known) -> Iterator[Problem]:
+    """Report https entries, whose backends' certificates Traefik checks against an IP address."""
+    static = known.static
+    if not static.described or static.insecure_skip_verify or static.own_trust:
+        return
+    for entry in known.entries:
+        if entry.scheme == "https":
+            start = len(entry.entrypoint) + 2
+            yield _problem(
+                "https-backend-unverifiable",
+                entry,
+                "Traefik checks that a certificate known to the system names"
+                f" {entry.address or 'the address'}, and else answers 500",
+                "write http, or set serversTransport.insecureSkipVerify, or with certificates that"
+                " name addresses serversTransport.rootCAs",
+                Severity.WARNING,
+                (start, start + len(entry.scheme)),
+            )
+
+
+def acme_intercepts(known: Known) -> Iterator[Problem]:
+    """Report passthrough entries whose backends never see HTTP-01 challenges of their own."""
+    passthrough = [entry for entry in known.entries if entry.scheme == "tls"]
+    for name in known.static.challenge_entrypoints:
+        own = _domains_with_challenges(known, name)
+        for entry in passthrough:
+            if own.isdisjoint((entry.domain, f"*.{entry.domain.partition('.')[2]}")):
+                yield _problem(
+                    "acme-intercepts",
+                    entry,
+                    f"Traefik answers the HTTP-01 challenges for {entry.domain} on entrypoint"
+                    f" {shown(name)} itself, so that the backend cannot get a certificate by them",
+                    "give Traefik's certificate resolver another challenge, or the backend",
+                    Severity.WARNING,
+                )
+
+
+def unreachable_wildcard(known: Known) -> Iterator[Problem]:
+    """Report wildcards for a Traefik that has none: to HTTP ``*`` is a letter, to TCP an error."""
+    for entry in known.entries:
+        if entry.domain.startswith("*") and known.version < _FIRST_WITH_WILDCARDS:
+            at = entry.name.index("*")
+            yield _problem(
+                "unreachable-wildcard",
+                entry,
+                f"Traefik {known.version[0]}.{known.version[1]} knows no wildcards",
+                "use Traefik 3.7 or newer, or write an entry for each name",
+                span=(at, at + 1),
+            )
+
+
+def _problem(
+    code: str,
+    entry: HostEntry,
+    message: str,
+    hint: str,
+    severity: Severity = Severity.ERROR,
+    span: tuple[int, int] | None = None,
+) -> Problem:
+    """Make a problem with the whole of an entry's name, or a part of it."""
+    span = span or (0, len(entry.name))
+    return Problem(code, entry.name, message, hint, span, entry.address or None, severity)
+
+
+def _entrypoint_span(entry: HostEntry) -> tuple[int, int]:
+    return 1, 1 + len(entry.entrypoint)
+
+
+def _priority(route: Route) -> int:
+    return len(route.rule) if route.priority is None else route.priority
+
+
+def _redirect(known: Known, entrypoint: Entrypoint) -> Redirect | None:
+    """Return an entrypoint's redirect; Traefik makes none to an entrypoint that it has not."""
+    redirect = entrypoint.redirect
+    if redirect and (redirect.to_port or redirect.to in known.static.entrypoints):
+        return redirect
+    return None
+
+
+def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
+    """Return the domains on an entrypoint whose routes have challenges, before Traefik itself."""
+    if not known.entrypoint(entrypoint).acme_bypass:
+        return set()
+    return {
+        route.entry.domain
+        for route in known.routes
+        if route.protocol == "http"
+        and route.entry.entrypoint == entrypoint
+        and _priority(route) > _CHALLENGE_PRIORITY
+    }
+
+
+Rule = Callable[[Known], Iterator[Problem]]
+
+ENTRY_RULES: tuple[Rule, ...] = (
+    passthrough_shadowed,
+    unknown_entrypoint,
+    udp_entrypoint,
+    redirect_shadows_route,
+    entrypoint_without_tls,
+    https_backend_unverifiable,
+    acme_intercepts,
+    unreachable_wildcard,
+)

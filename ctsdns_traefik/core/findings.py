@@ -1,0 +1,117 @@
+"""Problems with their places: in the policy's file, or in Traefik's static configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ctsdns_traefik.core.members import Member
+from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.problems import Problem, Severity
+
+EXCERPT = 100
+"""Bytes of a line that are shown before, in and after what is wrong."""
+
+
+class Excerpt(NamedTuple):
+    """A part of a line of a file, in three: before what is wrong, that itself, and behind it."""
+
+    line: int
+    before: str
+    wrong: str
+    behind: str
+
+
+class Finding(NamedTuple):
+    """One problem, and where it is."""
+
+    problem: Problem
+    path: str = ""
+    """The file, as the user named it; ``""`` for what is in no file."""
+    place: Place | None = None
+    """Where the entry or the setting starts, if that is known."""
+    excerpt: Excerpt | None = None
+
+
+def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]:
+    """Give problems with entries their places, and add a problem for each name that is there twice.
+
+    In the order of the places.
+    """
+    entries = locate_entries(source)
+    lines = Lines(source.content)
+    found = [(entries.by_name.get(problem.entry), problem) for problem in problems] + [
+        (first, _duplicate(first, last, source.content, lines)) for first, last in entries.shadowed
+    ]
+    found.sort(key=lambda pair: pair[0].at if pair[0] else -1)
+    return [_found(problem, member, source, lines) for member, problem in found]
+
+
+def find_in_static(
+    problems: Iterable[Problem], path: str, text: str, places: Mapping[str, tuple[int, int]]
+) -> Iterator[Finding]:
+    """Give problems with settings their places in the static configuration, where it has any."""
+    content = text.encode()
+    lines = Lines(content)
+    for problem in problems:
+        if problem.setting in places:
+            place = Place(*places[problem.setting])
+            start, end = lines.bounds(place.line)
+            start += len(content[start:end].decode()[: place.column - 1].encode())
+            place = lines.place(start)
+            yield Finding(problem, path, place, _excerpt(content, lines, start, end))
+        else:
+            yield Finding(problem, path)
+
+
+def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Problem:
+    values = [content[member.start : member.end] for member in (first, last)]
+    harmless = values[0] == values[1] or not first.name.startswith("_")
+    return Problem(
+        code="duplicate-key",
+        entry=first.name,
+        message=f"{shown(first.name)} stands again in line {lines.place(last.at).line}, and only"
+        " the last one counts",
+        hint="remove one of the two",
+        span=(0, len(first.name)),
+        severity=Severity.WARNING if harmless else Severity.ERROR,
+    )
+
+
+def _found(problem: Problem, member: Member | None, source: Source, lines: Lines) -> Finding:
+    if member is None:
+        return Finding(problem, source.path)
+    excerpt = _excerpt(source.content, lines, *_wrong_bytes(problem, member, source.content))
+    return Finding(problem, source.path, lines.place(member.at), excerpt)
+
+
+def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
+    number = lines.place(start).line
+    line_start, line_end = lines.bounds(number)
+    end = min(end, line_end, start + EXCERPT)
+    left, right = max(line_start, start - EXCERPT), min(line_end, end + EXCERPT)
+    return Excerpt(
+        number,
+        "..." * (left > line_start) + _text(content[left:start]),
+        _text(content[start:end]),
+        _text(content[end:right]).rstrip() + "..." * (right < line_end),
+    )
+
+
+def _wrong_bytes(problem: Problem, member: Member, content: bytes) -> tuple[int, int]:
+    """Return where in the content stands what is wrong; of an entry written with escapes, all."""
+    start, end = problem.span
+    in_name = start < len(problem.entry) or problem.address is None
+    text = problem.entry if in_name else problem.address or ""
+    at, behind = (member.at, member.name_end) if in_name else (member.start, member.end)
+    if content[at + 1 : behind - 1] != text.encode("utf-8", "surrogatepass"):
+        return at, behind
+    before = 0 if in_name else len(problem.entry) + 1
+    offsets = [len(text[: edge - before].encode("utf-8", "surrogatepass")) for edge in (start, end)]
+    return at + 1 + offsets[0], at + 1 + offsets[1]
+
+
+def _text(part: bytes) -> str:
+    """Decode a part of a line; letters that its edges cut in two are left out."""
+    return part.decode("utf-8", "ignore")

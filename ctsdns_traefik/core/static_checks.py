@@ -1,0 +1,98 @@
+"""What is wrong with Traefik's static configuration, whatever the entries are."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+from collections.abc import Iterator
+
+from ctsdns_traefik.core.printable import quoted, shown
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.static import Entrypoint, FileProvider, StaticConfiguration
+
+
+def check_static(static: StaticConfiguration, output: str | None) -> Iterator[Problem]:
+    """Find what keeps Traefik from the dynamic file, and who may see its dashboard."""
+    if not static.described:
+        return
+    if output is not None:
+        yield from dynamic_file_not_watched(static.file_provider, output)
+    yield from dashboard_exposed(static)
+
+
+def dynamic_file_not_watched(provider: FileProvider | None, output: str) -> Iterator[Problem]:
+    """Report each reason why Traefik would not read the dynamic file, or not its changes."""
+    for setting, message, hint in _reasons_not_to_read(provider, posixpath.normpath(output)):
+        yield _problem("dynamic-file-not-watched", setting, message, hint, Severity.ERROR)
+
+
+def dashboard_exposed(static: StaticConfiguration) -> Iterator[Problem]:
+    """Report an API without a password on an address that others can reach."""
+    entrypoint = static.entrypoints.get("traefik")
+    if static.api_insecure and entrypoint and not _is_loopback(entrypoint):
+        yield _problem(
+            "dashboard-exposed",
+            "api.insecure",
+            f"whoever reaches {quoted(entrypoint.address)} sees the API and the dashboard without"
+            " a password",
+            'set entryPoints.traefik.address to "127.0.0.1:8080"',
+            Severity.WARNING,
+        )
+
+
+def _reasons_not_to_read(
+    provider: FileProvider | None, output: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield a setting, a message and a hint for each reason."""
+    ending = posixpath.splitext(output)[1].lower()
+    if ending not in (".yml", ".yaml"):
+        what = "TOML" if ending == ".toml" else "nothing"
+        message = f"Traefik reads {what} from a file with the ending {quoted(ending)}"
+        yield "providers.file", message, "let the name of the file end in .yml"
+    if provider is None or not (provider.filename or provider.directory):
+        message = "Traefik reads no dynamic file"
+        yield "providers.file", message, f"set providers.file.filename to {quoted(output)}"
+        return
+    if provider.directory and not _is_in(provider.directory, output):
+        message = (
+            f"Traefik watches the files in {quoted(provider.directory)} itself, where"
+            f" {shown(output)} is not"
+        )
+        hint = "set providers.file.directory to its folder, or write it there"
+        yield "providers.file.directory", message, hint
+    elif not provider.directory and not _same_file(provider.filename, output):
+        message = f"Traefik reads {quoted(provider.filename)}, not {shown(output)}"
+        hint = f"set providers.file.filename to {quoted(output)}"
+        yield "providers.file.filename", message, hint
+    if not provider.watch:
+        message = "Traefik reads the dynamic file once, when it starts"
+        yield "providers.file.watch", message, "leave providers.file.watch out, or set it to true"
+
+
+def _same_file(filename: str, output: str) -> bool:
+    """Tell whether two paths can mean one file; a relative one, if the names are the same."""
+    filename = posixpath.normpath(filename)
+    if posixpath.isabs(filename) and posixpath.isabs(output):
+        return filename == output
+    return posixpath.basename(filename) == posixpath.basename(output)
+
+
+def _is_in(directory: str, output: str) -> bool:
+    """Tell whether a file can be in a directory itself; Traefik watches none of those below."""
+    directory = posixpath.normpath(directory)
+    if posixpath.isabs(directory) and posixpath.isabs(output):
+        return directory == posixpath.dirname(output)
+    return True
+
+
+def _is_loopback(entrypoint: Entrypoint) -> bool:
+    if entrypoint.host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(entrypoint.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _problem(code: str, setting: str, message: str, hint: str, severity: Severity) -> Problem:
+    return Problem(code, "", message, hint, (0, 0), severity=severity, setting=setting)
