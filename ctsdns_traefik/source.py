@@ -10,8 +10,9 @@ from functools import partial
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
+from ctsdns_traefik.core.places import Source
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.snapshot import (
     HostsMap,
@@ -32,8 +33,16 @@ STANDARD_INPUT = "-"
 _PIECE = 64 * 1024
 
 
-def read_hosts_map(source: Endpoint | str, timeout: float) -> HostsMap:
-    """Return the hosts map of the first snapshot that can be trusted.
+class Reading(NamedTuple):
+    """One snapshot or policy that can be trusted."""
+
+    hosts: HostsMap
+    source: Source | None = None
+    """The file that it is from; ``None`` for an endpoint."""
+
+
+def read_hosts(source: Endpoint | str, timeout: float) -> Reading:
+    """Read the first snapshot that can be trusted.
 
     A source is an endpoint, the path of a file, or ``-`` for standard input; the latter two hold a
     snapshot, a captured stream, or a Tailscale policy. Raise :class:`SourceError` if there is
@@ -46,7 +55,7 @@ def read_hosts_map(source: Endpoint | str, timeout: float) -> HostsMap:
             if isinstance(source, Endpoint):
                 return _from_endpoint(source)
             with nullcontext(stdin) if stdin else Path(source).open("rb") as file:
-                return _from_pieces(_pieces(file))
+                return _from_file(_pieces(file), "<stdin>" if stdin else source)
         except (SnapshotError, SourceError) as why:
             raise SourceError(f"{name}: {why}") from why
         except (OSError, ValueError) as why:
@@ -65,12 +74,13 @@ def _pieces(file: BufferedReader) -> Iterator[bytes]:
     return iter(partial(file.read1, _PIECE), b"")
 
 
-def _from_endpoint(endpoint: Endpoint) -> HostsMap:
+def _from_endpoint(endpoint: Endpoint) -> Reading:
     with open_stream(endpoint) as events:
-        return _first_snapshot(events)
+        hosts, _ = _first_snapshot(events)
+        return Reading(hosts)
 
 
-def _from_pieces(pieces: Iterator[bytes]) -> HostsMap:
+def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
     """Tell JSON from a captured stream by its first character."""
     start = b""
     for piece in pieces:
@@ -78,19 +88,35 @@ def _from_pieces(pieces: Iterator[bytes]) -> HostsMap:
         if start.removeprefix(b"\xef\xbb\xbf").strip():
             break
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[", b"/", b""):
-        return hosts_of_text(start + b"".join(pieces))
-    return _first_snapshot(read_events(chain([start], pieces)))
+        content = start + b"".join(pieces)
+        return Reading(hosts_of_text(content), Source(path, content))
+    return _from_capture(chain([start], pieces), path)
 
 
-def _first_snapshot(events: Iterable[Event]) -> HostsMap:
-    """Return the first snapshot that can be trusted; what cannot be goes to the log."""
+def _from_capture(pieces: Iterator[bytes], path: str) -> Reading:
+    """Read a captured stream up to its first snapshot, and find where in it that stands."""
+    seen: list[bytes] = []
+    hosts, data = _first_snapshot(read_events(_noting(pieces, seen)))
+    content = b"".join(seen)
+    at = content.find(data)
+    return Reading(hosts, Source(path, content, at, at + len(data)) if at >= 0 else None)
+
+
+def _noting(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        seen.append(piece)
+        yield piece
+
+
+def _first_snapshot(events: Iterable[Event]) -> tuple[HostsMap, bytes]:
+    """Return the first snapshot that can be trusted, and its text; of others, tell the log."""
     for event in events:
         if event.name == "error" and event.data:
             log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
         if event.name != "machines-snapshot" or not event.data:
             continue
         try:
-            return hosts_of_snapshot(event.data)
+            return hosts_of_snapshot(event.data), event.data
         except SnapshotError as why:
             log.warning("a snapshot cannot be trusted: %s", why)
     raise SourceError("it holds no whole snapshot, captured stream of snapshots, or policy")

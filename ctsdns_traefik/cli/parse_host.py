@@ -41,7 +41,8 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
     ENTRY is NAME, NAME=ADDRESS, or - for such lines on standard input.
     """
     from ctsdns_traefik.core.explain import explain
-    from ctsdns_traefik.report import as_json, explanation_as_json, explanation_as_text
+    from ctsdns_traefik.report import as_json
+    from ctsdns_traefik.report.explanations import explanation_as_json, explanation_as_text
 
     explained = [explain(entry, dict(ports)) for entry in _expanded(entries)]
     if form == "json":

@@ -80,8 +80,7 @@ def render_once(
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
-    hosts = read_source(source, timeout, access)
-    rendering = render(hosts, form)
+    rendering = render(read_source(source, timeout, access).hosts, form)
     findings = bool(strict and rendering.problems)
     for problem in rendering.problems:
         log.warning("%s", problem)

@@ -12,8 +12,8 @@ from click.core import ParameterSource
 from ctsdns_traefik import settings
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.snapshot import HostsMap
     from ctsdns_traefik.endpoint import Endpoint
+    from ctsdns_traefik.source import Reading
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +32,18 @@ def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
     return endpoint
 
 
-def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> HostsMap:
-    """Read the hosts map of one snapshot from a URL, a file or standard input.
+def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> Reading:
+    """Read one snapshot or policy from a URL, a file or standard input.
 
     Raise :class:`click.UsageError` if no source is named, :class:`SourceError` if it has none.
     """
-    from ctsdns_traefik.source import read_hosts_map
+    from ctsdns_traefik.source import read_hosts
 
     if source is None:
         raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
     if _is_url(source):
-        return read_hosts_map(build_endpoint(source, read_timeout=timeout, **access), timeout)
-    return read_hosts_map(source, timeout)
+        return read_hosts(build_endpoint(source, read_timeout=timeout, **access), timeout)
+    return read_hosts(source, timeout)
 
 
 def _is_url(source: str) -> bool:

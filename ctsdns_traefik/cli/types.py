@@ -10,12 +10,17 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.hosts import LARGEST_PORT
+from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
     from ctsdns_traefik.endpoint import Header
 
 _PORT = re.compile("[0-9]{1,5}")
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
+_ADDRESS = re.compile("(?P<host>.*:)?(?P<port>[0-9]{1,5})(/(tcp|udp))?")
+_VERSION = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9A-Za-z.-]+)?")
+_OLDEST_TRAEFIK = 3
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]
@@ -82,3 +87,38 @@ class EntrypointPort(click.ParamType):  # type: ignore[type-arg]
         if not (entrypoint and _PORT.fullmatch(port) and 1 <= int(port) <= LARGEST_PORT):
             self.fail(f"{value!r} is not of the form NAME=PORT, tcp=4433 for one", param, ctx)
         return entrypoint, port
+
+
+class EntrypointName(click.ParamType):  # type: ignore[type-arg]
+    """The name of an entrypoint, and perhaps its address as Traefik writes it."""
+
+    name = "name[=address]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read ``NAME`` or ``NAME=[HOST]:PORT[/PROTOCOL]``; a port alone will do."""
+        name, equals, address = str(value).partition("=")
+        found = _ADDRESS.fullmatch(address)
+        port_fits = found is not None and 1 <= int(found["port"]) <= LARGEST_PORT
+        if not _NAME.fullmatch(name) or (equals and not port_fits):
+            form = "NAME or NAME=ADDRESS, web or web=:80 for two"
+            self.fail(f"{value!r} is not of the form {form}", param, ctx)
+        return f"{name}=:{address}" if found and not found["host"] else str(value)
+
+
+class TraefikVersion(click.ParamType):  # type: ignore[type-arg]
+    """A version of Traefik, of which the first two numbers count."""
+
+    name = "version"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Read ``3.6``, ``3.6.15`` or ``v3.6.15``."""
+        if isinstance(value, tuple):
+            return value
+        found = _VERSION.fullmatch(value)
+        if not found:
+            self.fail(f"{value!r} is not a version, such as 3.6 or 3.6.15", param, ctx)
+        if int(found[1]) < _OLDEST_TRAEFIK:
+            self.fail(f"Traefik {shown(value)} is too old: routes need 3.0 or newer", param, ctx)
+        return int(found[1]), int(found[2])

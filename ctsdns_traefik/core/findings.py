@@ -11,13 +11,14 @@ from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
 
 EXCERPT = 100
-"""Bytes of a line that are shown before, in and after what is wrong."""
+"""Characters of a line that are shown before, in and after what is wrong."""
 
 
 class Excerpt(NamedTuple):
-    """A part of a line of a file, in three: before what is wrong, that itself, and behind it."""
+    """A part of a line, in three: before what is wrong, that itself, and behind it."""
 
     line: int
+    """The line's number in its file, from 1; 0 for an entry in no file."""
     before: str
     wrong: str
     behind: str
@@ -32,6 +33,19 @@ class Finding(NamedTuple):
     place: Place | None = None
     """Where the entry or the setting starts, if that is known."""
     excerpt: Excerpt | None = None
+
+
+def excerpt_of_entry(problem: Problem) -> Excerpt:
+    """Return the problem's entry itself as an excerpt."""
+    source, (start, end) = problem.source, problem.span
+    end = min(end, start + EXCERPT)
+    left, right = max(0, start - EXCERPT), end + EXCERPT
+    return Excerpt(
+        0,
+        "..." * (left > 0) + source[left:start],
+        source[start:end],
+        source[end:right] + "..." * (right < len(source)),
+    )
 
 
 def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]:

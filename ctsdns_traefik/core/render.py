@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ctsdns_traefik.core.document import Document, Format, build_document, to_text
-from ctsdns_traefik.core.hosts import read_hosts
+from ctsdns_traefik.core.hosts import HostEntry, read_hosts
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.routes import Route, plan_routes
 
@@ -14,6 +14,8 @@ from ctsdns_traefik.core.routes import Route, plan_routes
 class Rendering(NamedTuple):
     """Everything that the commands need to know about one hosts map."""
 
+    entries: tuple[HostEntry, ...]
+    """All that the grammar accepts, also those that a conflict leaves out."""
     routes: tuple[Route, ...]
     problems: tuple[Problem, ...]
     """Refused entries and conflicts, in the order of the entries' names."""
@@ -27,4 +29,4 @@ def render(hosts: Mapping[str, object], form: Format = "json") -> Rendering:
     routes, conflicts = plan_routes(entries)
     problems = sorted(refused + conflicts, key=lambda problem: problem.entry)
     document = build_document(routes)
-    return Rendering(routes, tuple(problems), document, to_text(document, form))
+    return Rendering(entries, routes, tuple(problems), document, to_text(document, form))

@@ -1,0 +1,126 @@
+"""A policy held against the rules, Traefik's static configuration and, if asked, Traefik itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ctsdns_traefik.core.checks import NEWEST, check
+from ctsdns_traefik.core.findings import Finding, find_in_policy, find_in_static
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.render import Rendering, render
+from ctsdns_traefik.core.routes import Route
+from ctsdns_traefik.core.static import (
+    StaticConfiguration,
+    StaticError,
+    read_static,
+    with_entrypoints,
+)
+from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.prove import prove
+from ctsdns_traefik.source import Reading
+from ctsdns_traefik.trial import TrialEntrypoint
+
+
+class StaticFile(NamedTuple):
+    """Traefik's static configuration, as far as it is known."""
+
+    path: str = ""
+    text: str = ""
+    configuration: StaticConfiguration | None = None
+
+
+class Validation(NamedTuple):
+    """What Traefik would do with a policy."""
+
+    routes: tuple[Route, ...]
+    findings: tuple[Finding, ...]
+    """Those of the policy in the order of its file, then those of the static configuration."""
+    traefik: str = ""
+    """The version of the Traefik that has proved it, ``""`` if none was asked."""
+
+    def count(self, severity: Severity) -> int:
+        """Count the problems of one severity."""
+        return sum(finding.problem.severity is severity for finding in self.findings)
+
+
+def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFile:
+    """Read a static configuration, and add the entrypoints given as ``NAME`` or ``NAME=ADDRESS``.
+
+    Raise :class:`SettingsError`, with the place, for one that Traefik would not start with.
+    """
+    if path is None:
+        return StaticFile(configuration=with_entrypoints(None, entrypoints))
+    name = shown(str(path))
+    if path.suffix.lower() not in (".yml", ".yaml", ".toml"):
+        raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        static = read_static(text, "toml" if path.suffix.lower() == ".toml" else "yaml")
+    except StaticError as why:
+        raise SettingsError(f"{name}:{why.line}:{why.column}: {why.message}") from why
+    except OSError as why:
+        raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
+    except ValueError as why:
+        raise SettingsError(f"{name}: it is not UTF-8") from why
+    return StaticFile(str(path), text, with_entrypoints(static, entrypoints))
+
+
+def validate(
+    reading: Reading,
+    static: StaticFile,
+    *,
+    output: str | None = None,
+    version: tuple[int, int] = NEWEST,
+    proving: bool = False,
+) -> Validation:
+    """Find every problem of a policy, and prove its routes in a real Traefik if that is wanted.
+
+    ``output`` is the dynamic file's path, ``version`` that of the Traefik that will run. Raise
+    :class:`SettingsError` if there is no Traefik to prove with.
+    """
+    rendering = render(reading.hosts)
+    problems = [
+        *rendering.problems,
+        *check(rendering.entries, static.configuration, output=output, traefik_version=version),
+    ]
+    traefik = ""
+    if proving:
+        traefik, unproved = _prove(rendering, static.configuration)
+        problems += unproved
+    return Validation(rendering.routes, tuple(_findings(problems, reading, static)), traefik)
+
+
+def _prove(
+    rendering: Rendering, static: StaticConfiguration | None
+) -> tuple[str, list[Problem]]:
+    """Return Traefik's version, and a problem for each route that it does not enable."""
+    entrypoints = static and [
+        TrialEntrypoint(each.name, each.protocol == "udp", each.tls)
+        for each in static.entrypoints.values()
+    ]
+    proof = prove(rendering.text, rendering.routes, entrypoints)
+    return proof.version, [
+        Problem(
+            code="not-enabled",
+            entry=verdict.route.entry.name,
+            message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
+            hint="mend what Traefik names",
+            span=(0, len(verdict.route.entry.name)),
+            address=verdict.route.entry.address,
+        )
+        for verdict in proof.failed
+    ]
+
+
+def _findings(problems: list[Problem], reading: Reading, static: StaticFile) -> Iterator[Finding]:
+    of_entries = [problem for problem in problems if not problem.setting]
+    if reading.source:
+        yield from find_in_policy(of_entries, reading.source)
+    else:
+        yield from map(Finding, sorted(of_entries, key=lambda problem: problem.entry))
+    places = static.configuration.places if static.configuration else {}
+    of_settings = [problem for problem in problems if problem.setting]
+    yield from find_in_static(of_settings, static.path, static.text, places)
