@@ -93,9 +93,7 @@ def validate(
     return Validation(rendering.routes, tuple(_findings(problems, reading, static)), traefik)
 
 
-def _prove(
-    rendering: Rendering, static: StaticConfiguration | None
-) -> tuple[str, list[Problem]]:
+def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
     """Return Traefik's version, and a problem for each route that it does not enable."""
     entrypoints = static and [
         TrialEntrypoint(each.name, each.protocol == "udp", each.tls)

@@ -105,9 +105,10 @@ def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
     line_start, line_end = lines.bounds(number)
     end = min(end, line_end, start + EXCERPT)
     left, right = max(line_start, start - EXCERPT), min(line_end, end + EXCERPT)
+    before = _text(content[left:start])
     return Excerpt(
         number,
-        "..." * (left > line_start) + _text(content[left:start]),
+        f"...{before}" if left > line_start else before.lstrip(),
         _text(content[start:end]),
         _text(content[end:right]).rstrip() + "..." * (right < line_end),
     )

@@ -81,7 +81,7 @@ def _plain(data: bytes) -> str:
     try:
         for _ in members_of(text):
             pass
-    except JSONDecodeError:
+    except (JSONDecodeError, TypeError):  # it has comments, the first perhaps before all else
         return hujson.to_json(text)
     return text
 

@@ -8,6 +8,7 @@ from ctsdns_traefik.core.findings import Excerpt, excerpt_of_entry
 from ctsdns_traefik.core.printable import printable
 from ctsdns_traefik.core.problems import Problem
 
+
 def problem_as_json(problem: Problem) -> dict[str, Any]:
     """Return a problem as JSON values; the span counts characters of ``NAME=ADDRESS``."""
     return {
@@ -44,5 +45,3 @@ def _columns(text: str) -> int:
     from rich.cells import cell_len  # only other scripts need it
 
     return cell_len(text)
-
-
