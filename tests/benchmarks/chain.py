@@ -53,14 +53,16 @@ class Chain:
         self._version = 0
 
     def __enter__(self) -> Self:
-        self._folder.mkdir()
-        apart, joined = self._folder / "apart.yml", self._folder / "joined.yml"
-        joined.write_text("{}\n")
+        apart, joined = self._folder / "apart", self._folder / "joined"
+        for folder in (apart, joined):
+            folder.mkdir(parents=True)
+        dynamic = joined / "dynamic.yml"
+        dynamic.write_text("{}\n")
         with ExitStack() as stack:
             self._port = stack.enter_context(http_backend(_LIVE.body))
-            self._apart = stack.enter_context(Follower(start_watch, apart))
-            self._joined = stack.enter_context(Follower(start_watch, joined))
-            self._traefik = stack.enter_context(UnthrottledTraefik(self._folder, joined))
+            self._apart = stack.enter_context(Follower(start_watch, apart / "dynamic.yml"))
+            self._joined = stack.enter_context(Follower(start_watch, dynamic))
+            self._traefik = stack.enter_context(UnthrottledTraefik(self._folder, dynamic))
             self._stack = stack.pop_all()
         return self
 

@@ -19,7 +19,7 @@ def main(url: str, path: Path) -> None:
     """Follow a URL into a file until the stream ends."""
     response = requests.get(url, stream=True, timeout=600)
     path.write_text("{}\n")
-    for event in SSEClient(iter(response)).events():
+    for event in SSEClient(response).events():  # type: ignore[arg-type]
         if event.event == "machines-snapshot":
             with path.open("w") as file:
                 YAML().dump(document_of(json.loads(event.data)), file)

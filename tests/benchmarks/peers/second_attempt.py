@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -19,13 +18,9 @@ def main(url: str, path: Path) -> None:
     """Follow a URL into a file until the stream ends."""
     response = requests.get(url, stream=True, timeout=600)
     path.write_text("{}\n")
-    for event in SSEClient(_chunks(response)).events():
+    for event in SSEClient(response.iter_content(None)).events():
         if event.event == "machines-snapshot":
             path.write_text(json.dumps(document_of(json.loads(event.data)), indent=2))
-
-
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    yield from response.iter_content(None)
 
 
 if __name__ == "__main__":
