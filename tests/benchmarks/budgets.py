@@ -24,42 +24,36 @@ class Row(NamedTuple):
     note: str = ""
     """Why nothing was measured, or what else is to be said."""
     at_least: bool = False
-    """Whether the budget is a least, not a most; measured may then be a lower bound."""
-    bound: bool = False
+    """Whether the budget is a least, not a most."""
+    unfinished: bool = False
+    """Whether the truth is more than what was measured."""
 
     @property
     def verdict(self) -> str:
         """Compare the median with the budget."""
         if self.measured is None:
             return "skipped"
-        kept = (
-            self.measured.median >= self.budget
-            if self.at_least
-            else self.measured.median <= self.budget
-        )
+        ratio = self.measured.median
+        kept = ratio >= self.budget if self.at_least else ratio <= self.budget
         return "pass" if kept else "short"
 
 
 def show_budgets(scale: Scale, folder: Path) -> None:
     """Measure every budget, and print the table."""
     rows = [row for measure in _MEASURES for row in measure(scale, folder)]
-    notes = [f"{row.name}: {row.note}" for row in rows if row.note]
+    notes = ["CPU time in this process; time on the clock for processes and the whole way."]
+    notes += [f"{row.name}: {row.note}" for row in rows if row.note]
     if not scale.judged:
         notes.append("Too few hosts to judge by: the budgets are meant for full sizes.")
-    cells = [_cells(row, scale) for row in rows]
     head = ("ratio", "budget", "median (least to most)", "verdict")
-    show = [
-        "CPU time in this process; time on the clock for processes and the whole way.",
-        *notes,
-    ]
-    table.show("Budgets", head, cells, *show)
+    table.show("Budgets", head, [_cells(row, scale) for row in rows], *notes)
 
 
 def _cells(row: Row, scale: Scale) -> tuple[str, str, str, str]:
     budget = f"{'at least' if row.at_least else 'at most'} {row.budget:g}"
     measured = table.spread(row.measured) if row.measured else "-"
     verdict = row.verdict if scale.judged or row.measured is None else "not judged"
-    return row.name, budget, f"> {measured}" if row.bound else measured, verdict
+    return row.name, budget, f"> {measured}" if row.unfinished else measured, verdict
 
 
 def _text(scale: Scale, _: Path) -> Iterator[Row]:
@@ -115,10 +109,9 @@ def _traefik(scale: Scale, folder: Path) -> Iterator[Row]:
     with Chain(folder / "chain", scale.hosts, scale.limit) as chain:
         pairs = [chain.pair() for _ in range(scale.repeat)]
     measured = [each.to_file / each.traefik for each in pairs if each.to_file and each.traefik]
-    if measured:
-        yield Row(name, 0.10, Spread.of(measured))
-    else:
-        yield Row(name, 0.10, None, "not done within the limit")
+    missed = scale.repeat - len(measured)
+    note = f"{missed} of {scale.repeat} not done within {scale.limit:g} s." if missed else ""
+    yield Row(name, 0.10, Spread.of(measured) if measured else None, note)
 
 
 def _first_attempt(scale: Scale, folder: Path) -> Iterator[Row]:
@@ -131,9 +124,15 @@ def _first_attempt(scale: Scale, folder: Path) -> Iterator[Row]:
         theirs = first.take(samples[0], scale.limit)
     measured = Spread.of((theirs or scale.limit) / each for each in ours)
     note = "" if theirs else f"It was stopped unfinished after {scale.limit:g} s."
-    yield Row(name, 100, measured, note, at_least=True, bound=theirs is None)
+    yield Row(name, 100, measured, note, at_least=True, unfinished=theirs is None)
 
 
 _MEASURES: tuple[Callable[[Scale, Path], Iterator[Row]], ...] = (
-    *(_text, _unchanged, _growth, _start, _memory, _traefik, _first_attempt),
+    _text,
+    _unchanged,
+    _growth,
+    _start,
+    _memory,
+    _traefik,
+    _first_attempt,
 )

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from support.endpoints import chunk
 
+MOST_HOSTS = 65_536
+"""Of one snapshot: each has an address of its own."""
+
 _PIECE = 64 * 1024
 
 _NAMES = (

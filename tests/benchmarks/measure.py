@@ -45,5 +45,6 @@ def _seconds(
 
 def ratios(ours: Callable[[], float], other: Callable[[], float], pairs: int) -> list[float]:
     """Measure two things by turns; return what one takes of the other, pair by pair."""
-    ours(), other()  # warm up
+    ours()  # warm up
+    other()
     return [ours() / other() for _ in range(pairs)]

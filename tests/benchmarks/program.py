@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.budgets import show_budgets
 from benchmarks.comparison import show_peers
+from benchmarks.data import MOST_HOSTS
 from benchmarks.pieces import show_chain, show_pieces, show_starts
 from benchmarks.scale import QUICK, Scale
 from support.traefik import traefik_version
@@ -32,6 +34,7 @@ def main(arguments: list[str]) -> None:
     given = {"sizes": options.sizes, "repeat": options.repeat, "limit": options.limit}
     scale = scale._replace(**{name: value for name, value in given.items() if value})
     _forget_settings()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and end all that runs
     print(f"# Benchmarks of ctsdns-traefik\n\n{_machine()}", flush=True)
     for name, show in SECTIONS.items():
         if options.only in (None, name):
@@ -53,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in text.split(","))
-    if min(sizes) < 2:
-        raise argparse.ArgumentTypeError("a size is at least 2")
+    sizes = tuple(dict.fromkeys(int(size) for size in text.split(",")))
+    if not 2 <= min(sizes) <= max(sizes) <= MOST_HOSTS:
+        raise argparse.ArgumentTypeError(f"a size is from 2 to {MOST_HOSTS:,}")
     return sizes
 
 

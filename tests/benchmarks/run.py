@@ -2,7 +2,7 @@
 
     python tests/benchmarks/run.py [--sizes 10,100,...] [--repeat N] [--quick] [--only SECTION]
 
-It takes an hour at most; with ``--quick`` half a minute, which only shows that all of it works. It
+It takes about ten minutes; with ``--quick`` ten seconds, which only show that all of it works. It
 prints tables that Markdown can read.
 """
 
