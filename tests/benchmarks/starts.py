@@ -1,0 +1,40 @@
+"""Processes from start to end, by the clock on the wall."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.measure import wall_seconds
+from support.commands import COMMAND
+
+ENTRY = "_websecure_http_3000._tcp.app.example.com=100.64.0.1"
+LONGEST = 60.0
+"""Seconds for one process."""
+
+PARSE_HOST = [*COMMAND, "parse-host", ENTRY]
+IMPORT_CLICK = [sys.executable, "-c", "import click"]
+
+
+def time_of_process(command: list[str]) -> Callable[[], float]:
+    """Return what measures a command."""
+    return lambda: wall_seconds(_run, command)
+
+
+def render_once(file: Path) -> list[str]:
+    """Return the command that renders a file."""
+    return [*COMMAND, "render-once", str(file)]
+
+
+def _run(command: list[str]) -> None:
+    """Run a command to its end; waiting with a time-out would look only now and then."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    too_long = threading.Timer(LONGEST, process.kill)
+    too_long.start()
+    status = process.wait()
+    too_long.cancel()
+    if status:
+        raise RuntimeError(f"{command!r} ended with {status}")
