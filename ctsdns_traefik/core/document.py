@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as _json_string
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from ctsdns_traefik.core.routes import Protocol, Route
@@ -32,12 +33,15 @@ class UnacceptableText(Exception):
 def build_document(routes: Iterable[Route]) -> Document:
     """Build the document; routers and services stand in the order of their names."""
     document: Document = {}
-    ordered = sorted(routes, key=lambda route: (route.protocol, route.router))
-    for route in ordered:
-        section = document.setdefault(route.protocol, {"routers": {}, "services": {}})
-        section["routers"][route.router] = _router(route)
-    for route in sorted(ordered, key=lambda route: route.service):
-        document[route.protocol]["services"][route.service] = _service(route)
+    ordered = sorted(routes, key=_by_router)
+    for protocol in dict.fromkeys(route.protocol for route in ordered):
+        section = [route for route in ordered if route.protocol == protocol]
+        document[protocol] = {
+            "routers": {route.router: _router(route) for route in section},
+            "services": {
+                route.service: _service(route) for route in sorted(section, key=_by_service)
+            },
+        }
     return document
 
 
@@ -68,6 +72,10 @@ def from_text(text: str) -> Document:
     }
 
 
+_by_router = attrgetter("protocol", "router")
+_by_service = attrgetter("service")
+
+
 def _router(route: Route) -> dict[str, Any]:
     router: dict[str, Any] = {
         "rule": route.rule,
@@ -92,10 +100,13 @@ def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") ->
         return _json_line(value)
     inner = indent + "  "
     pieces: list[str] = []
+    before = "{\n" + inner
     for key, item in value.items():
-        before = ",\n" if pieces else "{\n"
-        pieces += (f"{before}{inner}{_json_string(key)}: ", _to_json(item, levels - 1, inner))
-    return "".join([*pieces, f"\n{indent}}}"])
+        pieces.append(f"{before}{_json_string(key)}: ")
+        pieces.append(_to_json(item, levels - 1, inner))
+        before = ",\n" + inner
+    pieces.append(f"\n{indent}}}")
+    return "".join(pieces)
 
 
 def _json_line(value: object) -> str:

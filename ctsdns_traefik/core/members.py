@@ -13,7 +13,8 @@ from json import JSONDecodeError, JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import NamedTuple
 
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = " \t\n\r"
+_SPACE = re.compile(f"[{_SPACES}]*")
 _read = JSONDecoder().raw_decode
 
 
@@ -94,5 +95,7 @@ def _after_comma(text: str, end: int, bracket: str) -> tuple[int, bool]:
 
 
 def _after_space(text: str, at: int) -> int:
+    if text[at : at + 1] not in _SPACES:  # as between almost all values
+        return at
     space = _SPACE.match(text, at)
     return space.end() if space else at

@@ -52,11 +52,18 @@ def plan_routes(entries: Iterable[HostEntry]) -> Plan:
     routers = _allot_names(routes, [route.router for route in routes], _itself)
     services = _allot_names(routes, [route.service for route in routes], _its_backend)
     priorities = _priorities(routes)
-    named = (
-        Route(*route[:5], router, service, priorities.get(route.entry.name))
+    named = tuple(
+        _named(route, router, service, priorities.get(route.entry.name))
         for route, router, service in zip(routes, routers, services, strict=True)
     )
-    return Plan(tuple(named), tuple(problems))
+    return Plan(named, tuple(problems))
+
+
+def _named(route: Route, router: str, service: str, priority: int | None) -> Route:
+    """Give a route its names; most have them already."""
+    if (router, service, priority) == (route.router, route.service, route.priority):
+        return route
+    return route._replace(router=router, service=service, priority=priority)
 
 
 def _route(entry: HostEntry) -> Route:

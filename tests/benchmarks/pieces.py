@@ -13,7 +13,7 @@ from benchmarks.measure import Spread, cpu_seconds, wall_seconds
 from benchmarks.scale import Scale
 from support.commands import COMMAND
 
-from ctsdns_traefik.core.changes import compare
+from ctsdns_traefik.core.changes import compare, outline
 from ctsdns_traefik.core.document import build_document, to_text
 from ctsdns_traefik.core.hosts import read_hosts
 from ctsdns_traefik.core.render import render
@@ -91,7 +91,8 @@ def _text(sample: Sample) -> Callable[[], object]:
 def _compare(sample: Sample) -> Callable[[], object]:
     new = render(sample.hosts).document
     old = render(make_sample(len(sample.hosts), 2).hosts).document
-    return lambda: compare(old, new)
+    before = outline(old)
+    return lambda: compare(before, outline(new))
 
 
 _STEPS: dict[str, Callable[[Sample], Callable[[], object]]] = {
