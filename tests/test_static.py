@@ -129,11 +129,18 @@ def test_settings(text: str, changed: dict[str, Any]) -> None:
         pytest.param("entryPoints: {traefik: {address: ':1'}}", ["traefik"], id="only-that-one"),
         pytest.param("entryPoints: {a: x}\nENTRYPOINTS: {b: {}}", ["a", "b"], id="two-sections"),
         pytest.param("entryPoints: {a: null, b: {}}", ["b"], id="null-is-none"),
+        pytest.param("entryPoints: {a: {}, A: {}}", ["a", "A"], id="names-have-their-case"),
     ],
 )
 def test_names_of_entrypoints(text: str, names: list[str]) -> None:
     """The entrypoints are those that are set, or "http", and "traefik" if something needs it."""
     assert list(read_static(text, "yaml").entrypoints) == names
+
+
+def test_names_in_two_cases_are_two_entrypoints() -> None:
+    """Each entrypoint has its own settings, also if another's name differs in case alone."""
+    read = read_static("entryPoints: {a: {address: ':1'}, A: {address: ':2'}}", "yaml")
+    assert read.entrypoints == {"a": Entrypoint("a", ":1"), "A": Entrypoint("A", ":2")}
 
 
 @pytest.mark.parametrize(
