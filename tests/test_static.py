@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctsdns_traefik.core.static import (
     HIGHEST_PRIORITY,
@@ -282,6 +285,40 @@ def test_places() -> None:
         "providers.file.filename": (6, 20),
         "serversTransport": (9, 1),
     }
+
+
+KEYS = st.sampled_from(
+    [
+        *("entryPoints", "address", "http", "tls", "redirections", "entryPoint", "to", "scheme"),
+        *("priority", "allowACMEByPass", "api", "API", "insecure", "providers", "file", "watch"),
+        *("filename", "directory", "rest", "serversTransport", "insecureSkipVerify", "rootCAs"),
+        *("certificatesResolvers", "acme", "httpChallenge", "ping", "metrics", "prometheus"),
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+TEXTS = st.text() | st.dictionaries(KEYS, VALUES, max_size=8).map(json.dumps)
+
+
+@given(TEXTS, st.sampled_from(["yaml", "toml"]))
+def test_anything_is_read_or_refused(text: str, form: Literal["yaml", "toml"]) -> None:
+    """Whatever a file holds, it is read, or refused in one line that has a place in it."""
+    refused = refusal_of(text, form)
+    if refused:
+        assert refused.message.isprintable()
+        assert min(refused.line, refused.column) >= 1
+
+
+def refusal_of(text: str, form: Literal["yaml", "toml"]) -> StaticError | None:
+    """Return why a configuration is refused, if it is."""
+    try:
+        read_static(text, form)
+    except StaticError as error:
+        return error
+    return None
 
 
 def test_given_entrypoints_alone() -> None:

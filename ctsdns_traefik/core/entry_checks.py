@@ -238,9 +238,7 @@ def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
     }
 
 
-Rule = Callable[[Known], Iterator[Problem]]
-
-ENTRY_RULES: tuple[Rule, ...] = (
+ENTRY_RULES: tuple[Callable[[Known], Iterator[Problem]], ...] = (
     passthrough_shadowed,
     unknown_entrypoint,
     udp_entrypoint,
