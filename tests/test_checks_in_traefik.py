@@ -330,8 +330,7 @@ def test_unreachable_wildcard(tmp_path: Path, stack: ExitStack, web: int) -> Non
         [name, tcp, f"_web_http_{web}._tcp.a.example.org"],
     )
     entries = read_hosts({name: HERE}).entries
-    major, minor, *_ = traefik_version()
-    (problem,) = check(entries, None, traefik_version=(major, minor))
+    (problem,) = check(entries, None, traefik_version=traefik_version())
     assert problem.code == "unreachable-wildcard"
     assert traefik.get("web", "a.example.org") == Answer(200, "web")
     assert traefik.get("web", "a.example.com").status == 404

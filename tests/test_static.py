@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctsdns_traefik.core.static import (
     HIGHEST_PRIORITY,
@@ -129,11 +132,18 @@ def test_settings(text: str, changed: dict[str, Any]) -> None:
         pytest.param("entryPoints: {traefik: {address: ':1'}}", ["traefik"], id="only-that-one"),
         pytest.param("entryPoints: {a: x}\nENTRYPOINTS: {b: {}}", ["a", "b"], id="two-sections"),
         pytest.param("entryPoints: {a: null, b: {}}", ["b"], id="null-is-none"),
+        pytest.param("entryPoints: {a: {}, A: {}}", ["a", "A"], id="names-have-their-case"),
     ],
 )
 def test_names_of_entrypoints(text: str, names: list[str]) -> None:
     """The entrypoints are those that are set, or "http", and "traefik" if something needs it."""
     assert list(read_static(text, "yaml").entrypoints) == names
+
+
+def test_names_in_two_cases_are_two_entrypoints() -> None:
+    """Each entrypoint has its own settings, also if another's name differs in case alone."""
+    read = read_static("entryPoints: {a: {address: ':1'}, A: {address: ':2'}}", "yaml")
+    assert read.entrypoints == {"a": Entrypoint("a", ":1"), "A": Entrypoint("A", ":2")}
 
 
 @pytest.mark.parametrize(
@@ -275,6 +285,40 @@ def test_places() -> None:
         "providers.file.filename": (6, 20),
         "serversTransport": (9, 1),
     }
+
+
+KEYS = st.sampled_from(
+    [
+        *("entryPoints", "address", "http", "tls", "redirections", "entryPoint", "to", "scheme"),
+        *("priority", "allowACMEByPass", "api", "API", "insecure", "providers", "file", "watch"),
+        *("filename", "directory", "rest", "serversTransport", "insecureSkipVerify", "rootCAs"),
+        *("certificatesResolvers", "acme", "httpChallenge", "ping", "metrics", "prometheus"),
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+TEXTS = st.text() | st.dictionaries(KEYS, VALUES, max_size=8).map(json.dumps)
+
+
+@given(TEXTS, st.sampled_from(["yaml", "toml"]))
+def test_anything_is_read_or_refused(text: str, form: Literal["yaml", "toml"]) -> None:
+    """Whatever a file holds, it is read, or refused in one line that has a place in it."""
+    refused = refusal_of(text, form)
+    if refused:
+        assert refused.message.isprintable()
+        assert min(refused.line, refused.column) >= 1
+
+
+def refusal_of(text: str, form: Literal["yaml", "toml"]) -> StaticError | None:
+    """Return why a configuration is refused, if it is."""
+    try:
+        read_static(text, form)
+    except StaticError as error:
+        return error
+    return None
 
 
 def test_given_entrypoints_alone() -> None:

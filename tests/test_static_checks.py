@@ -9,9 +9,11 @@ from ctsdns_traefik.core.static import read_static, with_entrypoints
 from ctsdns_traefik.core.static_checks import check_static
 
 
-def problems_of(text: str, output: str | None = None) -> tuple[Problem, ...]:
+def problems_of(
+    text: str, output: str | None = None, version: tuple[int, int] = (3, 7)
+) -> tuple[Problem, ...]:
     """Check a static configuration in YAML."""
-    return tuple(check_static(read_static(text, "yaml"), output))
+    return tuple(check_static(read_static(text, "yaml"), output, version))
 
 
 def not_watched(setting: str, message: str, hint: str) -> Problem:
@@ -129,6 +131,15 @@ def test_dynamic_file_watched(provider: str, output: str) -> None:
     assert problems_of(f"providers: {{file: {{{provider}}}}}", output) == ()
 
 
+def test_json_before_it_was_refused() -> None:
+    """Before 3.7 Traefik reads JSON from a file that it is told by name, not from a directory."""
+    named = "providers: {file: {filename: /etc/d.json}}"
+    assert problems_of(named, "/etc/d.json", (3, 6)) == ()
+    in_directory = "providers: {file: {directory: /etc}}"
+    assert len(problems_of(in_directory, "/etc/d.json", (3, 6))) == 1
+    assert len(problems_of(named, "/etc/d.json", (3, 7))) == 1
+
+
 def test_each_reason_is_reported() -> None:
     """Another file with a wrong ending that is not watched is three problems."""
     found = problems_of("providers: {file: {filename: /a.yml, watch: false}}", "/b")
@@ -187,7 +198,7 @@ def test_given_entrypoints_say_nothing_of_settings() -> None:
     """Of a Traefik of which only entrypoints are known, no setting is judged."""
     static = with_entrypoints(None, ["traefik=:8080"])
     assert static
-    assert tuple(check_static(static, "/etc/d.json")) == ()
+    assert tuple(check_static(static, "/etc/d.json", (3, 7))) == ()
 
 
 def test_problem_of_a_setting_in_one_line() -> None:

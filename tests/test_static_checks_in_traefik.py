@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from local import find_traefik, free_ports, until
 from support.checked import CheckedTraefik, Settings
-from support.traefik import Answer
+from support.traefik import Answer, traefik_version
 
 from ctsdns_traefik.core.static import Entrypoint, read_static
 from ctsdns_traefik.core.static_checks import check_static
@@ -62,9 +62,18 @@ class Pair:
         until(lambda: list(self.control.routers()) == AFTER, "the change is not seen", 15)
 
 
+without_json = pytest.mark.skipif(
+    traefik_version() < (3, 7), reason="Traefik refuses the ending .json since 3.7"
+)
+with_json = pytest.mark.skipif(
+    traefik_version() >= (3, 7), reason="Traefik took the ending .json before 3.7"
+)
+
+
 @pytest.mark.parametrize(
     ("output", "provider"),
     [
+        pytest.param("d.json", {"filename": "d.json"}, id="json", marks=with_json),
         pytest.param("d.yml", {"filename": "d.yml"}, id="file"),
         pytest.param("d.YAML", {"filename": "below/../d.YAML"}, id="other-spelling"),
         pytest.param("below/d.yml", {"directory": "below"}, id="directory"),
@@ -103,7 +112,10 @@ def test_dynamic_file_watched(
             BEFORE,
             id="once",
         ),
-        pytest.param("d.json", {"filename": "d.json"}, "providers.file", [], id="json"),
+        pytest.param(
+            "d.json", {"filename": "d.json"}, "providers.file", [], id="json", marks=without_json
+        ),
+        pytest.param("below/d.json", {"directory": "below"}, "providers.file", [], id="json-in-it"),
         pytest.param("d.toml", {"filename": "d.toml"}, "providers.file", [], id="toml"),
         pytest.param("d.conf", {"directory": "."}, "providers.file", [], id="other-ending"),
     ],
@@ -156,7 +168,7 @@ def test_loopback_address_is_reached_by_itself_alone(tmp_path: Path) -> None:
     static = {"api": {"insecure": True}, "entryPoints": {"traefik": {"address": f"[::1]:{port}"}}}
     configuration = tmp_path / "traefik.yml"
     configuration.write_text(json.dumps(static))
-    assert tuple(check_static(read_static(configuration.read_text(), "yaml"), None)) == ()
+    assert tuple(check_static(read_static(configuration.read_text(), "yaml"), None, (3, 7))) == ()
     with subprocess.Popen([find_traefik(), f"--configFile={configuration}"]) as process:
         try:
             until(lambda: is_reached("::1", port), "no Traefik", 15)
@@ -212,7 +224,7 @@ def test_default_entrypoints(tmp_path: Path) -> None:
         "http": Entrypoint("http", ":80"),
         "traefik": Entrypoint("traefik", ":8080"),
     }
-    assert [each.code for each in check_static(static, None)] == ["dashboard-exposed"]
+    assert [each.code for each in check_static(static, None, (3, 7))] == ["dashboard-exposed"]
     traefik = (find_traefik(), f"--configFile={configuration}")
     command = [*APART, sys.executable, "-c", LISTENERS, *traefik]
     listening = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

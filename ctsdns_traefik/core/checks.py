@@ -31,4 +31,4 @@ def check(
     known = Known(tuple(sorted(entries)), plan_routes(entries).routes, static, traefik_version)
     found = [problem for rule in ENTRY_RULES for problem in rule(known)]
     found.sort(key=lambda problem: problem.entry)
-    return (*found, *check_static(static, output))
+    return (*found, *check_static(static, output, traefik_version))

@@ -47,10 +47,8 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
             takers.setdefault((entry.entrypoint, entry.domain), entry)
     for entry in known.entries:
         entrypoint = known.entrypoint(entry.entrypoint)
-        domains = (entry.domain, f"*.{entry.domain.partition('.')[2]}")
-        found = [
-            takers[key] for key in ((entrypoint.name, each) for each in domains) if key in takers
-        ]
+        keys = [(entrypoint.name, domain) for domain in _rules_for(entry.domain)]
+        found = [takers[key] for key in keys if key in takers]
         if entry.is_http or not found or (entrypoint.described and not entrypoint.tls):
             continue
         when = "" if entrypoint.described else f" if entrypoint {entrypoint.name} has TLS"
@@ -168,7 +166,7 @@ def acme_intercepts(known: Known) -> Iterator[Problem]:
     for name in known.static.challenge_entrypoints:
         own = _domains_with_challenges(known, name)
         for entry in passthrough:
-            if own.isdisjoint((entry.domain, f"*.{entry.domain.partition('.')[2]}")):
+            if own.isdisjoint(_rules_for(entry.domain)):
                 yield _problem(
                     "acme-intercepts",
                     entry,
@@ -210,6 +208,11 @@ def _entrypoint_span(entry: HostEntry) -> tuple[int, int]:
     return 1, 1 + len(entry.entrypoint)
 
 
+def _rules_for(domain: str) -> tuple[str, str]:
+    """Return the domains whose rules take a domain: itself, and the wildcard one label up."""
+    return domain, f"*.{domain.partition('.')[2]}"
+
+
 def _priority(route: Route) -> int:
     return len(route.rule) if route.priority is None else route.priority
 
@@ -235,9 +238,7 @@ def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
     }
 
 
-Rule = Callable[[Known], Iterator[Problem]]
-
-ENTRY_RULES: tuple[Rule, ...] = (
+ENTRY_RULES: tuple[Callable[[Known], Iterator[Problem]], ...] = (
     passthrough_shadowed,
     unknown_entrypoint,
     udp_entrypoint,

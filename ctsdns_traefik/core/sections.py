@@ -59,10 +59,11 @@ class Section:
     def sections(self) -> Iterator[tuple[str, Section]]:
         """Yield the sections under all keys, which are names of somebody's choice."""
         for each in self._maps:
-            for name in each:
-                for value in self._values(name, each):
+            for name, value in each.items():
+                if value is not None:
+                    path = self._remember(each, name, str(name))
                     maps = [value] if isinstance(value, Mapping) else []
-                    yield str(name), Section(self._path_of(name), maps, self.places, exists=True)
+                    yield str(name), Section(path, maps, self.places, exists=True)
 
     def has(self, key: str) -> bool:
         """Tell whether there is a value under a key that is not empty."""
@@ -92,19 +93,25 @@ class Section:
         except ValueError:
             raise self._error(key, f"is {quoted(text)}, not a whole number") from None
 
-    def _values(self, key: object, *maps: Mapping[Any, Any]) -> list[Any]:
+    def _values(self, key: str) -> list[Any]:
         """Return the values under all spellings of a key, and remember where the first stands."""
         found = []
-        for each in maps or self._maps:
+        for each in self._maps:
             for spelling, value in each.items():
-                if str(spelling).lower() == str(key).lower() and value is not None:
+                if str(spelling).lower() == key.lower() and value is not None:
+                    self._remember(each, spelling, key)
                     found.append(value)
-                    if place := _place(each, spelling):
-                        self.places.setdefault(self._path_of(key), place)
         return found
 
-    def _path_of(self, key: object) -> str:
-        return f"{self._path}.{key}" if self._path else str(key)
+    def _remember(self, values: Mapping[Any, Any], spelling: object, key: str) -> str:
+        """Remember where a key stands; return its path."""
+        path = self._path_of(key)
+        if place := _place(values, spelling):
+            self.places.setdefault(path, place)
+        return path
+
+    def _path_of(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
 
     def _error(self, key: str, what: str) -> StaticError:
         path = self._path_of(key)

@@ -10,19 +10,27 @@ from ctsdns_traefik.core.printable import quoted, shown
 from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.static import Entrypoint, FileProvider, StaticConfiguration
 
+_FIRST_WITHOUT_JSON = (3, 7)
 
-def check_static(static: StaticConfiguration, output: str | None) -> Iterator[Problem]:
+
+def check_static(
+    static: StaticConfiguration, output: str | None, version: tuple[int, int]
+) -> Iterator[Problem]:
     """Find what keeps Traefik from the dynamic file, and who may see its dashboard."""
     if not static.described:
         return
     if output is not None:
-        yield from dynamic_file_not_watched(static.file_provider, output)
+        yield from dynamic_file_not_watched(static.file_provider, output, version)
     yield from dashboard_exposed(static)
 
 
-def dynamic_file_not_watched(provider: FileProvider | None, output: str) -> Iterator[Problem]:
+def dynamic_file_not_watched(
+    provider: FileProvider | None, output: str, version: tuple[int, int]
+) -> Iterator[Problem]:
     """Report each reason why Traefik would not read the dynamic file, or not its changes."""
-    for setting, message, hint in _reasons_not_to_read(provider, posixpath.normpath(output)):
+    provider, output = provider or FileProvider(), posixpath.normpath(output)
+    reasons = (*_wrong_ending(provider, output, version), *_reasons_not_to_read(provider, output))
+    for setting, message, hint in reasons:
         yield _problem("dynamic-file-not-watched", setting, message, hint, Severity.ERROR)
 
 
@@ -40,16 +48,24 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Problem]:
         )
 
 
-def _reasons_not_to_read(
-    provider: FileProvider | None, output: str
+def _wrong_ending(
+    provider: FileProvider, output: str, version: tuple[int, int]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield a setting, a message and a hint for each reason."""
+    """Yield a setting, a message and a hint if Traefik takes the file for something else.
+
+    Before 3.7 it was seen to read JSON from a file that it is told by name.
+    """
     ending = posixpath.splitext(output)[1].lower()
-    if ending not in (".yml", ".yaml"):
+    json = ending == ".json" and version < _FIRST_WITHOUT_JSON and not provider.directory
+    if ending not in (".yml", ".yaml") and not json:
         what = "TOML" if ending == ".toml" else "nothing"
         message = f"Traefik reads {what} from a file with the ending {quoted(ending)}"
         yield "providers.file", message, "let the name of the file end in .yml"
-    if provider is None or not (provider.filename or provider.directory):
+
+
+def _reasons_not_to_read(provider: FileProvider, output: str) -> Iterator[tuple[str, str, str]]:
+    """Yield a setting, a message and a hint for each other reason."""
+    if not (provider.filename or provider.directory):
         message = "Traefik reads no dynamic file"
         yield "providers.file", message, f"set providers.file.filename to {quoted(output)}"
         return

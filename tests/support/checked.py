@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from local import free_ports, until
-from support.traefik import Traefik, any_certificate
+from support.traefik import Traefik, any_certificate, traefik_version
 
 from ctsdns_traefik.core.checks import check
 from ctsdns_traefik.core.document import build_document, to_text
@@ -77,7 +77,12 @@ class CheckedTraefik(Traefik):
     def problems(self) -> tuple[Problem, ...]:
         """What the checks say of the entries, the settings and the dynamic file."""
         entries = read_hosts(self._hosts).entries
-        return check(entries, read_static(self._text, "yaml"), output=str(self.output))
+        return check(
+            entries,
+            read_static(self._text, "yaml"),
+            output=str(self.output),
+            traefik_version=traefik_version(),
+        )
 
     @property
     def codes(self) -> list[str]:
