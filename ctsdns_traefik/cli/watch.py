@@ -83,7 +83,7 @@ def watch(
     """
     from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.memory import expect_large_blocks
+    from ctsdns_traefik.memory import expect_large_snapshots
     from ctsdns_traefik.stream import load_libraries
     from ctsdns_traefik.watch import Watch
 
@@ -96,7 +96,7 @@ def watch(
         log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
     keeper = Keeper(output, form, guard=removal_guard, undisturbed=interrupts.held)
     load_libraries()
-    expect_large_blocks()
+    expect_large_snapshots()
     try:
         Watch(source, keeper, interrupts, delay=retry_delay).run()
     except Stop as stop:

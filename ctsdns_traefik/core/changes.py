@@ -58,7 +58,7 @@ def compare(old: Outline, new: Outline) -> Changes:
     )
 
 
-def _service(router: dict[str, Any], parts: dict[str, dict[str, Any]]) -> object:
+def _service(router: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> object:
     return parts.get("services", {}).get(str(router.get("service")))
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as _json_string
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from ctsdns_traefik.core.routes import Protocol, Route
 
-Document = dict[str, dict[str, dict[str, Any]]]
+Document = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
 
 Format = Literal["json", "yaml"]
@@ -32,16 +32,15 @@ class UnacceptableText(Exception):
 
 def build_document(routes: Iterable[Route]) -> Document:
     """Build the document; routers and services stand in the order of their names."""
-    document: Document = {}
-    ordered = sorted(routes, key=_by_router)
-    for protocol in dict.fromkeys(route.protocol for route in ordered):
-        section = [route for route in ordered if route.protocol == protocol]
-        document[protocol] = {
-            "routers": {route.router: _router(route) for route in section},
-            "services": {
-                route.service: _service(route) for route in sorted(section, key=_by_service)
-            },
-        }
+    document: dict[str, dict[str, Mapping[str, Any]]] = {}
+    kept = list(routes)
+    for protocol in get_args(Protocol):
+        section = [route for route in kept if route.protocol == protocol]
+        if section:
+            document[protocol] = {
+                "routers": _Built(_router, section, attrgetter("router")),
+                "services": _Built(_service, section, attrgetter("service")),
+            }
     return document
 
 
@@ -72,8 +71,26 @@ def from_text(text: str) -> Document:
     }
 
 
-_by_router = attrgetter("protocol", "router")
-_by_service = attrgetter("service")
+class _Built(Mapping[str, Any]):
+    """Routers or services by name, in order, each built when it is asked for.
+
+    All at once they would take more memory than all else about the routes.
+    """
+
+    def __init__(
+        self, build: Callable[[Route], Any], routes: list[Route], name: Callable[[Route], str]
+    ) -> None:
+        self._build = build
+        self._routes = {name(route): route for route in sorted(routes, key=name)}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._build(self._routes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._routes)
+
+    def __len__(self) -> int:
+        return len(self._routes)
 
 
 def _router(route: Route) -> dict[str, Any]:
@@ -96,14 +113,14 @@ def _service(route: Route) -> dict[str, Any]:
 
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
     """Write the outer levels over several lines and the inner ones on one."""
-    if not (levels and value and isinstance(value, dict)):
+    if isinstance(value, str) or not (levels and value and isinstance(value, Mapping)):
         return _json_line(value)
     inner = indent + "  "
     pieces: list[str] = []
     before = "{\n" + inner
-    for key, item in value.items():
+    for key in value:
         pieces.append(f"{before}{_json_string(key)}: ")
-        pieces.append(_to_json(item, levels - 1, inner))
+        pieces.append(_to_json(value[key], levels - 1, inner))
         before = ",\n" + inner
     pieces.append(f"\n{indent}}}")
     return "".join(pieces)
@@ -127,7 +144,7 @@ def _to_yaml(document: Document) -> str:
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     def quoted(value: object) -> object:
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {key: quoted(item) for key, item in value.items()}
         if isinstance(value, list):
             return [quoted(item) for item in value]

@@ -112,6 +112,10 @@ def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Problem:
     )
 
 
+Owners = dict[Protocol, dict[str, str]]
+"""What each name stands for."""
+
+
 def _itself(route: Route) -> str:
     return route.entry.name
 
@@ -129,25 +133,24 @@ def _allot_names(
     take longer names, and only those that nobody wanted. HTTP and TCP names are told apart, as
     Traefik does.
     """
-    owners: dict[tuple[Protocol, str], str] = {}
+    owners: Owners = {"http": {}, "tcp": {}}
     for route, name in zip(routes, wanted, strict=True):
-        owners.setdefault((route.protocol, name), stands_for(route))
+        owners[route.protocol].setdefault(name, stands_for(route))
     return [
         name
-        if owners[route.protocol, name] == stands_for(route)
+        if owners[route.protocol][name] == stands_for(route)
         else _longer_name(route, name, owners, stands_for(route))
         for route, name in zip(routes, wanted, strict=True)
     ]
 
 
-def _longer_name(
-    route: Route, name: str, owners: dict[tuple[Protocol, str], str], meaning: str
-) -> str:
+def _longer_name(route: Route, name: str, owners: Owners, meaning: str) -> str:
     """Find and take the first longer name that is free, or that already means the same."""
+    taken = owners[route.protocol]
     return next(
         longer
         for longer in _longer_names(route.entry, name)
-        if owners.setdefault((route.protocol, longer), meaning) == meaning
+        if taken.setdefault(longer, meaning) == meaning
     )
 
 

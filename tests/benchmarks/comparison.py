@@ -20,11 +20,9 @@ from benchmarks.followers import (
     start_watch,
 )
 from benchmarks.measure import wall_seconds
-from benchmarks.paths import parse_and_dump
+from benchmarks.paths import document_of, parse_and_dump
 from benchmarks.scale import Scale
 from ruamel.yaml import YAML
-
-from ctsdns_traefik.core.render import render
 
 OURS = "ctsdns-traefik watch"
 SHELL = "curl -sN, sed -un, jq -c"
@@ -77,7 +75,7 @@ class _Column:
             self._times[name].append(seconds)
             if seconds is None or seconds > _LONG:
                 followers.pop(name).close()
-        document = render(sample.hosts).document
+        document = document_of(sample)
         self._times[FLOOR].append(wall_seconds(parse_and_dump, sample.data, document))
 
     def cell(self, name: str) -> str:
@@ -97,7 +95,7 @@ def _require_same_routes(starts: dict[str, Start], folder: Path, scale: Scale) -
     """Raise :class:`RuntimeError` unless everyone's document holds the same."""
     folder.mkdir()
     sample = make_sample(100)
-    wanted = _routes_in(render(sample.hosts).document)
+    wanted = _routes_in(document_of(sample))
     for name, start in starts.items():
         with Follower(start, folder / "document.yml") as follower:
             if follower.take(sample, scale.limit) is None:

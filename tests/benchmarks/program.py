@@ -18,6 +18,8 @@ from benchmarks.pieces import show_chain, show_pieces, show_starts
 from benchmarks.scale import QUICK, Scale
 from support.traefik import traefik_version
 
+from ctsdns_traefik.memory import expect_large_snapshots
+
 SECTIONS: dict[str, Callable[[Scale, Path], None]] = {
     "budgets": show_budgets,
     "pieces": show_pieces,
@@ -34,6 +36,7 @@ def main(arguments: list[str]) -> None:
     given = {"sizes": options.sizes, "repeat": options.repeat, "limit": options.limit}
     scale = scale._replace(**{name: value for name, value in given.items() if value})
     _forget_settings()
+    expect_large_snapshots()  # as watch does; the library's own functions gain by it, too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and end all that runs
     print(f"# Benchmarks of ctsdns-traefik\n\n{_machine()}", flush=True)
     for name, show in SECTIONS.items():
