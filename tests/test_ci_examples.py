@@ -208,7 +208,7 @@ def test_linters_find_what_is_wrong(tmp_path: Path, old: str, new: str, complain
 
 
 def test_workflow_may_only_read() -> None:
-    """The workflow asks for no more than to read, and no text of a pull request is expanded in it."""
+    """The workflow may only read, and expands no text that a pull request has chosen."""
     assert workflow()["permissions"] == {"contents": "read"}
     assert "${{" not in WORKFLOW.read_text()
 
