@@ -113,17 +113,18 @@ def _service(route: Route) -> dict[str, Any]:
 
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
     """Write the outer levels over several lines and the inner ones on one."""
-    if isinstance(value, str) or not (levels and value and isinstance(value, Mapping)):
+    if not (levels and value and isinstance(value, Mapping)):
         return _json_line(value)
     inner = indent + "  "
+    separator = ",\n" + inner
+    if levels == 1:
+        rows = [f"{_json_string(key)}: {_json_line(item)}" for key, item in value.items()]
+        return f"{{\n{inner}{separator.join(rows)}\n{indent}}}"
     pieces: list[str] = []
-    before = "{\n" + inner
     for key in value:
-        pieces.append(f"{before}{_json_string(key)}: ")
+        pieces.append(f"{separator if pieces else separator[1:]}{_json_string(key)}: ")
         pieces.append(_to_json(value[key], levels - 1, inner))
-        before = ",\n" + inner
-    pieces.append(f"\n{indent}}}")
-    return "".join(pieces)
+    return "".join(["{", *pieces, f"\n{indent}}}"])
 
 
 def _json_line(value: object) -> str:
