@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from ctsdns_traefik.core.excerpts import EXCERPT, Excerpt
 from ctsdns_traefik.core.members import Member
 from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
-
-EXCERPT = 100
-"""Characters of a line that are shown before, in and after what is wrong."""
-
-
-class Excerpt(NamedTuple):
-    """A part of a line, in three: before what is wrong, that itself, and behind it."""
-
-    line: int
-    """The line's number in its file, from 1; 0 for an entry in no file."""
-    before: str
-    wrong: str
-    behind: str
 
 
 class Finding(NamedTuple):
@@ -33,19 +21,6 @@ class Finding(NamedTuple):
     place: Place | None = None
     """Where the entry or the setting starts, if that is known."""
     excerpt: Excerpt | None = None
-
-
-def excerpt_of_entry(problem: Problem) -> Excerpt:
-    """Return the problem's entry itself as an excerpt."""
-    source, (start, end) = problem.source, problem.span
-    end = min(end, start + EXCERPT)
-    left, right = max(0, start - EXCERPT), end + EXCERPT
-    return Excerpt(
-        0,
-        "..." * (left > 0) + source[left:start],
-        source[start:end],
-        source[end:right] + "..." * (right < len(source)),
-    )
 
 
 def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]:

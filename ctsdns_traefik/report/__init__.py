@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 
 def as_json(value: object) -> str:
     """Return a value as indented JSON with a final newline."""
+    import json  # text does without
+
     return json.dumps(value, indent=2) + "\n"

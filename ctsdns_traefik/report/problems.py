@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctsdns_traefik.core.findings import Excerpt, excerpt_of_entry
+from ctsdns_traefik.core.excerpts import Excerpt, excerpt_of_entry
 from ctsdns_traefik.core.printable import printable
 from ctsdns_traefik.core.problems import Problem
 
