@@ -62,7 +62,7 @@ WITHOUT_TLS = "entryPoints: {ws: {address: ':80'}}"
     ],
 )
 def test_passthrough_shadowed(text: str, taker: str, shadowed: str, when: str) -> None:
-    """A TCP entry whose connections an HTTP entry takes is an error, naming the taker."""
+    """A TCP entry that an HTTP entry shadows is an error, or a warning if TLS is a guess."""
     static = read_static(text, "yaml") if text else None
     wanted = Problem(
         code="passthrough-shadowed",
@@ -71,6 +71,7 @@ def test_passthrough_shadowed(text: str, taker: str, shadowed: str, when: str) -
         hint="give one of the two another entrypoint or domain",
         span=(0, len(shadowed)),
         address=ADDRESS,
+        severity=Severity.WARNING if when else Severity.ERROR,
     )
     others = {"https-backend-unverifiable"}
     problems = check(entries_of(taker, shadowed), static)

@@ -19,7 +19,16 @@ LONGEST_FUNCTION = 40
 PURE = {
     *("__future__", "bisect", "codecs", "collections", "collections.abc", "contextlib"),
     *("dataclasses", "difflib", "enum", "hashlib", "io", "ipaddress", "json", "json.decoder"),
-    *("json.encoder", "posixpath", "re", "tomllib", "typing", "urllib.parse", "warnings"),
+    *(
+        "json.encoder",
+        "operator",
+        "posixpath",
+        "re",
+        "tomllib",
+        "typing",
+        "urllib.parse",
+        "warnings",
+    ),
     "sys",  # for intern; the process is nothing to the core
     "http",  # for its names of status codes; a client is http.client
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,15 @@ web: Host(`b.example.com`) -> http://100.64.0.1:3000
 """
 
 CONFLICT = (
-    "error conflict: _web_http_3001._tcp.b.example.com=100.64.0.2:"
+    "<stdin>:1:307: error conflict: _web_http_3001._tcp.b.example.com=100.64.0.2:"
     " _web_http_3000._tcp.b.example.com already serves b.example.com on entrypoint web, and"
     " _web_http_3001._tcp.b.example.com leads to another backend;"
     " remove one of the two, or give one another entrypoint or domain\n"
 )
 
 BAD_PORT = (
-    'error bad-port: _web_http_99999._tcp.c.example.com=100.64.0.1: "99999" is not a port;'
+    "<stdin>:1:358: error bad-port: _web_http_99999._tcp.c.example.com=100.64.0.1:"
+    ' "99999" is not a port;'
     " write a number from 1 to 65535 in plain digits\n"
 )
 
@@ -69,7 +71,7 @@ def test_json_has_routes_problems_and_summary() -> None:
     done = run("validate", "-", "--format", "json", stdin=POLICY)
     said: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (1, "")
-    assert said.keys() == {"routes", "problems", "summary"}
+    assert said.keys() == {"routes", "problems", "summary", "traefik"}
     assert said["summary"] == {"routes": 5, "errors": 2, "warnings": 0}
     assert {route["entry"]: route["backend"] for route in said["routes"]} == {
         "_api_https_8443._tcp.a.example.com": "https://100.64.0.1:8443",
@@ -84,9 +86,13 @@ def test_json_has_routes_problems_and_summary() -> None:
         "severity": "error",
         "entry": "_web_http_99999._tcp.c.example.com",
         "address": "100.64.0.1",
+        "setting": None,
         "span": [10, 15],
         "message": '"99999" is not a port',
         "hint": "write a number from 1 to 65535 in plain digits",
+        "path": "<stdin>",
+        "line": 1,
+        "column": 358,
     }
     assert conflict.keys() == bad_port.keys()
     assert (conflict["code"], conflict["span"]) == ("conflict", [0, 33])
@@ -131,18 +137,18 @@ def test_endpoint_is_validated(tmp_path: Path, given: str) -> None:
 
 
 def test_captures_are_validated(data: Path) -> None:
-    """Every source in tests/data gives the same findings: one entry is for UDP."""
-    sources = ("policy.hujson", "worker-stream.txt", "worker-stream-chunked.txt")
-    said = {
-        (run("validate", data / name).returncode, run("validate", data / name).stdout)
-        for name in sources
-    }
-    ((code, text),) = said
-    assert code == 1
-    assert text.splitlines()[-2].startswith(
-        "error udp-not-supported: _dns_udp_53._udp.server1.wan."
-    )
-    assert text.splitlines()[-1] == "4 routes, 1 error, 0 warnings"
+    """Every source in tests/data gives one problem, an entry for UDP, where it stands."""
+    places = {"policy.hujson": (29, 3), "worker-stream.txt": 11, "worker-stream-chunked.txt": 14}
+    for name, place in places.items():
+        done = run("validate", data / name)
+        *_, problem, summary = done.stdout.splitlines()
+        where, _, what = problem.removeprefix(f"{data / name}:").partition(": ")
+        line, column = map(int, where.split(":"))
+        assert (line, column) == place if isinstance(place, tuple) else line == place
+        assert what.startswith("error udp-not-supported: _dns_udp_53._udp.server1.wan.")
+        assert (done.returncode, summary) == (1, "4 routes, 1 error, 0 warnings")
+        text = (data / name).read_bytes().split(b"\n")[line - 1]
+        assert text[column - 1 :].startswith(b'"_dns_udp_53._udp.server1.wan.example.com"')
 
 
 def test_bad_source_is_one_line(tmp_path: Path) -> None:
@@ -179,5 +185,5 @@ def test_hostile_names_take_one_plain_line_each(colour: dict[str, str]) -> None:
     )
     assert len(lines) == len(HOSTILE) + 2
     assert [line for line in lines if not line.isprintable()] == []
-    assert all(line.startswith("error bad-") for line in lines[:-2])
+    assert all(re.match("<stdin>:1:[0-9]+: error bad-", line) for line in lines[:-2])
     assert max(map(len, lines)) < 1000

@@ -32,18 +32,20 @@ routes by entrypoint
 
 REFUSED = {
     "_web_http_99999._tcp.a.example.com": "100.64.0.1",
-    "_\u65e5\u672c\x1b[31m_http_80._tcp.[red]a[/red]": "100.64.0.1",
+    "_\u65e5\u672c_http_80._tcp.[red]a[/red]": "100.64.0.1",
 }
 
 PROBLEMS = """
-_web_http_99999._tcp.a.example.com=100.64.0.1
-          ^^^^^
+{path}:6:3
+"_web_http_99999._tcp.a.example.com": "100.64.0.1",
+           ^^^^^
 error bad-port: "99999" is not a port
 hint: write a number from 1 to 65535 in plain digits
 
-_\u65e5\u672c\\x1b[31m_http_80._tcp.[red]a[/red]=100.64.0.1
- ^^^^^^^^^^^^
-error bad-entrypoint: "\u65e5\u672c\\x1b[31m" is not an entrypoint name
+{path}:7:3
+"_\u65e5\u672c_http_80._tcp.[red]a[/red]": "100.64.0.1"
+  ^^^^
+error bad-entrypoint: "\u65e5\u672c" is not an entrypoint name
 hint: use letters, digits, - and _, a letter or digit first
 """
 
@@ -53,7 +55,7 @@ def on_terminal(
 ) -> tuple[int, str]:
     """Run validate on a terminal of some columns; return its exit status and what it shows."""
     source = folder / "policy.json"
-    source.write_text(json.dumps({"hosts": hosts}))
+    source.write_text(json.dumps({"hosts": hosts}, ensure_ascii=False, indent=1))
     terminal, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     settings = {"TERM": "xterm-256color", **environment}
@@ -90,9 +92,10 @@ def test_routes_are_a_tree_by_entrypoint(tmp_path: Path) -> None:
 
 
 def test_problems_have_carets(tmp_path: Path) -> None:
-    """Each problem is shown under the tree as parse-host shows it, markup and escapes as text."""
+    """Each problem is shown under the tree with its line and carets, markup as text."""
     code, shown = on_terminal(tmp_path, HOSTS | REFUSED, columns=120)
-    said = f"{TREE}{PROBLEMS}\n3 routes, 2 errors, 0 warnings\n"
+    problems = PROBLEMS.format(path=tmp_path / "policy.json")
+    said = f"{TREE}{problems}\n3 routes, 2 errors, 0 warnings\n"
     assert (code, plain(shown)) == (1, said)
 
 

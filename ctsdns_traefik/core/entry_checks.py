@@ -57,6 +57,7 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
             entry,
             f"{shown(found[0].name)} takes its TLS connections{when}",
             "give one of the two another entrypoint or domain",
+            Severity.ERROR if entrypoint.described else Severity.WARNING,
         )
 
 

@@ -44,14 +44,21 @@ def find_in_static(
     content = text.encode()
     lines = Lines(content)
     for problem in problems:
-        if problem.setting in places:
-            place = Place(*places[problem.setting])
+        if known := _nearest(problem.setting, places):
+            place = Place(*places[known])
             start, end = lines.bounds(place.line)
             start += len(content[start:end].decode()[: place.column - 1].encode())
             place = lines.place(start)
             yield Finding(problem, path, place, _excerpt(content, lines, start, end))
         else:
             yield Finding(problem, path)
+
+
+def _nearest(setting: str, places: Mapping[str, tuple[int, int]]) -> str:
+    """Return a setting that has a place, or the nearest section around one that is not there."""
+    while setting and setting not in places:
+        setting = setting.rpartition(".")[0]
+    return setting
 
 
 def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Problem:

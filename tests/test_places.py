@@ -1,0 +1,122 @@
+"""Where the entries of a policy stand in its file, in lines and bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctsdns_traefik.core.findings import find_in_policy
+from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
+from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.snapshot import hosts_of_text
+
+NAME = "_web_http_80._tcp.a"
+
+
+def place_in(content: bytes, name: str = NAME) -> Place:
+    """Return the place of the one entry of a policy that has a name."""
+    entries = locate_entries(Source("p", content))
+    return Lines(content).place(entries.by_name[name].at)
+
+
+@pytest.mark.parametrize(
+    ("before", "place"),
+    [
+        pytest.param('{"hosts": {', Place(1, 12), id="first-line"),
+        pytest.param('{"hosts": {\n', Place(2, 1), id="new-line"),
+        pytest.param('{"hosts": {\n\t\t', Place(2, 3), id="a-tab-is-one"),
+        pytest.param('{"hosts": {\n/* \u00fc */', Place(2, 9), id="bytes-not-characters"),
+        pytest.param('{"hosts": { // \U0001f600\n ', Place(2, 2), id="comment-line"),
+        pytest.param('// x\n/* y\n */ {"hosts": {', Place(3, 16), id="comments-before-all"),
+        pytest.param('{"hosts": {"\u00fc": "::1",', Place(1, 24), id="other-names"),
+        pytest.param('{"hosts": {\r\n  ', Place(2, 3), id="crlf"),
+        pytest.param('\ufeff{"hosts": {', Place(1, 15), id="byte-order-mark"),
+        pytest.param(
+            f'{{"tests": [{{"hosts": {{"{NAME}": 1}}}}], "hosts": {{', Place(1, 62), id="other-map"
+        ),
+        pytest.param('{"acl": {"x": [1, {}], "hosts": {', Place(1, 34), id="snapshot"),
+    ],
+)
+def test_place_of_an_entry(before: str, place: Place) -> None:
+    """Lines and columns count from 1, columns bytes; comments and what else there is count too."""
+    behind = "}" * (before.count("{") - before.count("}"))
+    content = f'{before}"{NAME}": "::1"{behind}'.encode()
+    assert hosts_of_text(content)[NAME] == "::1"
+    assert place_in(content) == place
+
+
+def test_name_with_escapes_is_found() -> None:
+    """A name written with escapes, or in UTF-8, is the one that the hosts map has."""
+    content = b'{"hosts": {"_web_http_80._tcp.\\u0061": "::1", "_w_\xc3\xbc": "::1"}}'
+    assert set(locate_entries(Source("p", content)).by_name) == set(hosts_of_text(content))
+    assert place_in(content) == Place(1, 12)
+
+
+COMMENTS = st.sampled_from(
+    ["", " ", "\n", "\t", "\r\n", '// \u00e4 { " \n', "/* \u2019 } */", "/**/"]
+)
+NAMES = st.text(st.characters(codec="utf-8"), max_size=8).map(lambda text: f"_{text}")
+
+
+@given(st.lists(st.tuples(COMMENTS, NAMES, COMMENTS, COMMENTS), max_size=6), st.booleans())
+def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_only: bool) -> None:
+    """At the place of a problem stands the name of its entry, whatever is around it."""
+    members = [
+        f'{one}{json.dumps(name, ensure_ascii=ascii_only)}{two}:{three}"x"'
+        for one, name, two, three in rows
+    ]
+    content = f'/**/{{"hosts": {{{",".join(members)}}}}}'.encode()
+    problems = render(hosts_of_text(content)).problems
+    findings = find_in_policy(problems, Source("p", content))
+    assert {finding.problem.entry for finding in findings} == {name for _, name, _, _ in rows}
+    for finding in findings:
+        assert finding.place
+        line = content.split(b"\n")[finding.place.line - 1]
+        name, _ = json.JSONDecoder().raw_decode(line[finding.place.column - 1 :].decode())
+        assert name == finding.problem.entry
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        pytest.param(b'"_w_http_80._tcp.a":"::1"', [], id="once"),
+        pytest.param(
+            b'"_w_http_80._tcp.a":"::1","_w_http_80._tcp.a":"::2"', ["error 1"], id="other-address"
+        ),
+        pytest.param(
+            b'"_w_http_80._tcp.a":"::1","_w_http_80._tcp.a":"::1"', ["warning 1"], id="the-same"
+        ),
+        pytest.param(b'"a":"::1","a":"::2"', ["warning 1"], id="alias"),
+        pytest.param(b'"a":"::1",\n"a":"::2",\n"a":"::3"', ["warning 1", "warning 2"], id="thrice"),
+        pytest.param(b'"a":1,\n"\\u0061":2', ["warning 1"], id="written-otherwise"),
+    ],
+)
+def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
+    """Each but the last of several entries with one name is a problem where it stands."""
+    content = b'{"hosts": {' + text + b"}}"
+    findings = find_in_policy([], Source("p", content))
+    assert {finding.problem.code for finding in findings} <= {"duplicate-key"}
+    assert [
+        f"{each.problem.severity} {each.place.line}" for each in findings if each.place
+    ] == codes
+
+
+def test_hosts_that_are_there_twice() -> None:
+    """A policy with hosts twice loses the first, which is said where it stands."""
+    content = b'{"hosts": {"a": "::1"},\n "hosts": {}}'
+    (finding,) = find_in_policy([], Source("p", content))
+    assert (finding.problem.code, finding.problem.entry) == ("duplicate-key", "hosts")
+    assert finding.problem.message == "hosts stands again in line 2, and only the last one counts"
+
+
+def test_captured_stream_has_places(data: Path) -> None:
+    """Entries in a captured stream are found where they stand in its file."""
+    content = (data / "worker-stream.txt").read_bytes()
+    start = content.index(b'{"machines"')
+    source = Source("s", content, start, content.index(b"\n", start))
+    member = locate_entries(source).by_name["_dns_udp_53._udp.server1.wan.example.com"]
+    assert content[member.at : member.name_end] == b'"_dns_udp_53._udp.server1.wan.example.com"'

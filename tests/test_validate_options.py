@@ -1,0 +1,258 @@
+"""``ctsdns-traefik validate`` held against static configurations, proved, and in every format."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from support.commands import run
+
+POLICY = """\
+// the tailnet's policy
+{
+\t"hosts": {
+\t\t"laptop": "100.64.0.9",
+\t\t/* b\u00fccher */ "_websecur_http_3000._tcp.app.example.com": "100.64.0.1",
+\t\t"_websecure_https_8443._tcp.*.nas.example.com": "100.64.0.2", // TLS
+\t},
+}
+"""
+
+STATIC = """\
+entryPoints:
+  websecure:
+    address: ":443"
+    http:
+      tls: {}
+providers:
+  file:
+    filename: /etc/traefik/dynamic.yml
+api:
+  insecure: true
+"""
+
+TOML = """\
+[entryPoints.websecure]
+address = ":443"
+[entryPoints.websecure.http.tls]
+"""
+
+HTTPS = "_websecure_https_8443._tcp.*.nas.example.com"
+UNKNOWN = (
+    "5:17: error unknown-entrypoint: _websecur_http_3000._tcp.app.example.com=100.64.0.1:"
+    " Traefik has no entrypoint websecur; did you mean websecure? it has"
+)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Return a policy with an entry on an entrypoint that is misspelt."""
+    path = tmp_path / "policy.hujson"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def static(tmp_path: Path) -> Path:
+    """Return a static configuration without that entrypoint."""
+    path = tmp_path / "traefik.yml"
+    path.write_text(STATIC)
+    return path
+
+
+def problems_of(*arguments: str | Path, code: int = 1) -> list[str]:
+    """Return the lines that validate has for problems."""
+    done = run("validate", *arguments)
+    assert (done.returncode, done.stderr) == (code, "")
+    return [line for line in done.stdout.splitlines() if "error " in line or "warning " in line]
+
+
+def test_static_configuration_in_yaml(policy: Path, static: Path) -> None:
+    """What goes wrong under a static configuration is told with its place."""
+    entries = [f"{policy}:{UNKNOWN} traefik, websecure", f"{policy}:6:3: warning https-backend-unv"]
+    lines = problems_of(policy, "--static-config", static)
+    wanted = [*entries, f"{static}:10:3: warning dashboard-exposed: api.insecure: whoever reaches"]
+    assert [line[: len(start)] for line, start in zip(lines, wanted, strict=True)] == wanted
+
+
+def test_static_configuration_in_toml(policy: Path, tmp_path: Path) -> None:
+    """TOML says the same."""
+    path = tmp_path / "traefik.toml"
+    path.write_text(TOML)
+    first, second = problems_of(policy, "--static-config", path)
+    assert first == f"{policy}:{UNKNOWN} websecure"
+    assert second.startswith(f"{policy}:6:3: warning https-backend-unverifiable: {HTTPS}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        pytest.param("t.yml", "a: [", ":1:5: it is not YAML: ", id="yaml"),
+        pytest.param("t.yaml", "a:\n\tb: 1", ":2:1: it is not YAML: ", id="tab"),
+        pytest.param("t.toml", "[a\n", ":1:3: it is not TOML: ", id="toml"),
+        pytest.param("t.yml", "entryPoints: 3", ":1:1: entryPoints is not a map", id="type"),
+        pytest.param("t.yml", "", ":1:1: there is no setting in it", id="empty"),
+        pytest.param("t.yml", "\udcff", ": it is not UTF-8", id="bytes"),
+        pytest.param("t.json", "{}", ": Traefik reads its configuration from .yml", id="ending"),
+    ],
+)
+def test_static_configuration_that_cannot_be_read(
+    policy: Path, tmp_path: Path, name: str, text: str, why: str
+) -> None:
+    """A file that Traefik would not start with is one line with its place, and exit code 2."""
+    path = tmp_path / name
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    done = run("validate", policy, "--static-config", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"ctsdns-traefik: error: {path}{why}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_static_configuration_that_is_not_there(policy: Path, tmp_path: Path) -> None:
+    """A missing file is bad usage, not a bad source."""
+    done = run("validate", policy, "--static-config", tmp_path / "none.yml")
+    line = f"ctsdns-traefik: error: cannot read {tmp_path}/none.yml: no such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_entrypoints_on_the_command_line(policy: Path, static: Path) -> None:
+    """Entrypoints given by name are known, alone or beside a static configuration."""
+    (line,) = problems_of(policy, "--entrypoint", "websecure", "--entrypoint", "tcp=:4433")
+    assert line == f"{policy}:{UNKNOWN} tcp, websecure"
+    assert problems_of(policy, "--entrypoint=websecure", "--entrypoint=websecur", code=0) == []
+    (line,) = problems_of(policy, "--entrypoint=websecure", "--entrypoint=websecur=:53/udp")
+    assert "error udp-entrypoint: " in line
+    lines = problems_of(policy, "--static-config", static, "--entrypoint=websecur", code=0)
+    assert [line.split()[1:3] for line in lines] == [
+        ["warning", "https-backend-unverifiable:"],
+        ["warning", "dashboard-exposed:"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--entrypoint", "", "is not of the form NAME"),
+        ("--entrypoint", "=:80", "is not of the form NAME"),
+        ("--entrypoint", "web=eighty", "is not of the form NAME"),
+        ("--entrypoint", "web=:0", "is not of the form NAME"),
+        ("--entrypoint", "w b", "is not of the form NAME"),
+        ("--traefik-version", "new", "is not a version"),
+        ("--traefik-version", "2.11", "is too old"),
+    ],
+)
+def test_bad_values_are_bad_usage(policy: Path, option: str, value: str, why: str) -> None:
+    """What is no entrypoint or version is said so, with exit code 2."""
+    done = run("validate", policy, option, value)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why in done.stderr
+
+
+def test_dynamic_file_of_another_name(policy: Path, static: Path) -> None:
+    """Given the dynamic file, it is told whether Traefik would read it."""
+    options = ("--static-config", static, "--entrypoint", "websecur", "--output")
+    *_, line, _ = problems_of(policy, *options, "/etc/traefik/routes.yml")
+    setting = "providers.file.filename"
+    assert line.startswith(
+        f"{static}:8:5: error dynamic-file-not-watched: {setting}: Traefik reads"
+    )
+    assert len(problems_of(policy, *options, "/etc/traefik/dynamic.yml", code=0)) == 2
+
+
+@pytest.mark.parametrize("version", ["3.6", "v3.6.15", "3.0.4-rc1"])
+def test_version_that_knows_no_wildcards(policy: Path, version: str) -> None:
+    """Wildcards are errors for a Traefik before 3.7."""
+    (line,) = problems_of(policy, "--traefik-version", version)
+    assert line.startswith(f"{policy}:6:3: error unreachable-wildcard: {HTTPS}=100.64.0.2: ")
+    assert problems_of(policy, "--traefik-version", "3.7.1", code=0) == []
+
+
+def test_strict_fails_for_warnings(policy: Path, static: Path) -> None:
+    """Warnings alone are fine, unless --strict is given."""
+    options = ("--static-config", static, "--entrypoint", "websecur")
+    assert len(problems_of(policy, *options, code=0)) == 2
+    assert len(problems_of(policy, *options, "--strict", code=1)) == 2
+
+
+def test_github_format(policy: Path) -> None:
+    """Each problem is one workflow command that GitHub puts on its line, and is counted."""
+    done = run("validate", policy, "--entrypoint", "websecure", "--format", "github")
+    escaped = str(policy).replace(":", "%3A").replace(",", "%2C")
+    assert done.returncode == 1
+    command = f"::error file={escaped},line=5,col=17,title=unknown-entrypoint::"
+    message = "_websecur_http_3000._tcp.app.example.com=100.64.0.1: Traefik has no entrypoint"
+    hint = "websecur; did you mean websecure? it has websecure"
+    summary = "2 routes, 1 error, 0 warnings"
+    assert done.stdout.splitlines() == [f"{command}{message} {hint}", summary]
+
+
+def test_github_format_escapes() -> None:
+    """Nothing in an entry ends its command or starts another."""
+    hosts = {"_%0A::error::x_http_80._tcp.a\n::warning::y": "::1"}
+    done = run("validate", "-", "--format=github", stdin=json.dumps({"hosts": hosts}).encode())
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("::error file=<stdin>,line=1,col=12,title=bad-")
+    assert "%250A::error::x" in first
+    assert rest == ["0 routes, 1 error, 0 warnings"]
+
+
+def validated(*arguments: str | Path, stdin: bytes = b"") -> dict[str, Any]:
+    """Return what validate says as JSON, once it fits the schema that the package brings."""
+    schema = resources.files("ctsdns_traefik").joinpath("schemas/validate.schema.json")
+    validator = Draft202012Validator(json.loads(schema.read_text()))
+    said: dict[str, Any] = json.loads(
+        run("validate", *arguments, "--format=json", stdin=stdin).stdout
+    )
+    validator.check_schema(validator.schema)
+    validator.validate(said)
+    return said
+
+
+def test_json_fits_its_schema(policy: Path, static: Path, data: Path) -> None:
+    """Whatever the source and whatever is found, the JSON is as the schema says."""
+    said = validated(policy, "--static-config", static)
+    places = [(each["path"], each["line"], each["column"]) for each in said["problems"]]
+    assert places == [(str(policy), 5, 17), (str(policy), 6, 3), (str(static), 10, 3)]
+    settings = [(each["entry"] or None, each["setting"]) for each in said["problems"]]
+    assert settings[1:] == [(HTTPS, None), (None, "api.insecure")]
+    assert said["traefik"] is None
+    for source in ("worker-stream.txt", "policy.hujson"):
+        assert validated(data / source)["summary"] == {"routes": 4, "errors": 1, "warnings": 0}
+    assert validated("-", stdin=b'{"acls": []}')["routes"] == []
+
+
+def test_schema_is_closed(policy: Path) -> None:
+    """The schema knows every field: one more or one less does not fit it."""
+    said = validated(policy)
+    schema = resources.files("ctsdns_traefik").joinpath("schemas/validate.schema.json")
+    validator = Draft202012Validator(json.loads(schema.read_text()))
+    route = said["routes"][0]
+    assert not validator.is_valid(said | {"more": 1})
+    assert not validator.is_valid(said | {"routes": [route | {"more": 1}]})
+    assert not validator.is_valid(said | {"routes": [{**route, "port": "80"}]})
+    for field in said:
+        assert not validator.is_valid({key: said[key] for key in said if key != field})
+
+
+def test_proof(policy: Path, static: Path) -> None:
+    """--prove has a real Traefik say which route it does not enable, beside what the rules say."""
+    said = validated(policy, "--prove", "--static-config", static)
+    codes = [(each["code"], each["line"]) for each in said["problems"]]
+    assert codes[:2] == [("unknown-entrypoint", 5), ("not-enabled", 5)]
+    message = said["problems"][1]["message"]
+    assert message.startswith(f"Traefik {said['traefik']} does not enable the route: entryPoint")
+    lines = run("validate", policy, "--prove")
+    assert lines.returncode == 0
+    assert lines.stdout.endswith(f", 0 warnings; proved by Traefik {said['traefik']}\n")
+
+
+def test_proof_without_a_traefik(policy: Path, tmp_path: Path) -> None:
+    """Without a Traefik --prove is exit code 2, and says how to get one."""
+    missing = {"CTSDNS_TRAEFIK": str(tmp_path / "none")}
+    done = run("validate", policy, "--prove", environment=missing)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ctsdns-traefik: error: CTSDNS_TRAEFIK names no program")
