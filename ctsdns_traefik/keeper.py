@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, outline
+from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, find_removed, outline
 from ctsdns_traefik.core.document import Format, from_text, to_text
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.render import Rendering, render
@@ -89,22 +89,18 @@ class Keeper:
     def _take(self, hosts: HostsMap) -> None:
         rendering = render(hosts, self._form)
         self._tell(rendering.problems)
-        new = outline(rendering.document)
-        changes = compare(self._outline, new)
-        if self._doubts(changes):
+        if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
         else:
-            self._put(rendering.text, new, changes)
+            self.put(rendering)
             self._hosts = hosts
 
     def put(self, rendering: Rendering) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
-        new = outline(rendering.document)
-        self._put(rendering.text, new, compare(self._outline, new))
-
-    def _put(self, text: str, new: Outline, changes: Changes) -> None:
-        content = text.encode()
+        content = rendering.text.encode()
         written = self._write(content)
+        new = outline(rendering.document)
+        changes = compare(self._outline, new)
         self._content, self._outline = content, new
         self._log(written, changes)
 

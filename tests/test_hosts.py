@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctsdns_traefik.core import hosts as hosts_module
 from ctsdns_traefik.core.hosts import HostEntry, Hosts, parse_host, read_hosts
 from ctsdns_traefik.core.problems import Problem, Severity
 
@@ -226,3 +231,22 @@ def test_bad_entry_never_costs_another() -> None:
         ("bad-port", bad_port),
         ("bad-address", bad_address),
     ]
+
+
+@given(
+    st.builds(
+        "_{}_{}_{}{}.{}".format,
+        st.from_regex(r"[A-Za-z0-9_-]{0,4}", fullmatch=True),
+        st.sampled_from(["http", "tls", "HTTP", "c++", "", "x" * 33]),
+        st.sampled_from(["1", "80", "080", "9999", "10000", "65535", "65536", "0", ""]),
+        st.sampled_from(["._tcp", "._udp", "._TCP", "._tcp._tcp", ""]),
+        st.from_regex(r"[a-zA-Z0-9.*_-]{0,8}", fullmatch=True)
+        | st.sampled_from(["a.example.com", "a." * 9 + "de", "x" * 41 + ".de", "\u00fc.de"]),
+    )
+)
+def test_names_of_the_usual_form_are_read_like_all_others(name: str) -> None:
+    """The short way through a name of the usual form leads to where the long way does."""
+    short = parse_host(name, "::1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hosts_module, "_PLAIN", re.compile("(?!)"))
+        assert parse_host(name, "::1") == short

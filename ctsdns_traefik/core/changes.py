@@ -42,10 +42,16 @@ def outline(document: Document) -> Outline:
     The names are new texts: one of the document's own, kept, would keep the memory around it.
     """
     return {
-        f"{section}/{name}": hash(repr((router, _service(router, parts))))
+        _key(section, name): hash(repr((router, _service(router, parts))))
         for section, parts in document.items()
         for name, router in parts.get("routers", {}).items()
     }
+
+
+def find_removed(old: Outline, new: Document) -> Changes:
+    """Find the routers that go, and nothing else: that takes a tenth of the time."""
+    kept = {_key(section, name) for section in new for name in new[section].get("routers", ())}
+    return Changes((), (), _names(key for key in old if key not in kept), before=len(old))
 
 
 def compare(old: Outline, new: Outline) -> Changes:
@@ -60,6 +66,10 @@ def compare(old: Outline, new: Outline) -> Changes:
 
 def _service(router: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> object:
     return parts.get("services", {}).get(str(router.get("service")))
+
+
+def _key(section: str, name: str) -> str:
+    return f"{section}/{name}"
 
 
 def _names(keys: Iterable[str]) -> tuple[str, ...]:

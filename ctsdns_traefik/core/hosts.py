@@ -34,6 +34,12 @@ _ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SCHEME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 _PORT = re.compile(r"0*([0-9]{1,5})")
 
+# The form of almost all names, read in one go; others take the way that can say what is wrong.
+_PLAIN = re.compile(
+    r"_([A-Za-z0-9][A-Za-z0-9_-]{0,63})_([a-z0-9]{1,32})_([1-9][0-9]{0,3})"
+    r"\._tcp\.((?:[a-z0-9-]{1,40}\.){0,5}[a-z0-9-]{1,40})"
+)
+
 
 class HostEntry(NamedTuple):
     """One service entry, read: where Traefik listens and where the traffic goes."""
@@ -93,6 +99,8 @@ def parse_host(name: str, address: str | None = None) -> HostEntry | Problem | N
 
 def _parts(name: str) -> tuple[str, str, int, str]:
     """Read entrypoint, scheme, port and domain from a name that starts with ``_``."""
+    if plain := _PLAIN.fullmatch(name):
+        return intern(plain[1]), intern(plain[2]), int(plain[3]), plain[4]
     transport = _KNOWN_TRANSPORT.search(name) or _ANY_TRANSPORT.search(name)
     if transport is None:
         message = "the name has no ._tcp. between the port and the domain"
