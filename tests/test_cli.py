@@ -75,7 +75,7 @@ def test_examples_use_what_there_is(command: str) -> None:
 
 VARIABLES = {
     settings.ENDPOINT: ("watch", "render-once", "validate"),
-    settings.OUTPUT: ("watch", "render-once"),
+    settings.OUTPUT: ("watch", "render-once", "validate"),
     settings.FORMAT: ("watch", "render-once"),
     settings.RETRY_DELAY: ("watch",),
     settings.READ_TIMEOUT: ("watch",),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from ctsdns_traefik import validation
 from ctsdns_traefik.cli import main
 from ctsdns_traefik.core import render
-from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.errors import ExitCode
 
 ENTRY = "_web_http_80._tcp.a.example.com"
@@ -34,9 +35,16 @@ def policy(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("command", ["render-once", "validate"])
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        pytest.param("render-once", render, id="render-once"),
+        pytest.param("validate", validation, id="validate"),
+    ],
+)
 def test_defect_is_one_line(
     command: str,
+    module: ModuleType,
     policy: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -46,36 +54,10 @@ def test_defect_is_one_line(
     def broken(*_: object) -> None:
         raise RuntimeError("one\ntwo")
 
-    monkeypatch.setattr(render, "render", broken)
+    monkeypatch.setattr(module, "render", broken)
     assert main([command, policy]) == ExitCode.INTERNAL
     said = "internal error, please report it: RuntimeError('one\\ntwo')"
     assert capsys.readouterr() == ("", f"ctsdns-traefik: error: {said}\n")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        pytest.param((), ExitCode.OK, id="lenient"),
-        pytest.param(("--strict",), ExitCode.FINDINGS, id="strict"),
-    ],
-)
-def test_strict_turns_warnings_into_failures(
-    arguments: tuple[str, ...],
-    code: ExitCode,
-    policy: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """A warning, which no entry earns yet, is shown, and fails validate only with --strict."""
-    warning = Problem("odd", "_x", "it is odd", "mend it", (0, 2), None, Severity.WARNING)
-    plain = render.render
-    monkeypatch.setattr(render, "render", lambda hosts: plain(hosts)._replace(problems=(warning,)))
-    assert main(["validate", policy, *arguments]) == code
-    assert capsys.readouterr().out == (
-        "web: Host(`a.example.com`) -> http://100.64.0.1:80\n"
-        "warning odd: _x: it is odd; mend it\n"
-        "1 route, 0 errors, 1 warning\n"
-    )
 
 
 def test_interrupt_from_the_terminal_is_no_defect(

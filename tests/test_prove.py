@@ -147,7 +147,7 @@ def test_good_routes_are_enabled(hosts: dict[str, str], monkeypatch: pytest.Monk
     """Traefik enables what we write; it is asked page by page, and each route has its verdict."""
     monkeypatch.setattr(trial, "PER_PAGE", 100)
     proof = prove_hosts(hosts)
-    assert proof.version == ".".join(map(str, traefik_version()))
+    assert proof.version.startswith("{}.{}.".format(*traefik_version()))
     assert proof.verdicts == tuple(Verdict(route, True) for route in render(hosts).routes)
     assert proof.failed == ()
 
@@ -212,7 +212,7 @@ def test_refused_document(text: str, why: str, tmp_path: Path) -> None:
     assert error.startswith("Traefik refused the whole document: ")
     assert why in error
     assert str(tmp_path) not in error
-    assert proof.version == ".".join(map(str, traefik_version()))
+    assert proof.version.startswith("{}.{}.".format(*traefik_version()))
 
 
 def test_route_that_is_not_in_the_document() -> None:

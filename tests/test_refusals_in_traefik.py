@@ -53,7 +53,11 @@ def route_of(entry: HostEntry) -> Route:
 def start(stack: ExitStack, folder: Path, routes: Iterable[Route]) -> Traefik:
     """Start Traefik with some routes, refused or not."""
     dynamic = folder / "dynamic.yml"
-    dynamic.write_text(json.dumps(build_document(routes), ensure_ascii=False))
+    document = {
+        section: {part: dict(values) for part, values in parts.items()}
+        for section, parts in build_document(routes).items()
+    }
+    dynamic.write_text(json.dumps(document, ensure_ascii=False))
     return stack.enter_context(Traefik(folder, dynamic))
 
 

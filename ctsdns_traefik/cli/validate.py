@@ -89,10 +89,10 @@ def validate(
     timeout: float,
     **access: Any,
 ) -> ExitCode:
-    """Say what Traefik would do with a policy, before Traefik has to.
+    """Say what Traefik would do with a policy.
 
-    That is which entries become routes, which are refused, and, held against Traefik's static
-    configuration, which would not be served as they are meant.
+    That is, before Traefik has to: which entries become routes, which are refused, and, held
+    against Traefik's static configuration, which would not be served as they are meant.
 
     SOURCE is an http(s) URL, a file, or - for standard input, as for render-once;
     TRAEFIK_CONFIG_API_ENDPOINT if left out.

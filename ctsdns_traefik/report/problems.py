@@ -14,9 +14,8 @@ def problem_as_json(problem: Problem) -> dict[str, Any]:
     return {
         "code": problem.code,
         "severity": problem.severity.value,
-        "entry": problem.entry or None,
+        "entry": problem.entry,
         "address": problem.address,
-        "setting": problem.setting or None,
         "span": list(problem.span),
         "message": problem.message,
         "hint": problem.hint,

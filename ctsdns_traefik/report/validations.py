@@ -66,9 +66,11 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
 
 
 def _finding_as_json(finding: Finding) -> dict[str, Any]:
-    place = finding.place
+    problem, place = finding.problem, finding.place
     return {
-        **problem_as_json(finding.problem),
+        **problem_as_json(problem),
+        "entry": problem.entry or None,
+        "setting": problem.setting or None,
         "path": finding.path or None,
         "line": place.line if place else None,
         "column": place.column if place else None,
