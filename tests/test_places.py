@@ -109,7 +109,8 @@ def test_hosts_that_are_there_twice() -> None:
     """A policy with hosts twice loses the first, which is said where it stands."""
     content = b'{"hosts": {"a": "::1"},\n "hosts": {}}'
     (finding,) = find_in_policy([], Source("p", content))
-    assert (finding.problem.code, finding.problem.entry) == ("duplicate-key", "hosts")
+    problem = finding.problem
+    assert (problem.code, problem.entry, problem.severity) == ("duplicate-key", "hosts", "error")
     assert finding.problem.message == "hosts stands again in line 2, and only the last one counts"
 
 

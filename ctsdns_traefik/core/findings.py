@@ -63,7 +63,7 @@ def _nearest(setting: str, places: Mapping[str, tuple[int, int]]) -> str:
 
 def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Problem:
     values = [content[member.start : member.end] for member in (first, last)]
-    harmless = values[0] == values[1] or not first.name.startswith("_")
+    leads_nowhere = not first.name.startswith("_") and first.name not in ("hosts", "acl")
     return Problem(
         code="duplicate-key",
         entry=first.name,
@@ -71,7 +71,7 @@ def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Pro
         " the last one counts",
         hint="remove one of the two",
         span=(0, len(first.name)),
-        severity=Severity.WARNING if harmless else Severity.ERROR,
+        severity=Severity.WARNING if leads_nowhere or values[0] == values[1] else Severity.ERROR,
     )
 
 
