@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.findings import find_in_policy
 from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
+from ctsdns_traefik.core.problems import Severity
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.snapshot import hosts_of_text
 
@@ -111,6 +112,26 @@ def test_hosts_that_are_there_twice() -> None:
     (finding,) = find_in_policy([], Source("p", content))
     assert (finding.problem.code, finding.problem.entry) == ("duplicate-key", "hosts")
     assert finding.problem.message == "hosts stands again in line 2, and only the last one counts"
+
+
+@pytest.mark.parametrize(
+    ("content", "severity"),
+    [
+        pytest.param(b'{"hosts": {"_w": 1}, "hosts": {}}', Severity.ERROR, id="hosts"),
+        pytest.param(
+            b'{"acl": {"hosts": {"_w": 1}}, "acl": {"hosts": {}}}', Severity.ERROR, id="acl"
+        ),
+        pytest.param(b'{"hosts": {"_w": 1}, "hosts": {"_w": 1}}', Severity.WARNING, id="the-same"),
+        pytest.param(b'{"hosts": {"a": 1}, "hosts": {}}', Severity.WARNING, id="aliases-alone"),
+        pytest.param(
+            b'{"tests": [{"src": "_w"}], "tests": [], "hosts": {}}', Severity.WARNING, id="tests"
+        ),
+    ],
+)
+def test_section_that_is_there_twice(content: bytes, severity: Severity) -> None:
+    """It is an error if service entries are lost with the first."""
+    (finding,) = find_in_policy([], Source("p", content))
+    assert (finding.problem.code, finding.problem.severity) == ("duplicate-key", severity)
 
 
 def test_captured_stream_has_places(data: Path) -> None:

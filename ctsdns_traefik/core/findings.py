@@ -11,6 +11,8 @@ from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
 
+_AROUND_ENTRIES = ("acl", "hosts")
+
 
 class Finding(NamedTuple):
     """One problem, and where it is."""
@@ -62,8 +64,8 @@ def _nearest(setting: str, places: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Problem:
-    values = [content[member.start : member.end] for member in (first, last)]
-    harmless = values[0] == values[1] or not first.name.startswith("_")
+    lost, kept = (content[member.start : member.end] for member in (first, last))
+    has_entries = first.name.startswith("_") or (first.name in _AROUND_ENTRIES and b'"_' in lost)
     return Problem(
         code="duplicate-key",
         entry=first.name,
@@ -71,7 +73,7 @@ def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Pro
         " the last one counts",
         hint="remove one of the two",
         span=(0, len(first.name)),
-        severity=Severity.WARNING if harmless else Severity.ERROR,
+        severity=Severity.ERROR if has_entries and lost != kept else Severity.WARNING,
     )
 
 

@@ -140,7 +140,7 @@ def _from_yaml(text: str) -> object:
     class Constructor(RoundTripConstructor):
         def check_mapping_key(
             self,
-            node: Any,
+            node: Any,  # noqa: ARG002
             key_node: Any,
             mapping: Any,
             key: Any,
