@@ -246,7 +246,7 @@ def test_yaml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> No
     """What Traefik would not start with is refused, with line and column."""
     with pytest.raises(StaticError) as caught:
         read_static(text, "yaml")
-    assert (caught.value.message, caught.value.line, caught.value.column) == error
+    assert (caught.value.message, *caught.value.place) == error
     assert str(caught.value) == error[0]
 
 
@@ -263,7 +263,7 @@ def test_toml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> No
     """TOML that does not parse is refused where it ends to; of settings no place is known."""
     with pytest.raises(StaticError) as caught:
         read_static(text, "toml")
-    assert (caught.value.message, caught.value.line, caught.value.column) == error
+    assert (caught.value.message, *caught.value.place) == error
 
 
 def test_dates_in_no_calendar() -> None:
@@ -277,7 +277,7 @@ def test_duplicate_of_a_value_without_end() -> None:
     levels = "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 31))
     with pytest.raises(StaticError, match='found duplicate key "a30"') as caught:
         read_static(f"a0: &a0 [x]\n{levels}a30: *a30\n", "yaml")
-    assert (caught.value.line, caught.value.column) == (32, 1)
+    assert caught.value.place == (32, 1)
 
 
 PLACED = """\
@@ -332,7 +332,7 @@ def test_anything_is_read_or_refused(text: str, form: Literal["yaml", "toml"]) -
     refused = refusal_of(text, form)
     if refused:
         assert refused.message.isprintable()
-        assert min(refused.line, refused.column) >= 1
+        assert min(refused.place) >= 1
 
 
 def refusal_of(text: str, form: Literal["yaml", "toml"]) -> StaticError | None:

@@ -151,6 +151,15 @@ def test_captures_are_validated(data: Path) -> None:
         assert text[column - 1 :].startswith(b'"_dns_udp_53._udp.server1.wan.example.com"')
 
 
+def test_captured_data_of_several_lines_has_no_place() -> None:
+    """A snapshot that stands in no one piece in the capture is validated all the same."""
+    event = b"event: machines-snapshot\ndata: "
+    done = run("validate", "-", stdin=event + b'{"acl":\ndata: ' + POLICY + b"}\n\n")
+    text = ROUTES + CONFLICT + BAD_PORT + "5 routes, 2 errors, 0 warnings\n"
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == re.sub("<stdin>:[0-9:]+ ", "", text)
+
+
 def test_bad_source_is_one_line(tmp_path: Path) -> None:
     """Without a snapshot it exits with 3, one line on stderr and nothing on stdout."""
     for form in ("text", "json"):

@@ -93,6 +93,7 @@ def test_static_configuration_in_toml(policy: Path, tmp_path: Path) -> None:
     [
         pytest.param("t.yml", "a: [", ":1:5: it is not YAML: ", id="yaml"),
         pytest.param("t.yaml", "a:\n\tb: 1", ":2:1: it is not YAML: ", id="tab"),
+        pytest.param("t.yml", "é: @", ":1:5: it is not YAML: ", id="columns-of-bytes"),
         pytest.param("t.toml", "[a\n", ":1:3: it is not TOML: ", id="toml"),
         pytest.param("t.yml", "entryPoints: 3", ":1:1: entryPoints is not a map", id="type"),
         pytest.param("t.yml", "", ":1:1: there is no setting in it", id="empty"),
