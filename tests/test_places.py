@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.findings import find_in_policy
+from ctsdns_traefik.core.findings import find_in_policy, find_in_static
 from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
-from ctsdns_traefik.core.problems import Severity
+from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.snapshot import hosts_of_text
+from ctsdns_traefik.core.static import read_static
 
 NAME = "_web_http_80._tcp.a"
 
@@ -132,6 +133,42 @@ def test_section_that_is_there_twice(content: bytes, severity: Severity) -> None
     """It is an error if service entries are lost with the first."""
     (finding,) = find_in_policy([], Source("p", content))
     assert (finding.problem.code, finding.problem.severity) == ("duplicate-key", severity)
+
+
+def test_entry_of_hosts_that_are_there_twice() -> None:
+    """An entry is placed in the hosts that count."""
+    hosts = b'"hosts": {"' + NAME.encode() + b'": "::1"}'
+    assert place_in(b"{" + hosts + b",\n" + hosts + b"}") == (2, 11)
+
+
+@pytest.mark.parametrize(
+    ("content", "excerpt"),
+    [
+        pytest.param(
+            b'{"hosts": {"_web_http_80._tcp.a": [\n1\n]}}',
+            (1, '{"hosts": {"_web_http_80._tcp.a": ', "[", ""),
+            id="value-over-lines",
+        ),
+        pytest.param(
+            b'{"hosts": {\n "": "a", "": "b"}}', (2, '"', "", '": "a", "": "b"}}'), id="empty-name"
+        ),
+    ],
+)
+def test_excerpt(content: bytes, excerpt: tuple[int, str, str, str]) -> None:
+    """What is wrong is shown with what stands around it on its line."""
+    problems = render(hosts_of_text(content)).problems
+    (finding,) = find_in_policy(problems, Source("p", content))
+    assert finding.excerpt == excerpt
+
+
+def test_setting_behind_letters_outside_ascii() -> None:
+    """Columns of settings count bytes too, and their excerpts start where they do."""
+    text = "{'é': 1, api: {insecure: true}}"
+    problem = Problem("c", "", "m", "h", (0, 0), setting="api.insecure")
+    static = read_static(text, "yaml")
+    (finding,) = find_in_static([problem], "s", text, static.places)
+    assert finding.place == (1, 17)
+    assert finding.excerpt == (1, "{'é': 1, api: {", "insecure: true}}", "")
 
 
 def test_captured_stream_has_places(data: Path) -> None:
