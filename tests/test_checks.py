@@ -366,6 +366,18 @@ BYPASS = ", allowACMEByPass: true"
         ),
         pytest.param(
             with_resolver(BYPASS),
+            [f"_web_http_80._tcp.{LONG[-35:]}", f"_ws_tls_443._tcp.{LONG[-35:]}"],
+            [],
+            id="bypass-with-a-rule-just-longer",
+        ),
+        pytest.param(
+            with_resolver(BYPASS),
+            [f"_web_http_80._tcp.{LONG[-34:]}", f"_ws_tls_443._tcp.{LONG[-34:]}"],
+            [f"_ws_tls_443._tcp.{LONG[-34:]}"],
+            id="bypass-with-a-rule-as-long",
+        ),
+        pytest.param(
+            with_resolver(BYPASS),
             [f"_web_http_80._tcp.*.{LONG}", f"_ws_tls_443._tcp.a.{LONG}"],
             [],
             id="bypass-with-a-wildcard",

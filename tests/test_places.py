@@ -161,6 +161,14 @@ def test_excerpt(content: bytes, excerpt: tuple[int, str, str, str]) -> None:
     assert finding.excerpt == excerpt
 
 
+def test_problems_are_in_the_order_of_the_file() -> None:
+    """Not in that of the names, and problems with entries and doubled names stand together."""
+    content = b'{"hosts": {\n"_z": "",\n"_y": "",\n"_y": "",\n"_a": ""}}'
+    problems = render(hosts_of_text(content)).problems
+    lines = [f.place.line for f in find_in_policy(problems, Source("p", content)) if f.place]
+    assert lines == [2, 3, 4, 5]
+
+
 def test_setting_behind_letters_outside_ascii() -> None:
     """Columns of settings count bytes too, and their excerpts start where they do."""
     text = "{'é': 1, api: {insecure: true}}"
