@@ -201,6 +201,15 @@ def test_github_format_escapes() -> None:
     assert rest == ["0 routes, 1 error, 0 warnings"]
 
 
+def test_github_format_escapes_paths(tmp_path: Path) -> None:
+    """GitHub reads the very path, whatever in it would end or change a property."""
+    policy = tmp_path / "100%2C, 2:3\nx.json"
+    policy.write_text('{"hosts": {"_": ""}}')
+    done = run("validate", policy.name, "--format=github", cwd=tmp_path)
+    start = "::error file=100%252C%2C 2%3A3%0Ax.json,line=1,col=12,title=bad-name::"
+    assert done.stdout.startswith(start)
+
+
 def validated(*arguments: str | Path, stdin: bytes = b"") -> dict[str, Any]:
     """Return what validate says as JSON, once it fits the schema that the package brings."""
     schema = resources.files("ctsdns_traefik").joinpath("schemas/validate.schema.json")
