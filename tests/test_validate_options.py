@@ -210,6 +210,15 @@ def test_github_format_escapes_paths(tmp_path: Path) -> None:
     assert done.stdout.startswith(start)
 
 
+def test_long_path_is_told_whole(tmp_path: Path) -> None:
+    """However long, the path of a problem can be opened."""
+    folder = "d" * 200
+    (tmp_path / folder / folder).mkdir(parents=True)
+    (tmp_path / folder / folder / "p.json").write_text('{"hosts": {"_": ""}}')
+    done = run("validate", f"{folder}/{folder}/p.json", cwd=tmp_path)
+    assert done.stdout.startswith(f"{folder}/{folder}/p.json:1:12: error bad-name: ")
+
+
 def validated(*arguments: str | Path, stdin: bytes = b"") -> dict[str, Any]:
     """Return what validate says as JSON, once it fits the schema that the package brings."""
     schema = resources.files("ctsdns_traefik").joinpath("schemas/validate.schema.json")
