@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.checks import NEWEST, check
 from ctsdns_traefik.core.findings import Finding, find_in_policy, find_in_static
+from ctsdns_traefik.core.places import in_bytes
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.render import Rendering, render
@@ -60,7 +61,8 @@ def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFil
         text = path.read_text(encoding="utf-8-sig")
         static = read_static(text, "toml" if path.suffix.lower() == ".toml" else "yaml")
     except StaticError as why:
-        raise SettingsError(f"{name}:{why.line}:{why.column}: {why.message}") from why
+        place = in_bytes(why.place, text)
+        raise SettingsError(f"{name}:{place.line}:{place.column}: {why.message}") from why
     except OSError as why:
         raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
     except ValueError as why:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 import pytest
 
 from ctsdns_traefik.core.checks import check
@@ -131,6 +134,20 @@ def test_unknown_entrypoint(entrypoint: str, hint: str) -> None:
         span=(1, 1 + len(entrypoint)),
         address=ADDRESS,
     )
+
+
+def test_unknown_entrypoint_of_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is meant by a name is looked for once, however many entries have it."""
+    asked: list[str] = []
+
+    def closest(name: str, names: Iterable[str], n: int) -> list[str]:
+        asked.append(name)
+        return sorted(names)[:n]
+
+    monkeypatch.setattr(difflib, "get_close_matches", closest)
+    names = [f"_{wrong}_http_80._tcp.a{n}.de" for wrong in ("x", "y") for n in range(50)]
+    assert len(found("entryPoints: {web: {}}", *names)) == 100
+    assert sorted(asked) == ["x", "y"]
 
 
 def test_known_entrypoints() -> None:
@@ -346,6 +363,18 @@ BYPASS = ", allowACMEByPass: true"
             [f"_web_http_80._tcp.{LONG}", f"_ws_tls_443._tcp.{LONG}"],
             [],
             id="bypass-with-a-longer-rule",
+        ),
+        pytest.param(
+            with_resolver(BYPASS),
+            [f"_web_http_80._tcp.{LONG[-35:]}", f"_ws_tls_443._tcp.{LONG[-35:]}"],
+            [],
+            id="bypass-with-a-rule-just-longer",
+        ),
+        pytest.param(
+            with_resolver(BYPASS),
+            [f"_web_http_80._tcp.{LONG[-34:]}", f"_ws_tls_443._tcp.{LONG[-34:]}"],
+            [f"_ws_tls_443._tcp.{LONG[-34:]}"],
+            id="bypass-with-a-rule-as-long",
         ),
         pytest.param(
             with_resolver(BYPASS),

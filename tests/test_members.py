@@ -69,7 +69,7 @@ def _broken(text: str, data: st.DataObject | None) -> list[str]:
     if data is None:  # every cut, and every character replaced by each that JSON knows
         cuts = [text[:at] for at in range(len(text))]
         changed = [
-            text[:at] + char + text[at + 1 :] for at in range(len(text)) for char in '{}[]",: 1x'
+            text[:at] + char + text[at + 1 :] for at in range(len(text)) for char in '{}[]",: 1x\n'
         ]
         return [each for each in cuts + changed if each.lstrip()[:1] == "{"]
     at = data.draw(st.integers(1, len(text)))

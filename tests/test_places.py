@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.findings import find_in_policy
+from ctsdns_traefik.core.findings import find_in_policy, find_in_static
 from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
+from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.snapshot import hosts_of_text
+from ctsdns_traefik.core.static import read_static
 
 NAME = "_web_http_80._tcp.a"
 
@@ -107,11 +109,75 @@ def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
 
 def test_hosts_that_are_there_twice() -> None:
     """A policy with hosts twice loses the first, which is said where it stands."""
-    content = b'{"hosts": {"a": "::1"},\n "hosts": {}}'
+    content = b'{"hosts": {"_a": "::1"},\n "hosts": {}}'
     (finding,) = find_in_policy([], Source("p", content))
     problem = finding.problem
     assert (problem.code, problem.entry, problem.severity) == ("duplicate-key", "hosts", "error")
     assert finding.problem.message == "hosts stands again in line 2, and only the last one counts"
+
+
+@pytest.mark.parametrize(
+    ("content", "severity"),
+    [
+        pytest.param(b'{"hosts": {"_w": 1}, "hosts": {}}', Severity.ERROR, id="hosts"),
+        pytest.param(
+            b'{"acl": {"hosts": {"_w": 1}}, "acl": {"hosts": {}}}', Severity.ERROR, id="acl"
+        ),
+        pytest.param(b'{"hosts": {"_w": 1}, "hosts": {"_w": 1}}', Severity.WARNING, id="the-same"),
+        pytest.param(b'{"hosts": {"a": 1}, "hosts": {}}', Severity.WARNING, id="aliases-alone"),
+        pytest.param(
+            b'{"tests": [{"src": "_w"}], "tests": [], "hosts": {}}', Severity.WARNING, id="tests"
+        ),
+    ],
+)
+def test_section_that_is_there_twice(content: bytes, severity: Severity) -> None:
+    """It is an error if service entries are lost with the first."""
+    (finding,) = find_in_policy([], Source("p", content))
+    assert (finding.problem.code, finding.problem.severity) == ("duplicate-key", severity)
+
+
+def test_entry_of_hosts_that_are_there_twice() -> None:
+    """An entry is placed in the hosts that count."""
+    hosts = b'"hosts": {"' + NAME.encode() + b'": "::1"}'
+    assert place_in(b"{" + hosts + b",\n" + hosts + b"}") == (2, 11)
+
+
+@pytest.mark.parametrize(
+    ("content", "excerpt"),
+    [
+        pytest.param(
+            b'{"hosts": {"_web_http_80._tcp.a": [\n1\n]}}',
+            (1, '{"hosts": {"_web_http_80._tcp.a": ', "[", ""),
+            id="value-over-lines",
+        ),
+        pytest.param(
+            b'{"hosts": {\n "": "a", "": "b"}}', (2, '"', "", '": "a", "": "b"}}'), id="empty-name"
+        ),
+    ],
+)
+def test_excerpt(content: bytes, excerpt: tuple[int, str, str, str]) -> None:
+    """What is wrong is shown with what stands around it on its line."""
+    problems = render(hosts_of_text(content)).problems
+    (finding,) = find_in_policy(problems, Source("p", content))
+    assert finding.excerpt == excerpt
+
+
+def test_problems_are_in_the_order_of_the_file() -> None:
+    """Not in that of the names, and problems with entries and doubled names stand together."""
+    content = b'{"hosts": {\n"_z": "",\n"_y": "",\n"_y": "",\n"_a": ""}}'
+    problems = render(hosts_of_text(content)).problems
+    lines = [f.place.line for f in find_in_policy(problems, Source("p", content)) if f.place]
+    assert lines == [2, 3, 4, 5]
+
+
+def test_setting_behind_letters_outside_ascii() -> None:
+    """Columns of settings count bytes too, and their excerpts start where they do."""
+    text = "{'é': 1, api: {insecure: true}}"
+    problem = Problem("c", "", "m", "h", (0, 0), setting="api.insecure")
+    static = read_static(text, "yaml")
+    (finding,) = find_in_static([problem], "s", text, static.places)
+    assert finding.place == (1, 17)
+    assert finding.excerpt == (1, "{'é': 1, api: {", "insecure: true}}", "")
 
 
 def test_captured_stream_has_places(data: Path) -> None:

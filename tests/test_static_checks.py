@@ -185,7 +185,7 @@ def test_dashboard_exposed(entrypoints: str, address: str) -> None:
         ),
         pytest.param("api: {insecure: true}\nentryPoints: {traefik: {address: '[::1]:1'}}", id="6"),
         pytest.param(
-            "api: {insecure: true}\nentryPoints: {traefik: {address: 'localhost:1'}}", id="name"
+            "api: {insecure: true}\nentryPoints: {traefik: {address: 'LocalHost:1'}}", id="name"
         ),
     ],
 )

@@ -17,7 +17,7 @@ from local import find_traefik, free_ports, until
 from support.checked import CheckedTraefik, Settings
 from support.traefik import Answer, traefik_version
 
-from ctsdns_traefik.core.static import Entrypoint, read_static
+from ctsdns_traefik.core.static import Entrypoint, StaticError, read_static
 from ctsdns_traefik.core.static_checks import check_static
 
 BEFORE = ["router-before-example-com"]
@@ -175,6 +175,31 @@ def test_loopback_address_is_reached_by_itself_alone(tmp_path: Path) -> None:
             assert not is_reached("127.0.0.1", port)
         finally:
             process.kill()
+
+
+def test_date_in_no_calendar_is_taken(tmp_path: Path) -> None:
+    """Traefik starts with what only looks like a date, and so it is read here."""
+    (port,) = free_ports(1)
+    configuration = tmp_path / "traefik.yml"
+    address = f"{{web: {{address: '127.0.0.1:{port}'}}}}"
+    configuration.write_text(f"x-since: 2020-13-45\nentryPoints: {address}")
+    assert list(read_static(configuration.read_text(), "yaml").entrypoints) == ["web"]
+    with subprocess.Popen([find_traefik(), f"--configFile={configuration}"]) as process:
+        try:
+            until(lambda: is_reached("127.0.0.1", port), "no Traefik", 15)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("settings", ["entryPoints: {'': {}}", "a: \a", "a: 1\na: 2"])
+def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str) -> None:
+    """Traefik does not start with an empty name, a control character, or a key that is doubled."""
+    configuration = tmp_path / "traefik.yml"
+    configuration.write_text(settings)
+    with pytest.raises(StaticError):
+        read_static(settings, "yaml")
+    command = [find_traefik(), f"--configFile={configuration}"]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=15).returncode
 
 
 def is_reached(address: str, port: int) -> bool:

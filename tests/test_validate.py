@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stand_in_worker import StandInWorker
 from support.commands import run
+
+from ctsdns_traefik.source import read_hosts
 
 HOSTS = {
     "laptop": "100.64.0.9",
@@ -149,6 +154,32 @@ def test_captures_are_validated(data: Path) -> None:
         assert (done.returncode, summary) == (1, "4 routes, 1 error, 0 warnings")
         text = (data / name).read_bytes().split(b"\n")[line - 1]
         assert text[column - 1 :].startswith(b'"_dns_udp_53._udp.server1.wan.example.com"')
+
+
+def test_captured_data_of_several_lines_has_no_place() -> None:
+    """A snapshot that stands in no one piece in the capture is validated all the same."""
+    event = b"event: machines-snapshot\ndata: "
+    done = run("validate", "-", stdin=event + b'{"acl":\ndata: ' + POLICY + b"}\n\n")
+    text = ROUTES + CONFLICT + BAD_PORT + "5 routes, 2 errors, 0 warnings\n"
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == re.sub("<stdin>:[0-9:]+ ", "", text)
+
+
+def test_byte_order_mark_that_comes_alone(tmp_path: Path) -> None:
+    """What a file holds is told by what follows the mark, however late it does."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as file:
+            file.write(b"\xef\xbb\xbf")
+            time.sleep(0.2)
+            file.write(b'event: machines-snapshot\ndata: {"acl":' + GOOD + b"}\n\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert list(read_hosts(str(pipe), 10).hosts) == ["_web_http_80._tcp.a.example.com"]
+    writer.join()
 
 
 def test_bad_source_is_one_line(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_static_configuration_in_toml(policy: Path, tmp_path: Path) -> None:
     [
         pytest.param("t.yml", "a: [", ":1:5: it is not YAML: ", id="yaml"),
         pytest.param("t.yaml", "a:\n\tb: 1", ":2:1: it is not YAML: ", id="tab"),
+        pytest.param("t.yml", "é: @", ":1:5: it is not YAML: ", id="columns-of-bytes"),
         pytest.param("t.toml", "[a\n", ":1:3: it is not TOML: ", id="toml"),
         pytest.param("t.yml", "entryPoints: 3", ":1:1: entryPoints is not a map", id="type"),
         pytest.param("t.yml", "", ":1:1: there is no setting in it", id="empty"),
@@ -198,6 +199,24 @@ def test_github_format_escapes() -> None:
     assert first.startswith("::error file=<stdin>,line=1,col=12,title=bad-")
     assert "%250A::error::x" in first
     assert rest == ["0 routes, 1 error, 0 warnings"]
+
+
+def test_github_format_escapes_paths(tmp_path: Path) -> None:
+    """GitHub reads the very path, whatever in it would end or change a property."""
+    policy = tmp_path / "100%2C, 2:3\nx.json"
+    policy.write_text('{"hosts": {"_": ""}}')
+    done = run("validate", policy.name, "--format=github", cwd=tmp_path)
+    start = "::error file=100%252C%2C 2%3A3%0Ax.json,line=1,col=12,title=bad-name::"
+    assert done.stdout.startswith(start)
+
+
+def test_long_path_is_told_whole(tmp_path: Path) -> None:
+    """However long, the path of a problem can be opened."""
+    folder = "d" * 200
+    (tmp_path / folder / folder).mkdir(parents=True)
+    (tmp_path / folder / folder / "p.json").write_text('{"hosts": {"_": ""}}')
+    done = run("validate", f"{folder}/{folder}/p.json", cwd=tmp_path)
+    assert done.stdout.startswith(f"{folder}/{folder}/p.json:1:12: error bad-name: ")
 
 
 def validated(*arguments: str | Path, stdin: bytes = b"") -> dict[str, Any]:

@@ -107,6 +107,8 @@ def test_narrow_terminal_hides_nothing(tmp_path: Path, columns: int) -> None:
     assert f"Host(`{'long-name.' * 12}com`) -> http://[fd7a:115c:a1e0::3]:80\n" in wide
     _, narrow = on_terminal(tmp_path, hosts, columns=columns)
     assert words(narrow) == words(wide)
+    carets = PROBLEMS.format(path=tmp_path / "policy.json").splitlines()[2:4]
+    assert "\n".join(carets) in plain(narrow)
 
 
 def words(shown: str) -> str:

@@ -63,19 +63,20 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
 
 def unknown_entrypoint(known: Known) -> Iterator[Problem]:
     """Report entries on entrypoints that Traefik does not have."""
-    names = {name.lower(): name for name in sorted(known.static.entrypoints)}
+    there = known.static.entrypoints
+    if not there:
+        return
+    unknown = {entry.entrypoint for entry in known.entries} - there.keys()
+    hints = {name: _instead_of(name, sorted(there)) for name in unknown}
     for entry in known.entries:
-        if not names or entry.entrypoint in known.static.entrypoints:
-            continue
-        close = difflib.get_close_matches(entry.entrypoint.lower(), names, n=1)
-        meant = f"did you mean {shown(names[close[0]])}? " if close else ""
-        yield _problem(
-            "unknown-entrypoint",
-            entry,
-            f"Traefik has no entrypoint {entry.entrypoint}",
-            f"{meant}it has {shown(', '.join(sorted(known.static.entrypoints)))}",
-            span=_entrypoint_span(entry),
-        )
+        if entry.entrypoint in unknown:
+            yield _problem(
+                "unknown-entrypoint",
+                entry,
+                f"Traefik has no entrypoint {entry.entrypoint}",
+                hints[entry.entrypoint],
+                span=_entrypoint_span(entry),
+            )
 
 
 def udp_entrypoint(known: Known) -> Iterator[Problem]:
@@ -207,6 +208,14 @@ def _problem(
 
 def _entrypoint_span(entry: HostEntry) -> tuple[int, int]:
     return 1, 1 + len(entry.entrypoint)
+
+
+def _instead_of(name: str, there: list[str]) -> str:
+    """Say which entrypoints there are, first the one that looks like the name."""
+    by_lower = {each.lower(): each for each in there}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    meant = f"did you mean {shown(by_lower[close[0]])}? " if close else ""
+    return f"{meant}it has {shown(', '.join(there))}"
 
 
 def _rules_for(domain: str) -> tuple[str, str]:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.excerpts import EXCERPT, Excerpt
 from ctsdns_traefik.core.members import Member
-from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
+from ctsdns_traefik.core.places import Lines, Place, Source, in_bytes, locate_entries
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
+
+_AROUND_ENTRIES = ("acl", "hosts")
 
 
 class Finding(NamedTuple):
@@ -38,23 +40,22 @@ def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]
 
 
 def find_in_static(
-    problems: Iterable[Problem], path: str, text: str, places: Mapping[str, tuple[int, int]]
+    problems: Iterable[Problem], path: str, text: str, places: Mapping[str, Place]
 ) -> Iterator[Finding]:
     """Give problems with settings their places in the static configuration, where it has any."""
     content = text.encode()
     lines = Lines(content)
     for problem in problems:
         if known := _nearest(problem.setting, places):
-            place = Place(*places[known])
+            place = in_bytes(places[known], text)
             start, end = lines.bounds(place.line)
-            start += len(content[start:end].decode()[: place.column - 1].encode())
-            place = lines.place(start)
-            yield Finding(problem, path, place, _excerpt(content, lines, start, end))
+            excerpt = _excerpt(content, lines, start + place.column - 1, end)
+            yield Finding(problem, path, place, excerpt)
         else:
             yield Finding(problem, path)
 
 
-def _nearest(setting: str, places: Mapping[str, tuple[int, int]]) -> str:
+def _nearest(setting: str, places: Mapping[str, Place]) -> str:
     """Return a setting that has a place, or the nearest section around one that is not there."""
     while setting and setting not in places:
         setting = setting.rpartition(".")[0]
@@ -62,8 +63,8 @@ def _nearest(setting: str, places: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Problem:
-    values = [content[member.start : member.end] for member in (first, last)]
-    leads_nowhere = not first.name.startswith("_") and first.name not in ("hosts", "acl")
+    lost, kept = (content[member.start : member.end] for member in (first, last))
+    has_entries = first.name.startswith("_") or (first.name in _AROUND_ENTRIES and b'"_' in lost)
     return Problem(
         code="duplicate-key",
         entry=first.name,
@@ -71,7 +72,7 @@ def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Pro
         " the last one counts",
         hint="remove one of the two",
         span=(0, len(first.name)),
-        severity=Severity.WARNING if leads_nowhere or values[0] == values[1] else Severity.ERROR,
+        severity=Severity.ERROR if has_entries and lost != kept else Severity.WARNING,
     )
 
 

@@ -74,6 +74,12 @@ class Lines:
         return self._starts[number - 1], end
 
 
+def in_bytes(place: Place, text: str) -> Place:
+    """Return the place of which the column, as parsers have it, counts characters of a text."""
+    line = text.split("\n")[place.line - 1]
+    return Place(place.line, len(line[: place.column - 1].encode()) + 1)
+
+
 def _plain(data: bytes) -> str:
     """Return JSON with a character a byte, so that places among the two are the same."""
     mark = _BYTE_ORDER_MARK if data.startswith(_BYTE_ORDER_MARK) else b""

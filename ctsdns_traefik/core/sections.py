@@ -11,12 +11,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from ctsdns_traefik.core.places import Place
 from ctsdns_traefik.core.printable import quoted, shown
 
-Place = tuple[int, int]
-"""Line and column, from 1."""
-
-_START: Place = (1, 1)
+_START = Place(1, 1)
 
 _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
@@ -30,10 +28,9 @@ class StaticError(Exception):
     """A static configuration that Traefik would not start with."""
 
     def __init__(self, message: str, place: Place = _START) -> None:
-        """Take what is wrong, in one line, and where."""
+        """Take what is wrong, in one line, and where, the column in characters."""
         super().__init__(message)
-        self.message = message
-        self.line, self.column = place
+        self.message, self.place = message, place
 
 
 class Section:
@@ -62,6 +59,9 @@ class Section:
             for name, value in each.items():
                 if value is not None:
                     path = self._remember(each, name, str(name))
+                    if not str(name):  # Traefik panics
+                        what = f"{self._path} has an empty name"
+                        raise StaticError(what, self.places.get(path, _START))
                     maps = [value] if isinstance(value, Mapping) else []
                     yield str(name), Section(path, maps, self.places, exists=True)
 
@@ -131,14 +131,40 @@ def read_sections(text: str, form: Literal["yaml", "toml"]) -> Section:
 def _from_yaml(text: str) -> object:
     """Read the first document, as Traefik does."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
+    from ruamel.yaml.reader import ReaderError
 
+    class Constructor(RoundTripConstructor):
+        def check_mapping_key(
+            self,
+            node: Any,  # noqa: ARG002
+            key_node: Any,
+            mapping: Any,
+            key: Any,
+            value: Any,  # noqa: ARG002
+        ) -> bool:
+            """Leave the values out of the error: aliases can make them longer than any memory."""
+            if key in mapping:
+                what = f"found duplicate key {quoted(str(key))}"
+                raise DuplicateKeyError(None, None, what, key_node.start_mark)
+            return True
+
+    # As text: Traefik minds no date that is in no calendar.
+    Constructor.add_constructor(
+        "tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str
+    )
+    yaml = YAML()
+    yaml.Constructor = Constructor
     try:
         with warnings.catch_warnings(action="ignore"):
-            return next(iter(YAML().load_all(text)), None)
+            return next(iter(yaml.load_all(text)), None)
+    except ReaderError as error:
+        what = f"it is not YAML: the character U+{error.character:04X} may not stand in it"
+        raise StaticError(what, _end_of(text[: error.position])) from error
     except Exception as error:  # what people write breaks in many ways
         mark = getattr(error, "problem_mark", None)
         what = shown(getattr(error, "problem", None) or str(error) or type(error).__name__)
-        place = (mark.line + 1, mark.column + 1) if mark else _START
+        place = Place(mark.line + 1, mark.column + 1) if mark else _START
         raise StaticError(f"it is not YAML: {what}", place) from error
 
 
@@ -150,10 +176,13 @@ def _from_toml(text: str) -> object:
     except (ValueError, RecursionError) as error:
         what = str(error)
         at = _TOML_PLACE.search(what)
-        end = (text.count("\n") + 1, len(text) - text.rfind("\n"))
-        place = (int(at[1]), int(at[2])) if at else end
+        place = Place(int(at[1]), int(at[2])) if at else _end_of(text)
         what = _TOML_PLACE.sub("", what).removesuffix(" (at end of document)")
         raise StaticError(f"it is not TOML: {shown(what)}", place) from error
+
+
+def _end_of(text: str) -> Place:
+    return Place(text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
 def _place(values: Mapping[Any, Any], key: object) -> Place | None:
@@ -162,7 +191,7 @@ def _place(values: Mapping[Any, Any], key: object) -> Place | None:
     if at is None or not at.data or key not in at.data:
         return None
     line, column = at.data[key][:2]
-    return line + 1, column + 1
+    return Place(line + 1, column + 1)
 
 
 def _as_text(value: object) -> str:

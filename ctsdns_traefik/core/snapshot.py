@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ctsdns_traefik.core import hujson
 from ctsdns_traefik.core.members import Member, members_of
-from ctsdns_traefik.core.printable import json_type, shown
+from ctsdns_traefik.core.printable import json_type
 
 HostsMap = Mapping[str, object]
 """Names of hosts to what stands for their addresses; nothing in it is checked yet."""
@@ -125,7 +125,7 @@ def _explained() -> Iterator[None]:
         where = f"line {why.lineno}, column {why.colno}"
         raise SnapshotError(f"it is not JSON: {why.msg} at {where}") from why
     except ValueError as why:
-        raise SnapshotError(f"it is not JSON: {shown(str(why))}") from why
+        raise SnapshotError("it is not usable JSON: it has a number of too many digits") from why
     except RecursionError as why:
         raise SnapshotError("it is not usable JSON: it is nested too deep") from why
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from ctsdns_traefik.core.sections import Place, Section, StaticError, read_sections
+from ctsdns_traefik.core.places import Place
+from ctsdns_traefik.core.sections import Section, StaticError, read_sections
 
 __all__ = [
     "HIGHEST_PRIORITY",
@@ -96,7 +97,7 @@ class StaticConfiguration(NamedTuple):
     challenge_entrypoints: tuple[str, ...] = ()
     """Where Traefik answers HTTP-01 challenges for its certificate resolvers."""
     places: Mapping[str, Place] = {}
-    """Line and column, from 1, of settings by their dotted paths; empty for TOML."""
+    """Of settings by their dotted paths, columns in characters; empty for TOML."""
     described: bool = True
     """Whether all of this was read; else no more than some entrypoints are known."""
 

@@ -84,7 +84,7 @@ def _finding_as_line(finding: Finding) -> str:
 
 def _where(finding: Finding) -> str:
     """Return ``PATH:LINE:COLUMN``, as far as it is known."""
-    parts = (shown(finding.path), *(finding.place or ()))
+    parts = (printable(finding.path), *(finding.place or ()))
     return ":".join(map(str, parts)) if finding.path else ""
 
 
