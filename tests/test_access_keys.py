@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from support.certificates import Authority
 from ctsdns_traefik.access_service import fetch
 from ctsdns_traefik.access_service.fetch import LARGEST_ANSWER, MOST_HANGING, fetch_keys
 from ctsdns_traefik.access_service.jwks import Keys, KeysUnavailable, read_keys
-from ctsdns_traefik.access_service.keys import FRESH, LONGEST_USE, KeyCache
+from ctsdns_traefik.access_service.keys import FRESH, LONGEST_USE, MOST_WAITING, KeyCache
 from ctsdns_traefik.access_service.options import keys_endpoint
 from ctsdns_traefik.endpoint import endpoint_from
 from ctsdns_traefik.errors import SettingsError
@@ -240,23 +241,41 @@ def slow_cache(*, fails: bool = False) -> Iterator[tuple[KeyCache, Source, threa
         released.set()
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_many_threads_one_fetch(fails: bool) -> None:
+def outcome_of(cache: KeyCache, name: str) -> str:
+    """Find a key, and say what came of it."""
+    try:
+        return "found" if cache.find(name) else "unknown"
+    except KeysUnavailable as why:
+        return str(why)
+
+
+@pytest.mark.parametrize(("fails", "outcome"), [(False, "found"), (True, "no route")])
+def test_many_threads_one_fetch(fails: bool, outcome: str) -> None:
     """Threads that need the same answer wait for one fetch, also for one that fails."""
     with slow_cache(fails=fails) as (cache, source, released), ThreadPoolExecutor(32) as pool:
-
-        def find() -> str:
-            try:
-                return str(cache.find("one") is not None)
-            except KeysUnavailable:
-                return "unavailable"
-
-        found = [pool.submit(find) for _ in range(32)]
+        found = [pool.submit(outcome_of, cache, "one") for _ in range(MOST_WAITING)]
         until(lambda: source.fetches, "no fetch")
         assert not any(each.done() for each in found)
         released.set()
         outcomes = {each.result(10) for each in found}
-    assert (outcomes, source.fetches) == ({"unavailable" if fails else "True"}, 1)
+    assert (outcomes, source.fetches) == ({outcome}, 1)
+
+
+def test_few_threads_wait() -> None:
+    """While a fetch hangs, forged tokens cannot take every thread: most are refused at once."""
+    with slow_cache() as (cache, source, released), ThreadPoolExecutor(32) as pool:
+        released.set()
+        assert cache.find("one") is not None
+        released.clear()
+        source.now += PAUSE
+        found = [pool.submit(outcome_of, cache, "forged") for _ in range(32)]
+        until(lambda: sum(each.done() for each in found) == 32 - MOST_WAITING, "all wait")
+        assert pool.submit(outcome_of, cache, "one").result(10) == "found"
+        released.set()
+        outcomes = Counter(each.result(10) for each in found)
+    too_many = "they are being fetched, and too many requests wait"
+    assert outcomes == {"unknown": MOST_WAITING, too_many: 32 - MOST_WAITING}
+    assert source.fetches == 2
 
 
 def test_known_keys_do_not_wait() -> None:

@@ -22,7 +22,7 @@ import click
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from local import until
+from local import free_ports, until
 from support.access import (
     AUDIENCE,
     CLIENT,
@@ -202,9 +202,9 @@ def test_log_has_reasons_and_no_secrets(service: Service) -> None:
     service.until_logged("INFO refused app.example.com/a/b: it has expired\n")
     assert service.ask(VERIFY, *where, (ASSERTION, good)).status == 200
     service.until_logged(f"DEBUG passed app.example.com/a/b for {USER}\n")
-    odd = (("X-Forwarded-Host", "a\tb\xa0"), ("X-Forwarded-Uri", "/" + "x" * 1000))
+    odd = (("X-Forwarded-Host", "a\tb\xa0c"), ("X-Forwarded-Uri", "/" + "x" * 1000))
     assert service.ask(VERIFY, *odd).status == 401
-    service.until_logged("INFO refused a\\tb\\xa0/xxx")
+    service.until_logged("INFO refused a\\tb\\xa0c/xxx")
     assert "hidden" not in service.log
     assert "log@example.com" not in service.log
     for token in (bad, good):
@@ -222,9 +222,11 @@ def test_health_and_keys(tmp_path: Path) -> None:
             assert service.ask("/healthz").status == 503
             assert identity(service.ask(VERIFY, token)) == (503, None, None)
             service.until_logged("WARNING refused -: the team's keys are not to be had: ")
+            server.status = 200
             for server.body in (b"", b"<html>", b'{"keys": []}', b"x" * 300_000):
-                server.status = 200
-                assert service.ask(VERIFY, token).status == 503
+                enough = len(server.requests) + 2  # one of them may have begun before
+                while len(server.requests) < enough:
+                    assert service.ask(VERIFY, token).status == 503
             assert service.ask(VERIFY, (ASSERTION, "garbage")).status == 401
             server.body = key_set("one")
             until(lambda: service.ask("/healthz").status == 200, "not healthy")
@@ -519,18 +521,19 @@ def test_traefik_refuses_no_token(guarded: Gate, service: Service) -> None:
 def test_traefik_without_the_service(keys: KeyServer, tmp_path: Path) -> None:
     """When the service or its keys are away, Traefik answers 5xx and hands nothing on."""
     token = (ASSERTION, sign(user_claims()))
+    (port,) = free_ports(1)
+    where = ("--listen", f"127.0.0.1:{port}")
     with KeyServer() as broken:
         broken.status = 500
         with (
-            Service(broken.url, tmp_path / "log") as service,
+            Service(broken.url, tmp_path / "log", *where) as service,
             gate(tmp_path, service.port) as running,
         ):
             until(lambda: running.get(token).status == 503, "no 503")
             service.stop()
             assert running.get(token).status == 500
             assert running.came == []
-            again = ("--listen", f"127.0.0.1:{service.port}")
-            with Service(keys.url, tmp_path / "log-2", *again):
+            with Service(keys.url, tmp_path / "log-2", *where):
                 until(lambda: running.get(token).status == 200, "no 200 again")
 
 

@@ -331,9 +331,12 @@ def test_garbage_refused(token: str, reason: str) -> None:
 
 
 def test_every_character_counts() -> None:
-    """A good token with any one character changed is refused."""
+    """A good token with any one character changed is refused.
+
+    Of the last one a few bits say nothing; an older PyJWT lets them be.
+    """
     token = user()
-    for at in range(0, len(token), 7):
+    for at in range(0, len(token) - 1, 7):
         other = "A" if token[at] != "A" else "B"
         assert isinstance(judge(token[:at] + other + token[at + 1 :]), Refused), at
 

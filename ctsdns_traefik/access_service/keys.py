@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ctsdns_traefik.access_service.jwks import Key, Keys, KeysUnavailable
@@ -18,6 +19,9 @@ FRESH = 3600.0
 
 LONGEST_USE = 24 * 3600.0
 """Seconds after which keys that could not be fetched anew are no longer believed."""
+
+MOST_WAITING = 8
+"""Threads that wait for a fetch at a time; forged tokens must not take all that there are."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class KeyCache:
         self._pause = pause
         self._state = _State()
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
 
     def find(self, identifier: str) -> Key | None:
         """Return the key with an identifier, or None if the team does not have it.
@@ -68,7 +73,8 @@ class KeyCache:
     def are_usable(self) -> bool:
         """Tell whether tokens can be judged at all; fetch the keys if they are old or missing."""
         if self._is_stale():
-            self._refresh(wait=not self._usable())
+            with suppress(KeysUnavailable):
+                self._refresh(wait=not self._usable())
         return bool(self._usable())
 
     def _usable(self) -> Keys:
@@ -85,10 +91,23 @@ class KeyCache:
     def _refresh(self, *, wait: bool) -> None:
         """Fetch the keys, unless that was just done; if another thread is at it, wait or do not.
 
-        Whoever has waited finds that it was just done.
+        Whoever has waited finds that it was just done. Raise :class:`.KeysUnavailable` if too many
+        wait already.
         """
-        if not self._is_due() or not self._lock.acquire(blocking=wait):
+        if not self._is_due():
             return
+        if not self._places.acquire(blocking=False):
+            if wait:
+                raise KeysUnavailable("they are being fetched, and too many requests wait")
+            return
+        try:
+            if self._lock.acquire(blocking=wait):
+                self._fetch_if_due()
+        finally:
+            self._places.release()
+
+    def _fetch_if_due(self) -> None:
+        """Fetch the keys under the lock, and release it."""
         try:
             if self._is_due():
                 self._state = self._fetched()

@@ -119,8 +119,12 @@ def access(
     expected = Expectations(f"https://{team_domain}", frozenset(audiences), leeway)
     listener = server.listen(*listen)
     where = server.address_of(listen[0], listener.getsockname()[1])
-    log.info("listening on http://%s for tokens of %s", where, expected.issuer)
-    server.serve(Application(keys, expected), listener, keys.are_usable)
+
+    def begin() -> None:
+        log.info("listening on http://%s for tokens of %s", where, expected.issuer)
+        keys.are_usable()  # fetches them
+
+    server.serve(Application(keys, expected), listener, begin)
 
 
 def _require_extra() -> None:

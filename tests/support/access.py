@@ -166,11 +166,12 @@ class Service:
             )
         try:
             until(lambda: "listening on" in self.log or self.process.poll() is not None, "no start")
-            (port,) = re.findall(r"listening on http://127\.0\.0\.1:(\d+) ", self.log)
+            found = re.search(r"listening on http://127\.0\.0\.1:(\d+) ", self.log)
+            assert found, self.log
         except BaseException:
             self.__exit__()
             raise
-        self.port = int(port)
+        self.port = int(found[1])
         return self
 
     def __exit__(self, *_: object) -> None:
