@@ -21,7 +21,9 @@ settings.load_profile("everyday")
 def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
     for variable in list(os.environ):
-        if variable.startswith("TRAEFIK_") or variable.lower().endswith("_proxy"):
+        if variable.startswith(("TRAEFIK_", "CTSDNS_ACCESS_")) or variable.lower().endswith(
+            "_proxy"
+        ):
             monkeypatch.delenv(variable)
 
 

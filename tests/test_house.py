@@ -140,10 +140,21 @@ def test_core_calls_nothing_impure() -> None:
     assert ("ctsdns_traefik.core.hosts", "read_address") in called
 
 
+ACCESS = "ctsdns_traefik.access_service"
+
 OWNERS = (
-    pytest.param("click", ("ctsdns_traefik.cli",), id="click"),
-    pytest.param("requests", ("ctsdns_traefik.stream",), id="requests"),
-    pytest.param("urllib3", ("ctsdns_traefik.failures", "ctsdns_traefik.stream"), id="urllib3"),
+    pytest.param(
+        "click", ("ctsdns_traefik.cli", f"{ACCESS}.options", f"{ACCESS}.program"), id="click"
+    ),
+    pytest.param("cryptography", (f"{ACCESS}.jwks",), id="cryptography"),
+    pytest.param("jwt", (f"{ACCESS}.jwks", f"{ACCESS}.tokens"), id="jwt"),
+    pytest.param("waitress", (f"{ACCESS}.server",), id="waitress"),
+    pytest.param("requests", ("ctsdns_traefik.stream", f"{ACCESS}.fetch"), id="requests"),
+    pytest.param(
+        "urllib3",
+        ("ctsdns_traefik.failures", "ctsdns_traefik.stream", f"{ACCESS}.fetch"),
+        id="urllib3",
+    ),
     pytest.param("sseclient", ("ctsdns_traefik.stream",), id="sseclient"),
     pytest.param("rich", ("ctsdns_traefik.report", "ctsdns_traefik.logs"), id="rich"),
     pytest.param(
@@ -171,10 +182,16 @@ def test_no_other_package_is_imported() -> None:
 
 
 def test_nothing_imports_the_command_line() -> None:
-    """Only the command line itself, and what runs it as a module, import it."""
+    """Only the command line itself, what runs it as a module, and the other program import it."""
     importers = {each.importer for each in IMPORTS if is_in(each.imported, "ctsdns_traefik.cli")}
     outside = {name for name in importers if not is_in(name, "ctsdns_traefik.cli")}
-    assert outside == {"ctsdns_traefik.__main__"}
+    assert outside == {"ctsdns_traefik.__main__", f"{ACCESS}.program"}
+
+
+def test_nothing_imports_the_access_service() -> None:
+    """The service is a program of its own, whose packages the other one can do without."""
+    importers = {each.importer for each in IMPORTS if is_in(each.imported, ACCESS)}
+    assert {name for name in importers if not is_in(name, ACCESS)} == set()
 
 
 def test_imports_run_one_way() -> None:

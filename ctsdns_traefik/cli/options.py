@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,16 +11,16 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.types import HeaderType, Seconds
-from ctsdns_traefik.errors import MEANINGS
+from ctsdns_traefik.errors import MEANINGS, ExitCode
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _VERBOSITY = "ctsdns_traefik.verbosity"
 
 
-def epilog(*examples: str) -> str:
+def epilog(*examples: str, meanings: Mapping[ExitCode, str] = MEANINGS) -> str:
     """Return what ends a help text: examples of use, then the exit codes."""
-    codes = (f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+    codes = (f"  {code.value:>3}  {meaning}" for code, meaning in meanings.items())
     paragraphs = (("Examples:", *(f"  {example}" for example in examples)), ("Exit codes:", *codes))
     return "\n\n".join("\n".join(("\b", *lines)) for lines in paragraphs if len(lines) > 1)
 

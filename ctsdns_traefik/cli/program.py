@@ -57,12 +57,19 @@ def cli() -> None:
     """  # noqa: D301  (click's mark for a paragraph that is not to be wrapped)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  (one a kind of end)
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; every error becomes one line on standard error and an exit code."""
+    return run(cli, PROGRAM, arguments)
+
+
+def run(  # noqa: PLR0911  (one a kind of end)
+    command: click.Command, program: str, arguments: Sequence[str] | None
+) -> int:
+    """Run a program's command; every error becomes one line and an exit code."""
     try:
-        return cli.main(arguments, PROGRAM, standalone_mode=False) or ExitCode.OK
+        return command.main(arguments, program, standalone_mode=False) or ExitCode.OK
     except click.ClickException as why:
-        return _fail_usage(why)
+        return _fail_usage(why, program)
     except click.Abort:
         return ExitCode.INTERRUPTED
     except Stop as stop:
@@ -70,25 +77,27 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  (one 
     except SystemExit as end:  # click's own: completion, or a reader of its output gone away
         return ExitCode.OUTPUT if end.code else ExitCode.OK
     except CtsdnsError as why:
-        return _fail(str(why), why.exit_code)
+        return _fail(program, str(why), why.exit_code)
     except OSError as why:
-        return _fail(f"cannot write standard output: {why.strerror}".lower(), ExitCode.OUTPUT)
+        reason = f"cannot write standard output: {why.strerror}".lower()
+        return _fail(program, reason, ExitCode.OUTPUT)
     except Exception as defect:  # noqa: BLE001  (no traceback ever reaches a user)
-        return _fail(f"internal error, please report it: {defect!r}", ExitCode.INTERNAL)
+        reason = f"internal error, please report it: {defect!r}"
+        return _fail(program, reason, ExitCode.INTERNAL)
 
 
-def _fail_usage(why: click.ClickException) -> ExitCode:
+def _fail_usage(why: click.ClickException, program: str) -> ExitCode:
     """Say what is wrong in one line, and where help is; no arguments at all get the help itself."""
     message = why.format_message()
     if "\n" in message:
         return _say(message, ExitCode.USAGE)
     context = why.ctx if isinstance(why, click.UsageError) else None
-    path = context.command_path if context else PROGRAM
-    return _fail(f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
+    path = context.command_path if context else program
+    return _fail(program, f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
 
 
-def _fail(message: str, code: ExitCode) -> ExitCode:
-    return _say(f"{PROGRAM}: error: {printable(message)}", code)
+def _fail(program: str, message: str, code: ExitCode) -> ExitCode:
+    return _say(f"{program}: error: {printable(message)}", code)
 
 
 def _say(text: str, code: ExitCode) -> ExitCode:
