@@ -405,8 +405,8 @@ import signal
 from ctsdns_traefik.prove import prove
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-prove("{}", [])
+signal.signal(signal.SIGHUP, signal.SIG_{})
+prove("{{}}", [])
 """
 
 
@@ -416,7 +416,7 @@ def test_signals(number: signal.Signals, traces: Traces) -> None:
     traces.run("sleep 60")
     environment = {**os.environ, "TMPDIR": str(traces.temporary)}
     with subprocess.Popen(
-        [sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-c", DRIVER.format("DFL")], env=environment, stderr=subprocess.PIPE
     ) as process:
         until(lambda: traces.numbers, "no Traefik")
         assert (len(traces.living), len(traces.folders)) == (1, 1)
@@ -428,7 +428,6 @@ def test_signals(number: signal.Signals, traces: Traces) -> None:
 def test_ignored_signals_stay_ignored(traces: Traces) -> None:
     """What the caller ignores, as under nohup, does not end a proof."""
     environment = {**os.environ, "TMPDIR": str(traces.temporary)}
-    ignoring = "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
     traces.run(f"kill -HUP $PPID; exec '{TRAEFIK}' \"$@\"")
-    code = f"{ignoring} {DRIVER}"
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=PATIENCE)
+    command = [sys.executable, "-c", DRIVER.format("IGN")]
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
