@@ -115,22 +115,25 @@ def _key_identifier(token: str) -> str:
 
 
 def _check_origin(claims: dict[str, Any], expected: Expectations) -> None:
-    """Check who made the token, for whom, and that it is not the team's own session token."""
+    """Check who made the token, for whom, and that it is not the team's own session token.
+
+    That one says so (``type`` is ``org``); a token that does not say what it is, is none.
+    """
     if claims.get("iss") != expected.issuer:
         raise _Refusal("its issuer is another")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if not any(isinstance(each, str) and each in expected.audiences for each in audiences):
         raise _Refusal("it is for another application (aud)")
-    if claims.get("type") != "app":
+    if claims.get("type", "app") != "app":
         raise _Refusal("it is not an application token (type)")
 
 
 def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
-    """Check when the token begins and ends to be good; service tokens have no ``nbf``."""
+    """Check when the token begins and ends to be good; only the end has to be there."""
     if now >= _time(claims, "exp") + leeway:
         raise _Refusal("it has expired")
-    if now < _time(claims, "iat") - leeway:
+    if "iat" in claims and now < _time(claims, "iat") - leeway:
         raise _Refusal("it was issued in the future (iat)")
     if "nbf" in claims and now < _time(claims, "nbf") - leeway:
         raise _Refusal("it is not valid yet (nbf)")
