@@ -150,21 +150,12 @@ def started(*arguments: str, stdin: int = subprocess.DEVNULL) -> Iterator[subpro
             process.kill()
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    """Let what is started heed SIGINT, even if whoever runs the tests ignores it."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
 SILENT = (
     pytest.param(saying_nothing, id="before-its-answer"),
     pytest.param(sending(STREAM, then=saying_nothing), id="within-the-stream"),
 )
 
 
-@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("script", SILENT)
 @pytest.mark.parametrize("command", ["render-once", "validate"])
 def test_interrupt_ends_the_wait_for_an_endpoint(command: str, script: Script) -> None:
@@ -183,7 +174,6 @@ def unread(pipe: int) -> int:
     return number[0]
 
 
-@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("command", ["render-once", "parse-host"])
 def test_interrupt_ends_the_wait_for_standard_input(command: str) -> None:
     """SIGINT while standard input is silent ends the command with 130, and no traceback."""

@@ -400,14 +400,7 @@ def test_program_that_cannot_be_run(traces: Traces, monkeypatch: pytest.MonkeyPa
     assert str(caught.value) == "CTSDNS_TRAEFIK names no program: nowhere/traefik"
 
 
-DRIVER = """
-import signal
-from ctsdns_traefik.prove import prove
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
-signal.signal(signal.SIGHUP, signal.SIG_{})
-prove("{{}}", [])
-"""
+DRIVER = "from ctsdns_traefik.prove import prove; prove('{}', [])"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -416,7 +409,7 @@ def test_signals(number: signal.Signals, traces: Traces) -> None:
     traces.run("sleep 60")
     environment = {**os.environ, "TMPDIR": str(traces.temporary)}
     with subprocess.Popen(
-        [sys.executable, "-c", DRIVER.format("DFL")], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.PIPE
     ) as process:
         until(lambda: traces.numbers, "no Traefik")
         assert (len(traces.living), len(traces.folders)) == (1, 1)
@@ -429,5 +422,6 @@ def test_ignored_signals_stay_ignored(traces: Traces) -> None:
     """What the caller ignores, as under nohup, does not end a proof."""
     environment = {**os.environ, "TMPDIR": str(traces.temporary)}
     traces.run(f"kill -HUP $PPID; exec '{TRAEFIK}' \"$@\"")
-    command = [sys.executable, "-c", DRIVER.format("IGN")]
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+    command = [sys.executable, "-c", f"{ignoring} {DRIVER}"]
     subprocess.run(command, env=environment, check=True, timeout=PATIENCE)

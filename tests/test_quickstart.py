@@ -96,15 +96,6 @@ def test_quickstart_follows_an_endpoint_that_is_set(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == []
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    """Let what is started heed SIGINT, even if whoever runs the tests ignores it."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
-@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
 def test_signal_ends_a_quickstart_that_stays(tmp_path: Path, signum: signal.Signals) -> None:
     """With --stay it runs on until a signal, and takes everything with it."""
