@@ -13,6 +13,9 @@ from support.certificates import Authority
 
 DATA = Path(__file__).parent / "data"
 
+IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that a job in the background, or nohup, does not get."""
+
 settings.register_profile(
     "everyday", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -31,12 +34,12 @@ def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _heeding_signals() -> Iterator[None]:
-    """Let what is started heed SIGINT and SIGHUP, even if whoever runs the tests ignores them."""
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
-    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Let what is started heed the signals that whoever runs the tests may ignore."""
+    former = {number: signal.signal(number, signal.SIG_DFL) for number in IGNORED_BY_SOME}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGHUP, hangup)
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
