@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ctsdns_traefik.access_file import AccessText
+from ctsdns_traefik.core.access_checks import check_access, places_in
 from ctsdns_traefik.core.checks import NEWEST, check
 from ctsdns_traefik.core.findings import Finding, find_in_policy, find_in_static
 from ctsdns_traefik.core.printable import shown
@@ -37,7 +39,7 @@ class Validation(NamedTuple):
 
     routes: tuple[Route, ...]
     findings: tuple[Finding, ...]
-    """Those of the policy in the order of its file, then those of the static configuration."""
+    """Those of the policy in the order of its file, then of the static and the access file."""
     traefik: str = ""
     """The version of the Traefik that has proved it, ``""`` if none was asked."""
 
@@ -71,6 +73,7 @@ def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFil
 def validate(
     reading: Reading,
     static: StaticFile,
+    access: AccessText | None = None,
     *,
     output: str | None = None,
     version: tuple[int, int] = NEWEST,
@@ -81,16 +84,21 @@ def validate(
     ``output`` is the dynamic file's path, ``version`` that of the Traefik that will run. Raise
     :class:`SettingsError` if there is no Traefik to prove with.
     """
-    rendering = render(reading.hosts)
+    said = access.access if access else None
+    rendering = render(reading.hosts, access=said)
+    entries, routes, configuration = rendering.entries, rendering.routes, static.configuration
     problems = [
         *rendering.problems,
-        *check(rendering.entries, static.configuration, output=output, traefik_version=version),
+        *check(entries, configuration, output=output, traefik_version=version, routes=routes),
     ]
+    of_access = check_access(entries, routes, said, configuration) if said else ()
+    problems += [problem for problem in of_access if not problem.setting]
     traefik = ""
     if proving:
         traefik, unproved = _prove(rendering, static.configuration)
         problems += unproved
-    return Validation(rendering.routes, tuple(_findings(problems, reading, static)), traefik)
+    findings = [*_findings(problems, reading, static), *_findings_in(access, of_access)]
+    return Validation(routes, tuple(findings), traefik)
 
 
 def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
@@ -111,6 +119,13 @@ def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[st
         )
         for verdict in proof.failed
     ]
+
+
+def _findings_in(access: AccessText | None, problems: Iterable[Problem]) -> Iterator[Finding]:
+    """Give problems with settings of the access file their places."""
+    if access:
+        of_settings = [problem for problem in problems if problem.setting]
+        yield from find_in_static(of_settings, access.path, access.text, places_in(access.access))
 
 
 def _findings(problems: list[Problem], reading: Reading, static: StaticFile) -> Iterator[Finding]:

@@ -99,6 +99,15 @@ class StaticConfiguration(NamedTuple):
     """Line and column, from 1, of settings by their dotted paths; empty for TOML."""
     described: bool = True
     """Whether all of this was read; else no more than some entrypoints are known."""
+    api: bool = False
+    """Whether there is an API, and with it the service ``api@internal``."""
+
+    def redirect_of(self, entrypoint: Entrypoint) -> Redirect | None:
+        """Return an entrypoint's redirect; Traefik makes none to an entrypoint that it has not."""
+        redirect = entrypoint.redirect
+        return (
+            redirect if redirect and (redirect.to_port or redirect.to in self.entrypoints) else None
+        )
 
 
 def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration:
@@ -114,6 +123,7 @@ def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration
         own_trust=transport.has("rootCAs") or transport.has("spiffe"),
         challenge_entrypoints=tuple(dict.fromkeys(_challenge_entrypoints(root))),
         places=root.places,
+        api=api.exists,
     )
 
 

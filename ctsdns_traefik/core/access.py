@@ -1,0 +1,180 @@
+"""Routes and an access file to routes that only those reach who may, or to no route.
+
+What an entry's own router cannot say takes more routers: one for the tailnet, one for ACME
+challenges, one for a name with a say of its own that only a wildcard's entry serves. Their names
+are the router's, ``~`` and what they are for; no name that is made of entries has a ``~``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ctsdns_traefik.core.access_modes import Inapplicable, part_of, protect
+from ctsdns_traefik.core.access_values import Access, Challenge, Dashboard, RouteAccess, wider
+from ctsdns_traefik.core.hosts import HostEntry
+from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.references import NOTHING, References, references_of
+from ctsdns_traefik.core.routes import INTERNAL, Route, make_route, priority_of
+
+CHALLENGE_PART = "acme-challenge"
+DASHBOARD = "dashboard"
+"""The name of the dashboard's router, and its part."""
+
+API = f"api{INTERNAL}"
+"""Traefik's own service for the API and the dashboard."""
+
+
+class Applied(NamedTuple):
+    """The routes to serve, what they refer to, and the problems with those left out."""
+
+    routes: tuple[Route, ...]
+    references: References = NOTHING
+    problems: tuple[Problem, ...] = ()
+
+
+def apply_access(routes: Iterable[Route], access: Access) -> Applied:
+    """Serve each route as the access file says; one that cannot be is left out and reported.
+
+    Names come before wildcards: a name that is left out is the wildcard's, which then has to hold
+    to what is said about the name.
+    """
+    served = _Served()
+    served.add(_dashboard(access.dashboard, access))
+    problems: list[Problem] = []
+    for route in sorted(routes, key=_is_wildcard):
+        try:
+            served.add(_routers(route, served, access))
+        except Inapplicable as why:
+            problems.append(_problem("access-not-applicable", route.entry, why))
+    return Applied(tuple(served.routes), references_of(served.routes, access), tuple(problems))
+
+
+class _Served:
+    """The routers so far, and which of them are for a name or for those below a wildcard."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+        self._by_name: dict[tuple[str, str, str], list[Route]] = defaultdict(list)
+        self._below: dict[tuple[str, str, str], list[Route]] = defaultdict(list)
+
+    def add(self, routes: Iterable[Route]) -> None:
+        for route in routes:
+            self.routes.append(route)
+            self._by_name[_key(route, route.entry.domain)].append(route)
+            if not _is_wildcard(route):
+                self._below[_key(route, wider(route.entry.domain))].append(route)
+
+    def of(self, route: Route) -> list[Route]:
+        """Return the routers that are there for a route's name."""
+        return self._by_name.get(_key(route, route.entry.domain), [])
+
+    def below(self, route: Route) -> list[Route]:
+        """Return the routers for the names that a route's wildcard stands for."""
+        return self._below.get(_key(route, route.entry.domain), [])
+
+
+def _key(route: Route, domain: str) -> tuple[str, str, str]:
+    return route.protocol, route.entry.entrypoint, domain
+
+
+def _is_wildcard(route: Route) -> bool:
+    return route.entry.domain.startswith("*")
+
+
+def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
+    """Return all routers of one route; raise :class:`Inapplicable` if one of them cannot be."""
+    _require_another_name(route, access.dashboard)
+    found: list[Route] = []
+    for each, said in _with_names_of_its_own(route, served, access):
+        if said is None:
+            found.append(each)
+            continue
+        found += protect(each, said, access)
+        if said.challenge and route.passthrough:
+            found += _challenge(each, said.challenge, served)
+    if _is_wildcard(route):
+        _require_names_above(found, served.below(route), access)
+    return found
+
+
+def _with_names_of_its_own(
+    route: Route, served: _Served, access: Access
+) -> Iterator[tuple[Route, RouteAccess | None]]:
+    """Yield a route, and for a wildcard those for names that nothing else serves."""
+    yield route, access.find(route.entry.domain)
+    for said in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
+        named = make_route(route.entry._replace(domain=said.pattern))
+        if not served.of(named):
+            tied = len(named.rule) == len(route.rule)
+            named = part_of(route, said.pattern)._replace(
+                entry=named.entry, rule=named.rule, priority=len(named.rule) + 1 if tied else None
+            )
+            yield named, said
+
+
+def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Route]:
+    """Return the router for a machine's HTTP-01 challenges, unless it is there already."""
+    entry = route.entry._replace(
+        entrypoint=challenge.entrypoint, scheme="http", port=challenge.port
+    )
+    plain = make_route(entry)
+    router = plain._replace(
+        rule=f"{plain.rule} && PathPrefix(`/.well-known/acme-challenge/`) && Method(`GET`)",
+        router=part_of(route, CHALLENGE_PART).router,
+        service=f"{route.service}~{CHALLENGE_PART}",
+        part=CHALLENGE_PART,
+    )
+    there = [each for each in served.of(router) if each.part == CHALLENGE_PART]
+    if there and there[0].backend != router.backend:
+        raise Inapplicable(
+            f"the ACME challenges for {entry.domain} go to {there[0].backend} already",
+            "let one machine serve the name",
+        )
+    return [] if there else [router]
+
+
+def _dashboard(dashboard: Dashboard | None, access: Access) -> tuple[Route, ...]:
+    if dashboard is None:
+        return ()
+    entry = HostEntry("", dashboard.entrypoint, "http", 0, dashboard.access.pattern, "")
+    route = make_route(entry)._replace(backend=API, service=API, router=DASHBOARD, part=DASHBOARD)
+    return protect(route, dashboard.access, access)
+
+
+def _require_another_name(route: Route, dashboard: Dashboard | None) -> None:
+    """Refuse the dashboard's name: of two TLS options for one name Traefik takes neither."""
+    taken = dashboard and (dashboard.entrypoint, dashboard.access.pattern)
+    if (route.entry.entrypoint, route.entry.domain) == taken:
+        raise Inapplicable(
+            f"the access file has Traefik's dashboard at {route.entry.domain}",
+            "give one of the two another entrypoint or domain",
+        )
+
+
+def _require_names_above(found: list[Route], names: list[Route], access: Access) -> None:
+    """Refuse a wildcard that outranks a name with another access, by a priority that was set."""
+    wildcards = [route for route in found if _is_wildcard(route) and route.part != CHALLENGE_PART]
+    highest = max(map(priority_of, wildcards))
+    ours = _protection(wildcards[0], access)
+    named = [route for route in found if not _is_wildcard(route)]
+    for name in [*names, *named]:
+        theirs = _protection(name, access)
+        if priority_of(name) <= highest and theirs != ours and any(theirs):
+            raise Inapplicable(
+                f"with priority {highest} it would serve {name.entry.domain}, which has another"
+                " access",
+                "leave priority out, or raise that of the name",
+            )
+
+
+def _protection(route: Route, access: Access) -> tuple[str, str, str]:
+    dashboard = access.dashboard if route.service == API else None
+    said = dashboard.access if dashboard else access.find(route.entry.domain)
+    return said.protection if said else ("", "", "")
+
+
+def _problem(code: str, entry: HostEntry, why: Inapplicable) -> Problem:
+    span = (0, len(entry.name))
+    return Problem(code, entry.name, why.message, why.hint, span, entry.address)
