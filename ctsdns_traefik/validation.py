@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ctsdns_traefik.access_file import AccessText
+from ctsdns_traefik.core.access import DASHBOARD
 from ctsdns_traefik.core.access_checks import check_access, places_in
 from ctsdns_traefik.core.checks import NEWEST, check
 from ctsdns_traefik.core.findings import Finding, find_in_policy, find_in_static
@@ -91,14 +92,14 @@ def validate(
         *rendering.problems,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
     ]
-    of_access = check_access(entries, routes, said, configuration) if said else ()
-    problems += [problem for problem in of_access if not problem.setting]
+    if said:
+        problems += check_access(entries, routes, said, configuration)
     traefik = ""
     if proving:
-        traefik, unproved = _prove(rendering, static.configuration)
+        provable = render(reading.hosts, access=said.alone()) if said else rendering
+        traefik, unproved = _prove(provable, static.configuration)
         problems += unproved
-    findings = [*_findings(problems, reading, static), *_findings_in(access, of_access)]
-    return Validation(routes, tuple(findings), traefik)
+    return Validation(routes, tuple(_findings(problems, reading, static, access)), traefik)
 
 
 def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
@@ -116,24 +117,25 @@ def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[st
             hint="mend what Traefik names",
             span=(0, len(verdict.route.entry.name)),
             address=verdict.route.entry.address,
+            setting="" if verdict.route.entry.name else DASHBOARD,
         )
         for verdict in proof.failed
     ]
 
 
-def _findings_in(access: AccessText | None, problems: Iterable[Problem]) -> Iterator[Finding]:
-    """Give problems with settings of the access file their places."""
-    if access:
-        of_settings = [problem for problem in problems if problem.setting]
-        yield from find_in_static(of_settings, access.path, access.text, places_in(access.access))
-
-
-def _findings(problems: list[Problem], reading: Reading, static: StaticFile) -> Iterator[Finding]:
+def _findings(
+    problems: list[Problem], reading: Reading, static: StaticFile, access: AccessText | None
+) -> Iterator[Finding]:
     of_entries = [problem for problem in problems if not problem.setting]
     if reading.source:
         yield from find_in_policy(of_entries, reading.source)
     else:
         yield from map(Finding, sorted(of_entries, key=lambda problem: problem.entry))
+    known = places_in(access.access) if access else {}
     places = static.configuration.places if static.configuration else {}
     of_settings = [problem for problem in problems if problem.setting]
-    yield from find_in_static(of_settings, static.path, static.text, places)
+    of_static = [problem for problem in of_settings if problem.setting not in known]
+    yield from find_in_static(of_static, static.path, static.text, places)
+    if access:
+        of_access = [problem for problem in of_settings if problem.setting in known]
+        yield from find_in_static(of_access, access.path, access.text, known)

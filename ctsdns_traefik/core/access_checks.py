@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ctsdns_traefik.core.access import CHALLENGE_PART, DASHBOARD
-from ctsdns_traefik.core.access_values import Access
+from ctsdns_traefik.core.access_values import Access, wider
 from ctsdns_traefik.core.hosts import HostEntry
 from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.routes import Route, priority_of
@@ -31,6 +31,7 @@ def check_access(
     return (
         *_challenges(routes, static),
         *_dashboard(routes, static),
+        *_tied(routes),
         *_unused(entries, access),
     )
 
@@ -82,6 +83,33 @@ def _obstacles(
         )
     if not challenge and static.described and not static.api:
         yield "Traefik has no API", "set api: {} in its static configuration"
+
+
+def _tied(routes: Sequence[Route]) -> Iterator[Problem]:
+    """Report names of one letter with other TLS options than the wildcard beside them.
+
+    By equally long names Traefik was seen to pick either, anew at each start.
+    """
+    options = {
+        (route.entry.entrypoint, route.entry.domain): route.tls.options if route.tls else ""
+        for route in routes
+        if route.protocol == "http" and not route.part
+    }
+    for route in routes:
+        entrypoint, domain = route.entry.entrypoint, route.entry.domain
+        ours, around = route.tls.options if route.tls else "", wider(domain)
+        if (
+            route.protocol == "http"
+            and len(domain) == len(around)
+            and options.get((entrypoint, around), ours) != ours
+        ):
+            yield _problem(
+                "tls-options-tied",
+                f"Traefik takes its TLS options or those of {around}, anew at each start, and"
+                " answers 421 if they are the wrong ones",
+                "use a longer name, or the same access for both",
+                entry=route.entry,
+            )
 
 
 def _unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:

@@ -90,6 +90,14 @@ class Access(NamedTuple):
             domain = wider(domain)
         return self.routes.get(domain)
 
+    def alone(self) -> Access:
+        """Return the same without what only other dynamic files can define: middlewares."""
+        routes = {name: each._replace(middlewares=()) for name, each in self.routes.items()}
+        dashboard = self.dashboard and self.dashboard._replace(
+            access=self.dashboard.access._replace(middlewares=())
+        )
+        return self._replace(routes=routes, dashboard=dashboard)
+
     def exact_below(self, wildcard: str) -> list[RouteAccess]:
         """Return the names that have a say of their own in place of a route's wildcard.
 
