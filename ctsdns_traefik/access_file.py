@@ -72,5 +72,5 @@ def _parse(path: Path, content: bytes) -> AccessText:
         return AccessText(str(path), text, read_access(text))
     except AccessError as why:
         raise SettingsError(f"{name}:{why.line}:{why.column}: {why.message}") from why
-    except ValueError as why:
+    except UnicodeDecodeError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why
