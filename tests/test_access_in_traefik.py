@@ -234,6 +234,28 @@ def test_mtls_of_a_name_that_a_wildcard_serves(stage: Stage) -> None:
     assert traefik.get("ws", "db.de", tls=client_with(home)) == Answer(200, "wild")
 
 
+@pytest.mark.parametrize(
+    ("said", "codes", "status"),
+    [
+        pytest.param("access: tailscale-only", [], 0, id="entrypoints-own"),
+        pytest.param("tls: true", ["entrypoint-tls-replaced"], 200, id="tls"),
+        pytest.param("certResolver: x", ["entrypoint-tls-replaced"], 200, id="resolver"),
+        pytest.param("access: mtls-strict, clientAuth: home", [], 0, id="mtls-strict"),
+    ],
+)
+def test_mtls_of_an_entrypoint(stage: Stage, said: str, codes: list[str], status: int) -> None:
+    """A router with TLS of its own has nothing of its entrypoint's, which the checks say."""
+    defined, _, _ = mtls(stage)
+    access = (
+        defined + f"routes: {{a.de: {{{said}}}, api.de: {{access: mtls-strict, clientAuth: home}}}}"
+    )
+    tls = {"http": {"tls": {"options": "access-client-auth-home@file"}}}
+    names = [f"_ws_http_{stage.web}._tcp.{name}" for name in ("a.de", "api.de")]
+    traefik = stage.start(names, access, {"entryPoints": {"ws": tls}})
+    assert [problem.code for problem in traefik.problems] == codes
+    assert traefik.get("ws", "a.de", tls=any_certificate()).status == status
+
+
 @needs_wildcards
 def test_tls_options_of_one_letter(stage: Stage) -> None:
     """Beside its wildcard a name of one letter gets either's TLS options; it is never open."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ctsdns_traefik.core.access import CHALLENGE_PART, DASHBOARD
 from ctsdns_traefik.core.access_values import Access, wider
 from ctsdns_traefik.core.hosts import HostEntry
+from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
 from ctsdns_traefik.core.routes import Route, priority_of
 from ctsdns_traefik.core.sections import Place
@@ -32,6 +33,7 @@ def check_access(
         *_challenges(routes, static),
         *_dashboard(routes, static),
         *_tied(routes),
+        *_replaced(routes, static),
         *_unused(entries, access),
     )
 
@@ -109,6 +111,23 @@ def _tied(routes: Sequence[Route]) -> Iterator[Problem]:
                 " answers 421 if they are the wrong ones",
                 "use a longer name, or the same access for both",
                 entry=route.entry,
+            )
+
+
+def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+    """Report HTTP routers whose TLS puts that of their entrypoint, and its mTLS, out of force."""
+    for route in routes:
+        entrypoint = static.entrypoints.get(route.entry.entrypoint)
+        options = entrypoint.tls_options if entrypoint else ""
+        ours = route.tls and route.protocol == "http" and not route.tls.options
+        if ours and options not in ("", "default"):
+            yield _problem(
+                "entrypoint-tls-replaced",
+                f"its tls or certResolver puts the TLS options {shown(options)} of entrypoint"
+                f" {route.entry.entrypoint} out of force",
+                "leave them out, or say mtls-strict",
+                entry=route.entry if route.entry.name else None,
+                setting=DASHBOARD,
             )
 
 

@@ -57,6 +57,8 @@ class Entrypoint(NamedTuple):
     """Whether routes can have ACME challenges (``allowACMEByPass``)."""
     described: bool = True
     """Whether all of this was read; else only the name, and perhaps the address, is known."""
+    tls_options: str = ""
+    """Those of its HTTP routers without TLS of their own (``http.tls.options``)."""
 
     @property
     def host(self) -> str:
@@ -158,6 +160,7 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         name=name,
         address=section.text("address"),
         tls=http.section("tls", alone=True).exists,
+        tls_options=http.section("tls", alone=True).text("options"),
         redirect=_redirect(redirect) if redirect.text("to") else None,
         acme_bypass=section.flag("allowACMEByPass"),
     )
