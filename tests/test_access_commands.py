@@ -8,15 +8,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from support.commands import Watch, run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.traefik import needs_wildcards
 
+import ctsdns_traefik
 from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.keeper import Keeper
 
+SCHEMA = Path(ctsdns_traefik.__file__).parent / "schemas" / "validate.schema.json"
 HOSTS: dict[str, Any] = {
     f"_web_http_80._tcp.{name}.example.com": "100.64.0.1" for name in ("a", "b", "c", "d", "e")
 }
@@ -184,7 +187,10 @@ def test_validate(access: Path) -> None:
     Path("static.yml").write_text("entryPoints: {web: {address: ':80'}}\napi: {}\n")
     options = ["--access-file", str(access), "--static-config", "static.yml", "--format", "json"]
     done = run("validate", "policy.json", *options)
-    problems = json.loads(done.stdout)["problems"]
+    validated = json.loads(done.stdout)
+    jsonschema.validate(validated, json.loads(SCHEMA.read_text()))
+    assert [route["middlewares"] for route in validated["routes"][:1]] == [["access-tailnet"]]
+    problems = validated["problems"]
     found = [
         (each["code"], each["severity"], each["path"], each["line"], each["column"])
         for each in problems

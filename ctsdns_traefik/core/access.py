@@ -30,6 +30,7 @@ class Applied(NamedTuple):
     """The routes to serve, what they refer to, and the problems with those left out."""
 
     routes: tuple[Route, ...]
+    """In the order of the entries' names, the dashboard first."""
     references: References = NOTHING
     problems: tuple[Problem, ...] = ()
 
@@ -48,7 +49,8 @@ def apply_access(routes: Iterable[Route], access: Access) -> Applied:
             served.add(_routers(route, served, access))
         except Inapplicable as why:
             problems.append(_problem("access-not-applicable", route.entry, why))
-    return Applied(tuple(served.routes), references_of(served.routes, access), tuple(problems))
+    in_order = tuple(sorted(served.routes, key=lambda route: route.entry.name))
+    return Applied(in_order, references_of(in_order, access), tuple(problems))
 
 
 class _Served:
