@@ -200,16 +200,32 @@ def test_mtls_strict(stage: Stage) -> None:
     assert traefik.get("web", "x.api.de", tls=client_with(home)) == Answer(200, "web")
 
 
-@pytest.mark.parametrize("sni", ["open.de", "nowhere.de", "127.0.0.1"])
-def test_mtls_is_not_passed_by_under_another_name(stage: Stage, sni: str) -> None:
-    """A request for the name in a connection for another, or for none, is misdirected."""
+@needs_wildcards
+def test_mtls_is_not_passed_by_under_another_name(stage: Stage) -> None:
+    """A request for a name in a connection for another, or for none, is not served."""
     defined, _, _ = mtls(stage)
-    access = defined + "routes: {api.de: {access: mtls-strict, clientAuth: home}}"
-    names = [f"_ws_http_{stage.web}._tcp.{name}" for name in ("api.de", "open.de")]
+    access = f"""{defined}
+routes:
+  api.de: {{access: mtls-strict, clientAuth: home}}
+  "*.in.de": {{access: mtls-strict, clientAuth: home}}
+"""
+    names = [f"_ws_http_{stage.web}._tcp.{name}" for name in ("api.de", "*.in.de", "open.de")]
     traefik = stage.start(names, access)
-    with traefik.connect_tls("ws", sni, any_certificate()) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: api.de\r\n\r\n")
-        assert connection.recv(64).startswith(b"HTTP/1.1 421 ")
+    for sni in ("open.de", "nowhere.de", HERE):
+        for host in (
+            "api.de",
+            "API.de",
+            "api.de.",
+            "api.de:443",
+            "x.in.de",
+            "x.In.de.",
+            "X.in.de:1",
+        ):
+            with traefik.connect_tls("ws", sni, any_certificate()) as connection:
+                connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                assert connection.recv(64)[9:12] == b"421", (sni, host)
+    for sni in ("API.de", "x.IN.de"):
+        assert traefik.get("ws", sni, tls=any_certificate()) == Answer(0, "")
 
 
 def test_mtls_without_its_authorities(stage: Stage) -> None:

@@ -104,6 +104,8 @@ def redirect_shadows_route(known: Known) -> Iterator[Problem]:
         redirect = known.static.redirect_of(entrypoint)
         if route.protocol == "tcp" or not redirect or redirect.priority < priority_of(route):
             continue
+        if route.part:  # it is there besides the entry's own
+            continue
         yield _problem(
             "redirect-shadows-route",
             route.entry,
