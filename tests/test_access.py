@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctsdns_traefik.core.access_file import AccessError, read_access
@@ -284,6 +285,28 @@ def test_wildcard_that_outranks_a_name() -> None:
     assert codes(rendered(same, WILD, HTTP)) == []
 
 
+def test_name_with_tls_of_its_own_beside_a_wildcard() -> None:
+    """Where TLS is the name's alone, plain requests for it are not the wildcard's either."""
+    said = f'{{a.b.de: {MTLS}, d.b.de: {FORWARD}, "*.b.de": {BYPASS}}}'
+    rendering = rendered(said, WILD, HTTP)
+    assert routers(rendering)["router-wildcard-b-de"] == {
+        "rule": "Host(`*.b.de`) && !Host(`a.b.de`)",
+        "middlewares": ["access-forward-auth-oidc"],
+        "priority": 13,
+    }
+    assert routers(rendering)["router-wildcard-b-de~tailnet"] == {
+        "rule": "Host(`*.b.de`) && (ClientIP(`100.64.0.0/10`)) && !Host(`a.b.de`)",
+        "priority": 14,
+    }
+
+
+def test_challenge_does_not_stand_for_the_name() -> None:
+    """A wildcard on the entrypoint of challenges holds to what is said about the name."""
+    said = "{a.b.de: {access: tailscale-only, acmeChallenge: {entryPoint: w, port: 80}}}"
+    found = routers(rendered(said, WILD, "_x_tls_443._tcp.a.b.de"))
+    assert found["router-wildcard-b-de~a.b.de"]["middlewares"] == ["access-tailnet"]
+
+
 def changed(before: str, after: str) -> tuple[str, ...]:
     """Return the routers that another access file changes."""
     names = [HTTP, "_w_https_443._tcp.c.de", SSH.replace("a.b", "d")]
@@ -368,6 +391,7 @@ ROUTES = st.dictionaries(
 )
 
 
+@settings(max_examples=500, deadline=None)
 @given(
     st.dictionaries(ENTRY_NAMES, st.sampled_from(["100.64.0.1", "100.64.0.2"]), max_size=10),
     ROUTES,
@@ -386,8 +410,9 @@ def test_no_route_is_served_without_its_access(
     for section in ("http", "tcp"):
         for entrypoint in ("w", "x"):
             for name in NAMES:
-                for inside in (False, True):
-                    for router in picked(rendering.document, section, entrypoint, name, inside):
+                for inside, tls in product((False, True), (None, False, True)):
+                    document = rendering.document
+                    for router in picked(document, section, entrypoint, name, inside, tls):
                         assert holds(router, said_about(router, name, access), inside)
 
 
@@ -400,14 +425,19 @@ def said_about(router: dict[str, Any], name: str, access: Access) -> RouteAccess
 
 
 def picked(
-    document: Document, section: str, entrypoint: str, name: str, inside: bool
+    document: Document, section: str, entrypoint: str, name: str, inside: bool, tls: bool | None
 ) -> list[dict[str, Any]]:
-    """Return the routers that Traefik may pick for a request: those with the highest priority."""
+    """Return the routers that Traefik may pick for a request: those with the highest priority.
+
+    On an entrypoint without TLS requests with it and without have routers of their own.
+    """
     rules = (f"(`{name}`)", f"(`*.{name.partition('.')[2]}`)")
     matching = [
         router
         for router in document.get(section, {}).get("routers", {}).values()
         if router["entryPoints"] == [entrypoint]
+        and (tls is None or tls is ("tls" in router))
+        and f"!Host(`{name}`)" not in router["rule"]
         and any(rule in router["rule"] for rule in rules)
         and "PathPrefix" not in router["rule"]
         and (inside or "ClientIP" not in router["rule"])

@@ -239,6 +239,22 @@ routes: {api.de: {access: mtls-strict, clientAuth: home}}
 
 
 @needs_wildcards
+def test_mtls_beside_a_wildcard_without_tls(stage: Stage) -> None:
+    """Plain requests for a name that asks for a certificate do not end at its wildcard."""
+    defined, home, _ = mtls(stage)
+    access = defined + "routes: {api.de: {access: mtls-strict, clientAuth: home}}"
+    names = [f"_{on}_http_{stage.wild}._tcp.*.de" for on in ("web", "ws")]
+    names += [f"_{on}_http_{stage.web}._tcp.api.de" for on in ("web", "ws")]
+    traefik = stage.start(names, access)
+    for on in ("web", "ws"):
+        assert traefik.get(on, "api.de").status == 404
+        assert traefik.get(on, "api.de", tls=any_certificate()) == Answer(0, "")
+        assert traefik.get(on, "api.de", tls=client_with(home)) == Answer(200, "web")
+    assert traefik.get("web", "x.de") == Answer(200, "wild")
+    assert traefik.get("ws", "x.de", tls=any_certificate()) == Answer(200, "wild")
+
+
+@needs_wildcards
 def test_mtls_of_a_name_that_a_wildcard_serves(stage: Stage) -> None:
     """A name whose TCP entry an HTTP wildcard shadows asks for its certificate all the same."""
     defined, home, _ = mtls(stage)

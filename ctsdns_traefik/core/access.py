@@ -22,6 +22,8 @@ CHALLENGE_PART = "acme-challenge"
 DASHBOARD = "dashboard"
 """The name of the dashboard's router, and its part."""
 
+_ANYBODY = ("", "", "")
+
 API = f"api{INTERNAL}"
 """Traefik's own service for the API and the dashboard."""
 
@@ -53,32 +55,38 @@ def apply_access(routes: Iterable[Route], access: Access) -> Applied:
     return Applied(in_order, references_of(in_order, access), tuple(problems))
 
 
+Key = tuple[str, str, str]
+
+
 class _Served:
-    """The routers so far, and which of them are for a name or for those below a wildcard."""
+    """The routers so far, by what they are for; those for challenges are for nothing else."""
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
-        self._by_name: dict[tuple[str, str, str], list[Route]] = defaultdict(list)
-        self._below: dict[tuple[str, str, str], list[Route]] = defaultdict(list)
+        self.challenges: dict[Key, Route] = {}
+        self._names: set[Key] = set()
+        self._below: dict[Key, list[Route]] = defaultdict(list)
 
     def add(self, routes: Iterable[Route]) -> None:
         for route in routes:
             self.routes.append(route)
-            self._by_name[_key(route, route.entry.domain)].append(route)
-            if not _is_wildcard(route):
+            if route.part == CHALLENGE_PART:
+                self.challenges[_key(route)] = route
+            elif not _is_wildcard(route):
+                self._names.add(_key(route))
                 self._below[_key(route, wider(route.entry.domain))].append(route)
 
-    def of(self, route: Route) -> list[Route]:
-        """Return the routers that are there for a route's name."""
-        return self._by_name.get(_key(route, route.entry.domain), [])
+    def has(self, route: Route) -> bool:
+        """Tell whether a route's name has a router."""
+        return _key(route) in self._names
 
-    def below(self, route: Route) -> list[Route]:
+    def below(self, wildcard: Route) -> list[Route]:
         """Return the routers for the names that a route's wildcard stands for."""
-        return self._below.get(_key(route, route.entry.domain), [])
+        return self._below.get(_key(wildcard), [])
 
 
-def _key(route: Route, domain: str) -> tuple[str, str, str]:
-    return route.protocol, route.entry.entrypoint, domain
+def _key(route: Route, domain: str = "") -> Key:
+    return route.protocol, route.entry.entrypoint, domain or route.entry.domain
 
 
 def _is_wildcard(route: Route) -> bool:
@@ -97,7 +105,9 @@ def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
         if said.challenge and route.passthrough:
             found += _challenge(each, said.challenge, served)
     if _is_wildcard(route):
-        _require_names_above(found, served.below(route), access)
+        others = _others(found, served.below(route), access)
+        _require_names_above(found, others)
+        found = [_without(others, each) if _is_wildcard(each) else each for each in found]
     return found
 
 
@@ -108,7 +118,7 @@ def _with_names_of_its_own(
     yield route, access.find(route.entry.domain)
     for said in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
         named = make_route(route.entry._replace(domain=said.pattern))
-        if not served.of(named):
+        if not served.has(named):
             tied = len(named.rule) == len(route.rule)
             named = part_of(route, said.pattern)._replace(
                 entry=named.entry, rule=named.rule, priority=len(named.rule) + 1 if tied else None
@@ -128,10 +138,10 @@ def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Rout
         service=f"{route.service}~{CHALLENGE_PART}",
         part=CHALLENGE_PART,
     )
-    there = [each for each in served.of(router) if each.part == CHALLENGE_PART]
-    if there and there[0].backend != router.backend:
+    there = served.challenges.get(_key(router))
+    if there and there.backend != router.backend:
         raise Inapplicable(
-            f"the ACME challenges for {entry.domain} go to {there[0].backend} already",
+            f"the ACME challenges for {entry.domain} go to {there.backend} already",
             "let one machine serve the name",
         )
     return [] if there else [router]
@@ -155,15 +165,23 @@ def _require_another_name(route: Route, dashboard: Dashboard | None) -> None:
         )
 
 
-def _require_names_above(found: list[Route], names: list[Route], access: Access) -> None:
-    """Refuse a wildcard that outranks a name with another access, by a priority that was set."""
+def _others(found: list[Route], below: list[Route], access: Access) -> list[Route]:
+    """Return the routers for a wildcard's names that have another access than it has."""
+    ours = _protection(found[0], access)
+    names = [*below, *(route for route in found if not _is_wildcard(route))]
+    return [
+        name
+        for name in names
+        if name.part != CHALLENGE_PART and _protection(name, access) not in (ours, _ANYBODY)
+    ]
+
+
+def _require_names_above(found: list[Route], others: list[Route]) -> None:
+    """Refuse a wildcard that, by a priority that was set, outranks a name with another access."""
     wildcards = [route for route in found if _is_wildcard(route) and route.part != CHALLENGE_PART]
     highest = max(map(priority_of, wildcards))
-    ours = _protection(wildcards[0], access)
-    named = [route for route in found if not _is_wildcard(route)]
-    for name in [*names, *named]:
-        theirs = _protection(name, access)
-        if priority_of(name) <= highest and theirs != ours and any(theirs):
+    for name in others:
+        if priority_of(name) <= highest:
             raise Inapplicable(
                 f"with priority {highest} it would serve {name.entry.domain}, which has another"
                 " access",
@@ -171,10 +189,27 @@ def _require_names_above(found: list[Route], names: list[Route], access: Access)
             )
 
 
+def _without(others: list[Route], wildcard: Route) -> Route:
+    """Take out of a wildcard's rule the names whose routers are not there for all its requests.
+
+    A router with TLS of its own answers nothing else, one without may answer plain HTTP alone:
+    that depends on the entrypoint.
+    """
+    apart = {
+        name.entry.domain
+        for name in others
+        if name.protocol == "http" and bool(name.tls) != bool(wildcard.tls)
+    }
+    if not apart or wildcard.part == CHALLENGE_PART:
+        return wildcard
+    rule = "".join([wildcard.rule, *(f" && !Host(`{name}`)" for name in sorted(apart))])
+    return wildcard._replace(rule=rule, priority=priority_of(wildcard))
+
+
 def _protection(route: Route, access: Access) -> tuple[str, str, str]:
     dashboard = access.dashboard if route.service == API else None
     said = dashboard.access if dashboard else access.find(route.entry.domain)
-    return said.protection if said else ("", "", "")
+    return said.protection if said else _ANYBODY
 
 
 def _problem(code: str, entry: HostEntry, why: Inapplicable) -> Problem:

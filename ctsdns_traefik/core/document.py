@@ -36,7 +36,8 @@ _EXPANDED_LEVELS = 4
 
 
 _MATCHER = r"(?:Host|HostSNI|PathPrefix|Method|ClientIP)\(`[A-Za-z0-9*./:-]+`\)"
-_RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && \({_MATCHER}(?: \|\| {_MATCHER})*\))?"
+_EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
+_RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && !{_MATCHER})*"
 _RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
 """All forms that a rule has, in either format of the text; a word first, which makes it fast."""
 
