@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, find_removed, outline
 from ctsdns_traefik.core.document import Format, from_text, to_text
 from ctsdns_traefik.core.problems import Problem
@@ -38,15 +39,19 @@ class Keeper:
         *,
         guard: bool = True,
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        access: Callable[[], Access | None] = lambda: None,
     ) -> None:
         """Take the file, its format, and whether large removals wait for a second opinion.
 
-        ``undisturbed`` makes the context in which a write happens.
+        ``undisturbed`` makes the context in which a write happens; ``access`` says who may reach
+        which route, and is asked at each snapshot.
         """
         self._path = path
         self._form: Format = form
         self._guard = guard
         self._undisturbed = undisturbed
+        self._ask_access = access
+        self._access: Access | None = None
         self._content: bytes | None = None
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
@@ -77,23 +82,33 @@ class Keeper:
 
         Hosts that it says already are not rendered again, but the file is compared: somebody may
         have edited or removed it. While a large removal waits, the file is kept at what it was.
+        Another access is in force at once, for the hosts before these too: that waits for nothing.
         """
+        self._take_access(self._ask_access())
         if hosts == self._hosts:
             self._doubted = ()
             self._keep()
         else:
-            self._hosts = None
-            self._take(hosts)
+            before, self._hosts = self._hosts if self._access else None, None
+            self._hosts = hosts if self._take(hosts) else before
             give_back()
 
-    def _take(self, hosts: HostsMap) -> None:
-        rendering = render(hosts, self._form)
+    def _take_access(self, access: Access | None) -> None:
+        if self._hosts is not None and access != self._access:
+            rendering = render(self._hosts, self._form, access)
+            self._tell(rendering.problems)
+            self.put(rendering)
+        self._access = access
+
+    def _take(self, hosts: HostsMap) -> bool:
+        """Write what the hosts say, unless that has to wait; tell whether it is written."""
+        rendering = render(hosts, self._form, self._access)
         self._tell(rendering.problems)
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
-        else:
-            self.put(rendering)
-            self._hosts = hosts
+            return False
+        self.put(rendering)
+        return True
 
     def put(self, rendering: Rendering) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""

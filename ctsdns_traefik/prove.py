@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.printable import shown
-from ctsdns_traefik.core.routes import Protocol, Route
+from ctsdns_traefik.core.routes import INTERNAL, Protocol, Route
 from ctsdns_traefik.interrupts import postponed
 from ctsdns_traefik.traefik_process import find_traefik
 from ctsdns_traefik.trial import PortTaken, Trial, TrialEntrypoint, start_trial
@@ -98,7 +98,9 @@ def _ask(trial: Trial, routes: Sequence[Route], patience: float) -> Proof:
 
 def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:
     """Join what Traefik says about a route's router and about its service."""
-    parts = (("router", route.router, routers), ("service", route.service, services))
+    parts = [("router", route.router, routers), ("service", route.service, services)]
+    if route.service.endswith(INTERNAL):
+        parts.pop()
     missing = [
         f"Traefik lists no {what} {name}" for what, name, listed in parts if name not in listed
     ]

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ctsdns_traefik.access_file import AccessText
+from ctsdns_traefik.core.access import DASHBOARD
+from ctsdns_traefik.core.access_checks import check_access, places_in
 from ctsdns_traefik.core.checks import NEWEST, check
 from ctsdns_traefik.core.findings import Finding, find_in_policy, find_in_static
 from ctsdns_traefik.core.places import in_bytes
@@ -38,7 +41,7 @@ class Validation(NamedTuple):
 
     routes: tuple[Route, ...]
     findings: tuple[Finding, ...]
-    """Those of the policy in the order of its file, then those of the static configuration."""
+    """Those of the policy in the order of its file, then of the static and the access file."""
     traefik: str = ""
     """The version of the Traefik that has proved it, ``""`` if none was asked."""
 
@@ -73,6 +76,7 @@ def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFil
 def validate(
     reading: Reading,
     static: StaticFile,
+    access: AccessText | None = None,
     *,
     output: str | None = None,
     version: tuple[int, int] = NEWEST,
@@ -83,16 +87,21 @@ def validate(
     ``output`` is the dynamic file's path, ``version`` that of the Traefik that will run. Raise
     :class:`SettingsError` if there is no Traefik to prove with.
     """
-    rendering = render(reading.hosts)
+    said = access.access if access else None
+    rendering = render(reading.hosts, access=said)
+    entries, routes, configuration = rendering.entries, rendering.routes, static.configuration
     problems = [
         *rendering.problems,
-        *check(rendering.entries, static.configuration, output=output, traefik_version=version),
+        *check(entries, configuration, output=output, traefik_version=version, routes=routes),
     ]
+    if said:
+        problems += check_access(entries, routes, said, configuration)
     traefik = ""
     if proving:
-        traefik, unproved = _prove(rendering, static.configuration)
+        provable = render(reading.hosts, access=said.alone()) if said else rendering
+        traefik, unproved = _prove(provable, static.configuration)
         problems += unproved
-    return Validation(rendering.routes, tuple(_findings(problems, reading, static)), traefik)
+    return Validation(routes, tuple(_findings(problems, reading, static, access)), traefik)
 
 
 def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
@@ -110,17 +119,25 @@ def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[st
             hint="mend what Traefik names",
             span=(0, len(verdict.route.entry.name)),
             address=verdict.route.entry.address,
+            setting="" if verdict.route.entry.name else DASHBOARD,
         )
         for verdict in proof.failed
     ]
 
 
-def _findings(problems: list[Problem], reading: Reading, static: StaticFile) -> Iterator[Finding]:
+def _findings(
+    problems: list[Problem], reading: Reading, static: StaticFile, access: AccessText | None
+) -> Iterator[Finding]:
     of_entries = [problem for problem in problems if not problem.setting]
     if reading.source:
         yield from find_in_policy(of_entries, reading.source)
     else:
         yield from map(Finding, sorted(of_entries, key=lambda problem: problem.entry))
+    known = places_in(access.access) if access else {}
     places = static.configuration.places if static.configuration else {}
     of_settings = [problem for problem in problems if problem.setting]
-    yield from find_in_static(of_settings, static.path, static.text, places)
+    of_static = [problem for problem in of_settings if problem.setting not in known]
+    yield from find_in_static(of_static, static.path, static.text, places)
+    if access:
+        of_access = [problem for problem in of_settings if problem.setting in known]
+        yield from find_in_static(of_access, access.path, access.text, known)

@@ -84,6 +84,7 @@ VARIABLES = {
     settings.TOKEN: ("watch", "render-once", "validate"),
     settings.TOKEN_FILE: ("watch", "render-once", "validate"),
     settings.CA_FILE: ("watch", "render-once", "validate"),
+    settings.ACCESS_FILE: ("watch", "render-once", "validate"),
     settings.REMOVAL_GUARD: ("watch",),
 }
 

@@ -51,7 +51,7 @@ def test_defect_is_one_line(
 ) -> None:
     """An error that nobody foresaw ends with 70 and one line that asks to report it."""
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("one\ntwo")
 
     monkeypatch.setattr(module, "render", broken)

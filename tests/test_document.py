@@ -227,6 +227,9 @@ def test_document_with_an_empty_map_becomes_no_text(document: Document, form: Fo
         pytest.param(JSON_TEXT + "# {{", id="template"),
         pytest.param(JSON_TEXT + "# `", id="backtick"),
         pytest.param(JSON_TEXT.replace("`", "'"), id="rules-without-backticks"),
+        pytest.param(JSON_TEXT.replace("Host(", "Path("), id="unknown-matcher"),
+        pytest.param(JSON_TEXT.replace("`)", "`) || Host(`b`)"), id="rule-of-another-form"),
+        pytest.param(JSON_TEXT.replace("`)", "b)", 1).replace("web", "w`b"), id="moved-backtick"),
         pytest.param(JSON_TEXT.replace('["web"]', "{}"), id="empty-map"),
     ],
 )

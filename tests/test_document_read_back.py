@@ -60,7 +60,7 @@ def test_text_is_read_back(form: Format) -> None:
         ),
         pytest.param('{"http": null, "tcp": []}', {}, id="no-sections"),
         pytest.param(
-            '{"http": {"routers": null, "services": [], "middlewares": {"a": {"b": 1}}}}',
+            '{"http": {"routers": null, "services": [], "models": {"a": {"b": 1}}}}',
             {"http": {}},
             id="no-maps-of-interest",
         ),

@@ -41,6 +41,7 @@ def test_example() -> None:
             "traefik": Entrypoint("traefik", "127.0.0.1:8080"),
         },
         file_provider=FileProvider("/etc/traefik/dynamic.yml"),
+        api=True,
         api_insecure=True,
         insecure_skip_verify=True,
     )
@@ -83,10 +84,14 @@ def test_toml() -> None:
             ),
         },
         file_provider=FileProvider(directory="/etc/traefik/dynamic", watch=False),
+        api=True,
         api_insecure=True,
         own_trust=True,
         challenge_entrypoints=("Web",),
     )
+
+
+API = {"api": True, "api_insecure": True}
 
 
 @pytest.mark.parametrize(
@@ -94,14 +99,14 @@ def test_toml() -> None:
     [
         pytest.param("log: {level: INFO}", {}, id="nothing-that-is-read"),
         pytest.param("entryPoints: null", {}, id="null-is-no-setting"),
-        pytest.param("API: {Insecure: 'true'}", {"api_insecure": True}, id="case-and-text"),
-        pytest.param("api: {insecure: 1}", {"api_insecure": True}, id="number-for-a-boolean"),
-        pytest.param("api: {insecure: F}", {}, id="letter-for-a-boolean"),
-        pytest.param("api: true", {}, id="section-that-stands-alone"),
-        pytest.param("---\napi: true\n---\napi: {insecure: true}\n", {}, id="first-document"),
+        pytest.param("API: {Insecure: 'true'}", API, id="case-and-text"),
+        pytest.param("api: {insecure: 1}", API, id="number-for-a-boolean"),
+        pytest.param("api: {insecure: F}", {"api": True}, id="letter-for-a-boolean"),
+        pytest.param("api: true", {"api": True}, id="section-that-stands-alone"),
         pytest.param(
-            "x: &x {insecure: true}\napi: {<<: *x}", {"api_insecure": True}, id="merge-key"
+            "---\napi: true\n---\napi: {insecure: true}\n", {"api": True}, id="first-document"
         ),
+        pytest.param("x: &x {insecure: true}\napi: {<<: *x}", API, id="merge-key"),
         pytest.param("serversTransport: {rootCAs: []}", {}, id="no-authorities"),
         pytest.param("serversTransport: {spiffe: {ids: [a]}}", {"own_trust": True}, id="spiffe"),
         pytest.param(

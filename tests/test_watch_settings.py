@@ -94,6 +94,7 @@ def test_empty_variables_are_not_set(path: Path) -> None:
             "TRAEFIK_CONFIG_API_TOKEN": "",
             "TRAEFIK_CONFIG_API_TOKEN_FILE": "",
             "TRAEFIK_CONFIG_API_CA_FILE": "",
+            "TRAEFIK_ACCESS_FILE": "",
             "TRAEFIK_CONFIG_REMOVAL_GUARD": "",
         }
         with BareWatch(path, environment) as watch:

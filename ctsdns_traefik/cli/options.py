@@ -104,6 +104,16 @@ def format_option(function: Function) -> Function:
     )(function)
 
 
+def access_file_option(function: Function) -> Function:
+    """Declare the file that says who may reach which route."""
+    return setting_option(
+        "--access-file",
+        setting=settings.ACCESS_FILE,
+        type=click.Path(path_type=Path),
+        help="YAML file that says who may reach which route; see docs/access.md.",
+    )(function)
+
+
 source_argument = click.argument("source", required=False, envvar=settings.ENDPOINT.variable)
 
 timeout_option = setting_option(

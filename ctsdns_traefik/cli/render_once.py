@@ -12,6 +12,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import (
+    access_file_option,
     endpoint_options,
     epilog,
     format_option,
@@ -54,6 +55,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
 @click.option("--strict", is_flag=True, help="Exit 1 if any entry was refused.")
+@access_file_option
 @timeout_option
 @endpoint_options
 @format_option
@@ -64,6 +66,7 @@ def render_once(
     check: bool,
     diff: bool,
     strict: bool,
+    access_file: Path | None,
     timeout: float,
     form: Format,
     **access: Any,
@@ -73,6 +76,7 @@ def render_once(
     SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
     out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
+    from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.render import render
     from ctsdns_traefik.keeper import Keeper
 
@@ -80,7 +84,8 @@ def render_once(
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
-    rendering = render(read_source(source, timeout, access).hosts, form)
+    rights = read_access_file(access_file).access if access_file else None
+    rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
     for problem in rendering.problems:
         log.warning("%s", problem)

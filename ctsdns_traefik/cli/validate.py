@@ -10,6 +10,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import (
+    access_file_option,
     endpoint_options,
     epilog,
     source_argument,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     help="Text for people, JSON for programs, or annotations for GitHub's workflows.",
 )
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
+@access_file_option
 @timeout_option
 @endpoint_options
 @verbosity_options
@@ -86,6 +88,7 @@ def validate(
     proving: bool,
     form: str,
     strict: bool,
+    access_file: Path | None,
     timeout: float,
     **access: Any,
 ) -> ExitCode:
@@ -97,6 +100,7 @@ def validate(
     SOURCE is an http(s) URL, a file, or - for standard input, as for render-once;
     TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
+    from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.checks import NEWEST
     from ctsdns_traefik.core.problems import Severity
     from ctsdns_traefik.validation import read_static_file
@@ -107,6 +111,7 @@ def validate(
     validation = find_problems(
         read_source(source, timeout, access),
         static,
+        read_access_file(access_file) if access_file else None,
         output=output,
         version=traefik_version or NEWEST,
         proving=proving,

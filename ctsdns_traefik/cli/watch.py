@@ -10,6 +10,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import (
+    access_file_option,
     endpoint_options,
     epilog,
     format_option,
@@ -65,6 +66,7 @@ log = logging.getLogger(__name__)
     setting=settings.REMOVAL_GUARD,
     help="Let a snapshot that drops most routes wait until the next one agrees.",
 )
+@access_file_option
 @endpoint_options
 @format_option
 @verbosity_options
@@ -74,6 +76,7 @@ def watch(
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
+    access_file: Path | None,
     form: Format,
     **access: Any,
 ) -> None:
@@ -81,6 +84,7 @@ def watch(
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
+    from ctsdns_traefik.access_file import FollowedAccess
     from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
@@ -94,7 +98,13 @@ def watch(
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     if output.suffix not in (".yml", ".yaml"):
         log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
-    keeper = Keeper(output, form, guard=removal_guard, undisturbed=interrupts.held)
+    keeper = Keeper(
+        output,
+        form,
+        guard=removal_guard,
+        undisturbed=interrupts.held,
+        access=FollowedAccess(access_file) if access_file else lambda: None,
+    )
     load_libraries()
     expect_large_snapshots()
     try:

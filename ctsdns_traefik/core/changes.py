@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.document import Document
 
 Outline = Mapping[str, int]
-"""A document in little: a number for each router with its service, by ``SECTION/NAME``.
+"""A document in little: a number for each router with all that it refers to, by ``SECTION/NAME``.
 
 What differs has different numbers, but for one chance in billions of billions. They mean nothing
 outside the process: Python salts them.
@@ -42,7 +42,7 @@ def outline(document: Document) -> Outline:
     The names are new texts: one of the document's own, kept, would keep the memory around it.
     """
     return {
-        _key(section, name): hash(repr((router, _service(router, parts))))
+        _key(section, name): hash(repr((router, *_used_by(router, parts, document))))
         for section, parts in document.items()
         for name, router in parts.get("routers", {}).items()
     }
@@ -55,7 +55,7 @@ def find_removed(old: Outline, new: Document) -> Changes:
 
 
 def compare(old: Outline, new: Outline) -> Changes:
-    """Compare two documents; a router has changed if it or its service has."""
+    """Compare two documents; a router has changed if it or what it refers to has."""
     return Changes(
         added=_names(key for key in new if key not in old),
         changed=_names(key for key in new if key in old and old[key] != new[key]),
@@ -64,8 +64,26 @@ def compare(old: Outline, new: Outline) -> Changes:
     )
 
 
-def _service(router: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> object:
-    return parts.get("services", {}).get(str(router.get("service")))
+def _used_by(
+    router: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], document: Document
+) -> Iterator[object]:
+    """Yield what a router refers to, as far as it stands in the document, whoever wrote that."""
+    service = parts.get("services", {}).get(str(router.get("service")))
+    yield service
+    if "middlewares" in parts:
+        names = router.get("middlewares")
+        for name in names if isinstance(names, list) else ():
+            yield parts["middlewares"].get(str(name))
+    if "serversTransports" in parts:
+        yield parts["serversTransports"].get(_text_in(service, "loadBalancer", "serversTransport"))
+    if "tls" in document:
+        yield document["tls"].get("options", {}).get(_text_in(router, "tls", "options"))
+
+
+def _text_in(value: object, outer: str, inner: str) -> str:
+    """Return the text under two keys, or what stands for none."""
+    within = value.get(outer) if isinstance(value, Mapping) else None
+    return str(within.get(inner)) if isinstance(within, Mapping) else ""
 
 
 def _key(section: str, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ctsdns_traefik.core.entry_checks import ENTRY_RULES, Known
 from ctsdns_traefik.core.hosts import HostEntry
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.routes import plan_routes
+from ctsdns_traefik.core.routes import Route, plan_routes
 from ctsdns_traefik.core.static import StaticConfiguration
 from ctsdns_traefik.core.static_checks import check_static
 
@@ -21,14 +21,17 @@ def check(
     *,
     output: str | None = None,
     traefik_version: tuple[int, int] = NEWEST,
+    routes: Sequence[Route] | None = None,
 ) -> tuple[Problem, ...]:
     """Find where Traefik would not do what is wanted: problems of entries by name, then others.
 
     The entries are all that the grammar accepts, also those that a conflict leaves out; output
-    is the path of the dynamic file. A rule is silent about what it would have to guess.
+    is the path of the dynamic file; routes are those to serve, if an access file has a say in
+    that. A rule is silent about what it would have to guess.
     """
     static = static or StaticConfiguration({}, described=False)
-    known = Known(tuple(sorted(entries)), plan_routes(entries).routes, static, traefik_version)
+    routes = plan_routes(entries).routes if routes is None else routes
+    known = Known(tuple(sorted(entries)), tuple(routes), static, traefik_version)
     found = [problem for rule in ENTRY_RULES for problem in rule(known)]
     found.sort(key=lambda problem: problem.entry)
     return (*found, *check_static(static, output, traefik_version))

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as _json_string
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
-from ctsdns_traefik.core.routes import Protocol, Route
+from ctsdns_traefik.core.references import NOTHING, References
+from ctsdns_traefik.core.routes import INTERNAL, Protocol, Route, RouterTls
 
 Document = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
+
+MAPS = {
+    "http": ("routers", "services", "middlewares", "serversTransports"),
+    "tcp": ("routers", "services", "middlewares"),
+    "tls": ("options",),
+}
+"""The maps that this tool writes, by section."""
 
 Format = Literal["json", "yaml"]
 
@@ -26,21 +35,29 @@ _EXPANDED_LEVELS = 4
 """Section, map, router or service, field: one a line; what is inside a field stays on its line."""
 
 
+_MATCHER = r"(?:Host|HostSNI|PathPrefix|Method|ClientIP)\(`[A-Za-z0-9*./:-]+`\)"
+_EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
+_RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && !{_MATCHER})*"
+_RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
+"""All forms that a rule has, in either format of the text; a word first, which makes it fast."""
+
+
 class UnacceptableText(Exception):
     """The text would break Traefik's file provider; a defect of this module, never of the input."""
 
 
-def build_document(routes: Iterable[Route]) -> Document:
-    """Build the document; routers and services stand in the order of their names."""
+def build_document(routes: Iterable[Route], references: References = NOTHING) -> Document:
+    """Build the document, with what routes refer to; each map in the order of its names."""
     document: dict[str, dict[str, Mapping[str, Any]]] = {}
     kept = list(routes)
     for protocol in get_args(Protocol):
         section = [route for route in kept if route.protocol == protocol]
         if section:
-            document[protocol] = {
-                "routers": _Built(_router, section, attrgetter("router")),
-                "services": _Built(_service, section, attrgetter("service")),
-            }
+            document[protocol] = {"routers": _Built(_router, section, attrgetter("router"))}
+        if served := [route for route in section if not route.service.endswith(INTERNAL)]:
+            document[protocol]["services"] = _Built(_service, served, attrgetter("service"))
+    for name, maps in references.items():
+        document.setdefault(name, {}).update(maps)
     return document
 
 
@@ -62,12 +79,12 @@ def from_text(text: str) -> Document:
         read = _from_yaml(text)
     return {
         section: {
-            part: routers_or_services
-            for part in ("routers", "services")
-            if (routers_or_services := _maps_in(_maps_in(read).get(section, {}).get(part)))
+            part: found
+            for part in MAPS[section]
+            if (found := _maps_in(_maps_in(read).get(section, {}).get(part)))
         }
         for section in _maps_in(read)
-        if section in get_args(Protocol)
+        if section in MAPS
     }
 
 
@@ -99,16 +116,29 @@ def _router(route: Route) -> dict[str, Any]:
         "service": route.service,
         "entryPoints": [route.entry.entrypoint],
     }
+    if route.middlewares:
+        router["middlewares"] = list(route.middlewares)
     if route.priority is not None:
         router["priority"] = route.priority
     if route.protocol == "tcp":
         router["tls"] = {"passthrough": route.passthrough}
+    if route.tls:
+        router["tls"] = {**router.get("tls", {}), **_router_tls(route.tls)}
     return router
+
+
+def _router_tls(tls: RouterTls) -> dict[str, str]:
+    """Name Traefik's own options where there is nothing else to say: no map may be empty."""
+    settings = {"certResolver": tls.cert_resolver, "options": tls.options}
+    return {key: value for key, value in settings.items() if value} or {"options": "default"}
 
 
 def _service(route: Route) -> dict[str, Any]:
     key = "url" if route.protocol == "http" else "address"
-    return {"loadBalancer": {"servers": [{key: route.backend}]}}
+    service: dict[str, Any] = {"servers": [{key: route.backend}]}
+    if route.servers_transport:
+        service["serversTransport"] = route.servers_transport
+    return {"loadBalancer": service}
 
 
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
@@ -176,11 +206,14 @@ def _maps_in(value: object) -> dict[str, Any]:
 
 
 def _require_acceptable(text: str, document: Document) -> None:
-    """Check the last line of defence: nothing for the template language, no empty map."""
-    rules = sum(len(parts["routers"]) for parts in document.values())
+    """Check the last line of defence: rules of known form, no template action, no empty map."""
+    rules = sum(len(parts.get("routers", ())) for parts in document.values())
+    found = _RULE_LINE.findall(text)
     if "{{" in text:
         raise UnacceptableText("a template action in the document")
-    if text.count("`") != 2 * rules:
+    if len(found) != rules:
+        raise UnacceptableText("a rule that is not of a known form")
+    if text.count("`") != sum(rule.count("`") for rule in found):
         raise UnacceptableText("a backtick outside the rules")
     if document and ("{}" in text or not rules):
         raise UnacceptableText("an empty map in the document")

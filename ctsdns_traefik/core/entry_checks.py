@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ctsdns_traefik.core.hosts import HostEntry
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
-from ctsdns_traefik.core.routes import Route
-from ctsdns_traefik.core.static import Entrypoint, Redirect, StaticConfiguration
+from ctsdns_traefik.core.routes import Route, priority_of
+from ctsdns_traefik.core.static import Entrypoint, StaticConfiguration
 
 _FIRST_WITH_WILDCARDS = (3, 7)
 _CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
@@ -42,6 +42,7 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
     Where an HTTP router speaks TLS it beats every TCP router for its names, longer rule or not.
     """
     takers: dict[tuple[str, str], HostEntry] = {}
+    own_tls = {route.entry for route in known.routes if route.tls}
     for entry in known.entries:
         if entry.is_http:
             takers.setdefault((entry.entrypoint, entry.domain), entry)
@@ -49,7 +50,8 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
         entrypoint = known.entrypoint(entry.entrypoint)
         keys = [(entrypoint.name, domain) for domain in _rules_for(entry.domain)]
         found = [takers[key] for key in keys if key in takers]
-        if entry.is_http or not found or (entrypoint.described and not entrypoint.tls):
+        no_tls = entrypoint.described and not entrypoint.tls
+        if entry.is_http or not found or (no_tls and not own_tls.intersection(found)):
             continue
         when = "" if entrypoint.described else f" if entrypoint {entrypoint.name} has TLS"
         yield _problem(
@@ -100,14 +102,16 @@ def redirect_shadows_route(known: Known) -> Iterator[Problem]:
     """
     for route in known.routes:
         entrypoint = known.entrypoint(route.entry.entrypoint)
-        redirect = _redirect(known, entrypoint)
-        if route.protocol == "tcp" or not redirect or redirect.priority < _priority(route):
+        redirect = known.static.redirect_of(entrypoint)
+        if route.protocol == "tcp" or not redirect or redirect.priority < priority_of(route):
+            continue
+        if route.part:  # it is there besides the entry's own
             continue
         yield _problem(
             "redirect-shadows-route",
             route.entry,
             f"entrypoint {entrypoint.name} redirects every request to {shown(redirect.to)} with"
-            f" priority {redirect.priority}, and the route has {_priority(route)}",
+            f" priority {redirect.priority}, and the route has {priority_of(route)}",
             "use another entrypoint, or set"
             f" entryPoints.{entrypoint.name}.http.redirections.entryPoint.priority to 1",
             span=_entrypoint_span(route.entry),
@@ -119,11 +123,13 @@ def entrypoint_without_tls(known: Known) -> Iterator[Problem]:
     redirects = {
         name: redirect
         for name, entrypoint in known.static.entrypoints.items()
-        if (redirect := _redirect(known, entrypoint)) and redirect.scheme.lower() == "https"
+        if (redirect := known.static.redirect_of(entrypoint)) and redirect.scheme.lower() == "https"
     }
+    own_tls = {route.entry.name for route in known.routes if route.tls}
     for entry in known.entries:
         entrypoint = known.entrypoint(entry.entrypoint)
-        if not entry.is_http or not entrypoint.described or entrypoint.tls:
+        speaks_tls = entrypoint.tls or entry.name in own_tls
+        if not entry.is_http or not entrypoint.described or speaks_tls:
             continue
         reasons = ["it listens on port 443"] if entrypoint.port == "443" else []
         reasons += [
@@ -147,8 +153,9 @@ def https_backend_unverifiable(known: Known) -> Iterator[Problem]:
     static = known.static
     if not static.described or static.insecure_skip_verify or static.own_trust:
         return
+    settled = {route.entry.name for route in known.routes if route.servers_transport}
     for entry in known.entries:
-        if entry.scheme == "https":
+        if entry.scheme == "https" and entry.name not in settled:
             start = len(entry.entrypoint) + 2
             yield _problem(
                 "https-backend-unverifiable",
@@ -223,18 +230,6 @@ def _rules_for(domain: str) -> tuple[str, str]:
     return domain, f"*.{domain.partition('.')[2]}"
 
 
-def _priority(route: Route) -> int:
-    return len(route.rule) if route.priority is None else route.priority
-
-
-def _redirect(known: Known, entrypoint: Entrypoint) -> Redirect | None:
-    """Return an entrypoint's redirect; Traefik makes none to an entrypoint that it has not."""
-    redirect = entrypoint.redirect
-    if redirect and (redirect.to_port or redirect.to in known.static.entrypoints):
-        return redirect
-    return None
-
-
 def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
     """Return the domains on an entrypoint whose routes have challenges, before Traefik itself."""
     if not known.entrypoint(entrypoint).acme_bypass:
@@ -244,7 +239,7 @@ def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
         for route in known.routes
         if route.protocol == "http"
         and route.entry.entrypoint == entrypoint
-        and _priority(route) > _CHALLENGE_PRIORITY
+        and priority_of(route) > _CHALLENGE_PRIORITY
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ctsdns_traefik.core.access import Applied, apply_access
+from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.document import Document, Format, build_document, to_text
 from ctsdns_traefik.core.hosts import HostEntry, read_hosts
 from ctsdns_traefik.core.problems import Problem
@@ -18,15 +20,19 @@ class Rendering(NamedTuple):
     """All that the grammar accepts, also those that a conflict leaves out."""
     routes: tuple[Route, ...]
     problems: tuple[Problem, ...]
-    """Refused entries and conflicts, in the order of the entries' names."""
+    """Entries refused, in conflict, or without the access that they must have; by name."""
     document: Document
     text: str
 
 
-def render(hosts: Mapping[str, object], form: Format = "json") -> Rendering:
+def render(
+    hosts: Mapping[str, object], form: Format = "json", access: Access | None = None
+) -> Rendering:
     """Turn a hosts map into Traefik's document; the same hosts in any order give the same bytes."""
     entries, refused = read_hosts(hosts)
     routes, conflicts = plan_routes(entries)
-    problems = sorted(refused + conflicts, key=lambda problem: problem.entry)
-    document = build_document(routes)
-    return Rendering(entries, routes, tuple(problems), document, to_text(document, form))
+    applied = apply_access(routes, access) if access else Applied(routes)
+    found = (*refused, *conflicts, *applied.problems)
+    problems = tuple(sorted(found, key=lambda problem: problem.entry))
+    document = build_document(applied.routes, applied.references)
+    return Rendering(entries, applied.routes, problems, document, to_text(document, form))

@@ -15,9 +15,20 @@ from ctsdns_traefik.core.problems import Problem
 
 Protocol = Literal["http", "tcp"]
 
+INTERNAL = "@internal"
+"""How the names of Traefik's own services end."""
+
+
+class RouterTls(NamedTuple):
+    """The section ``tls`` of a router, its passthrough aside."""
+
+    cert_resolver: str = ""
+    options: str = ""
+    """The name of TLS options; ``""`` for Traefik's own."""
+
 
 class Route(NamedTuple):
-    """What one entry becomes in Traefik."""
+    """What one entry becomes in Traefik, or one of several; see :mod:`.access`."""
 
     entry: HostEntry
     protocol: Protocol
@@ -33,6 +44,14 @@ class Route(NamedTuple):
     """The service's name."""
     priority: int | None = None
     """Of the router, if Traefik's default, the length of the rule, will not do."""
+    middlewares: tuple[str, ...] = ()
+    """In the order in which requests pass them."""
+    tls: RouterTls | None = None
+    """Of an HTTP router, if not as its entrypoint has it; of a TCP router, if there is more."""
+    servers_transport: str = ""
+    """How the service talks to its backend, by name; ``""`` as Traefik does by itself."""
+    part: str = ""
+    """What of its entry a router is for that is there besides the entry's own."""
 
 
 class Plan(NamedTuple):
@@ -48,7 +67,7 @@ def plan_routes(entries: Iterable[HostEntry]) -> Plan:
     The first in the order of the entries' names wins a conflict and keeps a name, so that the
     order in which the entries come makes no difference.
     """
-    routes, problems = _without_conflicts([_route(entry) for entry in sorted(entries)])
+    routes, problems = _without_conflicts([make_route(entry) for entry in sorted(entries)])
     routers = _allot_names(routes, [route.router for route in routes], _itself)
     services = _allot_names(routes, [route.service for route in routes], _its_backend)
     priorities = _priorities(routes)
@@ -66,8 +85,8 @@ def _named(route: Route, router: str, service: str, priority: int | None) -> Rou
     return route._replace(router=router, service=service, priority=priority)
 
 
-def _route(entry: HostEntry) -> Route:
-    """Make a route with the names that it wants."""
+def make_route(entry: HostEntry) -> Route:
+    """Make an entry's route with the names that it wants."""
     host = f"[{entry.address}]" if ":" in entry.address else entry.address
     slug = entry.domain.replace("*", "wildcard").replace(".", "-")
     service = f"service-{slug}-{entry.scheme}-{entry.port}"
@@ -163,6 +182,11 @@ def _longer_names(entry: HostEntry, name: str) -> Iterator[str]:
     digest = hashlib.sha256(entry.name.encode("utf-8", "surrogatepass")).hexdigest()
     for digits in range(8, len(digest) + 1):
         yield f"{name}-{digest[:digits]}"
+
+
+def priority_of(route: Route) -> int:
+    """Return the priority that Traefik gives to a router."""
+    return len(route.rule) if route.priority is None else route.priority
 
 
 def _priorities(routes: list[Route]) -> dict[str, int]:

@@ -106,7 +106,7 @@ class Section:
     def _remember(self, values: Mapping[Any, Any], spelling: object, key: str) -> str:
         """Remember where a key stands; return its path."""
         path = self._path_of(key)
-        if place := _place(values, spelling):
+        if place := place_of(values, spelling):
             self.places.setdefault(path, place)
         return path
 
@@ -120,7 +120,7 @@ class Section:
 
 def read_sections(text: str, form: Literal["yaml", "toml"]) -> Section:
     """Read a file's text; raise :class:`StaticError` if it does not parse or holds no settings."""
-    root = _from_yaml(text) if form == "yaml" else _from_toml(text)
+    root = read_yaml(text) if form == "yaml" else _from_toml(text)
     if not root:
         raise StaticError("there is no setting in it")
     if not isinstance(root, Mapping):
@@ -128,8 +128,8 @@ def read_sections(text: str, form: Literal["yaml", "toml"]) -> Section:
     return Section("", [root], {}, exists=True)
 
 
-def _from_yaml(text: str) -> object:
-    """Read the first document, as Traefik does."""
+def read_yaml(text: str) -> object:
+    """Read the first document, as Traefik does; raise :class:`StaticError` if it does not parse."""
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
     from ruamel.yaml.reader import ReaderError
@@ -185,7 +185,7 @@ def _end_of(text: str) -> Place:
     return Place(text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
-def _place(values: Mapping[Any, Any], key: object) -> Place | None:
+def place_of(values: Mapping[Any, Any], key: object) -> Place | None:
     """Find where a key of a YAML map stands; one that was merged in stands elsewhere."""
     at = getattr(values, "lc", None)
     if at is None or not at.data or key not in at.data:

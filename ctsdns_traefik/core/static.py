@@ -58,6 +58,8 @@ class Entrypoint(NamedTuple):
     """Whether routes can have ACME challenges (``allowACMEByPass``)."""
     described: bool = True
     """Whether all of this was read; else only the name, and perhaps the address, is known."""
+    tls_options: str = ""
+    """Those of its HTTP routers without TLS of their own (``http.tls.options``)."""
 
     @property
     def host(self) -> str:
@@ -100,6 +102,15 @@ class StaticConfiguration(NamedTuple):
     """Of settings by their dotted paths, columns in characters; empty for TOML."""
     described: bool = True
     """Whether all of this was read; else no more than some entrypoints are known."""
+    api: bool = False
+    """Whether there is an API, and with it the service ``api@internal``."""
+
+    def redirect_of(self, entrypoint: Entrypoint) -> Redirect | None:
+        """Return an entrypoint's redirect; Traefik makes none to an entrypoint that it has not."""
+        redirect = entrypoint.redirect
+        return (
+            redirect if redirect and (redirect.to_port or redirect.to in self.entrypoints) else None
+        )
 
 
 def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration:
@@ -115,6 +126,7 @@ def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration
         own_trust=transport.has("rootCAs") or transport.has("spiffe"),
         challenge_entrypoints=tuple(dict.fromkeys(_challenge_entrypoints(root))),
         places=root.places,
+        api=api.exists,
     )
 
 
@@ -149,6 +161,7 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         name=name,
         address=section.text("address"),
         tls=http.section("tls", alone=True).exists,
+        tls_options=http.section("tls", alone=True).text("options"),
         redirect=_redirect(redirect) if redirect.text("to") else None,
         acme_bypass=section.flag("allowACMEByPass"),
     )

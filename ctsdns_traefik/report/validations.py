@@ -17,7 +17,7 @@ from ctsdns_traefik.validation import Validation
 def validation_as_json(validation: Validation) -> dict[str, Any]:
     """Return JSON values, as schemas/validate.schema.json describes them."""
     return {
-        "routes": [describe_route(route) for route in validation.routes],
+        "routes": [_route_as_json(route) for route in validation.routes],
         "problems": [_finding_as_json(finding) for finding in validation.findings],
         "summary": {
             "routes": len(validation.routes),
@@ -63,6 +63,14 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
         text = problem_as_text(finding.problem, finding.excerpt)
         console.print(Text(f"\n{where}\n{text}" if where else f"\n{text}"), end="", soft_wrap=True)
     console.print(Text(f"\n{_summary(validation)}"))
+
+
+def _route_as_json(route: Route) -> dict[str, Any]:
+    access = {
+        "middlewares": list(route.middlewares),
+        "tlsOptions": route.tls.options if route.tls else "",
+    }
+    return describe_route(route) | {name: value for name, value in access.items() if value}
 
 
 def _finding_as_json(finding: Finding) -> dict[str, Any]:
@@ -116,7 +124,9 @@ def _route_in_words(route: Route) -> str:
     tls = ""
     if route.protocol == "tcp":
         tls = " (TLS passthrough)" if route.passthrough else " (TLS ends at Traefik)"
-    return f"{route.rule} -> {route.backend}{tls}"
+    behind = [*route.middlewares, *([route.tls.options] if route.tls and route.tls.options else [])]
+    access = f" behind {', '.join(behind)}" if behind else ""
+    return f"{route.rule} -> {route.backend}{tls}{access}"
 
 
 def _summary(validation: Validation) -> str:

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def http_backend(
-    name: str, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    name: str, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None, port: int = 0
 ) -> Iterator[int]:
-    """Answer every HTTP request with a name; give the port."""
+    """Answer every HTTP request with a name; give the port, any free one unless it is named."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -30,7 +30,7 @@ def http_backend(
     class Server(http.server.ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
 
-    with Server((address, 0), Handler) as server:
+    with Server((address, port), Handler) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

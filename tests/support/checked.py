@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -89,9 +90,16 @@ class CheckedTraefik(Traefik):
         """The codes of these problems."""
         return [problem.code for problem in self.problems]
 
-    def heard(self, entrypoint: str, name: str) -> bytes:
+    def heard(
+        self,
+        entrypoint: str,
+        name: str,
+        source: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> bytes:
         """Connect to a name with TLS and wait for a banner; empty if there is none in a second."""
-        with suppress(OSError), self.connect_tls(entrypoint, name, any_certificate()) as connection:
+        context = tls or any_certificate()
+        with suppress(OSError), self.connect_tls(entrypoint, name, context, source) as connection:
             connection.settimeout(1)
             return connection.recv(4096)
         return b""

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -89,11 +89,14 @@ class Traefik:
         path: str = "/",
         *,
         tls: ssl.SSLContext | None = None,
+        source: str = "127.0.0.1",
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a request for a host to an entrypoint; status 0 means no answer."""
-        connection = _Connection(self.ports[entrypoint], host, tls)
+        connection = _Connection(self.ports[entrypoint], host, tls, source)
         try:
-            connection.request("GET", path, headers={"Host": host})
+            connection.request(method, path, headers={"Host": host, **(headers or {})})
             response = connection.getresponse()
             return Answer(response.status, response.read().decode())
         except (OSError, http.client.HTTPException):
@@ -101,9 +104,12 @@ class Traefik:
         finally:
             connection.close()
 
-    def connect_tls(self, entrypoint: str, name: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    def connect_tls(
+        self, entrypoint: str, name: str, context: ssl.SSLContext, source: str = "127.0.0.1"
+    ) -> ssl.SSLSocket:
         """Open a TLS connection to an entrypoint with a name in the handshake (SNI)."""
-        plain = socket.create_connection(("127.0.0.1", self.ports[entrypoint]), timeout=5)
+        address = ("127.0.0.1", self.ports[entrypoint])
+        plain = socket.create_connection(address, timeout=5, source_address=(source, 0))
         return context.wrap_socket(plain, server_hostname=name)
 
 
@@ -118,8 +124,8 @@ def any_certificate() -> ssl.SSLContext:
 class _Connection(http.client.HTTPConnection):
     """HTTP to 127.0.0.1, over TLS with another name in the handshake if a context is given."""
 
-    def __init__(self, port: int, name: str, tls: ssl.SSLContext | None) -> None:
-        super().__init__("127.0.0.1", port, timeout=5)
+    def __init__(self, port: int, name: str, tls: ssl.SSLContext | None, source: str) -> None:
+        super().__init__("127.0.0.1", port, timeout=5, source_address=(source, 0))
         self._name, self._tls = name, tls
 
     def connect(self) -> None:

@@ -1,0 +1,50 @@
+"""The access files of the examples and the document: with the entries that they name, all works."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ctsdns_traefik.core.access_checks import check_access
+from ctsdns_traefik.core.access_file import read_access
+from ctsdns_traefik.core.access_values import MODES
+from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.static import read_static
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples" / "access").glob("*.yml"))
+STATIC = read_static((ROOT / "examples" / "traefik" / "traefik.yml").read_text(), "yaml")
+DOCUMENT = (ROOT / "docs" / "access.md").read_text()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path: Path) -> None:
+    """Each serves the entries in its comment, uses all it says, and fits the example's Traefik."""
+    text = path.read_text()
+    entries = ", ".join(re.findall(r'^#   ("_.+?": ".+?")$', text, re.MULTILINE))
+    access = read_access(text)
+    rendering = render(json.loads(f"{{{entries}}}"), access=access)
+    assert rendering.problems == ()
+    assert len(rendering.entries) == entries.count("_tcp.")
+    assert check_access(rendering.entries, rendering.routes, access, STATIC) == ()
+    assert rendering.routes
+
+
+def test_every_mode_has_an_example() -> None:
+    """Every mode is in an example, and has a section of the document but for the one of none."""
+    used = {
+        each for path in EXAMPLES for each in re.findall(r"access: ([a-z-]+)", path.read_text())
+    }
+    assert used == set(MODES)
+    assert set(MODES) - {"public"} <= set(re.findall(r"^## (.+)$", DOCUMENT, re.MULTILINE))
+
+
+def test_file_of_the_document() -> None:
+    """The document's own file can be read."""
+    (text,) = re.findall(r"^```yaml\n(tailnet:.+?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    access = read_access(text)
+    assert len(access.routes) == 6
+    assert access.dashboard
