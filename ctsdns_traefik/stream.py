@@ -126,9 +126,10 @@ def _says_anything(event: Event) -> bool:
 def parse_block(block: bytes) -> Event:
     """Read the fields of one block, its lines ended by LF.
 
-    The data, megabytes of it, is taken out here; ``sseclient``, which copies each line a dozen
-    times, reads the other fields. Raise :class:`OversizedEvent` for more lines than memory is
-    worth, and for other fields so large that ``sseclient``, quadratic in them, would take seconds.
+    The data, megabytes of it, is taken out here; ``sseclient``, which would take seven times its
+    size in memory, reads the other fields. Raise :class:`OversizedEvent` for more lines than
+    memory is worth, and for other fields so large that ``sseclient``, quadratic in them, would
+    take seconds.
     """
     import sseclient  # only a stream needs it
 
