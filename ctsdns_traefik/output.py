@@ -18,13 +18,13 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from enum import Enum
 from io import FileIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.target import Outcome, Written
 
 NEW_FILE_MODE = 0o644
 
@@ -33,21 +33,28 @@ _TEMPORARY = ".tmp"
 _CANNOT_RENAME_OVER = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-class Outcome(Enum):
-    """What became of the file."""
+class FileTarget:
+    """The file that Traefik's file provider watches; a :class:`.Target`."""
 
-    UNCHANGED = "unchanged"
-    CREATED = "created"
-    REPLACED = "replaced"
-    WRITTEN_IN_PLACE = "written in place"
+    def __init__(self, path: Path) -> None:
+        """Take where the file is, or is to be."""
+        self._path = path
 
+    def __str__(self) -> str:
+        return str(self._path)
 
-class Written(NamedTuple):
-    """What a write did."""
+    def prepare(self) -> None:
+        """Remove what killed writers left; raise :class:`OutputError` if no write can be."""
+        require_writable(self._path)
+        remove_leftovers(self._path)
 
-    outcome: Outcome
-    owner_lost: bool = False
-    """The old file was somebody else's, and this process may not give the new one to them."""
+    def read(self) -> bytes | None:
+        """Return the file's content, ``None`` if there is no file; raise :class:`OutputError`."""
+        return read_if_there(self._path)
+
+    def write(self, content: bytes) -> Written:
+        """Make the file hold ``content``; see :func:`write_if_changed`."""
+        return write_if_changed(self._path, content)
 
 
 def read_if_there(path: Path) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +19,9 @@ from ctsdns_traefik.core.snapshot import (
 from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.interrupts import Expired, Interrupts, Reconnect
+from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
 from ctsdns_traefik.stream import Event, StreamError, open_stream
-
-log = logging.getLogger(__name__)
 
 Connect = Callable[[Endpoint], AbstractContextManager[Iterator[Event]]]
 
@@ -41,8 +39,9 @@ class Watch:
         connect: Connect = open_stream,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        journal: Journal | None = None,
     ) -> None:
-        """Take the endpoint, the file's keeper and the seconds between two connections."""
+        """Take what to follow, what keeps the file, and the seconds between two connections."""
         self._endpoint = endpoint
         self._keeper = keeper
         self._interrupts = interrupts
@@ -50,6 +49,7 @@ class Watch:
         self._connect = connect
         self._sleep = sleep
         self._chance = chance
+        self._journal = journal or Journal()
         self._asked = 0.0
         """Seconds that the server wants between connections, until one delivers."""
 
@@ -65,10 +65,10 @@ class Watch:
                 with self._interrupts.armed():
                     reason = self._follow()
                     delay = retry_delay(self._delay, self._asked, self._chance())
-                    log.warning("%s; retrying in %.1f s", reason, delay)
+                    self._journal.failed(reason, delay)
                     self._sleep(delay)
             except Reconnect:
-                log.info("SIGHUP: connecting again")
+                self._journal.told_to_reconnect()
 
     def _follow(self) -> str:
         """Make one connection and follow it to its end; say how it ended."""
@@ -77,7 +77,7 @@ class Watch:
         try:
             with self._connect(self._endpoint) as events:
                 state = f"disconnected from {self._endpoint}"
-                log.info("connected to %s", self._endpoint)
+                self._journal.connected(self._endpoint)
                 for event in events:
                     asked = asked if event.retry is None else event.retry
                     delivered = delivered or bool(event.data)
@@ -103,15 +103,17 @@ class Watch:
             try:
                 return hosts_of_snapshot(event.data)
             except SnapshotError as why:
-                log.warning("a snapshot cannot be trusted, the file stays: %s", why)
+                self._journal.distrusted(why)
         elif event.name == "error":
-            log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
+            self._journal.heard_error(shown(message_of_error(event.data)))
         else:
-            log.debug("event %s", shown(event.name))
+            self._journal.heard(shown(event.name))
         return None
 
     def _apply(self, hosts: HostsMap) -> None:
         try:
             self._keeper.apply(hosts)
         except OutputError as why:
-            log.error("%s; trying again at the next snapshot", why)  # noqa: TRY400
+            self._journal.unwritable(why)
+        else:
+            self._journal.applied()

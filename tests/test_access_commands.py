@@ -18,6 +18,7 @@ import ctsdns_traefik
 from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.keeper import Keeper
+from ctsdns_traefik.output import FileTarget
 
 SCHEMA = Path(ctsdns_traefik.__file__).parent / "schemas" / "validate.schema.json"
 HOSTS: dict[str, Any] = {
@@ -158,7 +159,7 @@ def test_access_waits_for_no_second_opinion(tmp_path: Path) -> None:
     """
     said = [ONLY]
     output = tmp_path / "dynamic.yml"
-    keeper = Keeper(output, access=lambda: read_access(said[0]))
+    keeper = Keeper(FileTarget(output), access=lambda: read_access(said[0]))
     keeper.look()
     keeper.apply(HOSTS)
     few = dict(list(HOSTS.items())[:1])

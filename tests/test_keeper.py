@@ -14,6 +14,7 @@ from ctsdns_traefik.core.document import from_text, to_text
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.keeper import Keeper
+from ctsdns_traefik.output import FileTarget
 
 Lines = Callable[[], list[str]]
 
@@ -42,7 +43,7 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> L
 
 def started(path: Path, *, guard: bool = True) -> Keeper:
     """Return a keeper that has looked at the file, as watch does at its start."""
-    keeper = Keeper(path, guard=guard)
+    keeper = Keeper(FileTarget(path), guard=guard)
     keeper.look()
     keeper.create_missing()
     return keeper
@@ -144,7 +145,7 @@ def test_file_of_an_earlier_run_is_compared_by_its_routes(path: Path, said: Line
 
 def test_yaml_is_written_if_asked_for(path: Path) -> None:
     """The file holds the format that the keeper was made for."""
-    keeper = Keeper(path, "yaml")
+    keeper = Keeper(FileTarget(path), "yaml")
     keeper.look()
     keeper.apply(hosts("a"))
     assert path.read_text() == render(hosts("a"), "yaml").text
@@ -217,14 +218,14 @@ def test_output_that_cannot_be_written_is_found_at_the_start(
 ) -> None:
     """A wrong path is an error before any connection is made."""
     with pytest.raises(OutputError):
-        Keeper(make(path)).look()
+        Keeper(FileTarget(make(path))).look()
 
 
 def test_leftovers_are_removed_at_the_start(path: Path) -> None:
     """What a killed process left beside the file is gone after the first look."""
     leftover = path.with_name(f".{path.name}.abc.tmp")
     leftover.write_text("half")
-    Keeper(path).look()
+    Keeper(FileTarget(path)).look()
     assert not leftover.exists()
 
 
@@ -238,7 +239,7 @@ def test_each_write_happens_undisturbed(path: Path) -> None:
         yield
         entered.append(path.read_text())
 
-    keeper = Keeper(path, undisturbed=undisturbed)
+    keeper = Keeper(FileTarget(path), undisturbed=undisturbed)
     keeper.look()
     assert entered == []
     keeper.create_missing()

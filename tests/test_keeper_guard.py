@@ -11,6 +11,7 @@ from ctsdns_traefik.core.document import Format
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.keeper import Keeper
+from ctsdns_traefik.output import FileTarget
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 def started(path: Path, *, guard: bool = True) -> Keeper:
     """Return a keeper that has looked at the file, as watch does at its start."""
-    keeper = Keeper(path, guard=guard)
+    keeper = Keeper(FileTarget(path), guard=guard)
     keeper.look()
     keeper.create_missing()
     return keeper

@@ -12,13 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ctsdns_traefik.output import (
-    Outcome,
-    Written,
-    read_if_there,
-    require_writable,
-    write_if_changed,
-)
+from ctsdns_traefik.output import read_if_there, require_writable, write_if_changed
+from ctsdns_traefik.target import Outcome, Written
 
 STRANGER = 12345
 """A user and a group that own nothing here."""

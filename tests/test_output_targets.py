@@ -12,13 +12,12 @@ import pytest
 
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output import (
-    Outcome,
-    Written,
     read_if_there,
     remove_leftovers,
     require_writable,
     write_if_changed,
 )
+from ctsdns_traefik.target import Outcome, Written
 
 
 @pytest.fixture

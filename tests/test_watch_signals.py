@@ -168,13 +168,13 @@ def test_many_hangups(path: Path) -> None:
 
 SIGNALLED_WHILE_PREPARING = """
 import os, signal, sys
-from ctsdns_traefik import keeper
+from ctsdns_traefik import output
 from ctsdns_traefik.cli import main
-prepare = keeper.remove_leftovers
+prepare = output.remove_leftovers
 def prepare_and_send(path):
     os.kill(os.getpid(), signal.{})
     prepare(path)
-keeper.remove_leftovers = prepare_and_send
+output.remove_leftovers = prepare_and_send
 sys.exit(main(sys.argv[1:]))
 """
 

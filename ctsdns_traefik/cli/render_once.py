@@ -79,6 +79,7 @@ def render_once(
     from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.render import render
     from ctsdns_traefik.keeper import Keeper
+    from ctsdns_traefik.output import FileTarget
 
     start_logging()
     output = None if output == Path(STANDARD_STREAM) else output
@@ -94,7 +95,7 @@ def render_once(
     elif check or diff:
         findings |= _compare(output, rendering.text, diff=diff) and check
     else:
-        keeper = Keeper(output, form, guard=False)
+        keeper = Keeper(FileTarget(output), form, guard=False)
         keeper.look()
         keeper.put(rendering)
     return ExitCode.FINDINGS if findings else ExitCode.OK

@@ -86,8 +86,10 @@ def watch(
     """
     from ctsdns_traefik.access_file import FollowedAccess
     from ctsdns_traefik.interrupts import Interrupts
+    from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
+    from ctsdns_traefik.output import FileTarget
     from ctsdns_traefik.stream import load_libraries
     from ctsdns_traefik.watch import Watch
 
@@ -98,17 +100,19 @@ def watch(
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     if output.suffix not in (".yml", ".yaml"):
         log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
+    journal = Journal()
     keeper = Keeper(
-        output,
+        FileTarget(output),
         form,
         guard=removal_guard,
         undisturbed=interrupts.held,
         access=FollowedAccess(access_file) if access_file else lambda: None,
+        journal=journal,
     )
     load_libraries()
     expect_large_snapshots()
     try:
-        Watch(source, keeper, interrupts, delay=retry_delay).run()
+        Watch(source, keeper, interrupts, delay=retry_delay, journal=journal).run()
     except Stop as stop:
-        log.info("%s: stopped", stop.signal.name)
+        journal.told_to_stop(stop.signal.name)
         raise

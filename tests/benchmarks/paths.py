@@ -13,6 +13,7 @@ from benchmarks.measure import cpu_seconds
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.snapshot import hosts_of_snapshot
 from ctsdns_traefik.keeper import Keeper
+from ctsdns_traefik.output import FileTarget
 from ctsdns_traefik.stream import read_events
 
 
@@ -63,7 +64,7 @@ def time_of_keeping(sample: Sample, path: Path) -> Callable[[], float]:
     pieces = sample.pieces
 
     def measured() -> float:
-        keeper = Keeper(path)
+        keeper = Keeper(FileTarget(path))
         keeper.look()
         keep(keeper, pieces)
         before = path.stat()
