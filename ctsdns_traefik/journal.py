@@ -7,21 +7,34 @@ from collections.abc import Iterable
 
 from ctsdns_traefik.core.changes import Changes
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.target import Outcome, Written
+from ctsdns_traefik.target import Notice, Outcome, Written
 
 log = logging.getLogger(__name__)
 
 NAMED_AT_MOST = 30
 """Routers that one log line names; beyond that it counts them."""
 
+_NOTICES = {
+    "deaf": "Traefik does not hear of changes: keyspace notifications are off;"
+    " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf",
+    "noisy": "Traefik reads everything anew for each of {} keys that change: have Redis notify it"
+    " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)",
+    "disagreement": "another watch has published something else, again and again, and this one now"
+    " leaves it: do both follow the same endpoint, with the same access file and version?",
+    "taken over": "keys stood there that nobody is known to have written; they are replaced: {}",
+}
+"""What a target may have to say, by the kind of its notice."""
+
 
 class Journal:
     """Tells in the log what happens."""
 
-    def __init__(self) -> None:
-        """Begin with nothing told."""
+    def __init__(self, noun: str = "file") -> None:
+        """Begin with nothing told; ``noun`` is what is kept, a file or a store."""
+        self._noun = noun
         self._told: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
+        self._noticed: tuple[Notice, ...] = ()
 
     def connected(self, endpoint: object) -> None:
         """Tell that the endpoint has answered with a stream."""
@@ -37,7 +50,7 @@ class Journal:
 
     def distrusted(self, why: object) -> None:
         """Tell that a snapshot cannot be trusted."""
-        log.warning("a snapshot cannot be trusted, the file stays: %s", why)
+        log.warning("a snapshot cannot be trusted, the %s stays: %s", self._noun, why)
 
     def failed(self, reason: str, delay: float) -> None:
         """Tell why there is no connection, and in how many seconds there will be another."""
@@ -78,11 +91,11 @@ class Journal:
             self._say_once(f"{target} cannot be renamed over and is written in place")
         if written.owner_lost:
             self._say_once(f"the owner of {target} could not be kept: this process may not set it")
-        if written.outcome is not Outcome.UNCHANGED:
+        self._notice(target, written.notices)
+        if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
             counted = f"{routes} route{'' if routes == 1 else 's'}"
-            log.info(
-                "%s %s: %s", written.outcome.value, target, "; ".join([counted, *_parts(changes)])
-            )
+            parts = _parts(changes) or [f"the same as before, but the {self._noun} said something else"]
+            log.info("%s %s: %s", written.outcome.value, target, "; ".join([counted, *parts]))
 
     def applied(self) -> None:
         """Take note that what stands there is as the last trusted snapshot wants it."""
@@ -91,14 +104,21 @@ class Journal:
         """Tell why what a snapshot says could not be written."""
         log.error("%s; trying again at the next snapshot", why)
 
+    def _notice(self, target: object, notices: tuple[Notice, ...]) -> None:
+        """Tell each notice once, until it is gone and comes again."""
+        for notice in notices:
+            if notice not in self._noticed:
+                log.warning("%s: %s", target, _NOTICES[notice.kind].format(notice.detail))
+        self._noticed = notices
+
     def _say_once(self, message: str) -> None:
         if message not in self._said:
             self._said.add(message)
             log.warning("%s", message)
 
 
-def _parts(changes: Changes) -> Iterable[str]:
-    parts = [
+def _parts(changes: Changes) -> list[str]:
+    return [
         f"{what} {_listed(names)}"
         for what, names in (
             ("added", changes.added),
@@ -107,7 +127,6 @@ def _parts(changes: Changes) -> Iterable[str]:
         )
         if names
     ]
-    return parts or ["the same as before, but the file said something else"]
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -10,9 +10,10 @@ from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, f
 from ctsdns_traefik.core.document import Format, from_text, to_text
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
+from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.memory import give_back
-from ctsdns_traefik.target import Target, Written
+from ctsdns_traefik.target import Outcome, Target, Written
 
 
 class Keeper:
@@ -43,7 +44,23 @@ class Keeper:
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         self._doubted: tuple[str, ...] = ()
+        self._looked = False
         self._journal = journal or Journal()
+
+    def begin(self) -> None:
+        """Look, and create what is missing; raise :class:`OutputError` if that is needed.
+
+        What Traefik does not need at its start may be out of reach and come later: then that is
+        told, and the look made up for at the first snapshot.
+        """
+        try:
+            self.look()
+        except OutputError as why:
+            if self._target.needed:
+                raise
+            self._journal.unwritable(why)
+        else:
+            self.create_missing()
 
     def look(self) -> None:
         """Learn what the file holds, and remove what killed processes left beside it.
@@ -52,12 +69,12 @@ class Keeper:
         """
         self._target.prepare()
         self._content = self._target.read()
-        if self._content is not None:
-            self._outline = outline(from_text(self._content.decode("utf-8", "replace")))
+        self._outline = _outline_of(self._content)
+        self._looked = True
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
-        if self._target.read() is None:
+        if self._target.needed and self._target.read() is None:
             self._content = to_text({}, self._form).encode()
             self._write(self._content)
             self._journal.created(self._target)
@@ -69,6 +86,8 @@ class Keeper:
         have edited or removed it. While a large removal waits, the file is kept at what it was.
         Another access is in force at once, for the hosts before these too: that waits for nothing.
         """
+        if not self._looked:
+            self.look()
         self._take_access(self._ask_access())
         if hosts == self._hosts:
             self._doubted = ()
@@ -89,6 +108,8 @@ class Keeper:
         """Write what the hosts say, unless that has to wait; tell whether it is written."""
         rendering = render(hosts, self._form, self._access)
         self._journal.refused(rendering.problems)
+        if self._target.moved():
+            self._outline = _outline_of(self._target.read())
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
             return False
@@ -101,13 +122,19 @@ class Keeper:
         written = self._write(content)
         new = outline(rendering.document)
         changes = compare(self._outline, new)
-        self._content, self._outline = content, new
+        self._content = content
+        if written.outcome is not Outcome.LEFT:
+            self._outline = new
         self._tell(written, changes)
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
         if self._content is not None:
-            self._tell(self._write(self._content), NO_CHANGES)
+            written, changes = self._write(self._content), NO_CHANGES
+            if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
+                new = _outline_of(self._content)
+                changes, self._outline = compare(self._outline, new), new
+            self._tell(written, changes)
 
     def _doubts(self, changes: Changes) -> bool:
         """Tell whether a removal is so large that the next snapshot has to agree first."""
@@ -126,3 +153,7 @@ class Keeper:
 
     def _tell(self, written: Written, changes: Changes) -> None:
         self._journal.wrote(self._target, written, changes, len(self._outline))
+
+
+def _outline_of(content: bytes | None) -> Outline:
+    return {} if content is None else outline(from_text(content.decode("utf-8", "replace")))

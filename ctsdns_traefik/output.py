@@ -36,6 +36,8 @@ _CANNOT_RENAME_OVER = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS}
 class FileTarget:
     """The file that Traefik's file provider watches; a :class:`.Target`."""
 
+    needed = True
+
     def __init__(self, path: Path) -> None:
         """Take where the file is, or is to be."""
         self._path = path
@@ -51,6 +53,10 @@ class FileTarget:
     def read(self) -> bytes | None:
         """Return the file's content, ``None`` if there is no file; raise :class:`OutputError`."""
         return read_if_there(self._path)
+
+    def moved(self) -> bool:
+        """Say no: a file has one watch, and what anybody else does to it is put right."""
+        return False
 
     def write(self, content: bytes) -> Written:
         """Make the file hold ``content``; see :func:`write_if_changed`."""

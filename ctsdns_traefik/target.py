@@ -13,6 +13,15 @@ class Outcome(Enum):
     CREATED = "created"
     REPLACED = "replaced"
     WRITTEN_IN_PLACE = "written in place"
+    LEFT = "left"
+    """Another watch has written something else, and it is not this one's turn."""
+
+
+class Notice(NamedTuple):
+    """Something beside a write that somebody should know; the journal has the words."""
+
+    kind: str
+    detail: str = ""
 
 
 class Written(NamedTuple):
@@ -21,16 +30,23 @@ class Written(NamedTuple):
     outcome: Outcome
     owner_lost: bool = False
     """The old file was somebody else's, and this process may not give the new one to them."""
+    notices: tuple[Notice, ...] = ()
 
 
 class Target(Protocol):
     """Holds one document as text; its own text names it in the log, secrets out of sight."""
+
+    needed: bool
+    """Traefik does not start to follow it unless it is there; so watch sees to it, or ends."""
 
     def prepare(self) -> None:
         """Clear away what killed processes left; raise :class:`.OutputError` if no write can be."""
 
     def read(self) -> bytes | None:
         """Return what stands there, ``None`` if nothing; raise :class:`.OutputError`."""
+
+    def moved(self) -> bool:
+        """Tell whether another watch has written there since it was read or written here."""
 
     def write(self, content: bytes) -> Written:
         """Replace what stands there, all or nothing, if it is not this already.

@@ -20,6 +20,7 @@ from ctsdns_traefik.cli.options import (
 )
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
+from ctsdns_traefik.cli.targets import Output, build_target, store_options
 from ctsdns_traefik.cli.types import Seconds
 from ctsdns_traefik.errors import Stop
 
@@ -46,8 +47,8 @@ log = logging.getLogger(__name__)
     "-o",
     "--output",
     setting=settings.OUTPUT,
-    type=click.Path(path_type=Path),
-    help="The file that Traefik's file provider watches.",
+    type=Output(),
+    help="The file that Traefik's file provider watches, or redis://HOST:PORT/DB?rootKey=traefik.",
 )
 @setting_option(
     "--retry-delay",
@@ -67,20 +68,23 @@ log = logging.getLogger(__name__)
     help="Let a snapshot that drops most routes wait until the next one agrees.",
 )
 @access_file_option
+@store_options
 @endpoint_options
 @format_option
 @verbosity_options
 def watch(
     endpoint: str,
-    output: Path,
+    output: Path | str,
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
     access_file: Path | None,
+    store_password_file: Path | None,
+    store_ca_file: Path | None,
     form: Format,
     **access: Any,
 ) -> None:
-    """Follow the endpoint and keep the file current, until stopped.
+    """Follow the endpoint and keep the file or store current, until stopped.
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
@@ -89,7 +93,6 @@ def watch(
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.output import FileTarget
     from ctsdns_traefik.stream import load_libraries
     from ctsdns_traefik.watch import Watch
 
@@ -98,12 +101,13 @@ def watch(
         raise click.UsageError("watch keeps a file: name it with --output")
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
-    if output.suffix not in (".yml", ".yaml"):
+    target = build_target(output, store_password_file, store_ca_file)
+    if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
         log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
-    journal = Journal()
+    journal = Journal("file" if isinstance(output, Path) else "store")
     keeper = Keeper(
-        FileTarget(output),
-        form,
+        target,
+        form if isinstance(output, Path) else "json",
         guard=removal_guard,
         undisturbed=interrupts.held,
         access=FollowedAccess(access_file) if access_file else lambda: None,
