@@ -94,8 +94,9 @@ class Journal:
         self._notice(target, written.notices)
         if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
             counted = f"{routes} route{'' if routes == 1 else 's'}"
-            parts = _parts(changes) or [f"the same as before, but the {self._noun} said something else"]
-            log.info("%s %s: %s", written.outcome.value, target, "; ".join([counted, *parts]))
+            same = f"the same as before, but the {self._noun} said something else"
+            told = "; ".join([counted, *(_parts(changes) or [same])])
+            log.info("%s %s: %s", written.outcome.value, target, told)
 
     def applied(self) -> None:
         """Take note that what stands there is as the last trusted snapshot wants it."""

@@ -101,7 +101,7 @@ class Keeper:
         if self._hosts is not None and access != self._access:
             rendering = render(self._hosts, self._form, access)
             self._journal.refused(rendering.problems)
-            self.put(rendering)
+            self.put(rendering, ordered=True)
         self._access = access
 
     def _take(self, hosts: HostsMap) -> bool:
@@ -116,25 +116,31 @@ class Keeper:
         self.put(rendering)
         return True
 
-    def put(self, rendering: Rendering) -> None:
+    def put(self, rendering: Rendering, *, ordered: bool = False) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
         content = rendering.text.encode()
-        written = self._write(content)
-        new = outline(rendering.document)
-        changes = compare(self._outline, new)
+        written = self._write(content, ordered=ordered)
         self._content = content
-        if written.outcome is not Outcome.LEFT:
-            self._outline = new
-        self._tell(written, changes)
+        held = self._target.as_held(content)
+        new = outline(rendering.document) if held is content else _outline_of(held)
+        self._tell(written, self._turn_to(new, written))
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
-        if self._content is not None:
-            written, changes = self._write(self._content), NO_CHANGES
-            if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
-                new = _outline_of(self._content)
-                changes, self._outline = compare(self._outline, new), new
-            self._tell(written, changes)
+        if self._content is None:
+            return
+        written, changes = self._write(self._content), NO_CHANGES
+        if written.outcome is not Outcome.UNCHANGED:
+            changes = self._turn_to(_outline_of(self._target.as_held(self._content)), written)
+        self._tell(written, changes)
+
+    def _turn_to(self, new: Outline, written: Written) -> Changes:
+        """Learn what stands now, which what another watch wrote may still be."""
+        if written.outcome is Outcome.LEFT:
+            self._outline = _outline_of(self._target.read())
+            return NO_CHANGES
+        changes, self._outline = compare(self._outline, new), new
+        return changes
 
     def _doubts(self, changes: Changes) -> bool:
         """Tell whether a removal is so large that the next snapshot has to agree first."""
@@ -147,9 +153,9 @@ class Keeper:
         self._journal.doubted(changes)
         return True
 
-    def _write(self, content: bytes) -> Written:
+    def _write(self, content: bytes, *, ordered: bool = False) -> Written:
         with self._undisturbed():
-            return self._target.write(content)
+            return self._target.write(content, ordered=ordered)
 
     def _tell(self, written: Written, changes: Changes) -> None:
         self._journal.wrote(self._target, written, changes, len(self._outline))

@@ -58,7 +58,11 @@ class FileTarget:
         """Say no: a file has one watch, and what anybody else does to it is put right."""
         return False
 
-    def write(self, content: bytes) -> Written:
+    def as_held(self, content: bytes) -> bytes:
+        """Return the content: a file holds it as it is."""
+        return content
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:  # noqa: ARG002
         """Make the file hold ``content``; see :func:`write_if_changed`."""
         return write_if_changed(self._path, content)
 

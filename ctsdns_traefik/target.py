@@ -48,8 +48,13 @@ class Target(Protocol):
     def moved(self) -> bool:
         """Tell whether another watch has written there since it was read or written here."""
 
-    def write(self, content: bytes) -> Written:
+    def as_held(self, content: bytes) -> bytes:
+        """Return what :meth:`read` would, if this had been written."""
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:
         """Replace what stands there, all or nothing, if it is not this already.
+
+        ``ordered`` says that the operator wants it so, and not only a snapshot.
 
         Raise :class:`.OutputError` with the reason; what stood there then stands.
         """

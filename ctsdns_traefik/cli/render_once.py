@@ -111,16 +111,16 @@ def _compare(target: Target, text: str, *, diff: bool) -> bool:
     """Tell whether the file or store would change, and print how if asked to."""
     import difflib
 
-    old = target.read()
+    old, new = target.read(), target.as_held(text.encode())
     if diff:
         lines = difflib.unified_diff(
             _lines((old or b"").decode("utf-8", "backslashreplace")),
-            _lines(text),
+            _lines(new.decode()),
             fromfile=str(target) if old is not None else os.devnull,
             tofile=str(target),
         )
         emit("".join(line if line.endswith("\n") else f"{line}{_NO_LINE_END}" for line in lines))
-    return old != text.encode()
+    return old != new
 
 
 def _lines(text: str) -> list[str]:

@@ -1,16 +1,16 @@
 """Whose turn it is to write, where several watches keep one store and none leads.
 
 Snapshots carry no clock: which of two is the older, nobody can tell. But every watch can tell news
-of its own. So, of a watch that finds what another has written, and wants something else:
+of its own: what its snapshots have just turned to, and have not said before.
 
-- It writes if its own snapshots have just turned to something that it has not had before.
-- It does not if its snapshot is the one it had all along, or one that it has had and left: a poll
-  that overlapped another brings such. It waits for :data:`PATIENCE` snapshots that say the same.
-- It then writes, since the other may have died over an old snapshot; but the same thing over the
-  same thing only once. Two watches that disagree for good so come to rest, and are told of.
+- News are written at once, whoever wrote last.
+- What a watch has had and left is old news: a poll that overlapped another brings such. It counts
+  when :data:`AGAIN` snapshots in a row have said it.
+- What a watch had all along, while another has written something else, is likely the older. It
+  counts after :data:`PATIENCE` snapshots, since the other may have died over an old one; but it is
+  written only once over the same thing. Two watches that disagree for good so come to rest.
 
-What nobody else has written since this watch last wrote is its own to change and to put right. A
-store that lost all is anybody's to fill.
+What is as this watch wants it, it puts right; a store that lost all is anybody's to fill.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
+AGAIN = 2
+"""Snapshots in a row that say what was left before, until it counts."""
+
 PATIENCE = 3
-"""Snapshots in a row that say the same before it counts against what another watch wrote."""
+"""Snapshots in a row that say the same, until it counts against what another watch wrote."""
 
 REMEMBERED = 64
 """Former documents that a watch remembers."""
@@ -53,10 +56,9 @@ class Turns:
         self._stamp = ""
         """Of the last write that this watch knows of, its own or another's."""
         self._foreign = False
-        """That write was not its own."""
+        """It was not its own."""
         self._tried = ""
         """The stamp of a write whose answer has not come."""
-        self._others = False
         """Others have written since this watch began."""
         self._mine = ""
         self._news = False
@@ -79,25 +81,28 @@ class Turns:
         elif mark.stamp == self._tried:
             self.wrote(mark)
         elif self.moved(mark):
-            self._others = bool(self._stamp) or self._others
             self._stamp, self._foreign, self._news, self._waited = mark.stamp, True, False, 0
 
     def wrote(self, mark: Mark) -> None:
         """Take note of an own write."""
         self._stamp, self._foreign, self._news, self._waited = mark.stamp, False, False, 0
 
-    def take(self, wanted: str, standing: Mark | None) -> Turn:
-        """Decide about one snapshot, whose document has the digest ``wanted``."""
+    def take(self, wanted: str, standing: Mark | None, *, ordered: bool = False) -> Turn:
+        """Decide about one snapshot, whose document has the digest ``wanted``.
+
+        What the operator has ordered, not a snapshot, waits for nothing.
+        """
+        first = not self._mine
         self.looked(standing)
         self._make_own(wanted)
         if standing is None or standing.digest == wanted:
             self._news, self._waited = False, 0
             return Turn.WRITE
-        returning = wanted in self._left
-        if not self._others or self._news or not (self._foreign or returning):
+        needed = PATIENCE if self._foreign else AGAIN if wanted in self._left else 0
+        if ordered or first or self._news or not needed:
             return self._overwrite(standing)
         self._waited += 1
-        if self._waited < PATIENCE:
+        if self._waited < needed:
             return Turn.WAIT
         if self._foreign and (wanted, standing.digest) in self._overwritten:
             return Turn.DISAGREE

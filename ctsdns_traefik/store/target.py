@@ -76,9 +76,13 @@ class StoreTarget:
         self._turns.looked(mark)
         self._owned |= owned
         pairs = {path: value for path, value in values.items() if value is not None}
-        return to_plain_text(from_pairs(pairs)).encode() if pairs else None
+        return _text(pairs) if pairs else None
 
-    def write(self, content: bytes) -> Written:
+    def as_held(self, content: bytes) -> bytes:
+        """Return what :meth:`read` would, if this had been written: the order of fields is lost."""
+        return _text(to_pairs(from_text(content.decode())))
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:
         """Make the store hold a document, given as JSON, unless it is another watch's turn.
 
         Only what differs is touched. Raise :class:`OutputError` with the reason; what stood then
@@ -89,15 +93,15 @@ class StoreTarget:
         with self._connect(self._address) as store:
             for _ in range(_TRIES):
                 try:
-                    written = self._write(store, wanted, sign)
+                    written = self._write(store, wanted, sign, ordered=ordered)
                 except Moved:
                     continue
                 return written._replace(notices=(*written.notices, *_deafness(store, wanted)))
         raise OutputError(f"cannot publish to {self}: others write all the time")
 
-    def _write(self, store: Connection, wanted: Pairs, sign: str) -> Written:
+    def _write(self, store: Connection, wanted: Pairs, sign: str, *, ordered: bool) -> Written:
         standing = store.read_mark()
-        turn = self._turns.take(sign, standing)
+        turn = self._turns.take(sign, standing, ordered=ordered)
         if turn is not Turn.WRITE:
             return _LEFT[turn]
         agreed = standing and standing.digest == sign and store.count_owned() == len(wanted)
@@ -115,6 +119,10 @@ class StoreTarget:
         self._owned = set(wanted)
         outcome = Outcome.REPLACED if standing else Outcome.CREATED
         return Written(outcome, notices=_taken_over(values, owned, wanted))
+
+
+def _text(pairs: Pairs) -> bytes:
+    return to_plain_text(from_pairs(pairs)).encode()
 
 
 def _taken_over(

@@ -134,4 +134,3 @@ class StoreTraefik(Traefik):
                 if router["provider"] == "redis":
                     found[router["name"].removesuffix("@redis")] = router
         return found
-
