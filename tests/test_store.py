@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from support.entries import hosts
-from support.stores import ANCHOR_KEY, BELL, OWNED, Server, needs_redis
+from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access_file import read_access
-from ctsdns_traefik.core.pairs import to_pairs
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.journal import Journal
@@ -62,12 +61,6 @@ def started(server: Server, **options: Any) -> Keeper:
     return keeper
 
 
-def wanted(entries: dict[str, object]) -> dict[str, str]:
-    """Return the keys that are to stand for some entries."""
-    pairs = to_pairs(render(entries).document)
-    return {f"traefik/{path}": value for path, value in pairs.items()}
-
-
 def names(server: Server) -> str:
     """Return the letters of the routes that stand."""
     return "".join(sorted(each.split("-")[1] for each in server.routes()))
@@ -76,7 +69,7 @@ def names(server: Server) -> str:
 def test_keys_are_as_traefik_reads_them(server: Server) -> None:
     """The document's pairs and no more stand below the root, and beside it two keys."""
     started(server).apply(hosts("ab"))
-    assert server.keys() == wanted(hosts("ab"))
+    assert server.keys() == keys_of(hosts("ab"))
     beside = set(server.keys("*")) - set(server.keys())
     assert beside == {BELL, OWNED}
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
@@ -103,7 +96,7 @@ def test_each_change_touches_only_what_differs(server: Server) -> None:
     touched = [each for each in commands if each.split()[0] in ("MSET", "DEL")]
     assert len(touched) == 2
     assert not any("b-example-com" in each for each in touched)
-    assert server.keys() == wanted(hosts("bc"))
+    assert server.keys() == keys_of(hosts("bc"))
 
 
 def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
@@ -174,7 +167,7 @@ def test_store_that_others_disturb_is_put_right(
     said()
     server.run(*command)
     keeper.apply(hosts("ab"))
-    assert server.keys() == wanted(hosts("ab"))
+    assert server.keys() == keys_of(hosts("ab"))
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
     (line,) = said()
     assert line.endswith("2 routes; the same as before, but the store said something else")
@@ -186,7 +179,7 @@ def test_stale_keys_go_though_the_index_was_lost(server: Server) -> None:
     keeper.apply(hosts("ab"))
     server.run("DEL", BELL, OWNED)
     keeper.apply(hosts("b"))
-    assert server.keys() == wanted(hosts("b"))
+    assert server.keys() == keys_of(hosts("b"))
 
 
 def test_keys_of_others_below_the_same_root_survive(server: Server) -> None:
@@ -214,7 +207,7 @@ def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
     keeper = started(server)
     keeper.apply(hosts("a"))
     keeper.apply(hosts("a"))
-    assert server.keys() == wanted(hosts("a"))
+    assert server.keys() == keys_of(hosts("a"))
     warnings = [line for line in said() if line.startswith("WARNING")]
     assert len(warnings) == 1
     assert warnings[0].endswith("they are replaced: http/routers/router-a-example-com/rule")
@@ -328,7 +321,7 @@ def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
 
     target._write = racing  # type: ignore[method-assign]
     second.apply(hosts("b"))
-    assert server.keys() == wanted(hosts("ab"))
+    assert server.keys() == keys_of(hosts("ab"))
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
 
 
@@ -387,7 +380,7 @@ def test_key_of_another_kind_is_replaced(server: Server) -> None:
     """A hash where a text belongs costs nothing but itself."""
     server.run("HSET", "traefik/http/routers/router-a-example-com/rule", "a", "b")
     started(server).apply(hosts("a"))
-    assert server.keys() == wanted(hosts("a"))
+    assert server.keys() == keys_of(hosts("a"))
 
 
 def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
@@ -403,7 +396,7 @@ def test_two_roots_in_one_store_know_nothing_of_each_other(server: Server) -> No
     started(server).apply(hosts("a"))
     edge.write(render(hosts("b")).text.encode())
     edge.write(b"{}")
-    assert server.keys() == wanted(hosts("a"))
+    assert server.keys() == keys_of(hosts("a"))
 
 
 def test_unused_database_stays_so(server: Server) -> None:

@@ -147,6 +147,23 @@ def test_write_whose_answer_was_lost_is_known_for_ones_own() -> None:
     assert watch.take("c", lost) is Turn.WRITE
 
 
+def test_look_in_between_does_not_begin_the_wait_anew() -> None:
+    """Reading what stands, as for the guard, is no news."""
+    store = Shared()
+    watch = store.start()
+    for document in "ab":
+        turn = watch.take(document, store.mark)
+        assert turn is Turn.WRITE
+        store.mark = Mark(document, document)
+        watch.tries(store.mark)
+        watch.wrote(store.mark)
+    turns = []
+    for _ in range(2):
+        turns.append(watch.take("a", store.mark))
+        watch.looked(store.mark)
+    assert turns == [Turn.WAIT, Turn.WRITE]
+
+
 def test_flushed_store_is_filled_by_whoever_comes_first() -> None:
     """Nothing stands, so nobody's turn is taken."""
     store = Shared()

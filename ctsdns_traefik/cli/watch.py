@@ -84,7 +84,7 @@ def watch(
     form: Format,
     **access: Any,
 ) -> None:
-    """Follow the endpoint and keep the file or store current, until stopped.
+    """Follow the endpoint and keep the file current, until stopped.
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """

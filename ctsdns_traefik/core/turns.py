@@ -86,6 +86,7 @@ class Turns:
     def wrote(self, mark: Mark) -> None:
         """Take note of an own write."""
         self._stamp, self._foreign, self._news, self._waited = mark.stamp, False, False, 0
+        self._tried = ""
 
     def take(self, wanted: str, standing: Mark | None, *, ordered: bool = False) -> Turn:
         """Decide about one snapshot, whose document has the digest ``wanted``.

@@ -169,6 +169,8 @@ def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of fail
     from redis.exceptions import ConnectionError as Broken
     from redis.exceptions import TimeoutError as Silent
 
+    if isinstance(error, SettingsError):
+        return str(error)
     causes = tuple(_causes(error))
     word = next((w for cause in causes if (w := _code(cause)) in _REASONS), "")
     if word:

@@ -14,13 +14,23 @@ import pytest
 import redis
 from local import free_ports, running, until
 from ruamel.yaml import YAML
+from support.commands import COMMAND, Watch
 from support.traefik import Traefik
+
+from ctsdns_traefik.core.pairs import to_pairs
+from ctsdns_traefik.core.render import render
 
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
 
 ANCHOR_KEY = "traefik/http/middlewares/ctsdns-traefik-anchor/addPrefix/prefix"
 BELL = "traefik:ctsdns-traefik"
 OWNED = "traefik:ctsdns-traefik:keys"
+
+
+def keys_of(entries: dict[str, object]) -> dict[str, str]:
+    """Return the keys that are to stand for some entries."""
+    pairs = to_pairs(render(entries).document)
+    return {f"traefik/{path}": value for path, value in pairs.items()}
 
 
 class Server:
@@ -134,3 +144,16 @@ class StoreTraefik(Traefik):
                 if router["provider"] == "redis":
                     found[router["name"].removesuffix("@redis")] = router
         return found
+
+
+class StoreWatch(Watch):
+    """``ctsdns-traefik watch`` that publishes to a store."""
+
+    def __init__(
+        self, endpoint: str, url: str, folder: Path, *arguments: str, **options: Any
+    ) -> None:
+        """Take what to follow, the store's URL, a folder for the log, and more options."""
+        folder.mkdir(exist_ok=True)
+        super().__init__(endpoint, folder / "watch", *arguments, **options)
+        self._command = [*COMMAND, "watch", "--endpoint", endpoint, "-o", url]
+        self._command += ["--retry-delay", "0.2", *arguments]
