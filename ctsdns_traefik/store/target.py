@@ -53,6 +53,8 @@ class StoreTarget:
         self._address = address
         self._connect = connect
         self._turns = Turns()
+        self._content, self._sign = b"", ""
+        self._wanted: Pairs = {}
         self._owned: set[str] = set()
         """What this watch knows to be this tool's, should the store forget."""
 
@@ -88,8 +90,10 @@ class StoreTarget:
         Only what differs is touched. Raise :class:`OutputError` with the reason; what stood then
         stands, or, if the connection broke at the very end, all of the new does.
         """
-        wanted = to_pairs(from_text(content.decode()))
-        sign = digest(wanted)
+        if content != self._content:
+            self._content, self._wanted = content, to_pairs(from_text(content.decode()))
+            self._sign = digest(self._wanted)
+        wanted, sign = self._wanted, self._sign
         with self._connect(self._address) as store:
             for _ in range(_TRIES):
                 try:
