@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -105,7 +106,9 @@ def test_writer_may_do_no_more_than_it_needs(folder: Path) -> None:
         *("mset", "del", "srem", "sadd", "hset"),
     }
     with serving(folder) as port:
-        writer = redis.Redis(port=port, username="ctsdns", password="change-me-writer", protocol=2)
+        writer: Any = redis.Redis(
+            port=port, username="ctsdns", password="change-me-writer", protocol=2
+        )
         with writer:
             for command in (("KEYS", "*"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("GET", "x")):
                 with pytest.raises(redis.exceptions.NoPermissionError):
@@ -117,7 +120,9 @@ def test_writer_may_do_no_more_than_it_needs(folder: Path) -> None:
 def test_reader_cannot_write_and_cannot_change_what_is_notified(folder: Path) -> None:
     """Traefik would set its own, far noisier notifications at its start if it could."""
     with serving(folder) as port:
-        reader = redis.Redis(port=port, username="traefik", password="change-me-reader", protocol=2)
+        reader: Any = redis.Redis(
+            port=port, username="traefik", password="change-me-reader", protocol=2
+        )
         with reader:
             for command in (
                 ("MSET", "traefik/x", "1"),
