@@ -345,7 +345,8 @@ def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -
     warnings = [line for line in said() if line.startswith("WARNING")]
     assert len(warnings) == 1
     assert "'CONFIG SET notify-keyspace-events Kh'" in warnings[0]
-    assert server.run("CONFIG", "GET", "notify-keyspace-events") == {"notify-keyspace-events": ""}
+    with server.client() as client:
+        assert client.config_get("notify-keyspace-events") == {"notify-keyspace-events": ""}
 
 
 @pytest.mark.parametrize("flags", ["KEA", "Kh", "AK", "K$gh"])
