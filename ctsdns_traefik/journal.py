@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from ctsdns_traefik.core.changes import Changes
+from ctsdns_traefik.core.loaded import Objection, Verdict
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.target import Outcome, Written
 
@@ -22,6 +23,9 @@ class Journal:
         """Begin with nothing told."""
         self._told: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
+        self._refusal = ""
+        self._of_traefik: tuple[str, ...] = ()
+        self._objections: frozenset[Objection] = frozenset()
 
     def connected(self, endpoint: object) -> None:
         """Tell that the endpoint has answered with a stream."""
@@ -86,15 +90,61 @@ class Journal:
 
     def applied(self) -> None:
         """Take note that what stands there is as the last trusted snapshot wants it."""
+        self._refusal = ""
 
     def unwritable(self, why: object) -> None:
         """Tell why what a snapshot says could not be written."""
         log.error("%s; trying again at the next snapshot", why)
 
+    def check_refused(self, why: object) -> None:
+        """Tell once, until it changes, why the check command keeps the old file."""
+        if str(why) != self._refusal:
+            log.error("%s", why)
+        self._refusal = str(why)
+
+    def hook_failed(self, why: object) -> None:
+        """Tell how the command that runs after each change has failed."""
+        log.warning("the on-change command failed: %s", why)
+
+    def traefik_answered(self, verdict: Verdict, seconds: float) -> None:
+        """Tell what Traefik makes of what was written, as many seconds after that.
+
+        It and :meth:`traefik_unanswered` are called in a thread of their own.
+        """
+        if verdict.good:
+            log.info("Traefik serves %s (after %.1f s)", _all_of(verdict.routers), seconds)
+        for objection in verdict.objections:
+            if objection not in self._objections:
+                log.warning("Traefik does not serve %s: %s", *objection)
+        self._objections = frozenset(verdict.objections)
+        lines = []
+        if verdict.missing:
+            lines.append(f"Traefik has not loaded {_listed(verdict.missing)}: does it read this?")
+        if verdict.lingering:
+            lines.append(f"Traefik still has {_listed(verdict.lingering)}: does it read this?")
+        self._tell_of_traefik(*lines)
+
+    def traefik_unanswered(self, why: str) -> None:
+        """Tell once, until it changes, why nothing can be learnt from Traefik's API."""
+        self._tell_of_traefik(f"Traefik's API cannot be asked: {why}")
+
+    def _tell_of_traefik(self, *lines: str) -> None:
+        for line in lines:
+            if line not in self._of_traefik:
+                log.warning("%s", line)
+        self._of_traefik = lines
+
     def _say_once(self, message: str) -> None:
         if message not in self._said:
             self._said.add(message)
             log.warning("%s", message)
+
+
+def _all_of(routes: int) -> str:
+    """Say how many routes Traefik serves if it serves all."""
+    if routes == 1:
+        return "the one route"
+    return f"all {routes} routes" if routes else "no routes, as was written"
 
 
 def _parts(changes: Changes) -> Iterable[str]:

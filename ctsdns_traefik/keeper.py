@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, find_removed, outline
-from ctsdns_traefik.core.document import Format, from_text, to_text
+from ctsdns_traefik.core.document import Document, Format, from_text, to_text
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.memory import give_back
-from ctsdns_traefik.target import Target, Written
+from ctsdns_traefik.target import Outcome, Target, Written
+
+
+class Traefik(Protocol):
+    """Whoever finds out whether Traefik serves what was written; it never keeps the keeper."""
+
+    def ask(self, document: Document) -> None:
+        """Find out about a document, which from now on is the one that counts."""
+
+    def ask_again(self, *, written: bool) -> None:
+        """Find out about it again if it has been written again, or what was found was not good."""
 
 
 class Keeper:
@@ -27,11 +38,14 @@ class Keeper:
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
         access: Callable[[], Access | None] = lambda: None,
         journal: Journal | None = None,
+        on_change: Callable[[], None] = lambda: None,
+        traefik: Traefik | None = None,
     ) -> None:
         """Take what to keep, its format, and whether large removals wait for a second opinion.
 
         ``undisturbed`` makes the context in which a write happens; ``access`` says who may reach
-        which route, and is asked at each snapshot; ``journal`` is told what happens.
+        which route, and is asked at each snapshot; ``journal`` is told what happens; ``on_change``
+        is called after each change, in that context too; ``traefik`` is asked what came of it.
         """
         self._target = target
         self._form: Format = form
@@ -44,6 +58,8 @@ class Keeper:
         self._hosts: HostsMap | None = None
         self._doubted: tuple[str, ...] = ()
         self._journal = journal or Journal()
+        self._on_change = on_change
+        self._traefik = traefik
 
     def look(self) -> None:
         """Learn what the file holds, and remove what killed processes left beside it.
@@ -53,7 +69,9 @@ class Keeper:
         self._target.prepare()
         self._content = self._target.read()
         if self._content is not None:
-            self._outline = outline(from_text(self._content.decode("utf-8", "replace")))
+            document = from_text(self._content.decode("utf-8", "replace"))
+            self._outline = outline(document)
+            self._ask_traefik(document)
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
@@ -61,6 +79,8 @@ class Keeper:
             self._content = to_text({}, self._form).encode()
             self._write(self._content)
             self._journal.created(self._target)
+            self._ask_traefik({})
+            self._run_hook()
 
     def apply(self, hosts: HostsMap) -> None:
         """Make the file say what these hosts say; raise :class:`OutputError` if it cannot be.
@@ -102,7 +122,7 @@ class Keeper:
         new = outline(rendering.document)
         changes = compare(self._outline, new)
         self._content, self._outline = content, new
-        self._tell(written, changes)
+        self._tell(written, changes, rendering.document)
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
@@ -124,5 +144,21 @@ class Keeper:
         with self._undisturbed():
             return self._target.write(content)
 
-    def _tell(self, written: Written, changes: Changes) -> None:
+    def _tell(self, written: Written, changes: Changes, document: Document | None = None) -> None:
+        """Tell what a write did, and whom it concerns; a document may be another than before."""
         self._journal.wrote(self._target, written, changes, len(self._outline))
+        changed = written.outcome is not Outcome.UNCHANGED
+        if document is not None and (changed or any(changes[:3])):
+            self._ask_traefik(document)
+        elif self._traefik:
+            self._traefik.ask_again(written=changed)
+        if changed:
+            self._run_hook()
+
+    def _run_hook(self) -> None:
+        with self._undisturbed():
+            self._on_change()
+
+    def _ask_traefik(self, document: Document) -> None:
+        if self._traefik:
+            self._traefik.ask(document)

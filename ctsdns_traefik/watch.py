@@ -17,7 +17,7 @@ from ctsdns_traefik.core.snapshot import (
     message_of_error,
 )
 from ctsdns_traefik.endpoint import Endpoint
-from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.interrupts import Expired, Interrupts, Reconnect
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
@@ -113,6 +113,8 @@ class Watch:
     def _apply(self, hosts: HostsMap) -> None:
         try:
             self._keeper.apply(hosts)
+        except CheckRefused as why:
+            self._journal.check_refused(why)
         except OutputError as why:
             self._journal.unwritable(why)
         else:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.types import HeaderType, Seconds
+from ctsdns_traefik.cli.types import CommandLine, HeaderType, Seconds
 from ctsdns_traefik.errors import MEANINGS, ExitCode
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -112,6 +112,27 @@ def access_file_option(function: Function) -> Function:
         type=click.Path(path_type=Path),
         help="YAML file that says who may reach which route; see docs/access.md.",
     )(function)
+
+
+def hook_options(function: Function) -> Function:
+    """Declare the user's commands around a change of the file."""
+    for decorate in (
+        setting_option(
+            "--check-command",
+            setting=settings.CHECK_COMMAND,
+            type=CommandLine(with_path=True),
+            help="Command that has to agree, by its exit status 0, before the file is replaced;"
+            " {path} stands for the new one.",
+        ),
+        setting_option(
+            "--on-change",
+            setting=settings.ON_CHANGE,
+            type=CommandLine(),
+            help="Command to run after each change, without a shell; {path} stands for the file.",
+        ),
+    ):
+        function = decorate(function)
+    return function
 
 
 source_argument = click.argument("source", required=False, envvar=settings.ENDPOINT.variable)

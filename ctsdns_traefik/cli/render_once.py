@@ -16,6 +16,7 @@ from ctsdns_traefik.cli.options import (
     endpoint_options,
     epilog,
     format_option,
+    hook_options,
     setting_option,
     source_argument,
     start_logging,
@@ -28,6 +29,8 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
+    from ctsdns_traefik.core.render import Rendering
+    from ctsdns_traefik.hooks import Command
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
 @click.option("--strict", is_flag=True, help="Exit 1 if any entry was refused.")
+@hook_options
 @access_file_option
 @timeout_option
 @endpoint_options
@@ -66,6 +70,8 @@ def render_once(
     check: bool,
     diff: bool,
     strict: bool,
+    on_change: Command | None,
+    check_command: Command | None,
     access_file: Path | None,
     timeout: float,
     form: Format,
@@ -78,8 +84,6 @@ def render_once(
     """
     from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.render import render
-    from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.output import FileTarget
 
     start_logging()
     output = None if output == Path(STANDARD_STREAM) else output
@@ -95,10 +99,36 @@ def render_once(
     elif check or diff:
         findings |= _compare(output, rendering.text, diff=diff) and check
     else:
-        keeper = Keeper(FileTarget(output), form, guard=False)
+        _write(output, rendering, form, on_change, check_command)
+    return ExitCode.FINDINGS if findings else ExitCode.OK
+
+
+def _write(
+    output: Path,
+    rendering: Rendering,
+    form: Format,
+    on_change: Command | None,
+    check_command: Command | None,
+) -> None:
+    """Write the file as watch does; a signal waits for it, and ends the commands around it."""
+    from ctsdns_traefik.hooks import Check, OnChange
+    from ctsdns_traefik.interrupts import postponed
+    from ctsdns_traefik.journal import Journal
+    from ctsdns_traefik.keeper import Keeper
+    from ctsdns_traefik.output import FileTarget
+
+    journal = Journal()
+    with postponed() as came:
+
+        def stops() -> bool:
+            return bool(came)
+
+        check = Check(check_command, stops) if check_command else None
+        after = OnChange(on_change, output, journal.hook_failed, stops)
+        target = FileTarget(output, check)
+        keeper = Keeper(target, form, guard=False, journal=journal, on_change=after)
         keeper.look()
         keeper.put(rendering)
-    return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
 def _compare(output: Path, text: str, *, diff: bool) -> bool:

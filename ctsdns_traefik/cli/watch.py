@@ -14,6 +14,7 @@ from ctsdns_traefik.cli.options import (
     endpoint_options,
     epilog,
     format_option,
+    hook_options,
     setting_option,
     start_logging,
     verbosity_options,
@@ -25,6 +26,9 @@ from ctsdns_traefik.errors import Stop
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
+    from ctsdns_traefik.hooks import Command
+    from ctsdns_traefik.inquiry import Inquiry
+    from ctsdns_traefik.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +70,13 @@ log = logging.getLogger(__name__)
     setting=settings.REMOVAL_GUARD,
     help="Let a snapshot that drops most routes wait until the next one agrees.",
 )
+@setting_option(
+    "--traefik-api",
+    setting=settings.TRAEFIK_API,
+    metavar="URL",
+    help="Traefik's API, to ask after each change whether the routes are served.",
+)
+@hook_options
 @access_file_option
 @endpoint_options
 @format_option
@@ -76,6 +87,9 @@ def watch(
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
+    traefik_api: str | None,
+    on_change: Command | None,
+    check_command: Command | None,
     access_file: Path | None,
     form: Format,
     **access: Any,
@@ -85,6 +99,7 @@ def watch(
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
     from ctsdns_traefik.access_file import FollowedAccess
+    from ctsdns_traefik.hooks import Check, OnChange
     from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
@@ -101,13 +116,16 @@ def watch(
     if output.suffix not in (".yml", ".yaml"):
         log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
     journal = Journal()
+    inquiry = _build_inquiry(traefik_api, journal) if traefik_api else None
     keeper = Keeper(
-        FileTarget(output),
+        FileTarget(output, Check(check_command, interrupts.stops) if check_command else None),
         form,
         guard=removal_guard,
         undisturbed=interrupts.held,
         access=FollowedAccess(access_file) if access_file else lambda: None,
         journal=journal,
+        on_change=OnChange(on_change, output, journal.hook_failed, interrupts.stops),
+        traefik=inquiry,
     )
     load_libraries()
     expect_large_snapshots()
@@ -116,3 +134,16 @@ def watch(
     except Stop as stop:
         journal.told_to_stop(stop.signal.name)
         raise
+
+
+def _build_inquiry(url: str, journal: Journal) -> Inquiry:
+    """Begin to ask Traefik; raise :class:`SettingsError`."""
+    from ctsdns_traefik.inquiry import Inquiry
+    from ctsdns_traefik.traefik_api import traefik_api_from
+
+    api = traefik_api_from(url)
+    if api.in_the_clear:
+        log.warning("credentials for %s go over the network unencrypted: use https", api)
+    inquiry = Inquiry(api, journal)
+    inquiry.start()
+    return inquiry
