@@ -84,11 +84,9 @@ class TraefikApi:
         with self._explained(within):
             try:
                 connection.request("GET", f"{self._prefix}{path}", headers=headers)
-                response = connection.getresponse()
-                if fault := _fault(response):
-                    raise ApiError(fault)
-                body = _read(response, time.monotonic() + within)
-                return Page(json.loads(body), int(response.headers.get("X-Next-Page", 0)))
+                with connection.getresponse() as response:
+                    body = _read(response, time.monotonic() + within)
+                    return Page(json.loads(body), int(response.headers.get("X-Next-Page", 0)))
             finally:
                 connection.close()
 
@@ -137,7 +135,9 @@ def _fault(response: http.client.HTTPResponse) -> str | None:
 
 
 def _read(response: http.client.HTTPResponse, until: float) -> bytes:
-    """Read an answer, but not for ever and not without end."""
+    """Read an answer, but not for ever and not without end; raise :class:`ApiError`."""
+    if fault := _fault(response):
+        raise ApiError(fault)
     body = bytearray()
     while piece := response.read1(_PIECE):
         body += piece
