@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -57,7 +58,10 @@ class SshServer:
         (self.port,) = free_ports(1)
         path = self._folder / "sshd_config"
         keys = {"host_key": self._host_key, "user_key": self._user_key}
-        path.write_text(CONFIGURATION.format(port=self.port, **keys))
+        text = CONFIGURATION.format(port=self.port, **keys)
+        if _version() >= (9, 8):  # it turns away addresses from which connections come to nothing
+            text += "PerSourcePenalties no\n"
+        path.write_text(text)
         command = [*_launcher(), SSHD, "-D", "-e", "-f", str(path)]
         self._stack.enter_context(running(command, self._folder / "sshd.log"))
         until(lambda: listens(self.port), "sshd does not listen", 15)
@@ -92,6 +96,13 @@ class SshServer:
             "LogLevel": "ERROR",
         }
         return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+
+
+def _version() -> tuple[int, int]:
+    said = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True, timeout=60)
+    version = re.search(r"OpenSSH_(\d+)\.(\d+)", said.stderr)
+    assert version, said.stderr
+    return int(version[1]), int(version[2])
 
 
 def _launcher() -> list[str]:
