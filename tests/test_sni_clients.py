@@ -242,6 +242,19 @@ def test_redis_through_a_local_port(local: Stage) -> None:
     assert local.run_redis("GET", "key") == value
 
 
+def test_redis_client_with_tls_needs_no_local_port(stage: Stage) -> None:
+    """A client that sends SNI itself goes straight to the entrypoint, and only to its own name."""
+    start = ["redis-cli", "-h", "127.0.0.1", "-p", str(stage.entrypoint), "--tls"]
+    start += ["--cacert", str(stage.authority.ca_file)]
+    said = [
+        subprocess.run(
+            [*start, "--sni", name, "PING"], capture_output=True, timeout=60, check=False
+        )
+        for name in (CACHE, NOBODY)
+    ]
+    assert [done.stdout for done in said] == [b"PONG\n", b""]
+
+
 def test_two_sessions_at_once(local: Stage) -> None:
     """Two SSH sessions are open at once, and each gets its own lines."""
     command = ["ssh", "-F", str(local.file("ssh_config")), *local.ssh.options(NAS), "nas-port"]
@@ -349,6 +362,17 @@ def test_files_hold_what_parse_host_prints() -> None:
     assert f"ExecStart={redis['socat']}" in settings_in("sni-cache.service").splitlines()
     readme = (EXAMPLE / "README.md").read_text().splitlines()
     assert {f"    {ssh['socat']}", f"    {redis['socat']}"} < set(readme)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    """Systemd has nothing to say about the unit of a user's own."""
+    command = ["systemd-analyze", "verify", "--user", str(EXAMPLE / "sni-cache.service")]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_ssh_config_holds_what_parse_host_prints() -> None:
