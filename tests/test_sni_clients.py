@@ -15,12 +15,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from local import free_ports, running, until, write_static_configuration
-from ruamel.yaml import YAML
+from local import free_ports, running, until
 from support.certificates import Authority
+from support.certified import CertifiedTraefik
 from support.commands import run
 from support.ssh import SshServer, listens, needs_ssh
-from support.traefik import Traefik
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "sni-clients"
 NAS, CACHE = "nas.example.com", "cache.example.com"
@@ -45,20 +44,6 @@ SILENCE = 1.5
 
 
 Done = subprocess.CompletedProcess[bytes]
-
-
-class ExampleTraefik(Traefik):
-    """Traefik with the example's certificate, and time-outs shorter than its default."""
-
-    def _write_static(self, path: Path) -> dict[str, int]:
-        ports = write_static_configuration(path, self._dynamic)
-        yaml = YAML()
-        static = yaml.load(path)
-        static["providers"]["file"] = {"directory": str(self._dynamic.parent)}
-        timeouts = {"readTimeout": "500ms", "writeTimeout": "500ms", "idleTimeout": "500ms"}
-        static["entryPoints"]["tcp"]["transport"] = {"respondingTimeouts": timeouts}
-        yaml.dump(static, path)
-        return ports
 
 
 class Stage(NamedTuple):
@@ -147,12 +132,8 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         ssh = stack.enter_context(SshServer(folder))
         dynamic = render(watched, ssh.port, stack.enter_context(redis(folder)))
         # socat checks the certificate against where it connects to, here 127.0.0.1.
-        certificate, key = authority.issue(NAS, CACHE, NOBODY, "127.0.0.1")
-        text = (EXAMPLE / "certificates.yml").read_text()
-        text = text.replace("/etc/traefik/certificates/example.com.pem", str(certificate))
-        text = text.replace("/etc/traefik/certificates/example.com.key", str(key))
-        (watched / "certificates.yml").write_text(text)
-        traefik = stack.enter_context(ExampleTraefik(folder, dynamic))
+        certificate = authority.issue(NAS, CACHE, NOBODY, "127.0.0.1")
+        traefik = stack.enter_context(CertifiedTraefik(folder, dynamic, certificate))
         until(lambda: len(traefik.routers()) == 2, "not all routers", 15)
         assert traefik.errors == []
         yield Stage(folder, authority, ssh, traefik.ports["tcp"])
