@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -146,12 +145,10 @@ def test_only_the_end_of_long_words_is_told() -> None:
 
 def test_time_limit_ends_the_whole_group(path: Path) -> None:
     """A command that takes too long is ended with all that it has started, whatever they ignore."""
-    script = 'trap "" TERM; sleep 60 & echo $! >"$1"; echo waiting >&2; wait; wait; sleep 60'
-    began = time.monotonic()
+    script = 'trap "" TERM; sleep 600 & echo $! >"$1"; echo waiting >&2; wait; wait; sleep 600'
     with pytest.raises(HookError) as caught:
         run_hook(shell(script, "{path}"), path, limit=0.5)
     assert str(caught.value) == "sh took longer than 0.5 s: waiting"
-    assert time.monotonic() - began < 10
     until(lambda: is_gone(int(path.read_text())), "what it started is still there", 5)
 
 
@@ -163,9 +160,7 @@ def test_endless_output_does_not_outlast_the_limit(path: Path) -> None:
 
 def test_background_process_with_our_pipes_is_not_waited_for(path: Path) -> None:
     """What a command leaves running, with its output still open, neither delays nor is ended."""
-    began = time.monotonic()
-    run_hook(shell('sleep 30 & echo $! >"$1"', "{path}"), path)
-    assert time.monotonic() - began < 10
+    run_hook(shell('sleep 600 & echo $! >"$1"', "{path}"), path, limit=10)
     left = int(path.read_text())
     assert not is_gone(left)
     os.kill(left, signal.SIGKILL)
@@ -179,14 +174,12 @@ def test_command_that_closes_its_output_is_waited_for(path: Path) -> None:
 
 def test_stop_ends_the_command(path: Path) -> None:
     """When the process is told to stop, a command is ended, also one that ignores SIGTERM."""
-    began = time.monotonic()
     with pytest.raises(HookError, match="told to stop"):
         run_hook(
             shell('trap "" TERM; echo $$ >"$1"; while :; do sleep 1; done', "{path}"),
             path,
             stopping=lambda: path.read_text().strip().isdigit(),
         )
-    assert time.monotonic() - began < 5
     assert is_gone(int(path.read_text()))
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -254,10 +253,8 @@ def test_signal_to_render_once_ends_the_command(
         stderr=subprocess.PIPE,
     ) as process:
         until(running.exists, "the command does not run", 15)
-        began = time.monotonic()
         process.send_signal(number)
-        assert process.wait(timeout=10) in {130, -signal.SIGTERM}
-        assert time.monotonic() - began < WITHIN
+        assert process.wait(timeout=WITHIN) in {130, -signal.SIGTERM}
     until(lambda: is_gone(int(running.read_text())), "the command is still there", 5)
     assert list(path.parent.iterdir()) == []
 

@@ -157,10 +157,8 @@ def test_redirect_is_not_followed() -> None:
 )
 def test_slow_answer_has_an_end(script: Script) -> None:
     """Neither silence nor a byte now and then holds the inquiry for ever."""
-    began = time.monotonic()
     with ScriptedEndpoint(script) as server, pytest.raises(ApiError):
         api_at(server).get("/api/version", within=0.5)
-    assert time.monotonic() - began < 5
 
 
 def test_unanswered_connection_has_an_end() -> None:
@@ -262,10 +260,9 @@ def test_inquiry_gives_up_in_the_end() -> None:
     """What is not loaded within its bound is told as missing."""
     with ScriptedEndpoint(served("a")) as server:
         journal = Heard()
-        began = time.monotonic()
         begin(server, journal).ask(document("a", "b"))
         assert journal.until_heard(1) == [Verdict(2, missing=("b",))]
-        assert HASTY.loading <= time.monotonic() - began < 5
+        assert len(server.requests) > 3
 
 
 def test_objection_of_the_former_document_is_not_believed() -> None:
@@ -343,10 +340,10 @@ def test_waiting_is_not_cut_short_by_another_snapshot() -> None:
         server._scripts = [served()]
         inquiry.ask(document("a"))
         until(lambda: inquiry._asking, "it does not ask")
-        began = time.monotonic()
+        before = len(server.requests)
         inquiry.ask_again(written=False)
         assert journal.until_heard(2)[1] == Verdict(1, missing=("a",))
-        assert time.monotonic() - began > HASTY.loading / 2
+        assert len(server.requests) > before + 3
 
 
 def test_api_that_starts_late_is_waited_for() -> None:
