@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from local import until
 from support.commands import COMMAND, Watch, run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, names_in, streaming
+from support.traefik import Traefik
 
 WITHIN = 3.0
 """Seconds for what is promised within one; the machine may be busy."""
@@ -66,6 +68,37 @@ def test_on_change_runs_after_each_replacement(path: Path, tmp_path: Path) -> No
         assert watch.stop(within=WITHIN) == 0
     end = f"== {path}\n"
     assert said.read_text() == "".join(f"{text}{end}" for text in ("{}\n", first, second, second))
+
+
+NUDGE = """
+import os, signal, sys, time, urllib.request
+_, url, process, before = sys.argv
+time.sleep(1)
+open(before, "wb").write(urllib.request.urlopen(url + "/api/http/routers").read())
+os.kill(int(process), signal.SIGHUP)
+"""
+
+
+def test_traefik_that_notices_nothing_is_told(tmp_path: Path) -> None:
+    """Where Traefik notices no change, here in a folder in the place of another, SIGHUP helps."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "dynamic.yml"
+    path.write_text("{}\n")
+    before = tmp_path / "before"
+    with Traefik(tmp_path, path) as traefik:
+        folder.rename(tmp_path / "former")
+        folder.mkdir()
+        url, process = f"http://127.0.0.1:{traefik.ports['traefik']}", traefik._process.pid
+        words = [sys.executable, "-c", NUDGE, url, str(process), str(before)]
+        with (
+            ScriptedEndpoint(streaming("a")) as server,
+            Watch(server.url, path, "--on-change", shlex.join(words)) as watch,
+        ):
+            watch.until(lambda: "router-a-example-com" in traefik.routers(), "not loaded")
+            assert watch.stop(within=WITHIN) == 0
+        traefik._process.kill()  # it has nothing to finish
+    assert "router-a-example-com" not in before.read_text()
 
 
 def test_failure_of_on_change_changes_nothing(path: Path) -> None:
