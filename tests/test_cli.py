@@ -86,6 +86,8 @@ VARIABLES = {
     settings.CA_FILE: ("watch", "render-once", "validate"),
     settings.ACCESS_FILE: ("watch", "render-once", "validate"),
     settings.REMOVAL_GUARD: ("watch",),
+    settings.STATUS_FILE: ("watch",),
+    settings.MAX_AGE: ("watch",),
 }
 
 
