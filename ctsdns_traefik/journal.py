@@ -15,6 +15,7 @@ from ctsdns_traefik.core.changes import Changes
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.status import Failure, State, Status
 from ctsdns_traefik.errors import Stop
+from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.notify import ServiceManager
 from ctsdns_traefik.publisher import Publisher
 from ctsdns_traefik.target import Outcome, Written
@@ -57,7 +58,8 @@ class Journal:
     def __exit__(self, _kind: object, end: BaseException | None, _trace: object) -> None:
         """Tell how watch ends, by a signal or an error."""
         if isinstance(end, Stop):
-            log.info("%s: stopped", end.signal.name)
+            name = end.signal.name
+            log.info("%s: stopped", name, extra=as_event("stopped", signal=name))
             self._stop(None)
         elif end is not None:
             self._stop(Failure(self._clock(), "failed", str(end) or repr(end)))
@@ -90,22 +92,25 @@ class Journal:
     def connected(self, endpoint: object) -> None:
         """Tell that the endpoint has answered with a stream."""
         self._turn(lambda known, now: known.connected(now))
-        log.info("connected to %s", endpoint)
+        extra = as_event("connected", endpoint=endpoint)
+        log.info("connected to %s", endpoint, extra=extra)
 
     def heard(self, name: str) -> None:
         """Take note of an event that is neither a snapshot nor an error."""
         self._turn(lambda known, now: known.heard(now))
-        log.debug("event %s", name)
+        log.debug("event %s", name, extra=as_event("event", name=name))
 
     def heard_error(self, message: str) -> None:
         """Tell what the worker says went wrong on its side."""
         self._turn(lambda known, now: known.heard_error(now, "worker-error", message))
-        log.warning("the worker reports an error: %s", message)
+        extra = as_event("worker-error", error=message)
+        log.warning("the worker reports an error: %s", message, extra=extra)
 
     def distrusted(self, why: object) -> None:
         """Tell that a snapshot cannot be trusted."""
         self._turn(lambda known, now: known.distrusted(now, "untrusted", str(why)))
-        log.warning("a snapshot cannot be trusted, the file stays: %s", why)
+        extra = as_event("untrusted", error=why)
+        log.warning("a snapshot cannot be trusted, the file stays: %s", why, extra=extra)
 
     def trusted(self) -> None:
         """Take note that a snapshot has come that can be trusted."""
@@ -117,13 +122,14 @@ class Journal:
         event = "disconnected" if self._status.state is State.CONNECTED else "unreachable"
         self.expect(delay)
         self._turn(lambda known, now: known.failed(now, event, reason))
-        log.warning("%s; retrying in %.1f s", reason, delay)
+        extra = as_event(event, error=reason, delay=round(delay, 1))
+        log.warning("%s; retrying in %.1f s", reason, delay, extra=extra)
 
     def told_to_reconnect(self) -> None:
         """Tell that SIGHUP has come."""
         self._manager.reloading()
         self._reloading = True
-        log.info("SIGHUP: connecting again")
+        log.info("SIGHUP: connecting again", extra=as_event("reconnecting", signal="SIGHUP"))
 
     def refused(self, problems: Iterable[Problem]) -> None:
         """Tell each problem with the entries once, until it changes."""
@@ -131,7 +137,7 @@ class Journal:
         self._turn(lambda known, _: known._replace(refused=problems))
         for problem in problems:
             if problem not in self._told:
-                log.warning("%s", problem)
+                log.warning("%s", problem, extra=_refusal(problem))
         self._told = frozenset(problems)
 
     def doubted(self, changes: Changes) -> None:
@@ -142,24 +148,32 @@ class Journal:
             len(changes.removed),
             changes.before,
             _listed(changes.removed),
+            extra=as_event("doubted", routes=changes.before, **_names("removed", changes.removed)),
         )
 
     def created(self, target: object) -> None:
         """Tell that there was nothing, and that there is now something without routes."""
         self._turn(lambda known, now: known.wrote(now))
-        log.info("created %s with no routes", target)
+        extra = as_event("created", output=target)
+        log.info("created %s with no routes", target, extra=extra)
 
     def wrote(self, target: object, written: Written, changes: Changes, routes: int) -> None:
         """Tell how what stands there has changed, if it has; ``routes`` is how many there are."""
         if written.outcome is Outcome.WRITTEN_IN_PLACE:
-            self._say_once(f"{target} cannot be renamed over and is written in place")
+            said = f"{target} cannot be renamed over and is written in place"
+            self._say_once(said, "in-place", target)
         if written.owner_lost:
-            self._say_once(f"the owner of {target} could not be kept: this process may not set it")
+            said = f"the owner of {target} could not be kept: this process may not set it"
+            self._say_once(said, "owner-lost", target)
         if written.outcome is not Outcome.UNCHANGED:
             self._turn(lambda known, now: known.wrote(now))
             counted = f"{routes} route{'' if routes == 1 else 's'}"
             log.info(
-                "%s %s: %s", written.outcome.value, target, "; ".join([counted, *_parts(changes)])
+                "%s %s: %s",
+                written.outcome.value,
+                target,
+                "; ".join([counted, *_parts(changes)]),
+                extra=_change(target, written, changes, routes),
             )
 
     def applied(self) -> None:
@@ -169,7 +183,8 @@ class Journal:
     def unwritable(self, why: object) -> None:
         """Tell why what a snapshot says could not be written."""
         self._turn(lambda known, now: known.unwritable(now, "output-error", str(why)))
-        log.error("%s; trying again at the next snapshot", why)
+        extra = as_event("output-error", error=why)
+        log.error("%s; trying again at the next snapshot", why, extra=extra)
 
     def _turn(self, change: Callable[[Status, float], Status]) -> None:
         """Let a happening change what is known, and have that told."""
@@ -182,10 +197,37 @@ class Journal:
         self._turn(lambda known, _: known.stopped(error))
         self._publisher.end()
 
-    def _say_once(self, message: str) -> None:
+    def _say_once(self, message: str, event: str, target: object) -> None:
         if message not in self._said:
             self._said.add(message)
-            log.warning("%s", message)
+            log.warning("%s", message, extra=as_event(event, output=target))
+
+
+def _refusal(problem: Problem) -> dict[str, object]:
+    return as_event(
+        "refused",
+        code=problem.code,
+        entry=problem.entry,
+        address=problem.address,
+        problem=problem.message,
+        hint=problem.hint,
+    )
+
+
+def _change(target: object, written: Written, changes: Changes, routes: int) -> dict[str, object]:
+    return as_event(
+        "written",
+        output=target,
+        outcome=written.outcome.value,
+        routes=routes,
+        **_names("added", changes.added),
+        **_names("changed", changes.changed),
+        **_names("removed", changes.removed),
+    )
+
+
+def _names(what: str, names: tuple[str, ...]) -> dict[str, object]:
+    return {what: len(names), f"{what}_routers": names[:NAMED_AT_MOST]}
 
 
 def _parts(changes: Changes) -> Iterable[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from ctsdns_traefik.core.health import BEAT
 from ctsdns_traefik.core.status import Status
 from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.notify import ServiceManager
 from ctsdns_traefik.output import remove_leftovers, replace_file
 
@@ -153,5 +154,6 @@ class FileOutlet:
         except Exception as defect:  # noqa: BLE001  (nothing here may disturb the loop)
             why = f"internal error, please report it: {defect!r}"
         if why and not self._told:
-            log.error("%s; watch goes on without it", why)
+            extra = as_event("report-error", path=self._path, error=why)
+            log.error("%s; watch goes on without it", why, extra=extra)
         self._told = why

@@ -87,6 +87,8 @@ VARIABLES = {
     settings.ACCESS_FILE: ("watch", "render-once", "validate"),
     settings.REMOVAL_GUARD: ("watch",),
     settings.STATUS_FILE: ("watch",),
+    settings.METRICS_FILE: ("watch",),
+    settings.LOG_FORMAT: ("watch", "render-once"),
     settings.MAX_AGE: ("watch",),
 }
 

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from support.statuses import SCHEMA
+from support.statuses import AT, FULL, REFUSED, REMOVAL, SCHEMA
 
-from ctsdns_traefik.core.changes import Changes, count_by_entrypoint
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.changes import count_by_entrypoint
 from ctsdns_traefik.core.status import (
     Counters,
     Doubt,
@@ -20,10 +19,6 @@ from ctsdns_traefik.core.status import (
     summarize,
 )
 from ctsdns_traefik.core.times import time_from_text, time_to_text
-
-AT = 1_795_266_309.25
-REMOVAL = Changes((), (), ("router-a", "router-b", "router-c"), before=4)
-REFUSED = Problem("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
 
 
 def test_connection_from_beginning_to_end() -> None:
@@ -104,28 +99,6 @@ def test_routes_by_entrypoint() -> None:
     document = {"http": {"routers": routers, "services": {"web": {}}}, "tcp": odd, "tls": {}}
     assert count_by_entrypoint(document) == {"web": 2, "x": 1, "tcp": 1}
     assert list(Status().holding({"web": 2, "tcp": 1}).routes) == ["tcp", "web"]
-
-
-FULL = Status(
-    version="1.2.3",
-    pid=7,
-    started=AT - 100,
-    endpoint="https://worker.example.com/api/config",
-    output="/etc/traefik/dynamic.yml",
-    state=State.CONNECTED,
-    connected_since=AT - 90,
-    last_event=AT - 1,
-    last_snapshot=AT - 2,
-    last_applied=AT - 32,
-    last_write=AT - 60,
-    routes={"tcp": 1, "web": 3},
-    refused=(REFUSED,) * 102,
-    consecutive_failures=2,
-    last_error=Failure(AT - 3, "untrusted", "not\nJSON \udcff"),
-    output_error=Failure(AT - 4, "output-error", "disk full"),
-    doubt=Doubt(AT - 2, REMOVAL.removed, 4),
-    counters=Counters(1, 2, 3, 4, 5, 6, 7),
-)
 
 
 def test_text_says_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.publisher import Outlet
 
+log = logging.getLogger(__name__)
+
 Value = TypeVar("Value")
 
 
@@ -37,6 +40,12 @@ def reporting_options(function: Function) -> Function:
             is_flag=True,
             help="Do not watch; say by --status-file whether a running watch is well, and exit 1"
             " if not.",
+        ),
+        setting_option(
+            "--metrics-file",
+            setting=settings.METRICS_FILE,
+            type=click.Path(path_type=Path),
+            help="The same as metrics, for the textfile collector of Prometheus' node_exporter.",
         ),
         setting_option(
             "--status-file",
@@ -70,20 +79,27 @@ def needed(name: str, value: Value | None) -> Value:
     return value
 
 
-def make_journal(endpoint: object, output: object, *, status_file: Path | None) -> Journal:
+def make_journal(
+    endpoint: object, output: object, *, status_file: Path | None, metrics_file: Path | None
+) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
     Raise :class:`click.UsageError` if two of the files are one.
     """
+    from ctsdns_traefik.core.metrics import metrics_to_text
     from ctsdns_traefik.core.status import Status, status_to_text
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.notify import service_manager
     from ctsdns_traefik.publisher import FileOutlet, Publisher
 
-    _require_different({"--output": str(output), "--status-file": status_file})
+    files = {"--status-file": status_file, "--metrics-file": metrics_file}
+    _require_different({"--output": str(output), **files})
     outlets: list[Outlet] = []
     if status_file:
         outlets.append(FileOutlet(status_file, status_to_text))
+    if metrics_file:
+        _warn_of_name(metrics_file)
+        outlets.append(FileOutlet(metrics_file, metrics_to_text))
     manager = service_manager()
     status = Status(
         version=__version__,
@@ -93,6 +109,17 @@ def make_journal(endpoint: object, output: object, *, status_file: Path | None) 
         output=str(output),
     )
     return Journal(status, Publisher(outlets, manager), manager)
+
+
+def _warn_of_name(metrics_file: Path) -> None:
+    from ctsdns_traefik.logs import as_event
+
+    if metrics_file.suffix != ".prom":
+        log.warning(
+            "node_exporter reads metrics only from .prom files, not %s",
+            metrics_file,
+            extra=as_event("metrics-name", path=metrics_file),
+        )
 
 
 def _require_different(files: dict[str, str | Path | None]) -> None:

@@ -15,6 +15,7 @@ from ctsdns_traefik.cli.options import (
     endpoint_options,
     epilog,
     format_option,
+    log_format_option,
     setting_option,
     start_logging,
     verbosity_options,
@@ -27,6 +28,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
+    from ctsdns_traefik.logs import LogFormat
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ log = logging.getLogger(__name__)
 @reporting_options
 @endpoint_options
 @format_option
+@log_format_option
 @verbosity_options
 def watch(
     endpoint: str | None,
@@ -81,9 +84,11 @@ def watch(
     removal_guard: bool,
     access_file: Path | None,
     status_file: Path | None,
+    metrics_file: Path | None,
     health: bool,
     max_age: float,
     form: Format,
+    log_format: LogFormat,
     **access: Any,
 ) -> ExitCode:
     """Follow the endpoint and keep the file current, until stopped.
@@ -101,15 +106,15 @@ def watch(
     from ctsdns_traefik.stream import load_libraries, open_stream
     from ctsdns_traefik.watch import Watch
 
-    start_logging(dated=True)
+    start_logging(dated=True, form=log_format)
     endpoint = needed("endpoint", endpoint)
     if output == Path(STANDARD_STREAM):
         raise click.UsageError("watch keeps a file: name it with --output")
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
-    if output.suffix not in (".yml", ".yaml"):
-        log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
-    with make_journal(source, output, status_file=status_file) as journal:
+    _warn_of_name(output)
+    files = {"status_file": status_file, "metrics_file": metrics_file}
+    with make_journal(source, output, **files) as journal:
         keeper = Keeper(
             FileTarget(output),
             form,
@@ -124,3 +129,14 @@ def watch(
         return Watch(
             source, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
         ).run()
+
+
+def _warn_of_name(output: Path) -> None:
+    from ctsdns_traefik.logs import as_event
+
+    if output.suffix not in (".yml", ".yaml"):
+        log.warning(
+            "Traefik loads this format only from .yml and .yaml files, not %s",
+            output,
+            extra=as_event("output-name", output=output),
+        )

@@ -13,6 +13,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from support.commands import Watch
 
+from ctsdns_traefik.core.changes import Changes
+from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.status import Counters, Doubt, Failure, State, Status
+
 SCHEMA = json.loads(
     resources.files("ctsdns_traefik").joinpath("schemas/status.schema.json").read_text()
 )
@@ -36,6 +40,32 @@ keeper.Keeper.apply = hang
 
 SILENT = 1.5
 """Seconds, fifteen times the quick pulse; nobody silent for so long has one."""
+
+
+AT = 1_795_266_309.25
+REMOVAL = Changes((), (), ("router-a", "router-b", "router-c"), before=4)
+REFUSED = Problem("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
+
+FULL = Status(
+    version="1.2.3",
+    pid=7,
+    started=AT - 100,
+    endpoint="https://worker.example.com/api/config",
+    output="/etc/traefik/dynamic.yml",
+    state=State.CONNECTED,
+    connected_since=AT - 90,
+    last_event=AT - 1,
+    last_snapshot=AT - 2,
+    last_applied=AT - 32,
+    last_write=AT - 60,
+    routes={"tcp": 1, "web": 3},
+    refused=(REFUSED,) * 102,
+    consecutive_failures=2,
+    last_error=Failure(AT - 3, "untrusted", "not\nJSON \udcff"),
+    output_error=Failure(AT - 4, "output-error", "disk full"),
+    doubt=Doubt(AT - 2, REMOVAL.removed, 4),
+    counters=Counters(1, 2, 3, 4, 5, 6, 7),
+)
 
 
 def read_status(path: Path) -> dict[str, Any]:
