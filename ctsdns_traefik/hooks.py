@@ -234,23 +234,26 @@ class OnChange:
 
     def __init__(
         self,
-        command: Command | None,
+        command: Command,
         path: Path,
-        failed: Callable[[object], None],
+        ended: Callable[[object | None], None],
         stopping: Stopping = never,
     ) -> None:
-        """Take the command, if any, the file, what hears of failures, and what tells of a stop."""
+        """Take the command, the file, what hears how it ended, and what tells of a stop.
+
+        It hears of a failure as the :class:`HookError`, of none as ``None``.
+        """
         self._command = command
         self._path = path
-        self._failed = failed
+        self._ended = ended
         self._stopping = stopping
 
     def __call__(self) -> None:
         """Run it; whatever becomes of it, nothing else changes."""
-        if not self._command:
-            return
         try:
             run_hook(self._command, self._path, stopping=self._stopping)
         except HookError as why:
             if not self._stopping():
-                self._failed(why)
+                self._ended(why)
+        else:
+            self._ended(None)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from ctsdns_traefik.core.access_values import Access
-from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, find_removed, outline
+from ctsdns_traefik.core.changes import (
+    NO_CHANGES,
+    Changes,
+    Outline,
+    compare,
+    count_by_entrypoint,
+    find_removed,
+    outline,
+)
 from ctsdns_traefik.core.document import Document, Format, from_text, to_text
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
@@ -38,7 +47,7 @@ class Keeper:
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
         access: Callable[[], Access | None] = lambda: None,
         journal: Journal | None = None,
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] | None = None,
         traefik: Traefik | None = None,
     ) -> None:
         """Take what to keep, its format, and whether large removals wait for a second opinion.
@@ -71,6 +80,7 @@ class Keeper:
         if self._content is not None:
             document = from_text(self._content.decode("utf-8", "replace"))
             self._outline = outline(document)
+            self._journal.holds(count_by_entrypoint(document))
             self._ask_traefik(document)
 
     def create_missing(self) -> None:
@@ -122,6 +132,7 @@ class Keeper:
         new = outline(rendering.document)
         changes = compare(self._outline, new)
         self._content, self._outline = content, new
+        self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
         self._tell(written, changes, rendering.document)
 
     def _keep(self) -> None:
@@ -156,8 +167,9 @@ class Keeper:
             self._run_hook()
 
     def _run_hook(self) -> None:
-        with self._undisturbed():
-            self._on_change()
+        if self._on_change:
+            with self._undisturbed():
+                self._on_change()
 
     def _ask_traefik(self, document: Document) -> None:
         if self._traefik:

@@ -68,9 +68,7 @@ def read_if_there(path: Path) -> bytes | None:
             mode = path.stat().st_mode
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
+        _require_regular(path, mode)
         return path.read_bytes()
 
 
@@ -93,7 +91,7 @@ def write_if_changed(path: Path, content: bytes, check: Check | None = None) -> 
     with _explained(path):
         try:
             with _temporary_beside(target) as (temporary, file):
-                owner_lost = _fill(file, content, target)
+                owner_lost = _fill(file, content, target, durable=True)
                 if check:
                     check.staged(temporary, content, path)
                 checked = True
@@ -107,6 +105,28 @@ def write_if_changed(path: Path, content: bytes, check: Check | None = None) -> 
             return Written(Outcome.WRITTEN_IN_PLACE)
     _flush_folder(target.parent)
     return Written(Outcome.CREATED if old is None else Outcome.REPLACED, owner_lost)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a new file with ``content`` in the place of a file that only tells how things are.
+
+    It is never written in place, and not flushed to disk: after a power failure what it told is
+    of no use, and to flush takes longer than all else. A new file gets mode 0644, an old one keeps
+    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was.
+    """
+    target = _resolved(path)
+    with _explained(path):
+        with suppress(FileNotFoundError):
+            _require_regular(path, target.stat().st_mode)
+        with _temporary_beside(target) as (temporary, file):
+            _fill(file, content, target, durable=False)
+            temporary.rename(target)
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
 
 
 def require_writable(path: Path) -> None:
@@ -138,12 +158,13 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _fill(file: IO[bytes], content: bytes, target: Path) -> bool:
+def _fill(file: IO[bytes], content: bytes, target: Path, *, durable: bool) -> bool:
     """Make a file ready to take the target's place; tell whether its owner could not be kept."""
     owner_lost = _take_mode_and_owner(file.fileno(), target)
     file.write(content)
     file.flush()
-    os.fsync(file.fileno())
+    if durable:
+        os.fsync(file.fileno())
     return owner_lost
 
 

@@ -226,18 +226,17 @@ def test_pipe_signal_is_usual(path: Path) -> None:
     assert not ignored & 1 << (signal.SIGPIPE - 1)
 
 
-def test_on_change_tells_of_a_failure_unless_stopping(path: Path) -> None:
-    """A failure is told once; that a stop has ended the command is no news."""
-    failures: list[str] = []
+def test_on_change_tells_how_it_ended_unless_stopping(path: Path) -> None:
+    """How a command ended is told; that a stop has ended it is no news."""
+    ends: list[str] = []
 
-    def failed(why: object) -> None:
-        failures.append(str(why))
+    def ended(why: object | None) -> None:
+        ends.append(str(why))
 
-    OnChange(("false",), path, failed)()
-    OnChange(("true",), path, failed)()
-    OnChange(None, path, failed)()
-    OnChange(("sleep", "5"), path, failed, stopping=lambda: True)()
-    assert failures == ["false exited with status 1"]
+    OnChange(("false",), path, ended)()
+    OnChange(("true",), path, ended)()
+    OnChange(("sleep", "5"), path, ended, stopping=lambda: True)()
+    assert ends == ["false exited with status 1", "None"]
 
 
 def leftovers(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from local import until
 from support.commands import COMMAND, Watch, run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, names_in, streaming
+from support.statuses import read_status
 from support.traefik import Traefik
 
 WITHIN = 3.0
@@ -57,14 +58,15 @@ def test_on_change_runs_after_each_replacement(path: Path, tmp_path: Path) -> No
     ):
         watch.until_logged("created")
         feed.send(snapshot(hosts("a")))
-        watch.until_logged("added router-a")
+        watch.until(lambda: said.read_text().count("==") == 2, "no second run")
         first = path.read_text()
         feed.send(snapshot(hosts("a")), snapshot(hosts("ab")))
         watch.until_logged("added router-b")
         second = path.read_text()
+        watch.until(lambda: said.read_text().count("==") == 3, "no third run")
         path.write_text("edited: {}\n")
         feed.send(snapshot(hosts("ab")))
-        watch.until_logged("the file said something else")
+        watch.until(lambda: said.read_text().count("==") == 4, "no fourth run")
         assert watch.stop(within=WITHIN) == 0
     end = f"== {path}\n"
     assert said.read_text() == "".join(f"{text}{end}" for text in ("{}\n", first, second, second))
@@ -101,18 +103,24 @@ def test_traefik_that_notices_nothing_is_told(tmp_path: Path) -> None:
     assert "router-a-example-com" not in before.read_text()
 
 
-def test_failure_of_on_change_changes_nothing(path: Path) -> None:
-    """A command that fails is one line in the log each time, and watch goes on."""
+def test_failure_of_on_change_changes_nothing(path: Path, tmp_path: Path) -> None:
+    """A command that fails is one line in the log each time, and in the status; watch goes on."""
+    status = tmp_path / "status.json"
     with (
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
-        Watch(server.url, path, "--on-change", "sh -c 'echo oh no >&2; exit 3'") as watch,
+        Watch(
+            *(server.url, path, "--on-change", "sh -c 'echo oh no >&2; exit 3'"),
+            *("--status-file", str(status)),
+        ) as watch,
     ):
         for names in ("a", "ab"):
             feed.send(snapshot(hosts(names)))
             watch.until(lambda names=names: path.exists() and names_in(path) == names, "not there")
         watch.until_logged("the on-change command failed", 3)
         assert watch.stop(within=WITHIN) == 0
+    error = read_status(status)["hook"]["error"]
+    assert (error["event"], error["message"]) == ("hook-failed", "sh exited with status 3: oh no")
     lines = [line for line in watch.lines if "on-change" in line]
     assert lines == ["WARNING the on-change command failed: sh exited with status 3: oh no"] * 3
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.hooks import make_check, make_on_change
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
     epilog,
     format_option,
     hook_options,
+    log_format_option,
     setting_option,
     source_argument,
     start_logging,
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
     from ctsdns_traefik.core.render import Rendering
     from ctsdns_traefik.hooks import Command
-
-log = logging.getLogger(__name__)
+    from ctsdns_traefik.logs import LogFormat
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """How diff shows a last line that does not end; difflib leaves it at that."""
@@ -63,6 +63,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 @timeout_option
 @endpoint_options
 @format_option
+@log_format_option
 @verbosity_options
 def render_once(
     source: str | None,
@@ -75,6 +76,7 @@ def render_once(
     access_file: Path | None,
     timeout: float,
     form: Format,
+    log_format: LogFormat,
     **access: Any,
 ) -> ExitCode:
     """Render one snapshot, then exit.
@@ -84,16 +86,16 @@ def render_once(
     """
     from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.render import render
+    from ctsdns_traefik.journal import Journal
 
-    start_logging()
+    start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
-    for problem in rendering.problems:
-        log.warning("%s", problem)
+    Journal().refused(rendering.problems)
     if output is None:
         emit(rendering.text)
     elif check or diff:
@@ -111,7 +113,6 @@ def _write(
     check_command: Command | None,
 ) -> None:
     """Write the file as watch does; a signal waits for it, and ends the commands around it."""
-    from ctsdns_traefik.hooks import Check, OnChange
     from ctsdns_traefik.interrupts import postponed
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
@@ -123,9 +124,8 @@ def _write(
         def stops() -> bool:
             return bool(came)
 
-        check = Check(check_command, stops) if check_command else None
-        after = OnChange(on_change, output, journal.hook_failed, stops)
-        target = FileTarget(output, check)
+        after = make_on_change(on_change, output, journal, stops)
+        target = FileTarget(output, make_check(check_command, stops))
         keeper = Keeper(target, form, guard=False, journal=journal, on_change=after)
         keeper.look()
         keeper.put(rendering)
