@@ -126,6 +126,24 @@ def test_it_never_gives_up() -> None:
     assert [unit.value(key) for key in keys] == ["always", "0", "2", "notify", "main"]
 
 
+def test_installation(tmp_path: Path) -> None:
+    """The README's commands put each file where systemd looks for it, and its units are clean."""
+    lines = re.findall(r"^    sudo (install -D .*)$", README.read_text(), re.MULTILINE)
+    for line in lines:
+        command = line.replace(" /etc/", f" {tmp_path}/etc/").split()
+        subprocess.run(command, cwd=EXAMPLE.parent.parent, check=True, timeout=60)
+    sources = {line.split()[-2].removeprefix("examples/systemd/") for line in lines}
+    there = {str(path.relative_to(EXAMPLE)) for path in EXAMPLE.rglob("*") if path.is_file()}
+    assert sources == there - {"README.md"}
+    installed = tmp_path / "etc" / "systemd" / "system"
+    (installed / "traefik.service").write_text("[Service]\nExecStart=/bin/true\n")
+    for name in UNITS:
+        path = installed / name
+        path.write_text(path.read_text().replace(PREFIX, sysconfig.get_path("scripts")))
+    assert [complaints(path) for path in installed.iterdir() if path.is_file()] == [""] * 4
+    assert (tmp_path / "etc/ctsdns-traefik/settings.env").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 def test_user_and_file(tmp_path: Path) -> None:
     """The user is made, and the file with no routes if there is none, which others can read."""
