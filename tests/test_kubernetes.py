@@ -169,3 +169,12 @@ def test_static_configuration_is_the_examples() -> None:
     expected["ping"] = {"entryPoint": "traefik"}
     expected["providers"]["file"]["filename"] = "/dynamic/dynamic.yml"
     assert load(EXAMPLE / "traefik.yml") == expected
+
+
+def test_readme_builds_the_image_that_is_run() -> None:
+    """The README's commands build and push the image that the kustomization names."""
+    (image,) = load(EXAMPLE / "kustomization.yaml")["images"]
+    name = f"{image['newName']}:{image['newTag']}"
+    readme = (EXAMPLE / "README.md").read_text()
+    built = re.findall(r"^ +docker (?:build .* -t|push) (\S+)", readme, re.MULTILINE)
+    assert built == [name, name]
