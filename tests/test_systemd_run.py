@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from stand_in_worker import StandInWorker
 from support.commands import Watch
 from support.endpoints import Feed, ScriptedEndpoint
 from support.units import PREFIX, Unit, environment_file
+
+from ctsdns_traefik import settings
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "systemd"
 WATCH = Unit(EXAMPLE / "ctsdns-traefik.service")
@@ -27,6 +33,11 @@ WIKI = '"_websecure_http_3001._tcp.wiki.example.com": "100.64.0.1"'
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("systemd-analyze", "setpriv"))),
     reason="Debian's packages systemd and util-linux are not installed",
+)
+
+
+needs_reports = pytest.mark.skipif(
+    not hasattr(settings, "STATUS_FILE"), reason="this watch does not yet tell how it is doing"
 )
 
 
@@ -48,6 +59,12 @@ class Machine:
         self.state = folder / "state"
         self.credentials = folder / "credentials"
         self.output = self.state / "dynamic.yml"
+
+    def placed(self, text: str) -> str:
+        """Return a text with the machine's paths replaced by those of the folder."""
+        for place, there in self._places.items():
+            text = text.replace(place, there)
+        return text
 
     def environment(self, unit: Unit, endpoint: str) -> dict[str, str]:
         """Return the environment of a unit: the settings with the one address changed."""
@@ -83,6 +100,30 @@ class Service(Watch):
         super().__init__("", machine.output, environment=environment)
         self._log = machine.state.parent / "log"
         self._command = machine.command(unit)
+
+
+class Manager:
+    """The socket on which systemd hears from a service."""
+
+    def __init__(self, path: Path) -> None:
+        """Bind it."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(30)
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def until(self, beginning: str) -> str:
+        """Wait for a message that begins so."""
+        message = ""
+        while not message.startswith(beginning):
+            message = str(self._socket.recv(65536), "utf-8")
+        return message
 
 
 @pytest.fixture
@@ -135,6 +176,41 @@ def test_it_is_ready_without_a_worker(machine: Machine) -> None:
     with Service(machine, WATCH, "http://127.0.0.1:1/api/config") as service:
         service.until_logged("retrying in")
         assert service.content == "{}\n"
+
+
+@needs_reports
+def test_it_reports_to_systemd(machine: Machine, worker: StandInWorker, tmp_path: Path) -> None:
+    """Shut in, it says when it is ready (the file is there), lives, begins anew, and stops."""
+    with Manager(tmp_path / "notify") as manager:
+        told = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "400000"}
+        with Service(machine, WATCH, worker.endpoint, **told) as service:
+            manager.until("READY=1")
+            assert machine.output.exists()
+            for beginning in ("STATUS=", "WATCHDOG=1"):
+                manager.until(beginning)
+            service.process.send_signal(signal.SIGHUP)
+            assert "MONOTONIC_USEC=" in manager.until("RELOADING=1")
+            manager.until("READY=1")
+            service.process.send_signal(signal.SIGTERM)
+            manager.until("STOPPING=1")
+
+
+@needs_reports
+def test_command_for_its_health(machine: Machine, worker: StandInWorker) -> None:
+    """The README's command tells a fresh daemon from none, and any user may ask."""
+    readme = (EXAMPLE / "README.md").read_text()
+    (command,) = re.findall(r"`(?:sudo )?(/opt/\S+ watch --health .*?)`", readme)
+    asked = machine.placed(command).split()
+
+    def healthy() -> bool:
+        done = subprocess.run(asked, capture_output=True, timeout=60, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        return done.returncode == 0
+
+    assert not healthy()
+    with Service(machine, WATCH, worker.endpoint) as service:
+        service.until(healthy, "unhealthy")
+    assert (machine.state.parent / "run" / "status.json").stat().st_mode & 0o777 == 0o644
 
 
 def test_token_is_the_credential(machine: Machine) -> None:
