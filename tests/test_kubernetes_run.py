@@ -22,8 +22,6 @@ from support.commands import Watch
 from support.traefik import Traefik
 from support.units import environment_file
 
-from ctsdns_traefik import settings
-
 EXAMPLE = Path(__file__).parent.parent / "examples" / "kubernetes"
 POD = YAML(typ="safe").load(EXAMPLE / "daemonset.yaml")["spec"]["template"]["spec"]
 (WATCH,) = POD["initContainers"]
@@ -123,8 +121,7 @@ def test_pod_serves_through_failures(tmp_path: Path, backend: int) -> None:
         watch.until(lambda: pod.probe("startupProbe") == 0, "the file is not there")
         traefik = stack.enter_context(PodTraefik(pod.folder, pod.output))
         until(lambda: traefik.get("web", "app.example.com").body == "the app", "no route")
-        if hasattr(settings, "STATUS_FILE"):  # this watch tells how it is doing
-            watch.until(lambda: pod.probe("readinessProbe") == 0, "not ready")
+        watch.until(lambda: pod.probe("readinessProbe") == 0, "not ready")
 
         working.close()
         watch.until_logged("retrying in")

@@ -20,8 +20,6 @@ from support.commands import Watch
 from support.endpoints import Feed, ScriptedEndpoint
 from support.units import PREFIX, Unit, environment_file
 
-from ctsdns_traefik import settings
-
 EXAMPLE = Path(__file__).parent.parent / "examples" / "systemd"
 WATCH = Unit(EXAMPLE / "ctsdns-traefik.service")
 RENDER = Unit(EXAMPLE / "ctsdns-traefik-render.service")
@@ -33,11 +31,6 @@ WIKI = '"_websecure_http_3001._tcp.wiki.example.com": "100.64.0.1"'
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("systemd-analyze", "setpriv"))),
     reason="Debian's packages systemd and util-linux are not installed",
-)
-
-
-needs_reports = pytest.mark.skipif(
-    not hasattr(settings, "STATUS_FILE"), reason="this watch does not yet tell how it is doing"
 )
 
 
@@ -178,7 +171,6 @@ def test_it_is_ready_without_a_worker(machine: Machine) -> None:
         assert service.content == "{}\n"
 
 
-@needs_reports
 def test_it_reports_to_systemd(machine: Machine, worker: StandInWorker, tmp_path: Path) -> None:
     """Shut in, it says when it is ready (the file is there), lives, begins anew, and stops."""
     with Manager(tmp_path / "notify") as manager:
@@ -195,7 +187,6 @@ def test_it_reports_to_systemd(machine: Machine, worker: StandInWorker, tmp_path
             manager.until("STOPPING=1")
 
 
-@needs_reports
 def test_command_for_its_health(machine: Machine, worker: StandInWorker) -> None:
     """The README's command tells a fresh daemon from none, and any user may ask."""
     readme = (EXAMPLE / "README.md").read_text()
