@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support.units import PREFIX, Unit, analyze, systemd_version
 
+from ctsdns_traefik import settings
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "systemd"
 README = EXAMPLE / "README.md"
 SERVICES = ("ctsdns-traefik.service", "ctsdns-traefik-render.service")
@@ -102,6 +104,17 @@ def test_exposure_is_low(name: str) -> None:
     done = analyze("security", "--offline=true", "--threshold=15", EXAMPLE / name)
     assert done.returncode == 0, done.stdout
     assert set(documented_exposures()) == set(SERVICES)
+
+
+def test_settings_exist() -> None:
+    """Every variable that the units and the sample settings name is one of the program's."""
+    files = [path for path in EXAMPLE.iterdir() if path.suffix in (".service", ".conf", ".env")]
+    named = set(re.findall(r"TRAEFIK_[A-Z_]+", "".join(path.read_text() for path in files)))
+    known = {
+        each.variable for each in vars(settings).values() if isinstance(each, settings.Setting)
+    }
+    assert "TRAEFIK_CONFIG_STATUS_FILE" in named
+    assert named - known == set()
 
 
 def test_services_are_shut_alike() -> None:
