@@ -69,14 +69,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if dynamic.suffix not in {".yml", ".yaml"}:
         raise Refusal(f"{DYNAMIC_FILE}={dynamic}: Traefik reads no file that does not end in .yml")
     ports = {name: _port(name, environment.get(name) or str(by)) for name, by in PORTS.items()}
-    for one, other in itertools.combinations(ports, 2):
-        if ports[one] == ports[other]:
-            raise Refusal(f"{one} and {other} are both {ports[one]}; each needs its own")
     dashboard = environment.get(DASHBOARD) or ":8080"
-    host, _, port = dashboard.rpartition(":")
-    if not re.fullmatch(r"[0-9.]*|\[[0-9A-Fa-f:.]+\]", host):
-        raise Refusal(f"{DASHBOARD}={dashboard} is no address such as 127.0.0.1:8080 or :8080")
-    _port(DASHBOARD, port)
+    address = re.fullmatch(r"(?:[0-9.]*|\[[0-9A-Fa-f:.]+\]):([0-9]+)", dashboard)
+    if not address:
+        raise Refusal(f"{DASHBOARD}={dashboard} is no address such as :8080 or 127.0.0.1:8080")
+    listening = {**ports, DASHBOARD: _port(DASHBOARD, address[1])}
+    for one, other in itertools.combinations(listening, 2):
+        if listening[one] == listening[other]:
+            raise Refusal(f"{one} and {other} both use port {listening[one]}; each needs its own")
     return Settings(
         dynamic=dynamic,
         static=Path(environment.get(STATIC_FILE) or "/run/ctsdns-traefik/traefik.yml"),
@@ -105,7 +105,7 @@ def write_static(settings: Settings) -> None:
         settings.static.parent.mkdir(parents=True, exist_ok=True)
         settings.static.write_text(text, encoding="utf-8")
     except OSError as why:
-        message = f"cannot write {settings.static}: {why.strerror}; mount a tmpfs on its folder"
+        message = f"cannot write {settings.static}: {why.strerror}; it may need a tmpfs there"
         raise Refusal(message, CANNOT_WRITE) from why
 
 
