@@ -15,7 +15,14 @@ import pytest
 from local import free_ports, until
 from stand_in_worker import StandInWorker
 from support.backends import banner_backend, http_backend
-from support.containers import ENTRYPOINT, PROGRAM, Container, children_of, first_process
+from support.containers import (
+    ENTRYPOINT,
+    PROGRAM,
+    Container,
+    children_of,
+    confined,
+    first_process,
+)
 from support.traefik import Answer, any_certificate
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
@@ -186,6 +193,29 @@ def test_first_process_of_a_container(tmp_path: Path) -> None:
         subprocess.run(enter, check=True, timeout=10)
         container.until(lambda: len(children_of(pid)) == 2)
         assert container.stop() == 0
+
+
+def test_confined_container(tmp_path: Path, stack: ExitStack) -> None:
+    """With a read-only root and no capabilities it serves, writing to its two folders alone."""
+    port = stack.enter_context(http_backend("app"))
+    hosts = {f"_web_http_{port}._tcp.app.example.com": "127.0.0.1"}
+    worker = stack.enter_context(StandInWorker(write_policy(tmp_path, hosts), 0.1))
+    folder = tmp_path / "writable"
+    folder.mkdir()
+    container = stack.enter_context(Container(folder, worker.endpoint, launcher=confined(folder)))
+    container.until(lambda: container.get("web", "app.example.com") == Answer(200, "app"))
+    status = Path(f"/proc/{container.child('traefik')}/status").read_text()
+    assert "CapEff:\t0000000000000000\n" in status
+    assert "NoNewPrivs:\t1\n" in status
+    root = subprocess.run(
+        ["nsenter", "--mount", f"--target={container.pid()}", "touch", "/etc/written"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert "Read-only file system" in root.stderr
+    assert container.stop() == 0
 
 
 @pytest.mark.parametrize(

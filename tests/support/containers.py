@@ -25,13 +25,26 @@ PORTS = {"web": "HTTP_PORT", "websecure": "HTTPS_PORT", "tcp": "TCP_PORT"}
 
 def first_process() -> list[str]:
     """Return what starts a command as the first process of a container; skip if that is barred."""
-    launcher = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return _tried(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
+
+
+def confined(folder: Path) -> list[str]:
+    """Return what starts a command as ``--read-only --cap-drop ALL`` and no-new-privileges do.
+
+    One folder can be written to. Skip the test where the machine does not allow it.
+    """
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro / && shift && exec "$@"'
+    nothing = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    return _tried(["unshare", "--mount", "sh", "-c", script, "sh", str(folder), *nothing])
+
+
+def _tried(launcher: list[str]) -> list[str]:
     try:
         tried = subprocess.run([*launcher, "true"], capture_output=True, timeout=60, check=False)
     except FileNotFoundError:
         pytest.skip("there is no unshare on this machine")
     if tried.returncode:
-        pytest.skip(f"no process namespaces on this machine: {tried.stderr.decode().strip()}")
+        pytest.skip(f"this machine allows no namespaces: {tried.stderr.decode().strip()}")
     return launcher
 
 
@@ -129,7 +142,9 @@ class Container(Traefik):
     def pid(self) -> int:
         """Return the entry script's own number, also if a launcher started it."""
         number = self.process.pid
-        return next(iter(children_of(number).values())) if self._launcher else number
+        if not _command_of(number).startswith("unshare "):
+            return number
+        return next(iter(children_of(number).values()))
 
     def child(self, name: str) -> int:
         """Return the number of "watch" or of "traefik"."""
