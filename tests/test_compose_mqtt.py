@@ -60,10 +60,14 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def client(port: int, name: str, password: str) -> Iterator[tuple[Client, queue.Queue[str]]]:
-    """Connect over WebSockets to a port, by the public name; give what it has heard of, too."""
+    """Connect over WebSockets to a port, by the public name; give what it has heard of, too.
+
+    Without a name it connects as nobody in particular.
+    """
     heard: queue.Queue[str] = queue.Queue()
     made = Client(CallbackAPIVersion.VERSION2, transport="websockets")
-    made.username_pw_set(name, password)
+    if name:
+        made.username_pw_set(name, password)
     made.ws_set_options(path="/mqtt", headers={"Host": NAME})
     made.on_connect = lambda _client, _data, _flags, code, _properties: heard.put(str(code))
     made.on_subscribe = lambda *_: heard.put("subscribed")
@@ -101,8 +105,9 @@ def test_message_through_everything(tmp_path: Path) -> None:
                 assert to_bob.get(timeout=10) == "Success"
                 bob.publish("house/door", "open").wait_for_publish(timeout=10)
                 assert to_alice.get(timeout=10) == "house/door: open"
-        with client(web, "bob", "wrong") as (_, to_bob):
-            assert to_bob.get(timeout=10) == "Not authorized"
+        for name, password in (("bob", "wrong"), ("", "")):
+            with client(web, name, password) as (_, to_nobody):
+                assert to_nobody.get(timeout=10) == "Not authorized"
 
 
 def test_readme_has_the_entry() -> None:

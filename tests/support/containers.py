@@ -70,7 +70,7 @@ class Container(Traefik):
         launcher: Sequence[str] = (),
     ) -> None:
         """Take a folder for all files, the endpoint, and more variables."""
-        super().__init__(folder, folder / "routes" / "dynamic.yml", launcher)
+        super().__init__(folder, folder / "routes # all" / "dynamic.yml", launcher)
         self.dynamic = self._dynamic
         self.dynamic.parent.mkdir(exist_ok=True)
         self.ports = dict(zip((*PORTS, "traefik"), free_ports(4), strict=True))
