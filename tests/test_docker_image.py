@@ -227,7 +227,7 @@ def test_certificate_of_ones_own(tmp_path: Path, stack: ExitStack, authority: Au
     folder = container.dynamic.parent
     old, new = "filename: ${TRAEFIK_DYNAMIC_CONFIG_FILE}", "directory: /etc/traefik"
     assert f"`{old}` by `{new}`" in README
-    edit_template(container, (old, f"directory: {folder}"))
+    edit_template(container, (old, f'directory: "{folder}"'))
     text = next(block for block in yaml_blocks() if "certFile" in block)
     certificate, key = authority.issue("app.example.com")
     text = text.replace("/certificates/example.com.pem", str(certificate))
