@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from ctsdns_traefik.core.access_values import Access
-from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, find_removed, outline
+from ctsdns_traefik.core.changes import (
+    NO_CHANGES,
+    Changes,
+    Outline,
+    compare,
+    count_by_entrypoint,
+    find_removed,
+    outline,
+)
 from ctsdns_traefik.core.document import Format, from_text, to_text
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
@@ -53,7 +62,9 @@ class Keeper:
         self._target.prepare()
         self._content = self._target.read()
         if self._content is not None:
-            self._outline = outline(from_text(self._content.decode("utf-8", "replace")))
+            document = from_text(self._content.decode("utf-8", "replace"))
+            self._outline = outline(document)
+            self._journal.holds(count_by_entrypoint(document))
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
@@ -102,6 +113,7 @@ class Keeper:
         new = outline(rendering.document)
         changes = compare(self._outline, new)
         self._content, self._outline = content, new
+        self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
         self._tell(written, changes)
 
     def _keep(self) -> None:

@@ -64,9 +64,7 @@ def read_if_there(path: Path) -> bytes | None:
             mode = path.stat().st_mode
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
+        _require_regular(path, mode)
         return path.read_bytes()
 
 
@@ -91,6 +89,26 @@ def write_if_changed(path: Path, content: bytes) -> Written:
             return Written(Outcome.WRITTEN_IN_PLACE)
     _flush_folder(target.parent)
     return Written(Outcome.CREATED if old is None else Outcome.REPLACED, owner_lost)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a new file with ``content`` in the place of a file that only tells how things are.
+
+    It is never written in place, and not flushed to disk: after a power failure what it told is
+    of no use, and to flush takes longer than all else. A new file gets mode 0644, an old one keeps
+    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was.
+    """
+    target = _resolved(path)
+    with _explained(path):
+        with suppress(FileNotFoundError):
+            _require_regular(path, target.stat().st_mode)
+        _replace(target, content, durable=False)
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
 
 
 def require_writable(path: Path) -> None:
@@ -122,13 +140,14 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _replace(target: Path, content: bytes) -> bool:
+def _replace(target: Path, content: bytes, *, durable: bool = True) -> bool:
     """Put a new file in the target's place; tell whether its owner could not be kept."""
     with _temporary_beside(target) as (temporary, file):
         owner_lost = _take_mode_and_owner(file.fileno(), target)
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
         temporary.rename(target)
     return owner_lost
 

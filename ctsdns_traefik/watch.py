@@ -60,6 +60,7 @@ class Watch:
         """
         self._keeper.look()
         self._keeper.create_missing()
+        self._journal.prepared()
         while True:
             try:
                 with self._interrupts.armed():
@@ -74,6 +75,7 @@ class Watch:
         """Make one connection and follow it to its end; say how it ended."""
         asked, delivered = 0.0, False
         state = f"cannot connect to {self._endpoint}"
+        self._journal.connecting()
         try:
             with self._connect(self._endpoint) as events:
                 state = f"disconnected from {self._endpoint}"
@@ -111,6 +113,7 @@ class Watch:
         return None
 
     def _apply(self, hosts: HostsMap) -> None:
+        self._journal.trusted()
         try:
             self._keeper.apply(hosts)
         except OutputError as why:

@@ -86,6 +86,10 @@ VARIABLES = {
     settings.CA_FILE: ("watch", "render-once", "validate"),
     settings.ACCESS_FILE: ("watch", "render-once", "validate"),
     settings.REMOVAL_GUARD: ("watch",),
+    settings.STATUS_FILE: ("watch",),
+    settings.METRICS_FILE: ("watch",),
+    settings.LOG_FORMAT: ("watch", "render-once"),
+    settings.MAX_AGE: ("watch",),
 }
 
 

@@ -19,6 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.certificates import Authority
 from support.composed import load
@@ -196,6 +197,30 @@ def test_static_configuration_is_that_of_the_other_examples(tmp_path: Path) -> N
             entrypoint["http"]["aliasHeadersStrategy"] = "delete"
     expected["entryPoints"]["traefik"]["address"] = ":8080"
     assert load(static) == expected
+
+
+def test_health(tmp_path: Path) -> None:
+    """The image's health check passes after a snapshot, and no longer when that is too old."""
+    (check,) = instructions("HEALTHCHECK")
+    program, *arguments = json.loads(check.partition("CMD ")[2])
+    compose = load(EXAMPLE.parent / "compose" / "compose.yml")["services"]["watch"]
+    assert compose["healthcheck"]["test"] == ["CMD", program, *arguments]
+    policy = tmp_path / "policy.hujson"
+    policy.write_text('{"hosts": {}}')
+
+    def verdict(container: Container) -> tuple[int, str]:
+        command = [str(tmp_path / "bin" / program), *arguments]
+        done = subprocess.run(
+            command, env=container.environment, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout
+
+    with StandInWorker(policy, 0.1) as worker, Container(tmp_path, worker.endpoint) as container:
+        container.until(lambda: verdict(container)[0] == 0)
+        container.environment["TRAEFIK_CONFIG_MAX_AGE_SECONDS"] = "0.001"
+        container.until(lambda: verdict(container)[0] == 1)
+    code, line = verdict(container)
+    assert (code, line.count("\n")) == (1, 1)
 
 
 @pytest.fixture

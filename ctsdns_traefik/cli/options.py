@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.types import HeaderType, Seconds
 from ctsdns_traefik.errors import MEANINGS, ExitCode
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.logs import LogFormat
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,11 +33,12 @@ def _count_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> 
     ctx.meta[_VERBOSITY] = ctx.meta.get(_VERBOSITY, 0) + sign * value
 
 
-def start_logging(*, dated: bool = False) -> None:
+def start_logging(*, dated: bool = False, form: LogFormat = "text") -> None:
     """Log to standard error as far as ``-v`` and ``-q`` ask for it; a daemon's lines are dated."""
     from ctsdns_traefik import logs
 
-    logs.set_up(sys.stderr, click.get_current_context().meta.get(_VERBOSITY, 0), dated=dated)
+    verbosity = click.get_current_context().meta.get(_VERBOSITY, 0)
+    logs.set_up(sys.stderr, verbosity, dated=dated, form=form)
 
 
 def verbosity_options(function: Function) -> Function:
@@ -101,6 +105,16 @@ def format_option(function: Function) -> Function:
         setting=settings.FORMAT,
         type=click.Choice(["json", "yaml"]),
         help="Text of the file; Traefik reads both, since JSON is YAML.",
+    )(function)
+
+
+def log_format_option(function: Function) -> Function:
+    """Declare the format of the log."""
+    return setting_option(
+        "--log-format",
+        setting=settings.LOG_FORMAT,
+        type=click.Choice(["text", "json"]),
+        help="Lines of the log: text for people, or a JSON object each; see docs/status.md.",
     )(function)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ctsdns_traefik.cli.options import (
     endpoint_options,
     epilog,
     format_option,
+    log_format_option,
     setting_option,
     source_argument,
     start_logging,
@@ -28,8 +28,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
-
-log = logging.getLogger(__name__)
+    from ctsdns_traefik.logs import LogFormat
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """How diff shows a last line that does not end; difflib leaves it at that."""
@@ -59,6 +58,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 @timeout_option
 @endpoint_options
 @format_option
+@log_format_option
 @verbosity_options
 def render_once(
     source: str | None,
@@ -69,6 +69,7 @@ def render_once(
     access_file: Path | None,
     timeout: float,
     form: Format,
+    log_format: LogFormat,
     **access: Any,
 ) -> ExitCode:
     """Render one snapshot, then exit.
@@ -78,18 +79,18 @@ def render_once(
     """
     from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.render import render
+    from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.output import FileTarget
 
-    start_logging()
+    start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
-    for problem in rendering.problems:
-        log.warning("%s", problem)
+    Journal().refused(rendering.problems)
     if output is None:
         emit(rendering.text)
     elif check or diff:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,20 @@ from ctsdns_traefik.cli.options import (
     endpoint_options,
     epilog,
     format_option,
+    log_format_option,
     setting_option,
     start_logging,
     verbosity_options,
 )
+from ctsdns_traefik.cli.reporting import make_journal, needed, report_health, reporting_options
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
 from ctsdns_traefik.cli.types import Seconds
-from ctsdns_traefik.errors import Stop
+from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
+    from ctsdns_traefik.logs import LogFormat
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +37,14 @@ log = logging.getLogger(__name__)
     epilog=epilog(
         "ctsdns-traefik watch --endpoint https://worker.example.com/api/config",
         "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
+        "ctsdns-traefik watch --health --status-file /run/ctsdns-traefik/status.json",
     )
 )
 @setting_option(
     "--endpoint",
     setting=settings.ENDPOINT,
-    required=True,
     metavar="URL",
-    help="The worker's /api/config.",
+    help="The worker's /api/config; required, but not for --health.",
 )
 @setting_option(
     "-o",
@@ -67,52 +71,72 @@ log = logging.getLogger(__name__)
     help="Let a snapshot that drops most routes wait until the next one agrees.",
 )
 @access_file_option
+@reporting_options
 @endpoint_options
 @format_option
+@log_format_option
 @verbosity_options
 def watch(
-    endpoint: str,
+    endpoint: str | None,
     output: Path,
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
     access_file: Path | None,
+    status_file: Path | None,
+    metrics_file: Path | None,
+    health: bool,
+    max_age: float,
     form: Format,
+    log_format: LogFormat,
     **access: Any,
-) -> None:
+) -> ExitCode:
     """Follow the endpoint and keep the file current, until stopped.
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
+    if health:
+        return report_health(status_file, max_age)
+
     from ctsdns_traefik.access_file import FollowedAccess
     from ctsdns_traefik.interrupts import Interrupts
-    from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
     from ctsdns_traefik.output import FileTarget
-    from ctsdns_traefik.stream import load_libraries
+    from ctsdns_traefik.stream import load_libraries, open_stream
     from ctsdns_traefik.watch import Watch
 
-    start_logging(dated=True)
+    start_logging(dated=True, form=log_format)
+    endpoint = needed("endpoint", endpoint)
     if output == Path(STANDARD_STREAM):
         raise click.UsageError("watch keeps a file: name it with --output")
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
+    _warn_of_name(output)
+    files = {"status_file": status_file, "metrics_file": metrics_file}
+    with make_journal(source, output, **files) as journal:
+        keeper = Keeper(
+            FileTarget(output),
+            form,
+            guard=removal_guard,
+            undisturbed=interrupts.held,
+            access=FollowedAccess(access_file) if access_file else lambda: None,
+            journal=journal,
+        )
+        load_libraries()
+        expect_large_snapshots()
+        connect = partial(open_stream, expect=journal.expect)
+        return Watch(
+            source, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
+        ).run()
+
+
+def _warn_of_name(output: Path) -> None:
+    from ctsdns_traefik.logs import as_event
+
     if output.suffix not in (".yml", ".yaml"):
-        log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
-    journal = Journal()
-    keeper = Keeper(
-        FileTarget(output),
-        form,
-        guard=removal_guard,
-        undisturbed=interrupts.held,
-        access=FollowedAccess(access_file) if access_file else lambda: None,
-        journal=journal,
-    )
-    load_libraries()
-    expect_large_snapshots()
-    try:
-        Watch(source, keeper, interrupts, delay=retry_delay, journal=journal).run()
-    except Stop as stop:
-        journal.told_to_stop(stop.signal.name)
-        raise
+        log.warning(
+            "Traefik loads this format only from .yml and .yaml files, not %s",
+            output,
+            extra=as_event("output-name", output=output),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -62,6 +63,21 @@ def compare(old: Outline, new: Outline) -> Changes:
         removed=_names(key for key in old if key not in new),
         before=len(old),
     )
+
+
+def count_by_entrypoint(document: Document) -> dict[str, int]:
+    """Count the routers of each entrypoint in a document, whoever wrote that."""
+    return Counter(
+        str(entrypoint)
+        for parts in document.values()
+        for router in parts.get("routers", {}).values()
+        for entrypoint in _list_in(router, "entryPoints")
+    )
+
+
+def _list_in(router: Mapping[str, Any], key: str) -> list[object]:
+    value = router.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _used_by(
