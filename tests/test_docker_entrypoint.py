@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -255,6 +256,27 @@ def test_watch_refuses_its_settings(tmp_path: Path) -> None:
         assert container.process.wait(timeout=20) == 2
     assert "Invalid value for '--retry-delay'" in container.log
     assert "Traefik version" not in container.log
+
+
+def test_traefik_that_cannot_start(tmp_path: Path) -> None:
+    """Where Traefik cannot start, its port taken for one, the container ends with 1 as it does."""
+    container = Container(tmp_path, NOBODY)
+    with socket.create_server(("127.0.0.1", container.ports["web"])), container:
+        assert container.process.wait(timeout=20) == 1
+    assert "address already in use" in container.log
+    assert "entrypoint: traefik ended with 1; so does the container" in container.log
+
+
+def test_arguments_are_another_command(tmp_path: Path) -> None:
+    """With arguments it runs the command of that name, needs no settings, and starts nothing."""
+    container = Container(tmp_path, "")
+    command = [*PROGRAM, "parse-host", "_web_http_0._tcp.app.example.com"]
+    done = subprocess.run(
+        command, env=container.environment, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 1
+    assert "bad-port" in done.stdout + done.stderr
+    assert not container.dynamic.exists()
 
 
 def test_static_file_that_cannot_be_written(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Run ctsdns-traefik and Traefik in one container, as its first process.
 
-    python entrypoint.py
+    python entrypoint.py [COMMAND ...]
 
 The settings are environment variables, listed in README.md beside this file. ``watch`` starts
 first, Traefik once there is a dynamic file. When one of them ends, the other is stopped, and this
 ends with the status of the one that ended by itself: 128 and its number for a signal. SIGTERM stops
 both with status 0, SIGINT with 130; SIGHUP is passed on to both. Settings in error end it with 2
 before anything starts, a static file that cannot be written with 4.
+
+With arguments it is ``ctsdns-traefik`` with these arguments, and runs neither.
 """
 
 from __future__ import annotations
@@ -208,6 +210,8 @@ def say(message: str) -> None:
 
 def main() -> int:
     """Check the settings and run both; return the exit status."""
+    if sys.argv[1:]:
+        os.execvp("ctsdns-traefik", ["ctsdns-traefik", *sys.argv[1:]])
     for signum in HEEDED:  # a signal that was ignored at the start would be lost even if blocked
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
