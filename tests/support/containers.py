@@ -55,7 +55,10 @@ def children_of(pid: int) -> dict[str, int]:
 
 
 def _command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except FileNotFoundError:  # it has just ended
+        return ""
 
 
 class Container(Traefik):
@@ -120,7 +123,11 @@ class Container(Traefik):
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=20)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def until_up(self) -> None:
         """Wait until Traefik answers."""
