@@ -22,9 +22,9 @@ from packaging.version import Version
 from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.certificates import Authority
-from support.composed import load
+from support.composed import COMPOSE, TUNNEL, load, services_of
 from support.containers import EXAMPLE, PORTS, TEMPLATE, Container
-from support.traefik import Answer
+from support.traefik import Answer, traefik_version
 
 from ctsdns_traefik.core.render import render
 
@@ -79,8 +79,10 @@ def test_final_images_are_of_a_user_and_of_exact_releases() -> None:
     assert INSTRUCTIONS.index("USER") > INSTRUCTIONS.index("AS watch")
     assert instructions("EXPOSE") == ["80 443 4433"]
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
-    compose = load(EXAMPLE.parent / "compose" / "compose.yml")["services"]
-    assert compose["traefik"]["image"] == images[0]
+    for folder in (COMPOSE, TUNNEL):
+        assert services_of(folder)["traefik"]["image"] == images[0]
+    tested = ".".join(map(str, traefik_version()))
+    assert images[0].startswith(f"traefik:v{tested}.")
 
 
 def test_defaults_are_those_of_the_image() -> None:
@@ -203,8 +205,7 @@ def test_health(tmp_path: Path) -> None:
     """The image's health check passes after a snapshot, and no longer when that is too old."""
     (check,) = instructions("HEALTHCHECK")
     program, *arguments = json.loads(check.partition("CMD ")[2])
-    compose = load(EXAMPLE.parent / "compose" / "compose.yml")["services"]["watch"]
-    assert compose["healthcheck"]["test"] == ["CMD", program, *arguments]
+    assert services_of(COMPOSE)["watch"]["healthcheck"]["test"] == ["CMD", program, *arguments]
     policy = tmp_path / "policy.hujson"
     policy.write_text('{"hosts": {}}')
 
