@@ -175,8 +175,10 @@ def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
     except FileNotFoundError:
         os.fchmod(descriptor, NEW_FILE_MODE)
         return False
-    lost = False
+    lost, new = False, os.fstat(descriptor)
     for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+        if owner in {-1, new.st_uid} and group in {-1, new.st_gid}:
+            continue  # a system call less for those who forbid it
         try:
             os.fchown(descriptor, owner, group)
         except PermissionError:

@@ -67,7 +67,11 @@ def test_drop_in_for_traefik_is_clean(folder: Path) -> None:
     [
         ("WatchdogSec=", "WatchdogSecs=", "Unknown key 'WatchdogSecs'"),
         ("ProtectSystem=strict", "ProtectSystem=strictly", "strictly"),
-        ("fchown\n", "fchowned\n", "fchowned"),
+        (
+            "SystemCallFilter=@system-service",
+            "SystemCallFilter=@system-services",
+            "@system-services",
+        ),
         ("/ctsdns-traefik watch", "/no-such-program", "not executable"),
     ],
 )
