@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
-from ctsdns_traefik.core.changes import NAMED_AT_MOST, Changes, listed
+from ctsdns_traefik.core.changes import Changes, listed
 from ctsdns_traefik.core.loaded import Verdict
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.status import Failure, State, Status
+from ctsdns_traefik.details import of_change, of_doubt, of_refusal
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.notify import ServiceManager
@@ -138,7 +139,7 @@ class Journal:
         self._turn(lambda known, _: known._replace(refused=problems))
         for problem in problems:
             if problem not in self._told:
-                log.warning("%s", problem, extra=_refusal(problem))
+                log.warning("%s", problem, extra=of_refusal(problem))
         self._told = frozenset(problems)
 
     def doubted(self, changes: Changes) -> None:
@@ -149,7 +150,7 @@ class Journal:
             len(changes.removed),
             changes.before,
             listed(changes.removed),
-            extra=as_event("doubted", routes=changes.before, **_names("removed", changes.removed)),
+            extra=of_doubt(changes),
         )
 
     def created(self, target: object) -> None:
@@ -174,7 +175,7 @@ class Journal:
                 written.outcome.value,
                 target,
                 "; ".join([counted, *_parts(changes)]),
-                extra=_change(target, written, changes, routes),
+                extra=of_change(target, written, changes, routes),
             )
 
     def applied(self) -> None:
@@ -231,33 +232,6 @@ class Journal:
         if message not in self._said:
             self._said.add(message)
             log.warning("%s", message, extra=as_event(event, output=target))
-
-
-def _refusal(problem: Problem) -> dict[str, object]:
-    return as_event(
-        "refused",
-        code=problem.code,
-        entry=problem.entry,
-        address=problem.address,
-        problem=problem.message,
-        hint=problem.hint,
-    )
-
-
-def _change(target: object, written: Written, changes: Changes, routes: int) -> dict[str, object]:
-    return as_event(
-        "written",
-        output=target,
-        outcome=written.outcome.value,
-        routes=routes,
-        **_names("added", changes.added),
-        **_names("changed", changes.changed),
-        **_names("removed", changes.removed),
-    )
-
-
-def _names(what: str, names: tuple[str, ...]) -> dict[str, object]:
-    return {what: len(names), f"{what}_routers": names[:NAMED_AT_MOST]}
 
 
 def _parts(changes: Changes) -> Iterable[str]:

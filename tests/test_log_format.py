@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import logging
 import re
@@ -257,3 +258,24 @@ def test_message_without_a_word() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "text", (), None)
     said = json.loads(logs.JsonLines().format(record))
     assert (said["level"], said["event"], said["message"]) == ("info", "other", "text")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_terminal_gets_objects_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, as well, JSON is plain, without colour, and not folded."""
+    package = logging.getLogger(logs.PACKAGE)
+    for name in ("handlers", "level", "propagate"):
+        monkeypatch.setattr(package, name, getattr(package, name))
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
+    stream = Terminal()
+    logs.set_up(stream, dated=True, form="json")
+    logging.getLogger("ctsdns_traefik.tested").error("[red]%s", "x" * 500)
+    said = json.loads(stream.getvalue())
+    assert said["message"] == "[red]" + "x" * 500

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,17 @@ from local import free_ports
 from support.commands import Watch
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, streaming
-from support.statuses import HANGING, QUICK, SILENT, Manager, managing
+from support.statuses import (
+    HANGING,
+    QUICK,
+    SILENT,
+    Manager,
+    managing,
+    read_status,
+    until_status,
+)
 
+from ctsdns_traefik.core.times import time_from_text
 from ctsdns_traefik.notify import service_manager
 
 BARE = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "", "WATCHDOG_PID": ""}
@@ -128,9 +139,14 @@ def test_no_signs_of_life_for_another_process(path: Path, manager: Manager) -> N
 
 
 def test_hung_watch_gives_no_sign_of_life(path: Path, manager: Manager) -> None:
-    """When the main thread hangs, the signs end, so that the service manager starts it anew."""
+    """When the main thread hangs, the signs end, and the status file is renewed no more.
+
+    The process lives; it is for the service manager to start it anew.
+    """
+    status = path.with_name("status.json")
     environment = BARE | {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
     program = [sys.executable, "-c", QUICK.format(HANGING)]
+    options = ("--status-file", str(status))
     heard, since = 0, time.monotonic()
 
     def silent() -> bool:
@@ -140,18 +156,21 @@ def test_hung_watch_gives_no_sign_of_life(path: Path, manager: Manager) -> None:
             heard, since = manager.heard.count("WATCHDOG=1"), time.monotonic()
         return heard > 0 and time.monotonic() - since > SILENT
 
+    def stale() -> bool:
+        return time.time() - time_from_text(read_status(status)["updated"]) > SILENT
+
     with (
         ScriptedEndpoint(streaming("a")) as server,
-        Watch(server.url, path, environment=environment, program=program) as watch,
+        Watch(server.url, path, *options, environment=environment, program=program) as watch,
     ):
-        manager.until(watch, "STATUS=connected")
+        until_status(watch, status, state="connected", last_applied=None)
         watch.until(silent, "it still gives signs")
+        watch.until(stale, "its status file is still renewed")
         assert watch.process.poll() is None
+        assert read_status(status)["counters"]["snapshots_trusted"] == 1
 
 
-@pytest.mark.parametrize(
-    "address", ["/nowhere/notify", "relative", "vsock:2:1234", "@", "/dev/null", "/" + "x" * 200]
-)
+@pytest.mark.parametrize("address", ["/nowhere/notify", "vsock:2:1234", "@", "/" + "x" * 200])
 def test_useless_address_disturbs_nothing(path: Path, address: str) -> None:
     """Where nobody listens, watch works as it does without."""
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": ""}
@@ -167,16 +186,22 @@ def test_useless_address_disturbs_nothing(path: Path, address: str) -> None:
 
 def test_manager_that_does_not_listen_disturbs_nothing(path: Path, manager: Manager) -> None:
     """A socket whose queue is full loses messages, and nothing waits for it."""
+    with ExitStack() as stack:
+        for _ in range(20):  # each has a limit of its own, below that of the queue
+            other = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            other.setblocking(False)
+            with suppress(BlockingIOError):
+                for _ in range(1000):
+                    other.sendto(b"x", manager.address)
     environment = BARE | {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000"}
     with (
-        Feed() as feed,
-        ScriptedEndpoint(feed) as server,
+        ScriptedEndpoint(streaming("a")) as server,
         Watch(server.url, path, environment=environment) as watch,
     ):
-        for number in range(40):
-            feed.send(snapshot(hosts("ab"[: 1 + number % 2])))
-        watch.until_logged("INFO replaced", 40)
+        watch.until_content("router-a")
         assert watch.stop() == 0
+    manager.drain()
+    assert set(manager.heard) == {"x"}
 
 
 def test_variables_are_for_watch_alone() -> None:
