@@ -11,6 +11,7 @@ from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.places import Place, in_bytes
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.logs import as_event
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ class FollowedAccess:
             if content != self._content:
                 self._access = _parse(self._path, content).access
                 self._content = content
-                log.info("%s has changed", self._path)
+                extra = as_event("access-changed", path=self._path)
+                log.info("%s has changed", self._path, extra=extra)
             self._told = ""
         except SettingsError as why:
             if str(why) != self._told:
-                log.error("%s; what it said last stays in force", why)  # noqa: TRY400
+                extra = as_event("access-error", path=self._path, error=why)
+                log.error("%s; what it said last stays in force", why, extra=extra)  # noqa: TRY400
             self._told = str(why)
         return self._access
 

@@ -74,20 +74,22 @@ def endpoint_from(
     token_file: Path | None = None,
     ca_file: Path | None = None,
     read_timeout: float = READ_TIMEOUT.default,
+    what: str = "the endpoint",
+    like: str = "https://worker.example.com/api/config",
 ) -> Endpoint:
-    """Build an endpoint from what the user set.
+    """Build an endpoint from what the user set; complaints call it ``what``.
 
     Raise :class:`SettingsError`, whose message never repeats the URL, since it may hold a password.
     """
     if not url.isprintable() or " " in url:
-        raise SettingsError("the endpoint's URL holds a space or a control character")
+        raise SettingsError(f"the URL of {what} holds a space or a control character")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as why:
-        raise SettingsError("the endpoint's URL has a bad host or port") from why
+        raise SettingsError(f"the URL of {what} has a bad host or port") from why
     if parts.scheme not in ("http", "https") or not host:
-        raise SettingsError("the endpoint is not a URL like https://worker.example.com/api/config")
+        raise SettingsError(f"{what} is not a URL like {like}")
     user_info, at, _ = parts.netloc.rpartition("@")
     authority = f"[{host}]" if ":" in host else host
     if port is not None:

@@ -54,6 +54,10 @@ class OutputError(CtsdnsError):
     exit_code = ExitCode.OUTPUT
 
 
+class CheckRefused(OutputError):
+    """The user's check command refuses what was to be written; what stood there stands."""
+
+
 class Stop(BaseException):
     """SIGTERM or SIGINT has come; no ``except Exception`` on the way may swallow it."""
 

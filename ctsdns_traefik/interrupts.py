@@ -54,6 +54,10 @@ class Interrupts:
             signal.signal(signum, self._handle)
         sys.unraisablehook = self._take_back
 
+    def stops(self) -> bool:
+        """Tell whether a stop has come: what is held for long looks here, and hurries."""
+        return self._stop is not None
+
     @contextmanager
     def armed(self) -> Iterator[None]:
         """Let signals raise inside this context, those that came before it at once."""

@@ -1,126 +1,251 @@
-"""What watch has to tell about itself, a method for each happening: the one place that speaks."""
+"""What watch has to tell about itself, a method for each happening: the one place that speaks.
+
+Each happening goes to the log, and into the status that a :class:`.Publisher` tells others.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
 
-from ctsdns_traefik.core.changes import Changes
+from ctsdns_traefik.core.changes import Changes, listed
+from ctsdns_traefik.core.loaded import Verdict
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.target import Notice, Outcome, Written
+from ctsdns_traefik.core.status import Failure, State, Status
+from ctsdns_traefik.details import of_change, of_doubt, of_refusal
+from ctsdns_traefik.errors import Stop
+from ctsdns_traefik.logs import as_event
+from ctsdns_traefik.notices import Notices
+from ctsdns_traefik.notify import ServiceManager
+from ctsdns_traefik.publisher import Publisher
+from ctsdns_traefik.target import Outcome, Written
+from ctsdns_traefik.traefik_news import TraefikNews
 
 log = logging.getLogger(__name__)
 
-NAMED_AT_MOST = 30
-"""Routers that one log line names; beyond that it counts them."""
-
-_NOTICES = {
-    "deaf": "Traefik does not hear of changes: keyspace notifications are off;"
-    " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf",
-    "noisy": "Traefik reads everything anew for each of {} keys that change: have Redis notify it"
-    " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)",
-    "disagreement": "another watch has published something else, again and again, and this one now"
-    " leaves it: do both follow the same endpoint, with the same access file and version?",
-    "taken over": "keys stood there that nobody is known to have written; they are replaced: {}",
-}
-"""What a target may have to say, by the kind of its notice."""
+LONGEST_STEP = 60.0
+"""Seconds that the loop may take to render and write, or to begin a connection."""
 
 
 class Journal:
-    """Tells in the log what happens."""
+    """Tells what happens; any thread may use it."""
 
-    def __init__(self, noun: str = "file") -> None:
-        """Begin with nothing told; ``noun`` is what is kept, a file or a store."""
+    def __init__(
+        self,
+        status: Status | None = None,
+        publisher: Publisher | None = None,
+        manager: ServiceManager | None = None,
+        clock: Callable[[], float] = time.time,
+        noun: str = "file",
+    ) -> None:
+        """Begin with what is known at the start; tell a publisher and the service manager, too.
+
+        ``noun`` is what is kept, a file or a store.
+        """
         self._noun = noun
+        self._notices = Notices()
         self._told: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
-        self._noticed: tuple[Notice, ...] = ()
+        self._refusal = ""
+        self._traefik = TraefikNews()
+        self._lock = threading.Lock()
+        self._status = status or Status()
+        self._publisher = publisher or Publisher()
+        self._manager = manager or ServiceManager()
+        self._reloading = False
+        self._clock = clock
+        self.expect(LONGEST_STEP)
+        self._publisher.show(self._status)
+
+    def __enter__(self) -> Self:
+        self._publisher.start()
+        return self
+
+    def __exit__(self, _kind: object, end: BaseException | None, _trace: object) -> None:
+        """Tell how watch ends, by a signal or an error."""
+        if isinstance(end, Stop):
+            name = end.signal.name
+            log.info("%s: stopped", name, extra=as_event("stopped", signal=name))
+            self._stop(None)
+        elif end is not None:
+            self._stop(Failure(self._clock(), "failed", str(end) or repr(end)))
+
+    @property
+    def status(self) -> Status:
+        """What is known now."""
+        return self._status
+
+    def expect(self, seconds: float) -> None:
+        """Take the loop's word that it will be back within so many seconds; it hangs if not."""
+        self._publisher.lease.renew(seconds)
+
+    def holds(self, routes: Mapping[str, int]) -> None:
+        """Take note of the routes that the output holds, by entrypoint."""
+        self._turn(lambda known, _: known.holding(routes))
+
+    def prepared(self) -> None:
+        """Take note that there is an output for Traefik to read, with routes or without."""
+        self._manager.ready()
+
+    def connecting(self) -> None:
+        """Take note that a connection is being made."""
+        self.expect(LONGEST_STEP)
+        self._turn(lambda known, _: known.connecting())
+        if self._reloading:
+            self._reloading = False
+            self._manager.ready()
 
     def connected(self, endpoint: object) -> None:
         """Tell that the endpoint has answered with a stream."""
-        log.info("connected to %s", endpoint)
+        self._turn(lambda known, now: known.connected(now))
+        extra = as_event("connected", endpoint=endpoint)
+        log.info("connected to %s", endpoint, extra=extra)
 
     def heard(self, name: str) -> None:
         """Take note of an event that is neither a snapshot nor an error."""
-        log.debug("event %s", name)
+        self._turn(lambda known, now: known.heard(now))
+        log.debug("event %s", name, extra=as_event("event", name=name))
 
     def heard_error(self, message: str) -> None:
         """Tell what the worker says went wrong on its side."""
-        log.warning("the worker reports an error: %s", message)
+        self._turn(lambda known, now: known.heard_error(now, "worker-error", message))
+        extra = as_event("worker-error", error=message)
+        log.warning("the worker reports an error: %s", message, extra=extra)
 
     def distrusted(self, why: object) -> None:
         """Tell that a snapshot cannot be trusted."""
-        log.warning("a snapshot cannot be trusted, the %s stays: %s", self._noun, why)
+        self._turn(lambda known, now: known.distrusted(now, "untrusted", str(why)))
+        extra = as_event("untrusted", error=why)
+        said = "a snapshot cannot be trusted, the %s stays: %s"
+        log.warning(said, self._noun, why, extra=extra)
+
+    def trusted(self) -> None:
+        """Take note that a snapshot has come that can be trusted."""
+        self.expect(LONGEST_STEP)
+        self._turn(lambda known, now: known.trusted(now))
 
     def failed(self, reason: str, delay: float) -> None:
         """Tell why there is no connection, and in how many seconds there will be another."""
-        log.warning("%s; retrying in %.1f s", reason, delay)
+        event = "disconnected" if self._status.state is State.CONNECTED else "unreachable"
+        self.expect(delay)
+        self._turn(lambda known, now: known.failed(now, event, reason))
+        extra = as_event(event, error=reason, delay=round(delay, 1))
+        log.warning("%s; retrying in %.1f s", reason, delay, extra=extra)
 
     def told_to_reconnect(self) -> None:
         """Tell that SIGHUP has come."""
-        log.info("SIGHUP: connecting again")
-
-    def told_to_stop(self, signal: str) -> None:
-        """Tell which signal ends the process."""
-        log.info("%s: stopped", signal)
+        self._manager.reloading()
+        self._reloading = True
+        log.info("SIGHUP: connecting again", extra=as_event("reconnecting", signal="SIGHUP"))
 
     def refused(self, problems: Iterable[Problem]) -> None:
         """Tell each problem with the entries once, until it changes."""
-        found = frozenset(problems)
+        problems = tuple(problems)
+        self._turn(lambda known, _: known._replace(refused=problems))
         for problem in problems:
             if problem not in self._told:
-                log.warning("%s", problem)
-        self._told = found
+                log.warning("%s", problem, extra=of_refusal(problem))
+        self._told = frozenset(problems)
 
     def doubted(self, changes: Changes) -> None:
         """Tell that a large removal waits for the next snapshot to agree."""
+        self._turn(lambda known, now: known.doubted(now, changes))
         log.warning(
             "the snapshot would remove %d of %d routes: waiting for the next one to agree (%s)",
             len(changes.removed),
             changes.before,
-            _listed(changes.removed),
+            listed(changes.removed),
+            extra=of_doubt(changes),
         )
 
     def created(self, target: object) -> None:
         """Tell that there was nothing, and that there is now something without routes."""
-        log.info("created %s with no routes", target)
+        self._turn(lambda known, now: known.wrote(now))
+        extra = as_event("created", output=target)
+        log.info("created %s with no routes", target, extra=extra)
 
     def wrote(self, target: object, written: Written, changes: Changes, routes: int) -> None:
         """Tell how what stands there has changed, if it has; ``routes`` is how many there are."""
         if written.outcome is Outcome.WRITTEN_IN_PLACE:
-            self._say_once(f"{target} cannot be renamed over and is written in place")
+            said = f"{target} cannot be renamed over and is written in place"
+            self._say_once(said, "in-place", target)
         if written.owner_lost:
-            self._say_once(f"the owner of {target} could not be kept: this process may not set it")
-        self._notice(target, written.notices)
+            said = f"the owner of {target} could not be kept: this process may not set it"
+            self._say_once(said, "owner-lost", target)
+        self._notices.tell(target, written.notices)
         if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
+            self._turn(lambda known, now: known.wrote(now))
             counted = f"{routes} route{'' if routes == 1 else 's'}"
-            same = f"the same as before, but the {self._noun} said something else"
-            told = "; ".join([counted, *(_parts(changes) or [same])])
-            log.info("%s %s: %s", written.outcome.value, target, told)
+            log.info(
+                "%s %s: %s",
+                written.outcome.value,
+                target,
+                "; ".join([counted, *_parts(changes, self._noun)]),
+                extra=of_change(target, written, changes, routes),
+            )
 
     def applied(self) -> None:
         """Take note that what stands there is as the last trusted snapshot wants it."""
+        self._refusal = ""
+        self._turn(lambda known, now: known.applied(now))
 
     def unwritable(self, why: object) -> None:
         """Tell why what a snapshot says could not be written."""
-        log.error("%s; trying again at the next snapshot", why)
+        self._turn(lambda known, now: known.unwritable(now, "output-error", str(why)))
+        extra = as_event("output-error", error=why)
+        log.error("%s; trying again at the next snapshot", why, extra=extra)
 
-    def _notice(self, target: object, notices: tuple[Notice, ...]) -> None:
-        """Tell each notice once, until it is gone and comes again."""
-        for notice in notices:
-            if notice not in self._noticed:
-                log.warning("%s: %s", target, _NOTICES[notice.kind].format(notice.detail))
-        self._noticed = notices
+    def check_refused(self, why: object) -> None:
+        """Tell once, until it changes, why the check command keeps the old file."""
+        self._turn(lambda known, now: known.unwritable(now, "check-refused", str(why)))
+        if str(why) != self._refusal:
+            log.error("%s", why, extra=as_event("check-refused", error=why))
+        self._refusal = str(why)
 
-    def _say_once(self, message: str) -> None:
+    def hook_ended(self, why: object | None) -> None:
+        """Take note that the command after a change has run; tell how it failed, if it has."""
+        error = None if why is None else str(why)
+        self._turn(lambda known, now: known.ran_hook(now, "hook-failed", error))
+        if error is not None:
+            extra = as_event("hook-failed", error=error)
+            log.warning("the on-change command failed: %s", error, extra=extra)
+
+    def traefik_answered(self, verdict: Verdict, seconds: float) -> None:
+        """Tell what Traefik makes of what was written, as many seconds after that.
+
+        It and :meth:`traefik_unanswered` are called in a thread of their own.
+        """
+        self._turn(lambda known, now: known.heard_traefik(now, verdict))
+        self._traefik.answered(verdict, seconds)
+
+    def traefik_unanswered(self, why: str) -> None:
+        """Tell once, until it changes, why nothing can be learnt from Traefik's API."""
+        self._turn(lambda known, now: known.heard_no_traefik(now, "api-error", why))
+        self._traefik.unanswered(why)
+
+    def _turn(self, change: Callable[[Status, float], Status]) -> None:
+        """Let a happening change what is known, and have that told."""
+        with self._lock:
+            self._status = change(self._status, self._clock())
+            self._publisher.show(self._status)
+
+    def _stop(self, error: Failure | None) -> None:
+        self._manager.stopping()
+        self._turn(lambda known, _: known.stopped(error))
+        self._publisher.end()
+
+    def _say_once(self, message: str, event: str, target: object) -> None:
         if message not in self._said:
             self._said.add(message)
-            log.warning("%s", message)
+            log.warning("%s", message, extra=as_event(event, output=target))
 
 
-def _parts(changes: Changes) -> list[str]:
-    return [
-        f"{what} {_listed(names)}"
+def _parts(changes: Changes, noun: str) -> Iterable[str]:
+    parts = [
+        f"{what} {listed(names)}"
         for what, names in (
             ("added", changes.added),
             ("changed", changes.changed),
@@ -128,8 +253,4 @@ def _parts(changes: Changes) -> list[str]:
         )
         if names
     ]
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = len(names) - NAMED_AT_MOST
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    return parts or [f"the same as before, but the {noun} said something else"]

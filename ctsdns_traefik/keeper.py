@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from ctsdns_traefik.core.access_values import Access
-from ctsdns_traefik.core.changes import NO_CHANGES, Changes, Outline, compare, find_removed, outline
-from ctsdns_traefik.core.document import Format, from_text, to_text
+from ctsdns_traefik.core.changes import (
+    NO_CHANGES,
+    Changes,
+    Outline,
+    compare,
+    count_by_entrypoint,
+    find_removed,
+    outline,
+)
+from ctsdns_traefik.core.document import Document, Format, from_text, to_text
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.memory import give_back
 from ctsdns_traefik.target import Outcome, Target, Written
+
+
+class Traefik(Protocol):
+    """Whoever finds out whether Traefik serves what was written; it never keeps the keeper."""
+
+    def ask(self, document: Document) -> None:
+        """Find out about a document, which from now on is the one that counts."""
+
+    def ask_again(self, *, written: bool) -> None:
+        """Find out about it again if it has been written again, or what was found was not good."""
 
 
 class Keeper:
@@ -28,11 +48,14 @@ class Keeper:
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
         access: Callable[[], Access | None] = lambda: None,
         journal: Journal | None = None,
+        on_change: Callable[[], None] | None = None,
+        traefik: Traefik | None = None,
     ) -> None:
         """Take what to keep, its format, and whether large removals wait for a second opinion.
 
         ``undisturbed`` makes the context in which a write happens; ``access`` says who may reach
-        which route, and is asked at each snapshot; ``journal`` is told what happens.
+        which route, and is asked at each snapshot; ``journal`` is told what happens; ``on_change``
+        is called after each change, in that context too; ``traefik`` is asked what came of it.
         """
         self._target = target
         self._form: Format = form
@@ -44,14 +67,15 @@ class Keeper:
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         self._doubted: tuple[str, ...] = ()
-        self._looked = False
         self._journal = journal or Journal()
+        self._on_change = on_change
+        self._traefik = traefik
 
     def begin(self) -> None:
         """Look, and create what is missing; raise :class:`OutputError` if that is needed.
 
         What Traefik does not need at its start may be out of reach and come later: then that is
-        told, and the look made up for at the first snapshot.
+        told. It has moved since, for all that is known, which is a reason to look.
         """
         try:
             self.look()
@@ -69,8 +93,15 @@ class Keeper:
         """
         self._target.prepare()
         self._content = self._target.read()
-        self._outline = _outline_of(self._content)
-        self._looked = True
+        if self._content is not None:
+            self._see(self._content)
+
+    def _see(self, content: bytes) -> None:
+        """Learn what stands there, whoever wrote it."""
+        document = _document_in(content)
+        self._outline = outline(document)
+        self._journal.holds(count_by_entrypoint(document))
+        self._ask_traefik(document)
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
@@ -78,6 +109,8 @@ class Keeper:
             self._content = to_text({}, self._form).encode()
             self._write(self._content)
             self._journal.created(self._target)
+            self._ask_traefik({})
+            self._run_hook()
 
     def apply(self, hosts: HostsMap) -> None:
         """Make the file say what these hosts say; raise :class:`OutputError` if it cannot be.
@@ -86,8 +119,6 @@ class Keeper:
         have edited or removed it. While a large removal waits, the file is kept at what it was.
         Another access is in force at once, for the hosts before these too: that waits for nothing.
         """
-        if not self._looked:
-            self.look()
         self._take_access(self._ask_access())
         if hosts == self._hosts:
             self._doubted = ()
@@ -109,7 +140,7 @@ class Keeper:
         rendering = render(hosts, self._form, self._access)
         self._journal.refused(rendering.problems)
         if self._target.moved():
-            self._outline = _outline_of(self._target.read())
+            self._see(self._target.read() or b"")
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
             return False
@@ -121,26 +152,32 @@ class Keeper:
         content = rendering.text.encode()
         written = self._write(content, ordered=ordered)
         self._content = content
+        if written.outcome is Outcome.LEFT:
+            self._leave(written)
+            return
         held = self._target.as_held(content)
-        new = outline(rendering.document) if held is content else _outline_of(held)
-        self._tell(written, self._turn_to(new, written))
+        document = rendering.document if held is content else _document_in(held)
+        new = outline(document)
+        changes, self._outline = compare(self._outline, new), new
+        self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
+        self._tell(written, changes, document)
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
         if self._content is None:
             return
-        written, changes = self._write(self._content), NO_CHANGES
-        if written.outcome is not Outcome.UNCHANGED:
-            changes = self._turn_to(_outline_of(self._target.as_held(self._content)), written)
-        self._tell(written, changes)
-
-    def _turn_to(self, new: Outline, written: Written) -> Changes:
-        """Learn what stands now, which what another watch wrote may still be."""
+        written, before = self._write(self._content), self._outline
         if written.outcome is Outcome.LEFT:
-            self._outline = _outline_of(self._target.read())
-            return NO_CHANGES
-        changes, self._outline = compare(self._outline, new), new
-        return changes
+            self._leave(written)
+            return
+        if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
+            self._see(self._target.as_held(self._content))
+        self._tell(written, compare(before, self._outline))
+
+    def _leave(self, written: Written) -> None:
+        """Know that another watch's document stands, and is not this one's to replace."""
+        self._see(self._target.read() or b"")
+        self._journal.wrote(self._target, written, NO_CHANGES, len(self._outline))
 
     def _doubts(self, changes: Changes) -> bool:
         """Tell whether a removal is so large that the next snapshot has to agree first."""
@@ -157,9 +194,26 @@ class Keeper:
         with self._undisturbed():
             return self._target.write(content, ordered=ordered)
 
-    def _tell(self, written: Written, changes: Changes) -> None:
+    def _tell(self, written: Written, changes: Changes, document: Document | None = None) -> None:
+        """Tell what a write did, and whom it concerns; a document may be another than before."""
         self._journal.wrote(self._target, written, changes, len(self._outline))
+        changed = written.outcome is not Outcome.UNCHANGED
+        if document is not None and (changed or any(changes[:3])):
+            self._ask_traefik(document)
+        elif self._traefik:
+            self._traefik.ask_again(written=changed)
+        if changed:
+            self._run_hook()
+
+    def _run_hook(self) -> None:
+        if self._on_change:
+            with self._undisturbed():
+                self._on_change()
+
+    def _ask_traefik(self, document: Document) -> None:
+        if self._traefik:
+            self._traefik.ask(document)
 
 
-def _outline_of(content: bytes | None) -> Outline:
-    return {} if content is None else outline(from_text(content.decode("utf-8", "replace")))
+def _document_in(content: bytes) -> Document:
+    return from_text(content.decode("utf-8", "replace"))

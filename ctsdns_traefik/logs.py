@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import TextIO
+from collections.abc import Iterable
+from typing import Any, Literal, TextIO
 
 from ctsdns_traefik.core.printable import printable
+from ctsdns_traefik.core.times import time_to_text
 
 PACKAGE = "ctsdns_traefik"
+
+LogFormat = Literal["text", "json"]
+
+
+def as_event(event: str, **fields: object) -> dict[str, object]:
+    """Return what a log call takes as ``extra``: the word for what happened, and its details.
+
+    Text lines show neither; docs/status.md lists all words.
+    """
+    return {"event": event, "fields": fields}
 
 
 def level_for(verbosity: int) -> int:
@@ -15,26 +27,45 @@ def level_for(verbosity: int) -> int:
     return min(max(logging.INFO - 10 * verbosity, logging.DEBUG), logging.CRITICAL)
 
 
-def set_up(stream: TextIO | None, verbosity: int = 0, *, dated: bool = False) -> None:
+def set_up(
+    stream: TextIO | None, verbosity: int = 0, *, dated: bool = False, form: LogFormat = "text"
+) -> None:
     """Log this package's messages to a stream, if there is one; a daemon's lines are dated.
 
+    With ``json`` each is an object on a line of its own, on a terminal, too.
     Other libraries stay silent: their debug messages would show whole URLs.
     """
     logging.raiseExceptions = False  # a closed standard error must not end or disturb anything
     package = logging.getLogger(PACKAGE)
     package.setLevel(level_for(verbosity))
     package.propagate = False
-    package.handlers = [_handler(stream, dated=dated)]
+    package.handlers = [_handler(stream, dated=dated, form=form)]
 
 
-def _handler(stream: TextIO | None, *, dated: bool) -> logging.Handler:
+def say_end(message: str, exit_code: int) -> bool:
+    """Log the error that ends the process, however quiet, if lines are JSON; tell whether so."""
+    package = logging.getLogger(PACKAGE)
+    if not any(isinstance(each.formatter, JsonLines) for each in package.handlers):
+        return False
+    extra = as_event("failed", exit_code=exit_code)
+    package.handle(
+        package.makeRecord(PACKAGE, logging.ERROR, "", 0, "%s", (message,), None, extra=extra)
+    )
+    return True
+
+
+def _handler(stream: TextIO | None, *, dated: bool, form: LogFormat) -> logging.Handler:
     if stream is None:
         return logging.NullHandler()
+    if form == "json":
+        plain = logging.StreamHandler(stream)
+        plain.setFormatter(JsonLines())
+        return plain
     if dated and stream.isatty():
         return _rich_handler(stream)
     handler = logging.StreamHandler(stream)
-    form = "%(asctime)s %(levelname)s %(message)s" if dated else "%(levelname)s: %(message)s"
-    handler.setFormatter(OneLine(form, datefmt="%Y-%m-%dT%H:%M:%S%z"))
+    line = "%(asctime)s %(levelname)s %(message)s" if dated else "%(levelname)s: %(message)s"
+    handler.setFormatter(OneLine(line, datefmt="%Y-%m-%dT%H:%M:%S%z"))
     return handler
 
 
@@ -60,3 +91,30 @@ class OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format as usual, control characters escaped."""
         return printable(super().format(record))
+
+
+class JsonLines(logging.Formatter):
+    """Makes each message an object: when, how grave, what happened, its text, and its details."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the object in ASCII, which survives whatever the stream's encoding is."""
+        import json  # text does without
+
+        said = {
+            "time": time_to_text(record.created),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", "other"),
+            "message": printable(super().format(record)),
+        }
+        return json.dumps(said | _plain(getattr(record, "fields", {})))
+
+
+def _plain(value: object) -> Any:
+    """Return a value as JSON has it, its texts fit to show."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return printable(str(value))

@@ -24,9 +24,12 @@ from typing import IO
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.hooks import Check
 from ctsdns_traefik.target import Outcome, Written
 
 NEW_FILE_MODE = 0o644
+
+NO_ROUTES = b"{}\n"
 
 _TEMPORARY = ".tmp"
 
@@ -38,9 +41,10 @@ class FileTarget:
 
     needed = True
 
-    def __init__(self, path: Path) -> None:
-        """Take where the file is, or is to be."""
+    def __init__(self, path: Path, check: Check | None = None) -> None:
+        """Take where the file is, or is to be, and what has to agree to its new content."""
         self._path = path
+        self._check = check
 
     def __str__(self) -> str:
         return str(self._path)
@@ -64,7 +68,7 @@ class FileTarget:
 
     def write(self, content: bytes, *, ordered: bool = False) -> Written:  # noqa: ARG002
         """Make the file hold ``content``; see :func:`write_if_changed`."""
-        return write_if_changed(self._path, content)
+        return write_if_changed(self._path, content, self._check)
 
 
 def read_if_there(path: Path) -> bytes | None:
@@ -74,33 +78,65 @@ def read_if_there(path: Path) -> bytes | None:
             mode = path.stat().st_mode
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
+        _require_regular(path, mode)
         return path.read_bytes()
 
 
-def write_if_changed(path: Path, content: bytes) -> Written:
+def write_if_changed(path: Path, content: bytes, check: Check | None = None) -> Written:
     """Make a file hold ``content``; leave it alone, its times included, if it does already.
 
     A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
     its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was,
-    unless a disk has failed amid writing in place.
+    unless a disk has failed amid writing in place. So it is after :class:`CheckRefused`, too, if
+    ``check`` does not agree; "no routes" where there was no file needs nobody's agreement, since
+    there is nothing that could stay.
     """
     target = _resolved(path)
     old = read_if_there(target)
     if old == content:
         return Written(Outcome.UNCHANGED)
+    if old is None and content == NO_ROUTES:
+        check = None
+    checked = False
     with _explained(path):
         try:
-            owner_lost = _replace(target, content)
+            with _temporary_beside(target) as (temporary, file):
+                owner_lost = _fill(file, content, target, durable=True)
+                if check:
+                    check.staged(temporary, content, path)
+                checked = True
+                temporary.rename(target)
         except OSError as why:
             if old is None or why.errno not in _CANNOT_RENAME_OVER:
                 raise
+            if check and not checked:
+                check.content(content, path)
             _write_in_place(target, content)
             return Written(Outcome.WRITTEN_IN_PLACE)
     _flush_folder(target.parent)
     return Written(Outcome.CREATED if old is None else Outcome.REPLACED, owner_lost)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a new file with ``content`` in the place of a file that only tells how things are.
+
+    It is never written in place, and not flushed to disk: after a power failure what it told is
+    of no use, and to flush takes longer than all else. A new file gets mode 0644, an old one keeps
+    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was.
+    """
+    target = _resolved(path)
+    with _explained(path):
+        with suppress(FileNotFoundError):
+            _require_regular(path, target.stat().st_mode)
+        with _temporary_beside(target) as (temporary, file):
+            _fill(file, content, target, durable=False)
+            temporary.rename(target)
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
 
 
 def require_writable(path: Path) -> None:
@@ -132,14 +168,13 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _replace(target: Path, content: bytes) -> bool:
-    """Put a new file in the target's place; tell whether its owner could not be kept."""
-    with _temporary_beside(target) as (temporary, file):
-        owner_lost = _take_mode_and_owner(file.fileno(), target)
-        file.write(content)
-        file.flush()
+def _fill(file: IO[bytes], content: bytes, target: Path, *, durable: bool) -> bool:
+    """Make a file ready to take the target's place; tell whether its owner could not be kept."""
+    owner_lost = _take_mode_and_owner(file.fileno(), target)
+    file.write(content)
+    file.flush()
+    if durable:
         os.fsync(file.fileno())
-        temporary.rename(target)
     return owner_lost
 
 
@@ -166,8 +201,10 @@ def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
     except FileNotFoundError:
         os.fchmod(descriptor, NEW_FILE_MODE)
         return False
-    lost = False
+    lost, new = False, os.fstat(descriptor)
     for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+        if owner in {-1, new.st_uid} and group in {-1, new.st_gid}:
+            continue  # a system call less for those who forbid it
         try:
             os.fchown(descriptor, owner, group)
         except PermissionError:

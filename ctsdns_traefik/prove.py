@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ctsdns_traefik.core.loaded import words_of
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.routes import INTERNAL, Protocol, Route
 from ctsdns_traefik.interrupts import postponed
@@ -105,8 +106,5 @@ def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:
         f"Traefik lists no {what} {name}" for what, name, listed in parts if name not in listed
     ]
     items = [listed[name] for _, name, listed in parts if name in listed]
-    flawed = [item for item in items if item["status"] != "enabled"]
-    words = [word for item in flawed for word in item.get("error") or ()]
-    words = words or [f"Traefik says only: {item['status']}" for item in flawed]
-    reasons = dict.fromkeys([*missing, *words])
-    return Verdict(route, not (missing or flawed), shown("; ".join(reasons)))
+    reasons = [*missing, *words_of(items)]
+    return Verdict(route, not reasons, shown("; ".join(reasons)))

@@ -24,6 +24,7 @@ from ctsdns_traefik.core.snapshot import (
 from ctsdns_traefik.endpoint import Endpoint
 from ctsdns_traefik.errors import SourceError
 from ctsdns_traefik.interrupts import deadline
+from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.stream import Event, open_stream, read_events
 
 log = logging.getLogger(__name__)
@@ -112,11 +113,14 @@ def _first_snapshot(events: Iterable[Event]) -> tuple[HostsMap, bytes]:
     """Return the first snapshot that can be trusted, and its text; of others, tell the log."""
     for event in events:
         if event.name == "error" and event.data:
-            log.warning("the worker reports an error: %s", shown(message_of_error(event.data)))
+            error = shown(message_of_error(event.data))
+            extra = as_event("worker-error", error=error)
+            log.warning("the worker reports an error: %s", error, extra=extra)
         if event.name != "machines-snapshot" or not event.data:
             continue
         try:
             return hosts_of_snapshot(event.data), event.data
         except SnapshotError as why:
-            log.warning("a snapshot cannot be trusted: %s", why)
+            extra = as_event("untrusted", error=why)
+            log.warning("a snapshot cannot be trusted: %s", why, extra=extra)
     raise SourceError("it holds no whole snapshot, captured stream of snapshots, or policy")

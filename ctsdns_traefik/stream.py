@@ -39,12 +39,18 @@ CONNECT_TIMEOUT = 10.0
 _GRACE = 1.0
 """Seconds by which a deadline comes after the time-out that can say more exactly what is wrong."""
 
+_NAME_LOOKUP = 60.0
+"""Seconds that looking up a name may take; nothing can interrupt it, so nothing bounds it."""
+
 _PIECE = 64 * 1024
 _BODY_SHOWN = 16 * 1024
 _MOST_LINES = 1_000_000
 _LARGEST_REST = 64 * 1024
 _MOST_DIGITS = 12
 _RETRY = re.compile(rb"^retry: ?([0-9]+)$", re.MULTILINE)
+
+
+Expect = Callable[[float], None]
 
 
 class Event(NamedTuple):
@@ -69,10 +75,13 @@ class StreamError(SourceError):
 
 @contextmanager
 def open_stream(
-    endpoint: Endpoint, clock: Callable[[], float] = time.monotonic
+    endpoint: Endpoint,
+    clock: Callable[[], float] = time.monotonic,
+    expect: Expect = lambda _seconds: None,
 ) -> Iterator[Iterator[Event]]:
     """Connect, and give the events as they come, until the connection ends.
 
+    ``expect`` is told before each wait how many seconds it may take at most.
     Raise :class:`StreamError` if there is no event stream to be had, and, from the events, when
     it breaks, ends, or is silent for longer than the read timeout. For the main thread only.
     """
@@ -83,6 +92,7 @@ def open_stream(
     with requests.Session() as session:
         # Redirects are not followed, but requests reads where they lead, and fails on nonsense.
         session.get_redirect_target = _nowhere  # type: ignore[method-assign]
+        expect(_NAME_LOOKUP + _longest_answer(endpoint))
         with _explained(endpoint), _answering(endpoint):
             response = session.get(
                 endpoint.url,
@@ -96,9 +106,10 @@ def open_stream(
         if not hasattr(response.raw, "read1"):
             raise StreamError("the urllib3 installed here is too old: upgrade it to 2.2 or newer")
         with response:
+            expect(_longest_answer(endpoint))
             with _answering(endpoint):
                 _require_event_stream(endpoint, response)
-            yield _events(endpoint, response, clock)
+            yield _events(endpoint, response, clock, expect)
 
 
 def load_libraries() -> None:
@@ -167,9 +178,12 @@ def _retry(fields: bytes) -> float | None:
 
 def _answering(endpoint: Endpoint) -> AbstractContextManager[None]:
     """Bound the time that connecting and an answer's head may take in all."""
-    longest = _connect_timeout(endpoint) + endpoint.read_timeout + _GRACE
     too_slow = StreamError("it does not answer in time: its answer only trickles in")
-    return deadline(longest, too_slow)
+    return deadline(_longest_answer(endpoint), too_slow)
+
+
+def _longest_answer(endpoint: Endpoint) -> float:
+    return _connect_timeout(endpoint) + endpoint.read_timeout + _GRACE
 
 
 def _connect_timeout(endpoint: Endpoint) -> float:
@@ -241,20 +255,21 @@ def _retry_after(value: str) -> float:
 
 
 def _events(
-    endpoint: Endpoint, response: requests.Response, clock: Callable[[], float]
+    endpoint: Endpoint, response: requests.Response, clock: Callable[[], float], expect: Expect
 ) -> Iterator[Event]:
     with _explained(endpoint):
-        yield from read_events(_pieces(response, endpoint.read_timeout, clock))
+        yield from read_events(_pieces(response, endpoint.read_timeout, clock, expect))
     raise StreamError("the endpoint closed the stream")
 
 
 def _pieces(
-    response: requests.Response, patience: float, clock: Callable[[], float]
+    response: requests.Response, patience: float, clock: Callable[[], float], expect: Expect
 ) -> Iterator[bytes]:
     """Yield what comes in as it comes; a line that takes longer than patience is silence too."""
     too_slow = StreamError(f"no whole line came within the read timeout of {patience:g} s")
     line_began = clock()
     while True:
+        expect(patience + _GRACE)
         with deadline(patience + _GRACE, too_slow):
             piece = response.raw.read1(_PIECE, decode_content=True)
         if not piece:

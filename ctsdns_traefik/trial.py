@@ -13,7 +13,6 @@ and none does; our documents have no health checks.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -29,16 +28,13 @@ from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.traefik_api import ApiError, traefik_api_from
 from ctsdns_traefik.traefik_process import running
 
 OLDEST = 3
 """The oldest major version of Traefik that can load our documents."""
 
-PER_PAGE = 1_000
-"""Routers or services in one answer of Traefik's API."""
-
 _LOOPBACK = "127.0.0.1"
-_ANSWER_WITHIN = 10.0
 _READY_WITHIN = 2.0
 _A_MOMENT = 0.02
 
@@ -64,13 +60,6 @@ class _Files(NamedTuple):
     """The API's."""
 
 
-class _Answer(NamedTuple):
-    """What Traefik's API answers, and the number of the page that follows (1 if none does)."""
-
-    content: Any
-    next_page: int
-
-
 class PortTaken(SettingsError):
     """Another program took the port of Traefik's API before Traefik did; worth another try."""
 
@@ -83,6 +72,7 @@ class Trial:
     ) -> None:
         """Take Traefik's path and process, the files it reads, and the signals as they come."""
         self._program, self._process, self._files, self._came = shown(traefik), process, files, came
+        self._api = traefik_api_from(f"http://{_LOOPBACK}:{files.port}")
 
     @property
     def version(self) -> str:
@@ -113,36 +103,18 @@ class Trial:
 
     def read(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the API's ``http/routers`` or another kind, by the name in the document."""
-        found, page, following = {}, 0, 1
-        while following > page:
-            self._heed()
-            page = following
-            answer = self._get(f"/api/{kind}?per_page={PER_PAGE}&page={page}")
-            if answer is None:
-                raise SettingsError(f"Traefik's API gives no answer about {kind}")
-            for item in answer.content:
-                if item["provider"] == "file":
-                    found[item["name"].removesuffix("@file")] = item
-            following = answer.next_page
-        return found
+        try:
+            return self._api.read(kind, "file", self._heed)
+        except ApiError as why:
+            raise SettingsError(f"Traefik's API gives no answer about {kind}: {why}") from why
 
     def _has_loaded(self) -> bool:
         """Tell whether the API answers, and that it is this Traefik's: no other has the name."""
-        return self._get(f"/api/entrypoints/{self._files.api}", _READY_WITHIN) is not None
-
-    def _get(self, path: str, within: float = _ANSWER_WITHIN) -> _Answer | None:
-        """Ask the API; nothing if there is no answer, or none with what was asked for."""
-        connection = http.client.HTTPConnection(_LOOPBACK, self._files.port, timeout=within)
         try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            if response.status != http.HTTPStatus.OK:
-                return None
-            return _Answer(json.load(response), int(response.headers.get("X-Next-Page", 0)))
-        except (OSError, http.client.HTTPException, ValueError):
-            return None
-        finally:
-            connection.close()
+            self._api.get(f"/api/entrypoints/{self._files.api}", _READY_WITHIN)
+        except ApiError:
+            return False
+        return True
 
     def _heed(self) -> None:
         """End at once if a signal wants the process to end; it then acts itself."""

@@ -17,7 +17,7 @@ from ctsdns_traefik.core.snapshot import (
     message_of_error,
 )
 from ctsdns_traefik.endpoint import Endpoint
-from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.interrupts import Expired, Interrupts, Reconnect
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
@@ -59,6 +59,7 @@ class Watch:
         Raise :class:`OutputError` if the file cannot be prepared, later only :class:`Stop`.
         """
         self._keeper.begin()
+        self._journal.prepared()
         while True:
             try:
                 with self._interrupts.armed():
@@ -73,6 +74,7 @@ class Watch:
         """Make one connection and follow it to its end; say how it ended."""
         asked, delivered = 0.0, False
         state = f"cannot connect to {self._endpoint}"
+        self._journal.connecting()
         try:
             with self._connect(self._endpoint) as events:
                 state = f"disconnected from {self._endpoint}"
@@ -110,8 +112,11 @@ class Watch:
         return None
 
     def _apply(self, hosts: HostsMap) -> None:
+        self._journal.trusted()
         try:
             self._keeper.apply(hosts)
+        except CheckRefused as why:
+            self._journal.check_refused(why)
         except OutputError as why:
             self._journal.unwritable(why)
         else:

@@ -17,7 +17,7 @@ from typing import Self
 import pytest
 from local import free_ports, running, until
 from support.accessed import GuardedTraefik
-from support.backends import http_backend
+from support.backends import banner_backend, http_backend
 from support.certificates import Authority
 from support.traefik import Answer
 
@@ -44,6 +44,11 @@ class AcmeServer:
         self._client = authority.client_context()
         self._certificate = authority.issue(HERE)
         self._stack = ExitStack()
+
+    def look_at(self, http_port: int) -> Self:
+        """Look for challenges at another port."""
+        self._http_port = http_port
+        return self
 
     def __enter__(self) -> Self:
         certificate, key = self._certificate
@@ -129,3 +134,28 @@ def test_machine_behind_passthrough_gets_its_certificate(tmp_path: Path, stack: 
     stack.enter_context(http_backend("vm", tls=context, port=tls_port))
     assert traefik.get("ws", NAME, tls=server.root()) == Answer(200, "vm")
     assert traefik.get("web", NAME).status == 301
+
+
+def test_tcp_entry_gets_its_certificate_from_a_resolver(tmp_path: Path, stack: ExitStack) -> None:
+    """With certResolver in the access file Traefik shows a TCP entry's own certificate."""
+    server = AcmeServer(tmp_path, 0)
+    acme = {
+        "caServer": server.directory,
+        "email": "someone@example.com",
+        "storage": str(tmp_path / "acme.json"),
+        "httpChallenge": {"entryPoint": "web"},
+    }
+    settings = {
+        "entryPoints": {"web": {}, "tcp": {}},
+        "certificatesResolvers": {"letsencrypt": {"acme": acme}},
+    }
+    hosts = {f"_tcp_ssh_{stack.enter_context(banner_backend(b'SSH-2.0-'))}._tcp.{NAME}": HERE}
+    access = f"routes: {{{NAME}: {{certResolver: letsencrypt}}}}"
+    traefik = GuardedTraefik(tmp_path / "traefik", settings, hosts, access, server.ca_file)
+    traefik.output.write_text("{}")
+    stack.enter_context(traefik)
+    stack.enter_context(server.look_at(traefik.ports["web"]))
+    traefik.output.write_text(traefik.rendering.text)
+    traefik.until_routed()
+    heard = until(lambda: traefik.heard("tcp", NAME, tls=server.root()), "no certificate", 30)
+    assert heard == b"SSH-2.0-"

@@ -85,7 +85,17 @@ VARIABLES = {
     settings.TOKEN_FILE: ("watch", "render-once", "validate"),
     settings.CA_FILE: ("watch", "render-once", "validate"),
     settings.ACCESS_FILE: ("watch", "render-once", "validate"),
+    settings.ON_CHANGE: ("watch", "render-once"),
+    settings.CHECK_COMMAND: ("watch", "render-once"),
+    settings.TRAEFIK_API: ("watch",),
+    settings.STORE_PASSWORD: ("watch", "render-once"),
+    settings.STORE_PASSWORD_FILE: ("watch", "render-once"),
+    settings.STORE_CA_FILE: ("watch", "render-once"),
     settings.REMOVAL_GUARD: ("watch",),
+    settings.STATUS_FILE: ("watch",),
+    settings.METRICS_FILE: ("watch",),
+    settings.LOG_FORMAT: ("watch", "render-once"),
+    settings.MAX_AGE: ("watch",),
 }
 
 

@@ -76,9 +76,15 @@ CAfile = /etc/ssl/certs/ca-certificates.crt""",
     haproxy="""\
 listen app.example.com-ssh
     mode tcp
+    option tcpka
+    timeout connect 10s
+    timeout client 24h
+    timeout server 24h
     bind 127.0.0.1:10022
     server traefik app.example.com:4433 ssl sni str(app.example.com)"""
     " verify required verifyhost app.example.com ca-file /etc/ssl/certs/ca-certificates.crt",
+    ssh="ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h"
+    ",cafile=/etc/ssl/certs/ca-certificates.crt' app.example.com",
 )
 
 
@@ -212,9 +218,11 @@ def test_local_port_needs_no_special_rights(port: int, local: int) -> None:
         " OPENSSL:app.de:443,snihost=app.de,cafile=ca.pem",
         stunnel=f"[app.de-x]\nclient = yes\naccept = 127.0.0.1:{local}\nconnect = app.de:443\n"
         "sni = app.de\ncheckHost = app.de\nverifyChain = yes\nCAfile = ca.pem",
-        haproxy=f"listen app.de-x\n    mode tcp\n    bind 127.0.0.1:{local}\n"
+        haproxy="listen app.de-x\n    mode tcp\n    option tcpka\n    timeout connect 10s\n"
+        f"    timeout client 24h\n    timeout server 24h\n    bind 127.0.0.1:{local}\n"
         "    server traefik app.de:443 ssl sni str(app.de) verify required verifyhost app.de"
         " ca-file ca.pem",
+        ssh=None,
     )
 
 
@@ -225,7 +233,9 @@ def test_client_of_a_wildcard_fills_in_a_name() -> None:
         "socat TCP-LISTEN:2222,bind=127.0.0.1,reuseaddr,fork"
         " OPENSSL:NAME.app.de:443,snihost=NAME.app.de,cafile=ca.pem"
     )
-    assert "*" not in "".join(commands[1:])
+    assert commands.ssh
+    assert commands.ssh.endswith(" NAME.app.de")
+    assert "*" not in f"{commands.socat}{commands.stunnel}{commands.haproxy}{commands.ssh}"
 
 
 @given(st.text(st.characters()) | st.text(st.characters()).map("_web_http_80._tcp.a={}".format))

@@ -18,6 +18,7 @@ LONGEST_FUNCTION = 40
 
 PURE = {
     *("__future__", "bisect", "codecs", "collections", "collections.abc", "contextlib"),
+    "datetime",  # to read and write times, never to ask for the present
     *("dataclasses", "difflib", "enum", "hashlib", "io", "ipaddress", "itertools"),
     *("json", "json.decoder"),
     *(
@@ -125,6 +126,19 @@ def test_core_imports_nothing_impure() -> None:
         and each.root != "idna"
     }
     assert impure == set()
+
+
+def test_core_never_asks_for_the_time() -> None:
+    """The core reads and writes times, but is told what time it is."""
+    asked = {
+        (name, node.attr)
+        for name, tree in MODULES.items()
+        if is_in(name, "ctsdns_traefik.core")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+    }
+    assert [(name, what) for name, what in asked if what in ("now", "today", "utcnow")] == []
+    assert ("ctsdns_traefik.core.times", "fromtimestamp") in asked
 
 
 def test_core_calls_nothing_impure() -> None:

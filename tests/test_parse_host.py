@@ -32,6 +32,9 @@ _tcp_ssh_22._tcp.nas.example.com
   service     service-nas-example-com-ssh-22
   backend     100.64.0.2:22
   TLS         ends at Traefik (passthrough: false)
+  ssh
+      ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h,\
+cafile=/etc/ssl/certs/ca-certificates.crt' nas.example.com
   For clients that send no SNI, open a local port with one of these, and let them
   connect to 127.0.0.1:10022:
 """
@@ -57,9 +60,15 @@ SSH_CLIENTS = {
     f"CAfile = {TRUST}",
     "haproxy": "listen nas.example.com-ssh\n"
     "    mode tcp\n"
+    "    option tcpka\n"
+    "    timeout connect 10s\n"
+    "    timeout client 24h\n"
+    "    timeout server 24h\n"
     "    bind 127.0.0.1:10022\n"
     "    server traefik nas.example.com:4433 ssl sni str(nas.example.com)"
     f" verify required verifyhost nas.example.com ca-file {TRUST}",
+    "ssh": f"ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h,cafile={TRUST}'"
+    " nas.example.com",
 }
 
 
@@ -76,7 +85,7 @@ def test_http_entry_as_text() -> None:
 
 
 def test_tcp_entry_as_text() -> None:
-    """A TCP entry is shown with the three ways to add SNI, their lines indented."""
+    """An SSH entry is shown with all ways to add SNI, their lines indented."""
     done = run("parse-host", f"{SSH}=100.64.0.2")
     tools = "".join(
         f"  {tool}\n" + "".join(f"      {line}\n" for line in str(SSH_CLIENTS[tool]).splitlines())
@@ -172,6 +181,7 @@ def test_tcp_entries_as_json() -> None:
     assert tls["clients"]["socat"].endswith(
         f" OPENSSL:NAME.example.com:4433,snihost=NAME.example.com,cafile={TRUST}"
     )
+    assert tls["clients"]["ssh"] is None
 
 
 def test_alias_and_problem_as_json() -> None:
@@ -205,7 +215,11 @@ ROUTE_SHAPE: Shape = {
     "address": (str, type(None)),
     "passthrough": (bool, type(None)),
 }
-CLIENTS_SHAPE: Shape = {"port": (int,), **dict.fromkeys(("socat", "stunnel", "haproxy"), (str,))}
+CLIENTS_SHAPE: Shape = {
+    "port": (int,),
+    **dict.fromkeys(("socat", "stunnel", "haproxy"), (str,)),
+    "ssh": (str, type(None)),
+}
 ALIAS_SHAPE: Shape = {"kind": (str,), "entry": (str,)}
 
 ANYTHING = (

@@ -31,13 +31,7 @@ TOOLS = tuple(
 
 BEFORE = {
     "stunnel": "foreground = yes\npid =\n",
-    "haproxy": """\
-defaults
-    retries 0
-    timeout connect 5s
-    timeout client 5s
-    timeout server 5s
-""",
+    "haproxy": "defaults\n    retries 0\n",
 }
 """What a configuration file of the tool needs above the printed section."""
 

@@ -19,7 +19,7 @@ from local import PATIENCE, find_traefik, until
 from support.traefik import needs_wildcards, traefik_version
 
 from ctsdns_traefik import prove as proving
-from ctsdns_traefik import traefik_process, trial
+from ctsdns_traefik import traefik_api, traefik_process, trial
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import ExitCode, SettingsError
 from ctsdns_traefik.prove import Proof, Verdict, prove
@@ -145,7 +145,7 @@ WILDCARDS = {
 )
 def test_good_routes_are_enabled(hosts: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Traefik enables what we write; it is asked page by page, and each route has its verdict."""
-    monkeypatch.setattr(trial, "PER_PAGE", 100)
+    monkeypatch.setattr(traefik_api, "PER_PAGE", 100)
     proof = prove_hosts(hosts)
     assert proof.version.startswith("{}.{}.".format(*traefik_version()))
     assert proof.verdicts == tuple(Verdict(route, True) for route in render(hosts).routes)

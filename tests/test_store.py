@@ -56,7 +56,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Lines:
 def started(server: Server, **options: Any) -> Keeper:
     """Return a keeper that has begun, as watch does."""
     target = StoreTarget(address_from(server.url))
-    keeper = Keeper(target, journal=Journal("store"), **options)
+    keeper = Keeper(target, journal=Journal(noun="store"), **options)
     keeper.begin()
     return keeper
 

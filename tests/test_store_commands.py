@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.commands import run
+from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
-from support.stores import Server, keys_of, needs_redis
+from support.stores import Server, StoreTraefik, StoreWatch, keys_of, needs_redis
 
 pytestmark = needs_redis
 
@@ -127,3 +128,35 @@ def test_validate_asks_nothing_of_a_store(tmp_path: Path) -> None:
         environment={"TRAEFIK_DYNAMIC_CONFIG_FILE": "redis://127.0.0.1:1/0"},
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("option", ["--on-change", "--check-command"])
+@pytest.mark.parametrize("command", ["watch", "render-once"])
+def test_commands_around_a_change_are_for_a_file(tmp_path: Path, command: str, option: str) -> None:
+    """What would never run is an error at the start, not silence later."""
+    source = {"watch": ("--endpoint", "http://127.0.0.1:1")}.get(
+        command, (str(policy(tmp_path, "a")),)
+    )
+    done = run(command, *source, "-o", "redis://127.0.0.1:1", option, "true {path}")
+    assert done.returncode == 2
+    assert "are for a file, not for a store" in done.stderr
+
+
+def test_status_names_the_store_without_its_password(server: Server, tmp_path: Path) -> None:
+    """The status file says where the routes are published, and that Traefik serves them."""
+    status = tmp_path / "status.json"
+    url = server.url.replace("//", "//default:hunter2@")
+    with (
+        StoreTraefik(tmp_path / "t", server) as traefik,
+        Feed() as feed,
+        ScriptedEndpoint(feed) as endpoint,
+    ):
+        api = f"http://127.0.0.1:{traefik.ports['traefik']}"
+        options = ("--status-file", str(status), "--traefik-api", api)
+        with StoreWatch(endpoint.url, url, tmp_path / "w", *options) as watch:
+            watch.until_logged("connected to")
+            feed.send(snapshot(hosts("ab")))
+            watch.until_logged("Traefik serves all 2 routes|Traefik serves .*2")
+            watch.until(lambda: '"connected"' in status.read_text(), "no status")
+            assert json.loads(status.read_text())["output"] == server.shown
+            assert "hunter2" not in status.read_text() + watch.log

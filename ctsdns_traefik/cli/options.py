@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.types import HeaderType, Seconds
+from ctsdns_traefik.cli.types import CommandLine, HeaderType, Seconds
 from ctsdns_traefik.errors import MEANINGS, ExitCode
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.logs import LogFormat
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,11 +33,12 @@ def _count_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> 
     ctx.meta[_VERBOSITY] = ctx.meta.get(_VERBOSITY, 0) + sign * value
 
 
-def start_logging(*, dated: bool = False) -> None:
+def start_logging(*, dated: bool = False, form: LogFormat = "text") -> None:
     """Log to standard error as far as ``-v`` and ``-q`` ask for it; a daemon's lines are dated."""
     from ctsdns_traefik import logs
 
-    logs.set_up(sys.stderr, click.get_current_context().meta.get(_VERBOSITY, 0), dated=dated)
+    verbosity = click.get_current_context().meta.get(_VERBOSITY, 0)
+    logs.set_up(sys.stderr, verbosity, dated=dated, form=form)
 
 
 def verbosity_options(function: Function) -> Function:
@@ -104,6 +108,16 @@ def format_option(function: Function) -> Function:
     )(function)
 
 
+def log_format_option(function: Function) -> Function:
+    """Declare the format of the log."""
+    return setting_option(
+        "--log-format",
+        setting=settings.LOG_FORMAT,
+        type=click.Choice(["text", "json"]),
+        help="Lines of the log: text for people, or a JSON object each; see docs/status.md.",
+    )(function)
+
+
 def access_file_option(function: Function) -> Function:
     """Declare the file that says who may reach which route."""
     return setting_option(
@@ -112,6 +126,27 @@ def access_file_option(function: Function) -> Function:
         type=click.Path(path_type=Path),
         help="YAML file that says who may reach which route; see docs/access.md.",
     )(function)
+
+
+def hook_options(function: Function) -> Function:
+    """Declare the user's commands around a change of the file."""
+    for decorate in (
+        setting_option(
+            "--check-command",
+            setting=settings.CHECK_COMMAND,
+            type=CommandLine(with_path=True),
+            help="Command that has to agree, by its exit status 0, before the file is replaced;"
+            " {path} stands for the new one.",
+        ),
+        setting_option(
+            "--on-change",
+            setting=settings.ON_CHANGE,
+            type=CommandLine(),
+            help="Command to run after each change, without a shell; {path} stands for the file.",
+        ),
+    ):
+        function = decorate(function)
+    return function
 
 
 source_argument = click.argument("source", required=False, envvar=settings.ENDPOINT.variable)

@@ -97,6 +97,11 @@ def _fail_usage(why: click.ClickException, program: str) -> ExitCode:
 
 
 def _fail(program: str, message: str, code: ExitCode) -> ExitCode:
+    """Say why it ends, as the log says things if that is in JSON."""
+    from ctsdns_traefik.logs import say_end
+
+    if say_end(message, code):
+        return code
     return _say(f"{program}: error: {printable(message)}", code)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.hooks import make_check, make_on_change
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
     epilog,
     format_option,
+    hook_options,
+    log_format_option,
     setting_option,
     source_argument,
     start_logging,
@@ -24,14 +27,15 @@ from ctsdns_traefik.cli.options import (
 )
 from ctsdns_traefik.cli.sources import read_source
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
-from ctsdns_traefik.cli.targets import Output, build_target, store_options
+from ctsdns_traefik.cli.targets import Output, build_target, refuse_hooks, store_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
+    from ctsdns_traefik.core.render import Rendering
+    from ctsdns_traefik.hooks import Check, Command
+    from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.target import Target
-
-log = logging.getLogger(__name__)
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """How diff shows a last line that does not end; difflib leaves it at that."""
@@ -57,11 +61,13 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
 @click.option("--strict", is_flag=True, help="Exit 1 if any entry was refused.")
+@hook_options
 @access_file_option
 @timeout_option
 @store_options
 @endpoint_options
 @format_option
+@log_format_option
 @verbosity_options
 def render_once(
     source: str | None,
@@ -69,11 +75,14 @@ def render_once(
     check: bool,
     diff: bool,
     strict: bool,
+    on_change: Command | None,
+    check_command: Command | None,
     access_file: Path | None,
     timeout: float,
     store_password_file: Path | None,
     store_ca_file: Path | None,
     form: Format,
+    log_format: LogFormat,
     **access: Any,
 ) -> ExitCode:
     """Render one snapshot, then exit.
@@ -83,28 +92,56 @@ def render_once(
     """
     from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.render import render
-    from ctsdns_traefik.keeper import Keeper
+    from ctsdns_traefik.journal import Journal
 
-    start_logging()
+    start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
-    target = build_target(output, store_password_file, store_ca_file) if output else None
+    refuse_hooks(output, on_change, check_command)
+
+    def target_of(output: Path | str, check: Check | None = None) -> Target:
+        return build_target(output, store_password_file, store_ca_file, check)
+
     form = "json" if isinstance(output, str) else form
+    if isinstance(output, str):
+        target_of(output)  # what is wrong with it is found before the source is read
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
-    for problem in rendering.problems:
-        log.warning("%s", problem)
-    if target is None:
+    Journal().refused(rendering.problems)
+    if output is None:
         emit(rendering.text)
     elif check or diff:
-        findings |= _compare(target, rendering.text, diff=diff) and check
+        findings |= _compare(target_of(output), rendering.text, diff=diff) and check
     else:
-        keeper = Keeper(target, form, guard=False)
+        _write(target_of, output, rendering, on_change, check_command)
+    return ExitCode.FINDINGS if findings else ExitCode.OK
+
+
+def _write(
+    target_of: Callable[[Path | str, Check | None], Target],
+    output: Path | str,
+    rendering: Rendering,
+    on_change: Command | None,
+    check_command: Command | None,
+) -> None:
+    """Write the file as watch does; a signal waits for it, and ends the commands around it."""
+    from ctsdns_traefik.interrupts import postponed
+    from ctsdns_traefik.journal import Journal
+    from ctsdns_traefik.keeper import Keeper
+
+    journal = Journal(noun="store" if isinstance(output, str) else "file")
+    with postponed() as came:
+
+        def stops() -> bool:
+            return bool(came)
+
+        after = make_on_change(on_change, output, journal, stops)
+        target = target_of(output, make_check(check_command, stops))
+        keeper = Keeper(target, guard=False, journal=journal, on_change=after)
         keeper.look()
         keeper.put(rendering)
-    return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
 def _compare(target: Target, text: str, *, diff: bool) -> bool:

@@ -24,11 +24,16 @@ def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
     A command line can be seen by every user of the machine. Raise :class:`SettingsError`.
     """
     from ctsdns_traefik.endpoint import endpoint_from
+    from ctsdns_traefik.logs import as_event
 
     token = os.environ.get(settings.TOKEN.variable) or None
     endpoint = endpoint_from(url, read_timeout=read_timeout, token=token, **access)
     if endpoint.in_the_clear:
-        log.warning("credentials for %s go over the network unencrypted: use https", endpoint)
+        log.warning(
+            "credentials for %s go over the network unencrypted: use https",
+            endpoint,
+            extra=as_event("unencrypted", endpoint=endpoint),
+        )
     return endpoint
 
 

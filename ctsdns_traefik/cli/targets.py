@@ -14,6 +14,7 @@ from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import setting_option
 
 if TYPE_CHECKING:
+    from ctsdns_traefik.hooks import Check
     from ctsdns_traefik.target import Target
 
 log = logging.getLogger(__name__)
@@ -60,17 +61,28 @@ def store_options(function: Function) -> Function:
     return function
 
 
+def refuse_hooks(output: Path | str | None, *commands: object) -> None:
+    """Raise :class:`click.UsageError` for commands around a change where no file changes."""
+    if isinstance(output, str) and any(commands):
+        raise click.UsageError("--on-change and --check-command are for a file, not for a store")
+
+
 def build_target(
-    output: Path | str, store_password_file: Path | None, store_ca_file: Path | None
+    output: Path | str,
+    store_password_file: Path | None,
+    store_ca_file: Path | None,
+    check: Check | None = None,
 ) -> Target:
     """Build the target; a password comes from the environment, a file or the URL.
 
-    Raise :class:`SettingsError` for a URL that cannot be used.
+    ``check`` has to agree to a file's new content. Raise :class:`SettingsError` for a URL that
+    cannot be used.
     """
     if isinstance(output, Path):
         from ctsdns_traefik.output import FileTarget
 
-        return FileTarget(output)
+        return FileTarget(output, check)
+    from ctsdns_traefik.logs import as_event
     from ctsdns_traefik.store.address import address_from
     from ctsdns_traefik.store.connection import load_library
     from ctsdns_traefik.store.target import StoreTarget
@@ -83,5 +95,6 @@ def build_target(
     )
     load_library()
     if address.in_the_clear:
-        log.warning("the password of %s goes over the network unencrypted: use rediss://", address)
+        said = "the password of %s goes over the network unencrypted: use rediss://"
+        log.warning(said, address, extra=as_event("unencrypted", output=address))
     return StoreTarget(address)

@@ -15,6 +15,8 @@ from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
     from ctsdns_traefik.endpoint import Header
+    from ctsdns_traefik.hooks import Command
+    from ctsdns_traefik.traefik_api import TraefikApi
 
 _PORT = re.compile("[0-9]{1,5}")
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -69,6 +71,51 @@ class HeaderType(click.ParamType):  # type: ignore[type-arg]
     def split_envvar_value(self, rv: str) -> list[str]:
         """Split at line ends; empty lines say nothing."""
         return [line for line in rv.splitlines() if line.strip()]
+
+
+class CommandLine(click.ParamType):  # type: ignore[type-arg]
+    """A command, split as a shell splits words; no shell ever sees it."""
+
+    name = "command"
+
+    def __init__(self, *, with_path: bool = False) -> None:
+        """Take whether it has to say where the path of the file goes."""
+        self._with_path = with_path
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Command:
+        """Split the words."""
+        from ctsdns_traefik.hooks import PATH, command_from
+
+        if isinstance(value, tuple):
+            return value
+        try:
+            command = command_from(value)
+        except SettingsError as why:
+            self.fail(str(why), param, ctx)
+        if self._with_path and not any(PATH in word for word in command):
+            self.fail(f"it does not say what to check: {PATH} stands for the file", param, ctx)
+        return command
+
+
+class TraefikUrl(click.ParamType):  # type: ignore[type-arg]
+    """The URL that stands before ``/api`` of Traefik's API."""
+
+    name = "url"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> TraefikApi:
+        """Read it; a complaint never repeats it, since it may hold a password."""
+        from ctsdns_traefik.traefik_api import TraefikApi, traefik_api_from
+
+        if isinstance(value, TraefikApi):
+            return value
+        try:
+            return traefik_api_from(value)
+        except SettingsError as why:
+            self.fail(str(why), param, ctx)
 
 
 class EntrypointPort(click.ParamType):  # type: ignore[type-arg]

@@ -3,45 +3,64 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
     epilog,
     format_option,
+    hook_options,
+    log_format_option,
     setting_option,
     start_logging,
     verbosity_options,
 )
+from ctsdns_traefik.cli.reporting import make_journal, needed, report_health, reporting_options
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
-from ctsdns_traefik.cli.targets import Output, build_target, store_options
-from ctsdns_traefik.cli.types import Seconds
-from ctsdns_traefik.errors import Stop
+from ctsdns_traefik.cli.targets import Output, build_target, refuse_hooks, store_options
+from ctsdns_traefik.cli.types import Seconds, TraefikUrl
+from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
+    from ctsdns_traefik.hooks import Command
+    from ctsdns_traefik.logs import LogFormat
+    from ctsdns_traefik.traefik_api import TraefikApi
 
 log = logging.getLogger(__name__)
+
+
+class _Kind(NamedTuple):
+    """What is said and done otherwise of a file and a store."""
+
+    noun: str
+    provider: str
+    form: Format | None
+
+
+_KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
 
 
 @click.command(
     epilog=epilog(
         "ctsdns-traefik watch --endpoint https://worker.example.com/api/config",
         "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
+        "ctsdns-traefik watch --health --status-file /run/ctsdns-traefik/status.json",
     )
 )
 @setting_option(
     "--endpoint",
     setting=settings.ENDPOINT,
-    required=True,
     metavar="URL",
-    help="The worker's /api/config.",
+    help="The worker's /api/config; required, but not for --health.",
 )
 @setting_option(
     "-o",
@@ -67,56 +86,92 @@ log = logging.getLogger(__name__)
     setting=settings.REMOVAL_GUARD,
     help="Let a snapshot that drops most routes wait until the next one agrees.",
 )
+@setting_option(
+    "--traefik-api",
+    setting=settings.TRAEFIK_API,
+    type=TraefikUrl(),
+    help="Traefik's API, to ask after each change whether the routes are served.",
+)
+@hook_options
 @access_file_option
+@reporting_options
 @store_options
 @endpoint_options
 @format_option
+@log_format_option
 @verbosity_options
 def watch(
-    endpoint: str,
+    endpoint: str | None,
     output: Path | str,
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
+    traefik_api: TraefikApi | None,
+    on_change: Command | None,
+    check_command: Command | None,
     access_file: Path | None,
     store_password_file: Path | None,
     store_ca_file: Path | None,
+    status_file: Path | None,
+    metrics_file: Path | None,
+    health: bool,
+    max_age: float,
     form: Format,
+    log_format: LogFormat,
     **access: Any,
-) -> None:
+) -> ExitCode:
     """Follow the endpoint and keep the file current, until stopped.
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
+    if health:
+        return report_health(status_file, max_age)
+
     from ctsdns_traefik.access_file import FollowedAccess
     from ctsdns_traefik.interrupts import Interrupts
-    from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.stream import load_libraries
+    from ctsdns_traefik.stream import load_libraries, open_stream
     from ctsdns_traefik.watch import Watch
 
-    start_logging(dated=True)
-    if output == Path(STANDARD_STREAM):
-        raise click.UsageError("watch keeps a file: name it with --output")
+    start_logging(dated=True, form=log_format)
+    endpoint = needed("endpoint", endpoint)
+    _look_at(output, on_change, check_command)
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
-    target = build_target(output, store_password_file, store_ca_file)
+    checked = make_check(check_command, interrupts.stops)
+    target = build_target(output, store_password_file, store_ca_file, checked)
+    kind = _KINDS[type(output) is str]
+    files = {"status_file": status_file, "metrics_file": metrics_file}
+    with make_journal(source, target, **files, noun=kind.noun) as journal:
+        keeper = Keeper(
+            target,
+            kind.form or form,
+            guard=removal_guard,
+            undisturbed=interrupts.held,
+            access=FollowedAccess(access_file) if access_file else lambda: None,
+            journal=journal,
+            on_change=make_on_change(on_change, output, journal, interrupts.stops),
+            traefik=start_inquiry(traefik_api, journal, kind.provider),
+        )
+        load_libraries()
+        expect_large_snapshots()
+        connect = partial(open_stream, expect=journal.expect)
+        return Watch(
+            source, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
+        ).run()
+
+
+def _look_at(output: Path | str, *hooks: Command | None) -> None:
+    """Warn of a file that Traefik does not load; raise :class:`click.UsageError` for worse."""
+    from ctsdns_traefik.logs import as_event
+
+    if output == Path(STANDARD_STREAM):
+        raise click.UsageError("watch keeps a file: name it with --output")
+    refuse_hooks(output, *hooks)
     if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
-        log.warning("Traefik loads this format only from .yml and .yaml files, not %s", output)
-    journal = Journal("file" if isinstance(output, Path) else "store")
-    keeper = Keeper(
-        target,
-        form if isinstance(output, Path) else "json",
-        guard=removal_guard,
-        undisturbed=interrupts.held,
-        access=FollowedAccess(access_file) if access_file else lambda: None,
-        journal=journal,
-    )
-    load_libraries()
-    expect_large_snapshots()
-    try:
-        Watch(source, keeper, interrupts, delay=retry_delay, journal=journal).run()
-    except Stop as stop:
-        journal.told_to_stop(stop.signal.name)
-        raise
+        log.warning(
+            "Traefik loads this format only from .yml and .yaml files, not %s",
+            output,
+            extra=as_event("output-name", output=output),
+        )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.document import Document
+
+NAMED_AT_MOST = 30
+"""Routers that one line names; beyond that it counts them."""
 
 Outline = Mapping[str, int]
 """A document in little: a number for each router with all that it refers to, by ``SECTION/NAME``.
@@ -62,6 +66,27 @@ def compare(old: Outline, new: Outline) -> Changes:
         removed=_names(key for key in old if key not in new),
         before=len(old),
     )
+
+
+def count_by_entrypoint(document: Document) -> dict[str, int]:
+    """Count the routers of each entrypoint in a document, whoever wrote that."""
+    return Counter(
+        str(entrypoint)
+        for parts in document.values()
+        for router in parts.get("routers", {}).values()
+        for entrypoint in _list_in(router, "entryPoints")
+    )
+
+
+def _list_in(router: Mapping[str, Any], key: str) -> list[object]:
+    value = router.get(key)
+    return value if isinstance(value, list) else []
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Name routers in a line, at most :data:`NAMED_AT_MOST`."""
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def _used_by(

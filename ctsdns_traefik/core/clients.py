@@ -15,7 +15,10 @@ PRIVILEGED = 1024
 
 
 class ClientCommands(NamedTuple):
-    """How three tools listen on a local port and lead it to a route; each a text of its own."""
+    """How three tools listen on a local port and lead it to a route; each a text of its own.
+
+    HAProxy has no time-outs of its own: without them it warns, and never drops a dead connection.
+    """
 
     port: int
     """The local port: the service's own, or 10000 more where that would need special rights."""
@@ -25,6 +28,8 @@ class ClientCommands(NamedTuple):
     """A section of a configuration file."""
     haproxy: str
     """A section of a configuration file."""
+    ssh: str | None
+    """For entries with the scheme ssh, a command that needs no local port."""
 
 
 def client_commands(entry: HostEntry, entrypoint_port: str, trust: str) -> ClientCommands:
@@ -51,7 +56,18 @@ def client_commands(entry: HostEntry, entrypoint_port: str, trust: str) -> Clien
         f"CAfile = {trust}",
         haproxy=f"listen {title}\n"
         "    mode tcp\n"
+        "    option tcpka\n"
+        "    timeout connect 10s\n"
+        "    timeout client 24h\n"
+        "    timeout server 24h\n"
         f"    bind 127.0.0.1:{port}\n"
         f"    server traefik {connect} ssl sni str({name})"
         f" verify required verifyhost {name} ca-file {trust}",
+        ssh=_ssh_command(name, entrypoint_port, trust) if entry.scheme == "ssh" else None,
     )
+
+
+def _ssh_command(name: str, entrypoint_port: str, trust: str) -> str:
+    """Write a command whose ``%h`` OpenSSH replaces by the name."""
+    proxy = f"socat - OPENSSL:%h:{entrypoint_port},snihost=%h,cafile={trust}"
+    return f"ssh -o ProxyCommand='{proxy}' {name}"

@@ -53,6 +53,9 @@ def _tls_in_words(passthrough: bool | None) -> str:
 
 
 def _clients_in_words(clients: ClientCommands) -> Iterator[str]:
+    if clients.ssh:
+        yield "  ssh"
+        yield f"      {clients.ssh}"
     yield "  For clients that send no SNI, open a local port with one of these, and let them"
     yield f"  connect to 127.0.0.1:{clients.port}:"
     for tool in ("socat", "stunnel", "haproxy"):

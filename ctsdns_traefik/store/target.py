@@ -139,7 +139,7 @@ def _taken_over(
         if value is not None and path not in owned and value != wanted[path]
     ]
     more = f" and {len(taken) - _NAMED_AT_MOST} more" if len(taken) > _NAMED_AT_MOST else ""
-    return (Notice("taken over", ", ".join(taken[:_NAMED_AT_MOST]) + more),) if taken else ()
+    return (Notice("taken-over", ", ".join(taken[:_NAMED_AT_MOST]) + more),) if taken else ()
 
 
 def _deafness(store: Connection, wanted: Pairs) -> tuple[Notice, ...]:

@@ -1,0 +1,51 @@
+"""What goes on around a change: the user's commands, and the question to Traefik."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.hooks import Check, Command, OnChange
+    from ctsdns_traefik.inquiry import Inquiry
+    from ctsdns_traefik.journal import Journal
+    from ctsdns_traefik.traefik_api import TraefikApi
+
+log = logging.getLogger(__name__)
+
+
+def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | None:
+    """Make the check of new content, if there is a command for it."""
+    from ctsdns_traefik.hooks import Check
+
+    return Check(command, stops) if command else None
+
+
+def make_on_change(
+    command: Command | None, output: Path | str, journal: Journal, stops: Callable[[], bool]
+) -> OnChange | None:
+    """Make what runs after each change of a file, if there is a command for it."""
+    from ctsdns_traefik.hooks import OnChange
+
+    if command is None or isinstance(output, str):
+        return None
+    return OnChange(command, output, journal.hook_ended, stops)
+
+
+def start_inquiry(
+    api: TraefikApi | None, journal: Journal, provider: str = "file"
+) -> Inquiry | None:
+    """Begin to ask Traefik about what it has from a provider, if its API is known."""
+    if api is None:
+        return None
+    from ctsdns_traefik.inquiry import Inquiry
+    from ctsdns_traefik.logs import as_event
+
+    if api.in_the_clear:
+        said, extra = "credentials for %s go over the network unencrypted: use https", "unencrypted"
+        log.warning(said, api, extra=as_event(extra, endpoint=api))
+    inquiry = Inquiry(api, journal, provider)
+    inquiry.start()
+    return inquiry

@@ -1,0 +1,43 @@
+"""What the log has in JSON beside the message, for the happenings with the most to tell."""
+
+from __future__ import annotations
+
+from ctsdns_traefik.core.changes import Changes
+from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.status import LISTED_AT_MOST
+from ctsdns_traefik.logs import as_event
+from ctsdns_traefik.target import Written
+
+
+def of_refusal(problem: Problem) -> dict[str, object]:
+    """Return what a refused entry has wrong with it."""
+    return as_event(
+        "refused",
+        code=problem.code,
+        entry=problem.entry,
+        address=problem.address,
+        problem=problem.message,
+        hint=problem.hint,
+    )
+
+
+def of_doubt(changes: Changes) -> dict[str, object]:
+    """Return what a removal that waits would remove."""
+    return as_event("doubted", routes=changes.before, **_names("removed", changes.removed))
+
+
+def of_change(target: object, written: Written, changes: Changes, routes: int) -> dict[str, object]:
+    """Return what has become of a target that holds so many routes now."""
+    return as_event(
+        "written",
+        output=target,
+        outcome=written.outcome.value,
+        routes=routes,
+        **_names("added", changes.added),
+        **_names("changed", changes.changed),
+        **_names("removed", changes.removed),
+    )
+
+
+def _names(what: str, names: tuple[str, ...]) -> dict[str, object]:
+    return {what: len(names), f"{what}_routers": names[:LISTED_AT_MOST]}

@@ -1,0 +1,259 @@
+"""Hooks: the user's own commands, run on what is about to be written and after each change.
+
+A command runs without a shell, in a session of its own so that all of it can be ended, with its
+output read but not kept beyond the end, and with none of this tool's settings in its environment:
+tokens and passwords are among them, and a command that is this tool again is not to inherit them.
+It runs while signals are held. SIGHUP waits for it; a stop ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ctsdns_traefik import settings
+from ctsdns_traefik.core.printable import SHOWN_AT_MOST, printable, shown
+from ctsdns_traefik.errors import CheckRefused, SettingsError
+
+Command = tuple[str, ...]
+"""The program and its arguments, ``{path}`` among them not yet replaced."""
+
+PATH = "{path}"
+"""Stands for the absolute path of the file."""
+
+LIMIT = 30.0
+"""Seconds that a command may take."""
+
+_GRACE = 2.0
+_GRACE_AT_STOP = 0.2
+"""Seconds from SIGTERM to SIGKILL; the watchdog of a stop does not wait long."""
+
+_A_MOMENT = 0.05
+_PIECE = 64 * 1024
+_KEPT = 4 * 1024
+"""Bytes of each kind of output that are kept: the last."""
+
+_OF_SYSTEMD = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+"""What lets a process speak to systemd in our name."""
+
+Stopping = Callable[[], bool]
+
+
+class HookError(Exception):
+    """A command has failed; the text says how, with its last words."""
+
+
+class _Said(NamedTuple):
+    """The ends of what a command has said."""
+
+    output: bytearray
+    errors: bytearray
+
+
+def never() -> bool:
+    """Say that nothing wants the process to stop."""
+    return False
+
+
+def command_from(text: str) -> Command:
+    """Split a command as a shell splits words; raise :class:`SettingsError`."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as why:
+        raise SettingsError(f"it cannot be split into words: {str(why).lower()}") from why
+    if not (words and words[0]) or "\0" in text:
+        raise SettingsError("it names no program")
+    return words
+
+
+def run_hook(
+    command: Command, path: Path, *, stopping: Stopping = never, limit: float = LIMIT
+) -> None:
+    """Run a command to its end; raise :class:`HookError` if it fails, or is ended for a stop.
+
+    What it leaves running in the background is neither waited for nor ended, unless the command
+    itself is: then all of its process group is.
+    """
+    words = [word.replace(PATH, os.path.abspath(path)) for word in command]  # noqa: PTH100
+    name = shown(words[0])
+    try:
+        process = subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
+            words,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as why:
+        reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
+        raise HookError(f"{name} cannot be run: {reason.lower()}") from why
+    said = _Said(bytearray(), bytearray())
+    with _ended(process, stopping):
+        deadline = time.monotonic() + limit
+        while not _listen(process, said):
+            if stopping():
+                raise HookError(f"{name} was ended: this process was told to stop")
+            if time.monotonic() > deadline:
+                raise HookError(f"{name} took longer than {limit:g} s{_last_words(said)}")
+    if process.returncode:
+        raise HookError(f"{name} {_end_of(process.returncode)}{_last_words(said)}")
+
+
+def _environment() -> dict[str, str]:
+    ours = {each.variable for each in vars(settings).values() if isinstance(each, settings.Setting)}
+    return {name: value for name, value in os.environ.items() if name not in ours | _OF_SYSTEMD}
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[bytes], stopping: Stopping) -> Iterator[None]:
+    """Leave nothing of a command when this context breaks off; close its pipes in any case."""
+    try:
+        yield
+    except BaseException:
+        _signal_group(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_AT_STOP if stopping() else _GRACE)
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+        raise
+    finally:
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _listen(process: subprocess.Popen[bytes], said: _Said) -> bool:
+    """Take what there is to hear in a moment; tell whether the command has ended.
+
+    That the pipes are still open then, in the hands of what it left running, does not matter.
+    """
+    ended = process.poll() is not None
+    with selectors.DefaultSelector() as selector:
+        for pipe, kept in ((process.stdout, said.output), (process.stderr, said.errors)):
+            if pipe and not pipe.closed:
+                selector.register(pipe, selectors.EVENT_READ, kept)
+        if selector.get_map():
+            for key, _ in selector.select(0 if ended else _A_MOMENT):
+                _take(key.fileobj, key.data)  # type: ignore[arg-type]
+        elif not ended:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_A_MOMENT)
+    return ended
+
+
+def _take(pipe: IO[bytes], kept: bytearray) -> None:
+    piece = os.read(pipe.fileno(), _PIECE)
+    if not piece:
+        pipe.close()
+    kept += piece
+    del kept[:-_KEPT]
+
+
+def _end_of(status: int) -> str:
+    if status > 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+def _last_words(said: _Said) -> str:
+    """Return the end of what a command said, if anything, of its errors rather than its output."""
+    for kept in said.errors, said.output:
+        lines = kept.decode("utf-8", "replace").splitlines()
+        words = "; ".join(line.strip() for line in lines if line.strip())
+        if words:
+            cut = len(words) > SHOWN_AT_MOST
+            return ": " + printable(f"...{words[3 - SHOWN_AT_MOST :]}" if cut else words)
+    return ""
+
+
+class Check:
+    """The command that has to agree to new content before it takes the place of the old."""
+
+    def __init__(self, command: Command, stopping: Stopping = never) -> None:
+        """Take the command, and what tells that the process is to stop."""
+        self._command = command
+        self._stopping = stopping
+
+    def staged(self, staged: Path, content: bytes, target: object) -> None:
+        """Have a file checked that holds ``content`` and is about to be renamed to the target.
+
+        Raise :class:`CheckRefused` if the command does not agree, or if what it leaves there is
+        not the file that was checked.
+        """
+        before = _identity(staged)
+        try:
+            run_hook(self._command, staged, stopping=self._stopping)
+            same = _identity(staged) == before and staged.read_bytes() == content
+            words = "" if same else "it changed what it was to check"
+        except FileNotFoundError:
+            words = "it removed what it was to check"
+        except HookError as why:
+            words = str(why).replace(str(staged), str(target))  # its random part would be news
+        if words:
+            name = shown(str(target))
+            raise CheckRefused(f"the check command refuses the new {name}, the old stays: {words}")
+
+    def content(self, content: bytes, target: object) -> None:
+        """Have content checked that no file beside the target holds, in a temporary folder.
+
+        Raise :class:`CheckRefused` likewise, :class:`OSError` if there is no room for it.
+        """
+        with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
+            staged = Path(folder) / "staged.tmp"
+            staged.write_bytes(content)
+            self.staged(staged, content, target)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another in its place, a link to it included."""
+    there = path.lstat()
+    return there.st_dev, there.st_ino, there.st_mode, there.st_uid, there.st_gid
+
+
+class OnChange:
+    """The command that runs after each change."""
+
+    def __init__(
+        self,
+        command: Command,
+        path: Path,
+        ended: Callable[[object | None], None],
+        stopping: Stopping = never,
+    ) -> None:
+        """Take the command, the file, what hears how it ended, and what tells of a stop.
+
+        It hears of a failure as the :class:`HookError`, of none as ``None``.
+        """
+        self._command = command
+        self._path = path
+        self._ended = ended
+        self._stopping = stopping
+
+    def __call__(self) -> None:
+        """Run it; whatever becomes of it, nothing else changes."""
+        try:
+            run_hook(self._command, self._path, stopping=self._stopping)
+        except HookError as why:
+            if not self._stopping():
+                self._ended(why)
+        else:
+            self._ended(None)

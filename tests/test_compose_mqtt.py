@@ -1,0 +1,115 @@
+"""A Mosquitto broker behind the tunnel's Traefik: MQTT over WebSockets, for real, end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from local import free_ports, running, until
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+from stand_in_worker import StandInWorker
+from support.commands import Watch
+from support.composed import TUNNEL, ComposedTraefik
+
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
+MOSQUITTO = shutil.which("mosquitto", path=PATH) or ""
+pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="Debian's mosquitto is not installed")
+
+NAME, BROKER = "mqtt.example.com", "127.0.0.1"
+ENTRY = f"_web_http_9001._tcp.{NAME}"
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[int]:
+    """Run Mosquitto with the example's file, apart from where it listens and its password file."""
+    native, port = free_ports(2)
+    passwords = folder / "passwords"
+    for options in (["-c", str(passwords), "alice"], [str(passwords), "bob"]):
+        program = shutil.which("mosquitto_passwd", path=PATH) or "mosquitto_passwd"
+        command = [program, "-b", *options, "secret"]
+        subprocess.run(command, check=True, capture_output=True, timeout=20)
+    text = (TUNNEL / "mosquitto.conf").read_text()
+    for old, new in (
+        ("\nlistener 1883 ", f"\nlistener {native} "),
+        ("\nlistener 9001\n", f"\nlistener {port} lo\n"),
+        ("\npassword_file /etc/mosquitto/passwd\n", f"\npassword_file {passwords}\n"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    configuration = folder / "mosquitto.conf"
+    configuration.write_text(f"{text}user root\n")  # as whom the tests' files can be read
+    with running([MOSQUITTO, "-c", str(configuration)], folder / "mosquitto.log"):
+        until(lambda: _listens(port), f"no broker: {configuration}", 15)
+        yield port
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((BROKER, port), timeout=1):
+        return True
+    return False
+
+
+@contextmanager
+def client(port: int, name: str, password: str) -> Iterator[tuple[Client, queue.Queue[str]]]:
+    """Connect over WebSockets to a port, by the public name; give what it has heard of, too.
+
+    Without a name it connects as nobody in particular.
+    """
+    heard: queue.Queue[str] = queue.Queue()
+    made = Client(CallbackAPIVersion.VERSION2, transport="websockets")
+    if name:
+        made.username_pw_set(name, password)
+    made.ws_set_options(path="/mqtt", headers={"Host": NAME})
+    made.on_connect = lambda _client, _data, _flags, code, _properties: heard.put(str(code))
+    made.on_subscribe = lambda *_: heard.put("subscribed")
+
+    def keep(_client: Client, _data: object, message: MQTTMessage) -> None:
+        heard.put(f"{message.topic}: {message.payload.decode()}")
+
+    made.on_message = keep
+    made.connect("127.0.0.1", port)
+    made.loop_start()
+    try:
+        yield made, heard
+    finally:
+        made.disconnect()
+        made.loop_stop()
+
+
+def test_message_through_everything(tmp_path: Path) -> None:
+    """An entry publishes the broker's listener: one client's message comes to another's ears."""
+    policy = tmp_path / "policy.hujson"
+    (tmp_path / "broker").mkdir()
+    with broker(tmp_path / "broker") as port, ComposedTraefik(tmp_path, TUNNEL) as traefik:
+        entry = ENTRY.replace("_9001.", f"_{port}.")
+        policy.write_text(json.dumps({"hosts": {entry: BROKER}}))
+        with StandInWorker(policy, 0.1) as worker:
+            dynamic = traefik.routes / "dynamic.yml"
+            with Watch(worker.endpoint, dynamic) as watch:
+                watch.until(lambda: "router-mqtt-example-com" in traefik.routers(), "no route")
+        web = traefik.ports["web"]
+        with client(web, "alice", "secret") as (alice, to_alice):
+            assert to_alice.get(timeout=10) == "Success"
+            alice.subscribe("house/door")
+            assert to_alice.get(timeout=10) == "subscribed"
+            with client(web, "bob", "secret") as (bob, to_bob):
+                assert to_bob.get(timeout=10) == "Success"
+                bob.publish("house/door", "open").wait_for_publish(timeout=10)
+                assert to_alice.get(timeout=10) == "house/door: open"
+        with client(web, "", "") as (_, to_nobody):
+            assert to_nobody.get(timeout=10) == "Not authorized"
+
+
+def test_readme_has_the_entry() -> None:
+    """The README names the entry that the test uses."""
+    readme = (TUNNEL / "README.md").read_text()
+    assert f'"{ENTRY}": "100.64.0.7"' in readme

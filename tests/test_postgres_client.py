@@ -1,0 +1,121 @@
+"""A client of Postgres needs no helper: Traefik answers when it asks for TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from local import free_ports, running, until
+from support.certificates import Authority
+from support.certified import CertifiedTraefik
+from support.commands import run
+from support.ssh import listens
+
+NAME, OTHER = "db.example.com", "other.example.com"
+OWNER = "postgres"
+"""Whom Debian's package makes for the server, which refuses to run as root."""
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"))
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("psql") and (PROGRAMS / "initdb").exists()),
+    reason="there is no Postgres on this machine",
+)
+
+
+class Way(NamedTuple):
+    """How psql gets to the server."""
+
+    port: int
+    authority: Authority
+
+    def ask(self, name: str, mode: str) -> subprocess.CompletedProcess[str]:
+        """Have a name's server multiply, with one of libpq's modes of TLS."""
+        settings = {
+            "host": name,
+            "hostaddr": "127.0.0.1",
+            "port": self.port,
+            "user": "me",
+            "dbname": "postgres",
+            "sslmode": mode,
+            "sslrootcert": self.authority.ca_file,
+            "connect_timeout": 15,
+        }
+        conninfo = " ".join(f"{key}={value}" for key, value in settings.items())
+        return subprocess.run(
+            ["psql", conninfo, "-Atc", "select 6 * 7"],
+            env={key: value for key, value in os.environ.items() if not key.startswith("PG")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@contextmanager
+def postgres() -> Iterator[int]:
+    """Run a Postgres server that trusts everybody on this machine; give its port."""
+    launcher: list[str] = []
+    (port,) = free_ports(1)
+    # The owner may not enter pytest's own folders.
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(OWNER)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            launcher = ["setpriv", f"--reuid={OWNER}", f"--regid={owner.pw_gid}", "--clear-groups"]
+        data = str(Path(folder) / "data")
+        make = [str(PROGRAMS / "initdb"), "-D", data, "-A", "trust", "-U", "me", "--no-sync"]
+        subprocess.run([*launcher, *make], capture_output=True, cwd="/", check=True, timeout=60)
+        serve = [str(PROGRAMS / "postgres"), "-D", data, "-p", str(port), "-k", folder]
+        with running([*launcher, *serve, "-h", "127.0.0.1", "-F"], Path(folder) / "log"):
+            until(lambda: listens(port), "Postgres does not listen", 15)
+            yield port
+
+
+@pytest.fixture(scope="module")
+def way(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """Run Postgres, and Traefik in front of it with a certificate for its name and another."""
+    folder = tmp_path_factory.mktemp("postgres")
+    dynamic = folder / "watched" / "dynamic.yml"
+    dynamic.parent.mkdir()
+    with ExitStack() as stack:
+        port = stack.enter_context(postgres())
+        policy = json.dumps({"hosts": {f"_tcp_postgres_{port}._tcp.{NAME}": "127.0.0.1"}})
+        assert run("render-once", "-", "-o", dynamic, stdin=policy.encode()).returncode == 0
+        certificate = authority.issue(NAME, OTHER)
+        traefik = stack.enter_context(CertifiedTraefik(folder, dynamic, certificate))
+        until(lambda: len(traefik.routers()) == 1, "no router", 15)
+        yield Way(traefik.ports["tcp"], authority)
+
+
+@pytest.mark.parametrize("mode", ["verify-full", "require"])
+def test_psql_gets_through_by_itself(way: Way, mode: str) -> None:
+    """With TLS asked for, psql is led by the name it sends; verify-full checks the certificate."""
+    done = way.ask(NAME, mode)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
+
+
+def test_psql_without_tls_does_not_get_through(way: Way) -> None:
+    """Without TLS there is no name to be led by."""
+    done = way.ask(NAME, "disable")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_psql_does_not_reach_a_name_without_a_route(way: Way) -> None:
+    """A name that the certificate has but no entry leads nowhere."""
+    done = way.ask(OTHER, "verify-full")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_psql_refuses_an_authority_that_is_not_trusted(way: Way, tmp_path: Path) -> None:
+    """With somebody else's authority verify-full connects to nobody."""
+    done = way._replace(authority=Authority(tmp_path)).ask(NAME, "verify-full")
+    assert (done.returncode, done.stdout) == (2, "")
