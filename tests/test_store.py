@@ -13,10 +13,12 @@ from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.turns import AGAIN
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
 from ctsdns_traefik.store.address import address_from
+from ctsdns_traefik.store.connection import Connection
 from ctsdns_traefik.store.target import StoreTarget
 from ctsdns_traefik.target import Outcome
 
@@ -269,6 +271,41 @@ def test_older_snapshot_of_another_watch_changes_nothing(server: Server, said: L
     assert (names(server), server.writes(), said()) == ("abc", before, [])
     second.apply(hosts("abc"))
     assert (server.writes(), said()) == (before, [])
+
+
+def test_snapshot_that_goes_back_is_told_when_it_is_written(server: Server, said: Lines) -> None:
+    """It waits without a word for the next one to say so too, and then its routes are told."""
+    keeper = started(server)
+    for names_of_step in ("ab", "abc"):
+        keeper.apply(hosts(names_of_step))
+    said()
+    keeper.apply(hosts("ab"))
+    assert (names(server), said()) == ("abc", [])
+    keeper.apply(hosts("ab"))
+    assert names(server) == "ab"
+    assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
+
+
+def test_write_whose_answer_was_lost_is_known_for_its_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was done all the same: what follows does not wait as it would for another watch's."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    replace = Connection.replace
+
+    def losing(*arguments: Any) -> None:
+        replace(*arguments)
+        raise OutputError("the answer is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "replace", losing)
+        with pytest.raises(OutputError):
+            keeper.apply(hosts("abc"))
+    assert names(server) == "abc"
+    for _ in range(AGAIN):
+        keeper.apply(hosts("ab"))
+    assert names(server) == "ab"
 
 
 def test_what_a_dead_watch_left_is_corrected_and_told(server: Server, said: Lines) -> None:
