@@ -9,10 +9,10 @@ from ctsdns_traefik.target import Notice
 
 log = logging.getLogger(__name__)
 
-_WORDS = {
+WORDS = {
     "deaf": "Traefik does not hear of changes: keyspace notifications are off;"
     " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf",
-    "noisy": "Traefik reads everything anew for each of {} keys that change: have Redis notify it"
+    "noisy": "Traefik reads everything anew for each of {} keys when it changes: have it notified"
     " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)",
     "disagreement": "another watch has published something else, again and again, and this one now"
     " leaves it: do both follow the same endpoint, with the same access file and version?",
@@ -32,6 +32,6 @@ class Notices:
         """Log what was not among the notices before."""
         for notice in notices:
             if notice not in self._said:
-                words = _WORDS[notice.kind].format(notice.detail)
+                words = WORDS[notice.kind].format(notice.detail)
                 log.warning("%s: %s", target, words, extra=as_event(notice.kind, output=target))
         self._said = notices

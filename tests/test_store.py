@@ -386,6 +386,20 @@ def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -
         assert client.config_get("notify-keyspace-events") == {"notify-keyspace-events": ""}
 
 
+def test_notifications_of_every_key_are_told_where_there_are_many(
+    server: Server, said: Lines
+) -> None:
+    """Traefik would read a thousand keys a thousand times: one warning says what spares it that."""
+    server.run("CONFIG", "SET", "notify-keyspace-events", "KEA")
+    keeper = started(server)
+    for _ in range(2):
+        keeper.apply(
+            {f"_web_http_80._tcp.a{each}.example.com": "100.64.0.1" for each in range(300)}
+        )
+    (warning,) = [line for line in said() if line.startswith("WARNING")]
+    assert "for each of 1201 keys when it changes" in warning
+
+
 @pytest.mark.parametrize("flags", ["KEA", "Kh", "AK", "K$gh"])
 def test_notifications_that_do_are_not_mentioned(server: Server, said: Lines, flags: str) -> None:
     """Every setting by which Traefik hears of the hash will do."""

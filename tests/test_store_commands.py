@@ -160,3 +160,11 @@ def test_status_names_the_store_without_its_password(server: Server, tmp_path: P
             watch.until(lambda: '"connected"' in status.read_text(), "no status")
             assert json.loads(status.read_text())["output"] == server.shown
             assert "hunter2" not in status.read_text() + watch.log
+
+
+def test_notice_is_an_event_of_a_log_in_json(server: Server, tmp_path: Path) -> None:
+    """What a store has to say is for programs, too."""
+    server.run("SET", "traefik/http/routers/router-a-example-com/rule", "x")
+    done = run("render-once", policy(tmp_path, "a"), "-o", server.url, "--log-format", "json")
+    events = {entry["event"]: entry for entry in map(json.loads, done.stderr.splitlines())}
+    assert events["taken-over"]["output"] == server.shown

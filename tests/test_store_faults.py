@@ -326,7 +326,7 @@ def test_connection_cut_anywhere_leaves_the_old_or_the_new(server: Server, tmp_p
             scene.until_applied("ab")
             length = cutter.passed
             assert length > 500
-            for number, cut in enumerate(range(1, length, length // 40)):
+            for number, cut in enumerate(range(1, length, length // 20)):
                 entries = hosts("abc"[number % 2 :], f"100.64.1.{number}")
                 before, mark, cutter.left = server.keys(), len(scene.watch.lines), cut
                 scene.feed.send(snapshot(entries))

@@ -96,5 +96,5 @@ def build_target(
     load_library()
     if address.in_the_clear:
         said = "the password of %s goes over the network unencrypted: use rediss://"
-        log.warning(said, address, extra=as_event("unencrypted", output=address))
+        log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
     return StoreTarget(address)
