@@ -76,14 +76,16 @@ def command_from(text: str) -> Command:
 
 
 def run_hook(
-    command: Command, path: Path, *, stopping: Stopping = never, limit: float = LIMIT
+    command: Command, path: Path | None, *, stopping: Stopping = never, limit: float = LIMIT
 ) -> None:
     """Run a command to its end; raise :class:`HookError` if it fails, or is ended for a stop.
 
-    What it leaves running in the background is neither waited for nor ended, unless the command
-    itself is: then all of its process group is.
+    ``path`` is what :data:`PATH` stands for, ``None`` if the command does not name it. What it
+    leaves running in the background is neither waited for nor ended, unless the command itself is:
+    then all of its process group is.
     """
-    words = [word.replace(PATH, os.path.abspath(path)) for word in command]  # noqa: PTH100
+    there = PATH if path is None else os.path.abspath(path)  # noqa: PTH100
+    words = [word.replace(PATH, there) for word in command]
     name = shown(words[0])
     try:
         process = subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
@@ -235,11 +237,11 @@ class OnChange:
     def __init__(
         self,
         command: Command,
-        path: Path,
+        path: Path | None,
         ended: Callable[[object | None], None],
         stopping: Stopping = never,
     ) -> None:
-        """Take the command, the file, what hears how it ended, and what tells of a stop.
+        """Take the command, the file if any, what hears how it ended, and what tells of a stop.
 
         It hears of a failure as the :class:`HookError`, of none as ``None``.
         """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.turns import AGAIN
 from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.hooks import Check
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
 from ctsdns_traefik.store.address import address_from
@@ -286,26 +289,101 @@ def test_snapshot_that_goes_back_is_told_when_it_is_written(server: Server, said
     assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
 
 
-def test_write_whose_answer_was_lost_is_known_for_its_own(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was done all the same: what follows does not wait as it would for another watch's."""
-    keeper = started(server)
-    keeper.apply(hosts("ab"))
+def losing_answers(monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
+    """Give a context in which writes are done, and their answers lost."""
     replace = Connection.replace
 
     def losing(*arguments: Any) -> None:
         replace(*arguments)
         raise OutputError("the answer is lost")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Connection, "replace", losing)
-        with pytest.raises(OutputError):
-            keeper.apply(hosts("abc"))
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "replace", losing)
+            yield
+
+    return patched()
+
+
+def test_write_whose_answer_was_lost_is_known_for_its_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was done all the same: what follows does not wait as it would for another watch's."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    with losing_answers(monkeypatch), pytest.raises(OutputError):
+        keeper.apply(hosts("abc"))
     assert names(server) == "abc"
     for _ in range(AGAIN):
         keeper.apply(hosts("ab"))
     assert names(server) == "ab"
+
+
+def test_write_whose_answer_was_lost_is_told_at_the_next_snapshot(
+    server: Server, said: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change is in the log, and the command after it runs, once and not twice."""
+    runs: list[str] = []
+    keeper = started(server, on_change=lambda: runs.append("ran"))
+    keeper.apply(hosts("ab"))
+    said()
+    with losing_answers(monkeypatch), pytest.raises(OutputError):
+        keeper.apply(hosts("abc"))
+    assert (len(runs), said()) == (1, [])
+    before = server.writes()
+    keeper.apply(hosts("abc"))
+    keeper.apply(hosts("abc"))
+    assert said() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
+    assert (len(runs), server.writes()) == (2, before)
+
+
+def test_write_is_told_though_nothing_is_known_of_notifications(
+    server: Server, said: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that breaks off after the write does not make it one that failed."""
+    read = Connection.read_notifications
+
+    def broken(store: Connection) -> str | None:
+        store._client.connection_pool.disconnect()
+        store._client.connection_pool.connection_kwargs["port"] = 1
+        return read(store)
+
+    monkeypatch.setattr(Connection, "read_notifications", broken)
+    started(server).apply(hosts("a"))
+    assert said() == [
+        f"INFO created {server.shown}: 1 route; added router-a-example-com",
+    ]
+
+
+def test_check_is_asked_anew_for_nothing_that_stands(server: Server) -> None:
+    """Another watch may write while the check runs; what it wrote is compared with, not lost."""
+    first = StoreTarget(address_from(server.url))
+
+    class Slow(Check):
+        def content(self, content: bytes, target: object) -> None:
+            asked.append(content)
+            first.write(content)
+            super().content(content, target)
+
+    asked: list[bytes] = []
+    second = StoreTarget(address_from(server.url), Slow(("true",)))
+    content = render(hosts("ab")).text.encode()
+    assert second.write(content).outcome is Outcome.UNCHANGED
+    assert second.write(content).outcome is Outcome.UNCHANGED
+    assert asked == [content]
+    assert server.keys() == keys_of(hosts("ab"))
+
+
+def test_check_without_room_for_its_file_is_one_clear_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no temporary file can be, the reason is told, and nothing is written."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    target = StoreTarget(address_from(server.url), Check(("true",)))
+    with pytest.raises(OutputError, match=r"cannot check what .*: no such file or directory"):
+        target.write(b"{}")
+    assert server.keys("*") == {}
 
 
 def test_what_a_dead_watch_left_is_corrected_and_told(server: Server, said: Lines) -> None:

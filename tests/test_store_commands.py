@@ -10,7 +10,10 @@ import pytest
 from support.commands import run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
-from support.stores import Server, StoreTraefik, StoreWatch, keys_of, needs_redis
+from support.stores import ANCHOR_KEY, Server, StoreTraefik, StoreWatch, keys_of, needs_redis
+
+from ctsdns_traefik.core.document import from_text
+from ctsdns_traefik.core.render import render
 
 pytestmark = needs_redis
 
@@ -130,16 +133,78 @@ def test_validate_asks_nothing_of_a_store(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("option", ["--on-change", "--check-command"])
 @pytest.mark.parametrize("command", ["watch", "render-once"])
-def test_commands_around_a_change_are_for_a_file(tmp_path: Path, command: str, option: str) -> None:
-    """What would never run is an error at the start, not silence later."""
+def test_path_of_a_store_after_a_change_is_bad_usage(tmp_path: Path, command: str) -> None:
+    """What no path could stand for is an error at the start, not a surprise later."""
     source = {"watch": ("--endpoint", "http://127.0.0.1:1")}.get(
         command, (str(policy(tmp_path, "a")),)
     )
-    done = run(command, *source, "-o", "redis://127.0.0.1:1", option, "true {path}")
-    assert done.returncode == 2
-    assert "are for a file, not for a store" in done.stderr
+    done = run(command, *source, "-o", "redis://127.0.0.1:1", "--on-change", "touch x{path}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "a store has no file that {path} of --on-change could stand for" in done.stderr
+
+
+def test_render_once_runs_the_commands_around_a_change(server: Server, tmp_path: Path) -> None:
+    """The check sees the document as JSON before the store has it; nothing runs for no change."""
+    seen, after = tmp_path / "seen", tmp_path / "after"
+    check = f"sh -c 'cat \"$1\" >>{seen}; redis-cli -p {server.port} dbsize >>{seen}' x {{path}}"
+    hooks = ("--check-command", check, "--on-change", f"sh -c 'echo ran >>{after}'")
+    for _ in range(2):
+        done = run("render-once", policy(tmp_path, "ab"), "-o", server.url, *hooks)
+        assert (done.returncode, done.stdout) == (0, "")
+    document, end = seen.read_text().rsplit("}\n", 1)
+    assert (end, after.read_text()) == ("0\n", "ran\n")
+    assert json.loads(document + "}") == from_text(render(hosts("ab")).text)
+
+
+def test_check_that_refuses_keeps_what_stands(server: Server, tmp_path: Path) -> None:
+    """Exit 4, one line with the last words of the command, and not one write."""
+    run("render-once", policy(tmp_path, "a"), "-o", server.url)
+    before, keys = server.writes(), server.keys("*")
+    refusing = ("--check-command", "sh -c 'echo no b >&2; exit 1' {path}")
+    hook = ("--on-change", f"touch {tmp_path / 'ran'}")
+    done = run("render-once", policy(tmp_path, "ab"), "-o", server.url, *refusing, *hook)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    said = f"refuses the new {server.shown}, the old stays: sh exited with status 1: no b"
+    assert said in done.stderr
+    assert (server.writes(), server.keys("*")) == (before, keys)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_watch_runs_the_commands_around_each_change_of_the_store(
+    server: Server, tmp_path: Path
+) -> None:
+    """Each write is checked, and the command follows; a refusal is told once, and tried again."""
+    ran, asked, veto = (tmp_path / name for name in ("ran", "asked", "veto"))
+    check = f"sh -c 'echo >>{asked}; test ! -e {veto}' {{path}}"
+    options = ("--check-command", check, "--on-change", f"sh -c 'echo >>{ran}'")
+
+    def counts() -> tuple[int, int]:
+        return tuple(  # type: ignore[return-value]
+            len(each.read_text()) if each.exists() else 0 for each in (asked, ran)
+        )
+
+    with (
+        Feed() as feed,
+        ScriptedEndpoint(feed) as endpoint,
+        StoreWatch(endpoint.url, server.url, tmp_path / "w", *options) as watch,
+    ):
+        feed.send(snapshot(hosts("ab")), snapshot(hosts("ab")))
+        watch.until_logged("added router-a")
+        watch.until(lambda: counts() == (1, 1), "the commands did not run")
+        veto.touch()
+        feed.send(snapshot(hosts("abc")), snapshot(hosts("abc")))
+        watch.until(lambda: counts() == (3, 1), "the check did not run twice")
+        watch.until_logged("the check command refuses")
+        assert server.keys() == keys_of(hosts("ab"))
+        veto.unlink()
+        feed.send(snapshot(hosts("abc")))
+        watch.until(lambda: counts() == (4, 2), "the commands did not run")
+        assert server.keys() == keys_of(hosts("abc"))
+        assert watch.log.count("the check command refuses") == 1
+        server.run("DEL", ANCHOR_KEY)
+        feed.send(snapshot(hosts("abc")))
+        watch.until(lambda: counts() == (5, 3), "what was put right is a change, too")
 
 
 def test_status_names_the_store_without_its_password(server: Server, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.turns import PATIENCE, Mark, Turn, Turns
+from ctsdns_traefik.core.turns import LISTED, PATIENCE, Mark, Turn, Turns, mark_after
 
 
 class Shared:
@@ -20,13 +21,20 @@ class Shared:
         self.writes: list[str] = []
         self._stamps = count()
 
-    def show(self, turns: Turns, document: str) -> Turn:
-        """Let a watch take a snapshot, and write if it is its turn."""
+    def show(self, turns: Turns, document: str, fault: str = "") -> Turn:
+        """Let a watch take a snapshot, and write if it is its turn.
+
+        The fault is that the write is ``refused``, or that it is done and its answer ``lost``.
+        """
         turn = turns.take(document, self.mark)
         if turn is Turn.WRITE and (self.mark is None or self.mark.digest != document):
-            self.mark = Mark(document, str(next(self._stamps)))
-            turns.wrote(self.mark)
-            self.writes.append(document)
+            mark = mark_after(self.mark, document, str(next(self._stamps)))
+            turns.tries(mark)
+            if fault != "refused":
+                self.mark = mark
+                self.writes.append(document)
+            if not fault:
+                turns.wrote(mark)
         return turn
 
     def start(self) -> Turns:
@@ -114,12 +122,79 @@ def test_watches_that_disagree_for_good_come_to_rest_and_say_so() -> None:
     assert store.writes.count("a") <= 2
 
 
-def test_restarted_watch_writes_what_it_finds_changed_at_once() -> None:
+def test_restarted_watch_writes_what_has_never_stood_at_once() -> None:
     """A policy that changed while the only watch was down waits for nothing."""
     store = Shared()
     store.show(store.start(), "a")
     store.show(store.start(), "b")
     assert store.writes == ["a", "b"]
+
+
+def test_restarted_watch_does_not_bring_back_what_others_have_left() -> None:
+    """Its first snapshot may be an old one: what has stood before waits, and is then believed."""
+    store = Shared()
+    other = store.start()
+    for document in "ab":
+        store.show(other, document)
+    restarted = store.start()
+    assert [store.show(restarted, "a") for _ in range(PATIENCE)] == [
+        *[Turn.WAIT] * (PATIENCE - 1),
+        Turn.WRITE,
+    ]
+
+
+def test_watch_that_lags_does_not_bring_what_is_news_to_it_alone() -> None:
+    """A version that it has not had yet, and that others have had and left, is old."""
+    store = Shared()
+    first, second = store.start(), store.start()
+    for watch in (first, second):
+        store.show(watch, "a")
+    for document in "bc":
+        store.show(first, document)
+    assert store.show(second, "b") is Turn.WAIT
+    store.show(second, "c")
+    assert store.writes == list("abc")
+
+
+def test_store_lists_some_former_documents_each_once() -> None:
+    """What stands now is none of them, and the oldest are forgotten."""
+    mark = None
+    for document in (*"abab", *map(str, range(LISTED))):
+        mark = mark_after(mark, document, "")
+    assert mark == Mark(str(LISTED - 1), "", ("b", *map(str, range(LISTED - 1))))
+    assert mark_after(None, "a", "s") == Mark("a", "s", ())
+
+
+@pytest.mark.parametrize("fault", ["refused", "lost"])
+def test_failed_write_over_another_watch_is_tried_again(fault: str) -> None:
+    """Only what was written counts as a try: a store out of memory makes no disagreement."""
+    store = Shared()
+    dead, alive = store.start(), store.start()
+    for watch in (dead, alive):
+        store.show(watch, "new")
+    store.show(dead, "stale")
+    for _ in range(PATIENCE + 2):
+        store.show(alive, "new", fault)
+    assert store.show(alive, "new") is Turn.WRITE
+    assert store.writes == ["new", "stale", "new"]
+
+
+def test_correction_is_possible_again_after_each_change_of_policy() -> None:
+    """What was put right once, long ago, is not taken for a disagreement for ever."""
+    store = Shared()
+    broken, sound = store.start(), store.start()
+    for _ in range(3):
+        for document in ("a", "c", "a"):
+            for _ in range(PATIENCE):
+                store.show(sound, document)
+                store.show(broken, document)
+        for _ in range(PATIENCE):
+            store.show(broken, "b")
+        assert store.mark
+        assert store.mark.digest == "b"
+        for _ in range(PATIENCE):
+            store.show(sound, "a")
+        assert store.mark.digest == "a"
 
 
 def test_news_that_could_not_be_written_are_written_at_the_next_snapshot() -> None:
@@ -220,3 +295,100 @@ def test_change_that_all_hear_is_written_once(number: int) -> None:
         for watch in watches:
             store.show(watch, document)
     assert store.writes == list("abcd")
+
+
+Steps = st.lists(
+    st.tuples(
+        st.sampled_from(["", "", "", "", "refused", "lost", "restart", "flush", "change"]),
+        st.integers(0, 3),
+        st.integers(0, 2),
+    ),
+    max_size=80,
+)
+"""What happens, to which watch, and by how many versions of the policy its snapshot lags."""
+
+
+class Play:
+    """Some watches over one store, while the policy changes."""
+
+    def __init__(self, number: int) -> None:
+        """Take how many watches there are."""
+        self.store = Shared()
+        self.watches = [self.store.start() for _ in range(number)]
+        self.policy = ["a"]
+
+    def step(self, what: str, who: int, lag: int) -> None:
+        """Let one thing happen."""
+        who %= len(self.watches)
+        if what == "change":
+            self.policy.append("abcd"[(ord(self.policy[-1]) + who) % 4])
+        elif what == "flush":
+            self.store.mark = None
+        elif what == "restart":
+            self.watches[who] = self.store.start()
+        else:
+            version = self.policy[max(0, len(self.policy) - 1 - lag)]
+            self.store.show(self.watches[who], version, what)
+
+
+@given(st.integers(1, 4), Steps, st.randoms(use_true_random=False))
+def test_all_come_to_the_last_policy_whatever_came_before(
+    number: int, steps: list[tuple[str, int, int]], chance: random.Random
+) -> None:
+    """Once each has had it a few times, in whatever order, it stands, and nobody writes again.
+
+    Before that come late and old snapshots, restarts, flushes, failed writes and lost answers.
+    """
+    play = Play(number)
+    for step in steps:
+        play.step(*step)
+    before = len(play.store.writes)
+    last = [who for who in range(number) for _ in range(PATIENCE)]
+    chance.shuffle(last)
+    for who in last:
+        play.step("", who, 0)
+    assert play.store.mark
+    assert play.store.mark.digest == play.policy[-1]
+    assert len(play.store.writes) <= before + 2 * number
+    settled = len(play.store.writes)
+    for who in last:
+        assert play.store.show(play.watches[who], play.policy[-1]) is Turn.WRITE
+    assert len(play.store.writes) == settled
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"))))
+def test_writes_are_bounded_in_any_order_of_what_stays(
+    number: int, order: list[tuple[int, str]]
+) -> None:
+    """Watches that each say one thing for ever replace each other's a few times, then rest."""
+    store = Shared()
+    watches = [store.start() for _ in range(number)]
+    says = {who % number: document for who, document in order}
+    for who, _ in order * 20:
+        store.show(watches[who % number], says[who % number])
+    assert len(store.writes) <= len(says) * (1 + len(set(says.values())))
+
+
+@given(st.integers(2, 3), Steps, st.randoms(use_true_random=False))
+def test_stuck_watch_does_not_win_over_two_that_follow(
+    healthy: int, steps: list[tuple[str, int, int]], chance: random.Random
+) -> None:
+    """After a change of policy that it does not hear of, it is left alone with its opinion."""
+    play = Play(healthy)
+    stuck = play.store.start()
+    for what, who, lag in steps:
+        play.step(what, who, lag)
+        play.store.show(stuck, "stuck")
+    play.policy.append("new")
+    order = [who for who in range(healthy + 1) for _ in range(10 * PATIENCE)]
+    chance.shuffle(order)
+    for who in (*range(healthy), *order):
+        if who < healthy:
+            play.step("", who, 0)
+        else:
+            play.store.show(stuck, "stuck")
+    for who in order:
+        if who < healthy:
+            play.step("", who, 0)
+    assert play.store.mark
+    assert play.store.mark.digest == "new"

@@ -26,12 +26,13 @@ def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | No
 def make_on_change(
     command: Command | None, output: Path | str, journal: Journal, stops: Callable[[], bool]
 ) -> OnChange | None:
-    """Make what runs after each change of a file, if there is a command for it."""
+    """Make what runs after each change, if there is a command for it."""
     from ctsdns_traefik.hooks import OnChange
 
-    if command is None or isinstance(output, str):
+    if command is None:
         return None
-    return OnChange(command, output, journal.hook_ended, stops)
+    path = output if isinstance(output, Path) else None
+    return OnChange(command, path, journal.hook_ended, stops)
 
 
 def start_inquiry(

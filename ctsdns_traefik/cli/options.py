@@ -135,14 +135,15 @@ def hook_options(function: Function) -> Function:
             "--check-command",
             setting=settings.CHECK_COMMAND,
             type=CommandLine(with_path=True),
-            help="Command that has to agree, by its exit status 0, before the file is replaced;"
-            " {path} stands for the new one.",
+            help="Command that has to agree, by its exit status 0, before the output is replaced;"
+            " {path} stands for a file with the new content.",
         ),
         setting_option(
             "--on-change",
             setting=settings.ON_CHANGE,
             type=CommandLine(),
-            help="Command to run after each change, without a shell; {path} stands for the file.",
+            help="Command to run after each change, without a shell; {path} stands for the file,"
+            " if the output is one.",
         ),
     ):
         function = decorate(function)

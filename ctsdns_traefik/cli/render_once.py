@@ -27,7 +27,7 @@ from ctsdns_traefik.cli.options import (
 )
 from ctsdns_traefik.cli.sources import read_source
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
-from ctsdns_traefik.cli.targets import Output, build_target, refuse_hooks, store_options
+from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def render_once(
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
-    refuse_hooks(output, on_change, check_command)
+    refuse_path(output, on_change)
 
     def target_of(output: Path | str, check: Check | None = None) -> Target:
         return build_target(output, store_password_file, store_ca_file, check)
@@ -141,7 +141,7 @@ def _write(
         target = target_of(output, make_check(check_command, stops))
         keeper = Keeper(target, guard=False, journal=journal, on_change=after)
         keeper.look()
-        keeper.put(rendering)
+        keeper.put(rendering, ordered=True)
 
 
 def _compare(target: Target, text: str, *, diff: bool) -> bool:

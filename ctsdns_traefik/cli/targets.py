@@ -14,7 +14,7 @@ from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import setting_option
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.hooks import Check
+    from ctsdns_traefik.hooks import Check, Command
     from ctsdns_traefik.target import Target
 
 log = logging.getLogger(__name__)
@@ -61,10 +61,12 @@ def store_options(function: Function) -> Function:
     return function
 
 
-def refuse_hooks(output: Path | str | None, *commands: object) -> None:
-    """Raise :class:`click.UsageError` for commands around a change where no file changes."""
-    if isinstance(output, str) and any(commands):
-        raise click.UsageError("--on-change and --check-command are for a file, not for a store")
+def refuse_path(output: Path | str | None, on_change: Command | None) -> None:
+    """Raise :class:`click.UsageError` for a command after a change that wants a store's path."""
+    from ctsdns_traefik.hooks import PATH
+
+    if isinstance(output, str) and on_change and any(PATH in word for word in on_change):
+        raise click.UsageError(f"a store has no file that {PATH} of --on-change could stand for")
 
 
 def build_target(
@@ -75,7 +77,7 @@ def build_target(
 ) -> Target:
     """Build the target; a password comes from the environment, a file or the URL.
 
-    ``check`` has to agree to a file's new content. Raise :class:`SettingsError` for a URL that
+    ``check`` has to agree to new content. Raise :class:`SettingsError` for a URL that
     cannot be used.
     """
     if isinstance(output, Path):
@@ -97,4 +99,4 @@ def build_target(
     if address.in_the_clear:
         said = "the password of %s goes over the network unencrypted: use rediss://"
         log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
-    return StoreTarget(address)
+    return StoreTarget(address, check)

@@ -25,7 +25,7 @@ from ctsdns_traefik.cli.options import (
 from ctsdns_traefik.cli.reporting import make_journal, needed, report_health, reporting_options
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
-from ctsdns_traefik.cli.targets import Output, build_target, refuse_hooks, store_options
+from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
 from ctsdns_traefik.cli.types import Seconds, TraefikUrl
 from ctsdns_traefik.errors import ExitCode
 
@@ -136,7 +136,7 @@ def watch(
 
     start_logging(dated=True, form=log_format)
     endpoint = needed("endpoint", endpoint)
-    _look_at(output, on_change, check_command)
+    _look_at(output, on_change)
     interrupts = Interrupts()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     checked = make_check(check_command, interrupts.stops)
@@ -162,13 +162,13 @@ def watch(
         ).run()
 
 
-def _look_at(output: Path | str, *hooks: Command | None) -> None:
+def _look_at(output: Path | str, on_change: Command | None) -> None:
     """Warn of a file that Traefik does not load; raise :class:`click.UsageError` for worse."""
     from ctsdns_traefik.logs import as_event
 
     if output == Path(STANDARD_STREAM):
         raise click.UsageError("watch keeps a file: name it with --output")
-    refuse_hooks(output, *hooks)
+    refuse_path(output, on_change)
     if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
         log.warning(
             "Traefik loads this format only from .yml and .yaml files, not %s",

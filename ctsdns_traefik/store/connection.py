@@ -69,8 +69,9 @@ class Connection:
     def read_mark(self) -> Mark | None:
         """Return what the last writer left, and notice from now on who else writes."""
         self._pipeline.watch(self._bell)
-        found = self._pipeline.hmget(self._bell, ("digest", "stamp"))
-        return Mark(*(each.decode("utf-8", "replace") for each in found)) if all(found) else None
+        found = self._pipeline.hmget(self._bell, ("digest", "stamp", "former"))
+        digest, stamp, former = ((each or b"").decode("utf-8", "replace") for each in found)
+        return Mark(digest, stamp, tuple(former.split())) if digest and stamp else None
 
     def read_owned(self) -> set[str]:
         """Return the paths that are this tool's, whichever watch wrote them."""
@@ -106,7 +107,7 @@ class Connection:
             self._pipeline.srem(self._owned, *paths)
         for paths in batched(owned.changed, _AT_ONCE):
             self._pipeline.sadd(self._owned, *paths)
-        state = {"digest": mark.digest, "stamp": mark.stamp, "writer": about}
+        state = {**mark._asdict(), "former": " ".join(mark.former), "writer": about}
         self._pipeline.hset(self._bell, mapping=state)
         try:
             self._pipeline.execute()
@@ -114,12 +115,15 @@ class Connection:
             raise Moved from why
 
     def read_notifications(self) -> str | None:
-        """Return the kinds of changes that it tells others of, ``None`` if it does not say."""
-        from redis.exceptions import ResponseError
+        """Return the kinds of changes that it tells others of, ``None`` if it does not say.
+
+        Raise nothing: a write before it is done, and has to be told.
+        """
+        from redis.exceptions import RedisError
 
         try:
             found = self._client.config_get("notify-keyspace-events")
-        except ResponseError:
+        except RedisError:
             return None
         values = [value for value in found.values() if isinstance(value, bytes | str)]
         return next((v.decode() if isinstance(v, bytes) else v for v in values), None)

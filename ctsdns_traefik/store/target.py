@@ -16,14 +16,16 @@ from ctsdns_traefik.core.pairs import (
     from_pairs,
     to_pairs,
 )
-from ctsdns_traefik.core.turns import Mark, Turn, Turns
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.turns import Turn, Turns, mark_after
 from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.hooks import Check
 from ctsdns_traefik.store.address import Address
 from ctsdns_traefik.store.connection import Connection, Moved, connected
 from ctsdns_traefik.target import Notice, Outcome, Written
 
-_TRIES = 3
-"""Times that a write is tried while others write at the same moment."""
+_TRIES = 4
+"""Times that a write is tried: others write at the same moment, or it has to be checked first."""
 
 _NAMED_AT_MOST = 3
 
@@ -33,6 +35,10 @@ _LEFT = {
     Turn.WAIT: Written(Outcome.LEFT),
     Turn.DISAGREE: Written(Outcome.LEFT, notices=(Notice("disagreement"),)),
 }
+
+
+class _Unchecked(Exception):
+    """Something is to be written that the check command has not seen."""
 
 
 class StoreTarget:
@@ -47,10 +53,12 @@ class StoreTarget:
     def __init__(
         self,
         address: Address,
+        check: Check | None = None,
         connect: Callable[[Address], AbstractContextManager[Connection]] = connected,
     ) -> None:
-        """Take where the store is."""
+        """Take where the store is, and what has to agree to a new document."""
         self._address = address
+        self._check = check
         self._connect = connect
         self._turns = Turns()
         self._content, self._sign = b"", ""
@@ -88,35 +96,53 @@ class StoreTarget:
         """Make the store hold a document, given as JSON, unless it is another watch's turn.
 
         Only what differs is touched. Raise :class:`OutputError` with the reason; what stood then
-        stands, or, if the connection broke at the very end, all of the new does.
+        stands, or, if the connection broke at the very end, all of the new does. What stands stays
+        after :class:`.CheckRefused`, too.
         """
         if content != self._content:
             self._content, self._wanted = content, to_pairs(from_text(content.decode()))
             self._sign = digest(self._wanted)
-        wanted, sign = self._wanted, self._sign
-        with self._connect(self._address) as store:
-            for _ in range(_TRIES):
-                try:
-                    written = self._write(store, wanted, sign, ordered=ordered)
-                except Moved:
-                    continue
-                return written._replace(notices=(*written.notices, *_deafness(store, wanted)))
+        agreed = self._check is None
+        for _ in range(_TRIES):
+            try:
+                with self._connect(self._address) as store:
+                    written = self._write(store, ordered=ordered, agreed=agreed)
+                    more = _deafness(store, self._wanted)
+                    return written._replace(notices=(*written.notices, *more))
+            except Moved:
+                continue
+            except _Unchecked:
+                self._have_checked()
+                agreed = True
         raise OutputError(f"cannot publish to {self}: others write all the time")
 
-    def _write(self, store: Connection, wanted: Pairs, sign: str, *, ordered: bool) -> Written:
+    def _have_checked(self) -> None:
+        """Ask the check command, while no connection waits for it; it gets the document's text."""
+        try:
+            if self._check:
+                self._check.content(self._content, self)
+        except OSError as why:
+            reason = shown(why.strerror or str(why)).lower()
+            raise OutputError(f"cannot check what to publish to {self}: {reason}") from why
+
+    def _write(self, store: Connection, *, ordered: bool, agreed: bool) -> Written:
+        wanted, sign = self._wanted, self._sign
         standing = store.read_mark()
+        made_up = self._turns.was_tried(standing)
         turn = self._turns.take(sign, standing, ordered=ordered)
         if turn is not Turn.WRITE:
             return _LEFT[turn]
-        agreed = standing and standing.digest == sign and store.count_owned() == len(wanted)
-        told = set(wanted) if agreed else store.read_owned()
+        same = standing is not None and standing.digest == sign
+        told = set(wanted) if same and store.count_owned() == len(wanted) else store.read_owned()
         owned = told | self._owned
         values = store.read_values(wanted)
         change = difference(values, owned, wanted)
         index = Difference(dict.fromkeys(wanted.keys() - told, ""), tuple(told - wanted.keys()))
-        if not (change or index) and standing and standing.digest == sign:
-            return Written(Outcome.UNCHANGED)
-        mark = Mark(sign, secrets.token_hex(8))
+        if same and not (change or index):
+            return Written(Outcome.REPLACED if made_up else Outcome.UNCHANGED)
+        if not agreed:
+            raise _Unchecked
+        mark = mark_after(standing, sign, secrets.token_hex(8))
         self._turns.tries(mark)
         store.replace(change, index, mark, f"ctsdns-traefik {__version__}")
         self._turns.wrote(mark)
