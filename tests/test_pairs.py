@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from support.entries import hosts
 
 from ctsdns_traefik.core.document import from_text, to_plain_text
-from ctsdns_traefik.core.pairs import ANCHOR, Difference, difference, digest, from_pairs, to_pairs
+from ctsdns_traefik.core.pairs import (
+    ANCHOR,
+    Difference,
+    difference,
+    digest,
+    find_guarded,
+    from_pairs,
+    to_pairs,
+)
 from ctsdns_traefik.core.render import render
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*/dynamic.yml"))
@@ -88,3 +96,23 @@ def test_digest_is_of_what_is_said_not_of_its_order() -> None:
     """Two watches with the same pairs agree; a value moved to another path is something else."""
     assert digest({"a": "1", "b": "2"}) == digest({"b": "2", "a": "1"})
     assert digest({"a": "1", "b": "2"}) != digest({"a": "2", "b": "1"})
+
+
+def test_rules_to_hold_back_are_those_of_protected_routers() -> None:
+    """New or changed rules beside middlewares or TLS options; no rule that stays, and no other."""
+    wanted = {
+        "http/middlewares/m/addPrefix/prefix": "/",
+        "http/routers/a/middlewares/0": "m",
+        "http/routers/a/rule": "x",
+        "http/routers/b/rule": "x",
+        "http/routers/b/tls/certResolver": "r",
+        "http/routers/c/middlewares/0": "m",
+        "http/routers/c/rule": "x",
+        "http/routers/d/rule": "x",
+        "http/routers/d/tls/options": "o",
+        "tcp/routers/e/middlewares/0": "m",
+        "tcp/routers/e/rule": "x",
+    }
+    changed = {path: value for path, value in wanted.items() if "/c/" not in path}
+    rules = {"http/routers/a/rule", "http/routers/d/rule", "tcp/routers/e/rule"}
+    assert find_guarded(changed, wanted) == rules

@@ -451,6 +451,86 @@ def test_another_access_file_waits_for_nothing(server: Server) -> None:
         assert limited is (now.pop(0) is not None)
 
 
+STRICT = """
+forwardAuth: {sso: {address: "http://127.0.0.1:1"}}
+routes: {"*.example.com": {access: forward-auth, forwardAuth: sso}}
+"""
+
+
+def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:
+    """A reader that lists meanwhile sees a router without a rule, never one without middlewares."""
+    access = read_access(STRICT)
+    seen: list[dict[str, str]] = []
+
+    def look(seconds: float) -> None:
+        assert 1 <= seconds <= 3
+        seen.append(server.keys())
+
+    target = StoreTarget(address_from(server.url), sleep=look)
+    target.write(render(hosts("a")).text.encode())
+    assert seen == []
+    content = render(hosts("ab"), "json", access).text.encode()
+    with server.client() as client, client.monitor() as monitor:
+        assert target.write(content).outcome is Outcome.REPLACED
+        client.ping()
+        rings = 0
+        for each in monitor.listen():
+            if each["command"] == "PING":
+                break
+            rings += each["command"].startswith("HSET")
+    (before,) = seen
+    after = server.keys()
+    new = {key for key in after if "b-example-com" in key or "middlewares/0" in key}
+    assert any("router-b-example-com/middlewares/0" in key for key in new)
+    assert {key for key in new if key not in before} == {
+        "traefik/http/routers/router-b-example-com/rule"
+    }
+    assert rings == 1
+    assert target.read() == target.as_held(content)
+    assert target.write(content).outcome is Outcome.UNCHANGED
+    assert len(seen) == 1
+
+
+def test_rule_that_waits_is_not_in_the_way_of_another_watch(server: Server) -> None:
+    """A watch that agrees with what stands writes nothing; what it publishes is decided anew."""
+    access = read_access(STRICT)
+    other = StoreTarget(address_from(server.url))
+    old, new = (render(hosts(names)).text.encode() for names in ("c", "cd"))
+    outcomes: list[Outcome] = []
+    documents = iter([old, new])
+
+    def meanwhile(_: float) -> None:
+        outcomes.extend(other.write(each).outcome for each in documents)
+
+    target = StoreTarget(address_from(server.url), sleep=meanwhile)
+    other.write(old)
+    content = render(hosts("ab"), "json", access).text.encode()
+    assert target.write(content).outcome is Outcome.LEFT
+    assert outcomes == [Outcome.UNCHANGED, Outcome.REPLACED]
+    assert server.keys() == keys_of(hosts("cd"))
+    assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED}
+
+
+def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
+    """What a watch has added when it is killed goes with the next change, or is made use of."""
+    access = read_access(STRICT)
+
+    def killed(_: float) -> None:
+        raise KeyboardInterrupt
+
+    content = render(hosts("ab"), "json", access).text.encode()
+    for after in (render(hosts("c")).text.encode(), content):
+        server.run("FLUSHALL")
+        with pytest.raises(KeyboardInterrupt):
+            StoreTarget(address_from(server.url), sleep=killed).write(content)
+        assert server.keys("traefik/*/rule") == {}
+        target = StoreTarget(address_from(server.url), sleep=lambda _: None)
+        assert target.write(after).outcome is Outcome.CREATED
+        assert target.read() == target.as_held(after)
+        assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
+        assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED}
+
+
 def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -> None:
     """The warning says how to switch them on, and comes again only after they were on."""
     server.run("CONFIG", "SET", "notify-keyspace-events", "")

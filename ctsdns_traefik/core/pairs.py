@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+_GUARD = re.compile("((?:http|tcp)/routers/[^/]+)/(?:middlewares/|tls/options$)")
 _NUMBER = re.compile("[0-9]{1,18}")
 
 Pairs = Mapping[str, str]
@@ -69,6 +70,16 @@ def difference(standing: Mapping[str, str | None], owned: set[str], wanted: Pair
         {path: value for path, value in wanted.items() if standing.get(path) != value},
         tuple(sorted(owned - wanted.keys())),
     )
+
+
+def find_guarded(changed: Pairs, wanted: Pairs) -> set[str]:
+    """Find the changed rules of routers that refer to middlewares or TLS options.
+
+    Of a key that appears while a reader lists all, the reader may see nothing. Such a router
+    without its middlewares would let everybody in; without its rule it serves nobody.
+    """
+    guarded = {match[1] for path in wanted if (match := _GUARD.match(path))}
+    return {rule for router in guarded if (rule := f"{router}/rule") in changed}
 
 
 def _flatten(path: str, value: object) -> Iterator[tuple[str, str]]:

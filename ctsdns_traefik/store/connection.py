@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from ctsdns_traefik.core.pairs import Difference
+from ctsdns_traefik.core.pairs import Difference, Pairs
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.turns import Mark
 from ctsdns_traefik.errors import OutputError, SettingsError
@@ -65,6 +65,8 @@ class Connection:
         self._root = root
         self._bell = f"{root}:ctsdns-traefik"
         self._owned = f"{root}:ctsdns-traefik:keys"
+        self._early = f"{root}:ctsdns-traefik:early"
+        self._early_found = False
 
     def read_mark(self) -> Mark | None:
         """Return what the last writer left, and notice from now on who else writes."""
@@ -76,6 +78,12 @@ class Connection:
     def read_owned(self) -> set[str]:
         """Return the paths that are this tool's, whichever watch wrote them."""
         return {each.decode("utf-8", "replace") for each in self._pipeline.smembers(self._owned)}
+
+    def read_early(self) -> set[str]:
+        """Return the paths that :meth:`add` wrote, and that no :meth:`replace` has made count."""
+        found = self._pipeline.smembers(self._early)
+        self._early_found = bool(found)
+        return {each.decode("utf-8", "replace") for each in found}
 
     def count_owned(self) -> int:
         """Return how many paths are this tool's."""
@@ -90,25 +98,46 @@ class Connection:
             found.update(zip(some, texts, strict=True))
         return found
 
+    def add(self, pairs: Pairs) -> None:
+        """Write keys that do not count yet, all or nothing, and do not ring.
+
+        They are remembered, so that they can be removed, but not among what is owned: for other
+        watches all is as it was. Raise :class:`Moved` likewise.
+        """
+        self._pipeline.multi()
+        self._set(pairs)
+        for paths in batched(pairs, _AT_ONCE):
+            self._pipeline.sadd(self._early, *paths)
+        self._execute()
+        self._early_found = True
+
     def replace(self, difference: Difference, owned: Difference, mark: Mark, about: str) -> None:
         """Write a difference, and what is owned from now on, all or nothing.
 
         The last command is the one that rings: Traefik hears of it when all else is there. Raise
         :class:`Moved` if another has written since :meth:`read_mark`.
         """
-        from redis.exceptions import WatchError
-
         self._pipeline.multi()
-        for some in batched(difference.changed.items(), _AT_ONCE):
-            self._pipeline.mset({self._key(path): value for path, value in some})
+        self._set(difference.changed)
         for keys in batched(map(self._key, difference.removed), _AT_ONCE):
             self._pipeline.delete(*keys)
         for paths in batched(owned.removed, _AT_ONCE):
             self._pipeline.srem(self._owned, *paths)
         for paths in batched(owned.changed, _AT_ONCE):
             self._pipeline.sadd(self._owned, *paths)
+        if self._early_found:
+            self._pipeline.delete(self._early)
         state = {**mark._asdict(), "former": " ".join(mark.former), "writer": about}
         self._pipeline.hset(self._bell, mapping=state)
+        self._execute()
+
+    def _set(self, pairs: Pairs) -> None:
+        for some in batched(pairs.items(), _AT_ONCE):
+            self._pipeline.mset({self._key(path): value for path, value in some})
+
+    def _execute(self) -> None:
+        from redis.exceptions import WatchError
+
         try:
             self._pipeline.execute()
         except WatchError as why:

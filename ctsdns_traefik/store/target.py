@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.core.document import from_text, to_plain_text
@@ -13,23 +13,32 @@ from ctsdns_traefik.core.pairs import (
     Pairs,
     difference,
     digest,
+    find_guarded,
     from_pairs,
     to_pairs,
 )
 from ctsdns_traefik.core.printable import shown
-from ctsdns_traefik.core.turns import Turn, Turns, mark_after
+from ctsdns_traefik.core.turns import Mark, Turn, Turns, mark_after
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.hooks import Check
 from ctsdns_traefik.store.address import Address
 from ctsdns_traefik.store.connection import Connection, Moved, connected
 from ctsdns_traefik.target import Notice, Outcome, Written
 
-_TRIES = 4
-"""Times that a write is tried: others write at the same moment, or it has to be checked first."""
+_TRIES = 3
+"""Times that a write is tried while others write at the same moment."""
 
 _NAMED_AT_MOST = 3
 
 _MANY_KEYS = 1_000
+
+_SETTLED = 1.0
+"""Seconds after which a reader that began to list before is taken to be done."""
+
+_SETTLED_AT_MOST = 3.0
+
+_KEYS_A_SECOND = 10_000
+"""What is added for large stores: readers ask for ten keys at a time."""
 
 _LEFT = {
     Turn.WAIT: Written(Outcome.LEFT),
@@ -54,12 +63,12 @@ class StoreTarget:
         self,
         address: Address,
         check: Check | None = None,
-        connect: Callable[[Address], AbstractContextManager[Connection]] = connected,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take where the store is, and what has to agree to a new document."""
+        """Take where the store is, what has to agree to a new document, and how to wait."""
         self._address = address
         self._check = check
-        self._connect = connect
+        self._sleep = sleep
         self._turns = Turns()
         self._content, self._sign = b"", ""
         self._wanted: Pairs = {}
@@ -74,12 +83,12 @@ class StoreTarget:
 
     def moved(self) -> bool:
         """Tell whether another watch has written since this one last looked or wrote."""
-        with self._connect(self._address) as store:
+        with connected(self._address) as store:
             return self._turns.moved(store.read_mark())
 
     def read(self) -> bytes | None:
         """Return what stands, as text; ``None`` if nothing does; raise :class:`OutputError`."""
-        with self._connect(self._address) as store:
+        with connected(self._address) as store:
             mark = store.read_mark()
             owned = store.read_owned()
             values = store.read_values(sorted(owned))
@@ -102,18 +111,21 @@ class StoreTarget:
         if content != self._content:
             self._content, self._wanted = content, to_pairs(from_text(content.decode()))
             self._sign = digest(self._wanted)
-        agreed = self._check is None
-        for _ in range(_TRIES):
-            try:
-                with self._connect(self._address) as store:
+        try:
+            return self._publish(ordered=ordered, agreed=self._check is None)
+        except _Unchecked:
+            self._have_checked()
+            return self._publish(ordered=ordered, agreed=True)
+
+    def _publish(self, *, ordered: bool, agreed: bool) -> Written:
+        with connected(self._address) as store:
+            for _ in range(_TRIES):
+                try:
                     written = self._write(store, ordered=ordered, agreed=agreed)
-                    more = _deafness(store, self._wanted)
-                    return written._replace(notices=(*written.notices, *more))
-            except Moved:
-                continue
-            except _Unchecked:
-                self._have_checked()
-                agreed = True
+                except Moved:
+                    continue
+                more = _deafness(store, self._wanted)
+                return written._replace(notices=(*written.notices, *more))
         raise OutputError(f"cannot publish to {self}: others write all the time")
 
     def _have_checked(self) -> None:
@@ -133,8 +145,9 @@ class StoreTarget:
         if turn is not Turn.WRITE:
             return _LEFT[turn]
         same = standing is not None and standing.digest == sign
-        told = set(wanted) if same and store.count_owned() == len(wanted) else store.read_owned()
-        owned = told | self._owned
+        agreed_on = same and store.count_owned() == len(wanted)
+        told = set(wanted) if agreed_on else store.read_owned()
+        owned = told | self._owned | (set() if agreed_on else store.read_early())
         values = store.read_values(wanted)
         change = difference(values, owned, wanted)
         index = Difference(dict.fromkeys(wanted.keys() - told, ""), tuple(told - wanted.keys()))
@@ -142,6 +155,8 @@ class StoreTarget:
             return Written(Outcome.REPLACED if made_up else Outcome.UNCHANGED)
         if not agreed:
             raise _Unchecked
+        if find_guarded(change.changed, wanted):
+            self._add_early(store, standing, change, values)
         mark = mark_after(standing, sign, secrets.token_hex(8))
         self._turns.tries(mark)
         store.replace(change, index, mark, f"ctsdns-traefik {__version__}")
@@ -149,6 +164,28 @@ class StoreTarget:
         self._owned = set(wanted)
         outcome = Outcome.REPLACED if standing else Outcome.CREATED
         return Written(outcome, notices=_taken_over(values, owned, wanted))
+
+    def _add_early(
+        self,
+        store: Connection,
+        standing: Mark | None,
+        change: Difference,
+        values: dict[str, str | None],
+    ) -> None:
+        """Let new keys be seen by every reader before a rule makes them count.
+
+        Traefik lists names in many commands, then reads all values in one. So what is in force at
+        one time it sees as it is, but of keys that are new it may miss some: a middleware.
+        """
+        changed = change.changed.items()
+        early = {
+            path: each for path, each in changed if not (values[path] or path.endswith("/rule"))
+        }
+        if early:
+            store.add(early)
+        self._sleep(min(_SETTLED + len(values) / _KEYS_A_SECOND, _SETTLED_AT_MOST))
+        if store.read_mark() != standing:
+            raise Moved
 
 
 def _text(pairs: Pairs) -> bytes:
