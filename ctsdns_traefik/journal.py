@@ -18,10 +18,10 @@ from ctsdns_traefik.core.status import Failure, State, Status
 from ctsdns_traefik.details import of_change, of_doubt, of_refusal
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.notices import Notices
+from ctsdns_traefik.notices import WORDS, Notices
 from ctsdns_traefik.notify import ServiceManager
 from ctsdns_traefik.publisher import Publisher
-from ctsdns_traefik.target import Outcome, Written
+from ctsdns_traefik.target import Notice, Outcome, Written
 from ctsdns_traefik.traefik_news import TraefikNews
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Journal:
         self._told: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
         self._refusal = ""
+        self._left = False
         self._traefik = TraefikNews()
         self._lock = threading.Lock()
         self._status = status or Status()
@@ -125,6 +126,7 @@ class Journal:
     def trusted(self) -> None:
         """Take note that a snapshot has come that can be trusted."""
         self.expect(LONGEST_STEP)
+        self._left = False
         self._turn(lambda known, now: known.trusted(now))
 
     def failed(self, reason: str, delay: float) -> None:
@@ -175,7 +177,13 @@ class Journal:
         if written.owner_lost:
             said = f"the owner of {target} could not be kept: this process may not set it"
             self._say_once(said, "owner-lost", target)
+        self._left = written.outcome is Outcome.LEFT
         self._notices.tell(target, written.notices)
+        if self._left and Notice("disagreement") in written.notices:
+            words = WORDS["disagreement"]
+            self._turn(
+                lambda known, now: known._replace(last_error=Failure(now, "disagreement", words))
+            )
         if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
             self._turn(lambda known, now: known.wrote(now))
             counted = f"{routes} route{'' if routes == 1 else 's'}"
@@ -188,9 +196,15 @@ class Journal:
             )
 
     def applied(self) -> None:
-        """Take note that what stands there is as the last trusted snapshot wants it."""
+        """Take note that what stands there is as the last trusted snapshot wants it.
+
+        Or that it is what another watch wants, and is left to it.
+        """
         self._refusal = ""
-        self._turn(lambda known, now: known.applied(now))
+        left = self._left
+        self._turn(
+            lambda known, now: known._replace(output_error=None) if left else known.applied(now)
+        )
 
     def unwritable(self, why: object) -> None:
         """Tell why what a snapshot says could not be written."""

@@ -73,6 +73,14 @@ def test_text_of_what_stands_is_the_text_of_what_was_written() -> None:
     assert from_text(text) == document
 
 
+@pytest.mark.parametrize("indexes", ["1", "02", "12", "013"])
+def test_list_with_a_gap_is_none(indexes: str) -> None:
+    """What others have removed from a list shows as what it is: a map of some indexes."""
+    pairs = {f"http/routers/r/entryPoints/{index}": "web" for index in indexes}
+    found = from_pairs(pairs)["http"]["routers"]["r"]["entryPoints"]
+    assert found == dict.fromkeys(indexes, "web")
+
+
 @given(
     st.dictionaries(
         st.lists(st.sampled_from(["0", "1", "2", "a", "http"]), min_size=1).map("/".join), st.text()

@@ -14,12 +14,15 @@ from support.entries import hosts
 from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access_file import read_access
+from ctsdns_traefik.core.health import judge
 from ctsdns_traefik.core.render import render
-from ctsdns_traefik.core.turns import AGAIN
+from ctsdns_traefik.core.status import Status, status_to_text
+from ctsdns_traefik.core.turns import AGAIN, PATIENCE
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.hooks import Check
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
+from ctsdns_traefik.store import connection
 from ctsdns_traefik.store.address import address_from
 from ctsdns_traefik.store.connection import Connection
 from ctsdns_traefik.store.target import StoreTarget
@@ -187,6 +190,15 @@ def test_stale_keys_go_though_the_index_was_lost(server: Server) -> None:
     assert server.keys() == keys_of(hosts("b"))
 
 
+def test_stale_keys_go_though_the_index_was_lost_after_a_restart(server: Server) -> None:
+    """What stood at the start, and was this tool's then, is remembered, too."""
+    started(server).apply(hosts("ab"))
+    keeper = started(server)
+    server.run("DEL", BELL, OWNED)
+    keeper.apply(hosts("b"))
+    assert server.keys() == keys_of(hosts("b"))
+
+
 def test_keys_of_others_below_the_same_root_survive(server: Server) -> None:
     """Another tool's router stands through additions, removals and the last route's end."""
     foreign = {
@@ -208,7 +220,7 @@ def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
 ) -> None:
     """It is most likely our own, after an index was lost; a warning says so once."""
     key = "traefik/http/routers/router-a-example-com/rule"
-    server.run("SET", key, "Host(`x`)")
+    server.run("MSET", key, "Host(`x`)", ANCHOR_KEY, "/")
     keeper = started(server)
     keeper.apply(hosts("a"))
     keeper.apply(hosts("a"))
@@ -416,6 +428,42 @@ def test_watches_that_disagree_for_good_rest_and_say_so_once(server: Server, sai
     assert "do both follow the same endpoint" in warning
 
 
+def test_what_is_left_to_another_watch_is_not_applied(server: Server) -> None:
+    """The status says so while it lasts, health once it lasts too long, and why if for good."""
+    journal, now = Journal(noun="store", clock=lambda: now[0]), [1000.0]
+    target = StoreTarget(address_from(server.url))
+    keeper = Keeper(target, journal=journal)
+    other = StoreTarget(address_from(server.url))
+
+    def take(names_of_step: str) -> Status:
+        now[0] += 100
+        journal.trusted()
+        keeper.apply(hosts(names_of_step))
+        journal.applied()
+        return journal.status
+
+    assert take("a").last_applied == 1100
+    other.write(render(hosts("b")).text.encode())
+    waiting = take("a")
+    assert (waiting.last_applied, waiting.last_error, waiting.routes) == (1100, None, {"web": 1})
+    for _ in range(PATIENCE - 1):
+        corrected = take("a")
+    assert corrected.last_applied == now[0]
+    for _ in range(PATIENCE):
+        other.write(render(hosts("b")).text.encode())
+    for _ in range(PATIENCE):
+        left = take("a")
+    assert (names(server), left.last_applied) == ("b", corrected.last_applied)
+    assert left.output_error is None
+    assert left.last_error
+    assert left.last_error.event == "disagreement"
+    health = judge(status_to_text(left, now[0]).encode(), now[0], 120)
+    assert not health.well
+    assert "the last snapshot is not in the output; the last error: another watch" in health.why
+    assert take("c").last_applied == now[0]
+    assert judge(status_to_text(journal.status, now[0]).encode(), now[0], 120).well
+
+
 def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
     """What another writes between reading and writing is never overwritten unseen."""
     first, second = started(server), started(server)
@@ -566,7 +614,7 @@ def test_notifications_that_do_are_not_mentioned(server: Server, said: Lines, fl
     assert all(line.startswith("INFO") for line in said())
 
 
-@pytest.mark.parametrize("flags", ["E", "K$", "Ex", "Kg"])
+@pytest.mark.parametrize("flags", ["E", "K$", "Ex", "Kg", "Eh", "EA"])
 def test_notifications_of_other_kinds_are_as_good_as_none(
     server: Server, said: Lines, flags: str
 ) -> None:
@@ -598,6 +646,16 @@ def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
     server.run("SET", BELL, "x")
     with pytest.raises(OutputError, match="holds something else; delete it"):
         StoreTarget(address_from(server.url)).write(b"{}")
+
+
+def test_everything_together_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose every answer comes just in time does not keep a snapshot for ever."""
+    monkeypatch.setattr(connection, "LONGEST", 0.3)
+    target = StoreTarget(address_from(server.url))
+    server.run("CLIENT", "PAUSE", "1000")
+    with pytest.raises(OutputError, match=r"it took longer than 0\.3 s"):
+        target.write(b"{}")
+    server.run("CLIENT", "UNPAUSE")
 
 
 def test_two_roots_in_one_store_know_nothing_of_each_other(server: Server) -> None:

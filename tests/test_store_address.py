@@ -44,6 +44,8 @@ def test_url_says_where_the_store_is(url: str, expected: Address) -> None:
         pytest.param("redis://:hunter2@h/1/2", "no number of a database", id="longer-path"),
         pytest.param("redis://:hunter2@h?db=1", "may hold a rootKey", id="other-option"),
         pytest.param("redis://:p?hunter2@h", "a bad host or port", id="password-not-escaped"),
+        pytest.param("redis://:x#hunter2@h", "a bad host or port", id="password-with-a-hash"),
+        pytest.param("redis://h/0#x", "not a URL like", id="fragment"),
         pytest.param("redis://h?rootKey=", "is not of letters, digits", id="empty-root"),
         pytest.param("redis://h?rootKey=a*", "is not of letters, digits", id="pattern-as-root"),
         pytest.param("redis://h?rootKey=a/b", "is not of letters, digits", id="slash-in-root"),

@@ -11,7 +11,7 @@ of its own: what its snapshots have just turned to, and have not said before.
 - What a watch had all along, while another has written something else, is likely the older. It
   counts after :data:`PATIENCE` snapshots, since the other may have died over an old one; but until
   the watch turns to something else it is written only once over the same thing. Two watches that
-  disagree for good so come to rest.
+  disagree for good so come to rest, with what was news last.
 
 What is as this watch wants it, it puts right; a store that lost all is anybody's to fill.
 """
@@ -74,7 +74,7 @@ class Turns:
         self._tried = ""
         """The stamp of a write whose answer has not come."""
         self._over = ""
-        """What another wrote, if that write takes its place."""
+        """What another wrote, if that write takes its place, and not for being news."""
         self._mine = ""
         """What the last snapshot says."""
         self._news = False
@@ -112,7 +112,7 @@ class Turns:
         if self._over:
             self._overwritten.add(self._over)
         self._stamp, self._foreign, self._news, self._waited = mark.stamp, False, False, 0
-        self._tried = self._over = ""
+        self._tried = ""
 
     def take(self, wanted: str, standing: Mark | None, *, ordered: bool = False) -> Turn:
         """Decide about one snapshot, whose document has the digest ``wanted``.
@@ -132,7 +132,7 @@ class Turns:
             return Turn.WAIT
         if self._foreign and standing.digest in self._overwritten and not ordered:
             return Turn.DISAGREE
-        self._over = standing.digest if self._foreign else ""
+        self._over = standing.digest if self._foreign and not self._news else ""
         return Turn.WRITE
 
     def _make_own(self, wanted: str) -> None:

@@ -210,8 +210,8 @@ def _deafness(store: Connection, wanted: Pairs) -> tuple[Notice, ...]:
     flags = store.read_notifications()
     if flags is None:
         return ()
-    heard = set("AKE" if flags == "" else flags)
-    if flags == "" or "K" not in heard or not heard & set("hA"):
+    heard = set(flags)
+    if "K" not in heard or not heard & set("hA"):
         return (Notice("deaf"),)
     if heard & set("A$g") and len(wanted) > _MANY_KEYS:
         return (Notice("noisy", str(len(wanted))),)
