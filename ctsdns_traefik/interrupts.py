@@ -73,7 +73,13 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let signals wait until this context ends; outside :meth:`armed` they wait anyway."""
+        """Let signals wait until this context ends; outside :meth:`armed` they wait anyway.
+
+        In any thread but the main one, where none raises, it does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         armed, self._armed = self._armed, False
         try:
             yield

@@ -52,9 +52,10 @@ class Keeper:
     ) -> None:
         """Take what to keep, its format, and whether large removals wait for a second opinion.
 
-        ``undisturbed`` makes the context in which a write happens; ``access`` says who may reach
-        which route, and is asked at each snapshot; ``journal`` is told what happens; ``on_change``
-        is called after each change, in that context too; ``traefik`` is asked what came of it.
+        ``undisturbed`` makes the context in which a write happens, with all that follows from it:
+        a signal between the two would leave a change that nobody is told of. ``access`` says who
+        may reach which route, and is asked at each snapshot; ``journal`` is told what happens;
+        ``on_change`` is called after each change; ``traefik`` is asked what came of it.
         """
         self._target = target
         self._form: Format = form
@@ -87,10 +88,11 @@ class Keeper:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
         if self._target.read() is None:
             self._content = to_text({}, self._form).encode()
-            self._write(self._content)
-            self._journal.created(self._target)
-            self._ask_traefik({})
-            self._run_hook()
+            with self._undisturbed():
+                self._target.write(self._content)
+                self._journal.created(self._target)
+                self._ask_traefik({})
+                self._run_hook()
 
     def apply(self, hosts: HostsMap) -> None:
         """Make the file say what these hosts say; raise :class:`OutputError` if it cannot be.
@@ -99,7 +101,9 @@ class Keeper:
         have edited or removed it. While a large removal waits, the file is kept at what it was.
         Another access is in force at once, for the hosts before these too: that waits for nothing.
         """
-        self._take_access(self._ask_access())
+        with self._undisturbed():
+            access = self._ask_access()
+        self._take_access(access)
         if hosts == self._hosts:
             self._doubted = ()
             self._keep()
@@ -128,17 +132,19 @@ class Keeper:
     def put(self, rendering: Rendering) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
         content = rendering.text.encode()
-        written = self._write(content)
-        new = outline(rendering.document)
-        changes = compare(self._outline, new)
-        self._content, self._outline = content, new
-        self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
-        self._tell(written, changes, rendering.document)
+        with self._undisturbed():
+            written = self._target.write(content)
+            new = outline(rendering.document)
+            changes = compare(self._outline, new)
+            self._content, self._outline = content, new
+            self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
+            self._tell(written, changes, rendering.document)
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
         if self._content is not None:
-            self._tell(self._write(self._content), NO_CHANGES)
+            with self._undisturbed():
+                self._tell(self._target.write(self._content), NO_CHANGES)
 
     def _doubts(self, changes: Changes) -> bool:
         """Tell whether a removal is so large that the next snapshot has to agree first."""
@@ -150,10 +156,6 @@ class Keeper:
         self._doubted = changes.removed
         self._journal.doubted(changes)
         return True
-
-    def _write(self, content: bytes) -> Written:
-        with self._undisturbed():
-            return self._target.write(content)
 
     def _tell(self, written: Written, changes: Changes, document: Document | None = None) -> None:
         """Tell what a write did, and whom it concerns; a document may be another than before."""
@@ -168,8 +170,7 @@ class Keeper:
 
     def _run_hook(self) -> None:
         if self._on_change:
-            with self._undisturbed():
-                self._on_change()
+            self._on_change()
 
     def _ask_traefik(self, document: Document) -> None:
         if self._traefik:

@@ -14,7 +14,8 @@ from support.commands import run
 
 from ctsdns_traefik.core.changes import Changes
 from ctsdns_traefik.core.health import AHEAD, LONGEST_SILENCE, Health, judge
-from ctsdns_traefik.core.status import Status, status_to_text
+from ctsdns_traefik.core.status import Status
+from ctsdns_traefik.core.status_text import status_to_text
 
 AT = 1_795_266_309.0
 MAX_AGE = 120.0

@@ -214,6 +214,27 @@ def test_hangup_waits_for_the_command(path: Path, tmp_path: Path) -> None:
         assert watch.stop(within=WITHIN) == 0
 
 
+def test_hangup_amid_the_check_loses_no_change(path: Path, tmp_path: Path) -> None:
+    """What is written although SIGHUP came is told, and the command after the change runs."""
+    running, done = tmp_path / "running", tmp_path / "done"
+    hook = script(tmp_path, f"echo >{running}; sleep 0.5")
+    path.write_text("{}\n")
+    with (
+        Feed() as feed,
+        ScriptedEndpoint(feed) as server,
+        Watch(
+            *(server.url, path, "--check-command", f"{hook} {{path}}"),
+            *("--on-change", f"touch {done}"),
+        ) as watch,
+    ):
+        feed.send(snapshot(hosts("a")))
+        watch.until(running.exists, "the command does not run")
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_logged("connected to", 2)
+        assert (names_in(path), done.exists()) == ("a", True)
+        assert "1 route; added router-a-example-com" in watch.log
+
+
 def test_render_once_runs_the_commands(path: Path, tmp_path: Path) -> None:
     """The check comes before the file is there, the other command after."""
     said = tmp_path / "said"

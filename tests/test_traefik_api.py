@@ -149,15 +149,21 @@ def test_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "reason"),
     [
-        pytest.param(saying_nothing, id="silent"),
-        pytest.param(trickling(b"HTTP/1.1 200 OK\r\n\r\n"), id="trickling"),
+        pytest.param(saying_nothing, "it does not answer within", id="silent"),
+        pytest.param(trickling(b"HTTP/1.1 200 OK\r\n\r\n"), "too long", id="trickling"),
+        pytest.param(trickling(b"HTTP/1.1 200 OK\r\nX: "), "too long", id="trickling-head"),
+        pytest.param(
+            trickling(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+            "too long",
+            id="trickling-size-of-a-chunk",
+        ),
     ],
 )
-def test_slow_answer_has_an_end(script: Script) -> None:
-    """Neither silence nor a byte now and then holds the inquiry for ever."""
-    with ScriptedEndpoint(script) as server, pytest.raises(ApiError):
+def test_slow_answer_has_an_end(script: Script, reason: str) -> None:
+    """Neither silence nor a byte now and then holds the inquiry for ever, wherever it comes."""
+    with ScriptedEndpoint(script) as server, pytest.raises(ApiError, match=reason):
         api_at(server).get("/api/version", within=0.5)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -80,14 +81,20 @@ def needed(name: str, value: Value | None) -> Value:
 
 
 def make_journal(
-    endpoint: object, output: object, *, status_file: Path | None, metrics_file: Path | None
+    endpoint: object,
+    output: object,
+    *,
+    status_file: Path | None,
+    metrics_file: Path | None,
+    undisturbed: Callable[[], AbstractContextManager[None]],
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
     Raise :class:`click.UsageError` if two of the files are one.
     """
     from ctsdns_traefik.core.metrics import metrics_to_text
-    from ctsdns_traefik.core.status import Status, status_to_text
+    from ctsdns_traefik.core.status import Status
+    from ctsdns_traefik.core.status_text import status_to_text
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.notify import service_manager
     from ctsdns_traefik.publisher import FileOutlet, Publisher
@@ -108,7 +115,7 @@ def make_journal(
         endpoint=str(endpoint),
         output=str(output),
     )
-    return Journal(status, Publisher(outlets, manager), manager)
+    return Journal(status, Publisher(outlets, manager), manager, undisturbed=undisturbed)
 
 
 def _warn_of_name(metrics_file: Path) -> None:

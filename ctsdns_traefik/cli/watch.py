@@ -128,7 +128,7 @@ def watch(
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     _warn_of_name(output)
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(source, output, **files) as journal:
+    with make_journal(source, output, undisturbed=interrupts.held, **files) as journal:
         keeper = Keeper(
             FileTarget(output, make_check(check_command, interrupts.stops)),
             form,
