@@ -13,6 +13,7 @@ from ctsdns_traefik import publisher
 from ctsdns_traefik.core.changes import NO_CHANGES
 from ctsdns_traefik.core.status import Status
 from ctsdns_traefik.journal import LONGEST_STEP, Journal
+from ctsdns_traefik.notify import ServiceManager
 from ctsdns_traefik.publisher import Lease, Publisher
 from ctsdns_traefik.target import Outcome, Written
 
@@ -105,3 +106,32 @@ def test_each_step_has_its_own_time(telling: Telling) -> None:
     assert told.lease.holds
     now += 0.1
     assert not told.lease.holds
+
+
+class Hearing(ServiceManager):
+    """A service manager that keeps what it is told."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self.heard: list[str] = []
+
+    def ready(self) -> None:
+        """Take note of it."""
+        self.heard.append("ready")
+
+    def reloading(self) -> None:
+        """Take note of it."""
+        self.heard.append("reloading")
+
+
+def test_ready_again_only_after_a_hangup() -> None:
+    """The manager hears that watch is ready once, and once more for each SIGHUP."""
+    manager = Hearing()
+    journal = Journal(manager=manager)
+    journal.prepared()
+    journal.connecting()
+    journal.told_to_reconnect()
+    journal.connecting()
+    journal.connecting()
+    assert manager.heard == ["ready", "reloading", "ready"]

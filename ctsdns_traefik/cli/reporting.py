@@ -87,6 +87,7 @@ def make_journal(
     status_file: Path | None,
     metrics_file: Path | None,
     undisturbed: Callable[[], AbstractContextManager[None]],
+    noun: str = "file",
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
@@ -115,7 +116,8 @@ def make_journal(
         endpoint=str(endpoint),
         output=str(output),
     )
-    return Journal(status, Publisher(outlets, manager), manager, undisturbed=undisturbed)
+    publisher = Publisher(outlets, manager)
+    return Journal(status, publisher, manager, undisturbed=undisturbed, noun=noun)
 
 
 def _warn_of_name(metrics_file: Path) -> None:
