@@ -116,6 +116,9 @@ class Hearing(ServiceManager):
         super().__init__()
         self.heard: list[str] = []
 
+    def __bool__(self) -> bool:
+        return True
+
     def ready(self) -> None:
         """Take note of it."""
         self.heard.append("ready")
@@ -135,3 +138,14 @@ def test_ready_again_only_after_a_hangup() -> None:
     journal.connecting()
     journal.connecting()
     assert manager.heard == ["ready", "reloading", "ready"]
+
+
+def test_refusal_that_comes_back_is_told_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that was mended, or gone, for a while is news when it is refused once more."""
+    monkeypatch.setattr(logging.getLogger("ctsdns_traefik"), "propagate", True)
+    journal = Journal()
+    for problems in ([REFUSED], [REFUSED], [], [REFUSED]):
+        journal.refused(problems)
+    assert len(caplog.records) == 2
