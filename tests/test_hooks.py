@@ -17,7 +17,7 @@ import pytest
 from local import until
 from support.commands import bind_mounting
 
-from ctsdns_traefik import settings
+from ctsdns_traefik import hooks, settings
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import CheckRefused, OutputError, SettingsError
 from ctsdns_traefik.hooks import Check, Command, HookError, OnChange, command_from, run_hook
@@ -150,8 +150,9 @@ def test_only_the_end_of_long_words_is_told() -> None:
     assert int(kilobytes) < 10_000  # of 300 MB said
 
 
-def test_time_limit_ends_the_whole_group(path: Path) -> None:
+def test_time_limit_ends_the_whole_group(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that takes too long is ended with all that it has started, whatever they ignore."""
+    monkeypatch.setattr(hooks, "_GRACE", 0.3)
     script = 'trap "" TERM; sleep 600 & echo $! >"$1"; echo waiting >&2; wait; wait; sleep 600'
     with pytest.raises(HookError) as caught:
         run_hook(shell(script, "{path}"), path, limit=0.5)

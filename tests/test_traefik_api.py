@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -251,6 +252,27 @@ def begin(server: ScriptedEndpoint, journal: Journal) -> Inquiry:
     inquiry = Inquiry(api_at(server), journal, patience=HASTY)
     inquiry.start()
     return inquiry
+
+
+def test_patience_is_as_documented() -> None:
+    """docs/hooks.md says how long it waits for what."""
+    said = (Path(__file__).parent.parent / "docs" / "hooks.md").read_text()
+    usual = Patience()
+    assert f"Waiting: {usual.loading:g} s, and {1000 * usual.per_router:g} ms more" in said
+    assert f"objection is believed after {usual.objections:g} s" in said
+    assert f"reported after {usual.failures:g} s" in " ".join(said.split())
+
+
+def test_time_to_load_grows_with_the_routes() -> None:
+    """Thousands of routes get more time before they are told as missing."""
+    with ScriptedEndpoint(served("a")) as server:
+        journal = Heard()
+        patience = HASTY._replace(loading=0.0, per_router=0.2)
+        inquiry = Inquiry(api_at(server), journal, patience=patience)
+        inquiry.start()
+        inquiry.ask(document("a", "b"))
+        assert journal.until_heard(1) == [Verdict(2, missing=("b",))]
+        assert len(server.requests) > 2
 
 
 def test_inquiry_waits_until_all_is_loaded() -> None:
