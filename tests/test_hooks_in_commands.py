@@ -300,6 +300,15 @@ def test_render_once_goes_well_without_its_last_command(path: Path) -> None:
     )
 
 
+def test_command_has_nothing_to_read(path: Path, tmp_path: Path) -> None:
+    """A command that reads finds its end at once, not the standard input of this tool."""
+    source = tmp_path / "policy.json"
+    source.write_bytes(POLICY)
+    words = [*COMMAND, "render-once", str(source), "-o", str(path), "--on-change", "cat"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        assert process.wait(timeout=15) == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("-o", "-"), ("-o", "{}", "--check"), ("-o", "{}", "--diff")]
 )

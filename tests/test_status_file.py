@@ -287,6 +287,19 @@ def test_file_of_two_purposes_is_refused(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("option", ["--access-file", "--token-file", "--ca-file"])
+@pytest.mark.parametrize("written", ["--status-file", "--metrics-file", "-o"])
+def test_file_that_is_read_is_not_overwritten(path: Path, option: str, written: str) -> None:
+    """What the operator wrote stays, under whatever name watch is told to write there."""
+    path.write_text("mine\n")
+    link = path.with_name("link")
+    link.symlink_to(path)
+    other = () if written == "-o" else ("-o", path.with_name("other.yml"))
+    done = run("watch", "--endpoint", "http://x/", *other, written, link, option, path)
+    assert (done.returncode, path.read_text()) == (2, "mine\n")
+    assert done.stderr.count("name the same file") == 1
+
+
 def blocked_in(task: Path) -> int:
     """Return the signals that a thread blocks, a bit each."""
     text = (task / "status").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
+
+_WRITTEN = ("--output", "--status-file", "--metrics-file")
 
 
 def reporting_options(function: Function) -> Function:
@@ -91,7 +93,7 @@ def make_journal(
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
-    Raise :class:`click.UsageError` if two of the files are one.
+    Raise :class:`click.UsageError` if one of the files has another purpose, too.
     """
     from ctsdns_traefik.core.metrics import metrics_to_text
     from ctsdns_traefik.core.status import Status
@@ -100,8 +102,7 @@ def make_journal(
     from ctsdns_traefik.notify import service_manager
     from ctsdns_traefik.publisher import FileOutlet, Publisher
 
-    files = {"--status-file": status_file, "--metrics-file": metrics_file}
-    _require_different({"--output": str(output), **files})
+    _require_different()
     outlets: list[Outlet] = []
     if status_file:
         outlets.append(FileOutlet(status_file, status_to_text))
@@ -131,10 +132,16 @@ def _warn_of_name(metrics_file: Path) -> None:
         )
 
 
-def _require_different(files: dict[str, str | Path | None]) -> None:
-    """Raise :class:`click.UsageError` if one file has two names."""
-    named = [(option, os.path.realpath(path)) for option, path in files.items() if path]
-    paths: Sequence[str] = [path for _, path in named]
-    shared = [option for option, path in named if paths.count(path) > 1]
-    if shared:
-        raise click.UsageError(f"{' and '.join(shared)} name the same file")
+def _require_different() -> None:
+    """Raise :class:`click.UsageError` if what watch writes has another purpose, too."""
+    context = click.get_current_context()
+    named: dict[str, str] = {}
+    for param in context.command.params:
+        path = context.params.get(param.name or "")
+        if isinstance(path, Path):
+            named[param.opts[-1]] = os.path.realpath(path)
+    written = {path for option, path in named.items() if option in _WRITTEN}
+    for own in written:
+        shared = [option for option, path in named.items() if path == own]
+        if len(shared) > 1:
+            raise click.UsageError(f"{' and '.join(shared)} name the same file")
