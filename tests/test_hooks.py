@@ -286,6 +286,7 @@ def test_refused_content_leaves_the_old(path: Path) -> None:
             shell('mv "$1" "$1.x" && ln -s "$1.x" "$1"', "{path}"), "it changed what", id="link"
         ),
         pytest.param(shell('rm "$1"', "{path}"), "it removed what", id="removed"),
+        pytest.param(shell('rm "$1"; mkdir "$1"', "{path}"), "it changed what", id="folder"),
     ],
 )
 def test_only_what_was_checked_is_written(path: Path, command: Command, words: str) -> None:
