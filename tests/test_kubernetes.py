@@ -76,6 +76,26 @@ def test_a_slip_is_found(tmp_path: Path) -> None:
         assert "hostNetworks" in complaints(NEWEST, *both)
 
 
+def test_folder_for_certificates_fits(tmp_path: Path) -> None:
+    """The two pieces that the README adds to the manifest stand where it says, and are valid."""
+    (block,) = re.findall(
+        r"^  ```yaml\n(.+?)^  ```", (EXAMPLE / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    snippet, middle = re.sub("(?m)^  ", "", block), "        - name: acme # under volumes\n"
+    mount, between, volume = snippet.partition(middle)
+    assert between
+    text = (EXAMPLE / "daemonset.yaml").read_text()
+    above = "\n      volumes:\n"
+    assert text.count(above) == 1
+    head, _, volumes = text.partition(above)
+    path = tmp_path / "daemonset.yaml"
+    path.write_text(f"{head.rstrip()}\n{mount}{above}{volumes}{between}{volume}")
+    assert complaints("1.29", path) == ""
+    pod = load(path)["spec"]["template"]["spec"]
+    assert pod["containers"][0]["volumeMounts"][-1] == {"name": "acme", "mountPath": "/acme"}
+    assert pod["volumes"][-1]["name"] == "acme"
+
+
 def test_kustomization_is_complete() -> None:
     """The kustomization names all manifests but the sample, and each file that it names exists."""
     kustomization = load(EXAMPLE / "kustomization.yaml")
