@@ -46,7 +46,7 @@ class Endpoint:
         """
         parts = urlsplit(self.url)
         secrets = (self.headers, self.credentials, self.token, self.token_file, parts.query)
-        return parts.scheme == "http" and any(secrets) and not _is_private(self.host)
+        return parts.scheme == "http" and any(secrets) and not is_private(self.host)
 
     def authorization(self) -> dict[str, str]:
         """Build the Authorization header, if any; the token file is read anew each time.
@@ -116,7 +116,7 @@ def _read_token(path: Path) -> str:
         raise SettingsError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
     """Tell whether a host is this machine, or by its address or name in a tailnet."""
     try:
         address = ipaddress.ip_address(host)

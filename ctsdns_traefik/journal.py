@@ -18,6 +18,7 @@ from ctsdns_traefik.core.status import Failure, State, Status
 from ctsdns_traefik.details import of_change, of_doubt, of_refusal
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
+from ctsdns_traefik.notices import Notices
 from ctsdns_traefik.notify import ServiceManager
 from ctsdns_traefik.publisher import Publisher
 from ctsdns_traefik.target import Outcome, Written
@@ -38,8 +39,14 @@ class Journal:
         publisher: Publisher | None = None,
         manager: ServiceManager | None = None,
         clock: Callable[[], float] = time.time,
+        noun: str = "file",
     ) -> None:
-        """Begin with what is known at the start; tell a publisher and the service manager, too."""
+        """Begin with what is known at the start; tell a publisher and the service manager, too.
+
+        ``noun`` is what is kept, a file or a store.
+        """
+        self._noun = noun
+        self._notices = Notices()
         self._told: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
         self._refusal = ""
@@ -112,7 +119,8 @@ class Journal:
         """Tell that a snapshot cannot be trusted."""
         self._turn(lambda known, now: known.distrusted(now, "untrusted", str(why)))
         extra = as_event("untrusted", error=why)
-        log.warning("a snapshot cannot be trusted, the file stays: %s", why, extra=extra)
+        said = "a snapshot cannot be trusted, the %s stays: %s"
+        log.warning(said, self._noun, why, extra=extra)
 
     def trusted(self) -> None:
         """Take note that a snapshot has come that can be trusted."""
@@ -167,14 +175,15 @@ class Journal:
         if written.owner_lost:
             said = f"the owner of {target} could not be kept: this process may not set it"
             self._say_once(said, "owner-lost", target)
-        if written.outcome is not Outcome.UNCHANGED:
+        self._notices.tell(target, written.notices)
+        if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
             self._turn(lambda known, now: known.wrote(now))
             counted = f"{routes} route{'' if routes == 1 else 's'}"
             log.info(
                 "%s %s: %s",
                 written.outcome.value,
                 target,
-                "; ".join([counted, *_parts(changes)]),
+                "; ".join([counted, *_parts(changes, self._noun)]),
                 extra=of_change(target, written, changes, routes),
             )
 
@@ -234,7 +243,7 @@ class Journal:
             log.warning("%s", message, extra=as_event(event, output=target))
 
 
-def _parts(changes: Changes) -> Iterable[str]:
+def _parts(changes: Changes, noun: str) -> Iterable[str]:
     parts = [
         f"{what} {listed(names)}"
         for what, names in (
@@ -244,4 +253,4 @@ def _parts(changes: Changes) -> Iterable[str]:
         )
         if names
     ]
-    return parts or ["the same as before, but the file said something else"]
+    return parts or [f"the same as before, but the {noun} said something else"]

@@ -20,6 +20,7 @@ from ctsdns_traefik.core.changes import (
 from ctsdns_traefik.core.document import Document, Format, from_text, to_text
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
+from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.memory import give_back
 from ctsdns_traefik.target import Outcome, Target, Written
@@ -70,6 +71,21 @@ class Keeper:
         self._on_change = on_change
         self._traefik = traefik
 
+    def begin(self) -> None:
+        """Look, and create what is missing; raise :class:`OutputError` if that is needed.
+
+        What Traefik does not need at its start may be out of reach and come later: then that is
+        told. It has moved since, for all that is known, which is a reason to look.
+        """
+        try:
+            self.look()
+        except OutputError as why:
+            if self._target.needed:
+                raise
+            self._journal.unwritable(why)
+        else:
+            self.create_missing()
+
     def look(self) -> None:
         """Learn what the file holds, and remove what killed processes left beside it.
 
@@ -78,14 +94,18 @@ class Keeper:
         self._target.prepare()
         self._content = self._target.read()
         if self._content is not None:
-            document = from_text(self._content.decode("utf-8", "replace"))
-            self._outline = outline(document)
-            self._journal.holds(count_by_entrypoint(document))
-            self._ask_traefik(document)
+            self._see(self._content)
+
+    def _see(self, content: bytes) -> None:
+        """Learn what stands there, whoever wrote it."""
+        document = _document_in(content)
+        self._outline = outline(document)
+        self._journal.holds(count_by_entrypoint(document))
+        self._ask_traefik(document)
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
-        if self._target.read() is None:
+        if self._target.needed and self._target.read() is None:
             self._content = to_text({}, self._form).encode()
             self._write(self._content)
             self._journal.created(self._target)
@@ -112,33 +132,52 @@ class Keeper:
         if self._hosts is not None and access != self._access:
             rendering = render(self._hosts, self._form, access)
             self._journal.refused(rendering.problems)
-            self.put(rendering)
+            self.put(rendering, ordered=True)
         self._access = access
 
     def _take(self, hosts: HostsMap) -> bool:
         """Write what the hosts say, unless that has to wait; tell whether it is written."""
         rendering = render(hosts, self._form, self._access)
         self._journal.refused(rendering.problems)
+        if self._target.moved():
+            self._see(self._target.read() or b"")
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
             return False
         self.put(rendering)
         return True
 
-    def put(self, rendering: Rendering) -> None:
+    def put(self, rendering: Rendering, *, ordered: bool = False) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
         content = rendering.text.encode()
-        written = self._write(content)
-        new = outline(rendering.document)
-        changes = compare(self._outline, new)
-        self._content, self._outline = content, new
+        written = self._write(content, ordered=ordered)
+        self._content = content
+        if written.outcome is Outcome.LEFT:
+            self._leave(written)
+            return
+        held = self._target.as_held(content)
+        document = rendering.document if held is content else _document_in(held)
+        new = outline(document)
+        changes, self._outline = compare(self._outline, new), new
         self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
-        self._tell(written, changes, rendering.document)
+        self._tell(written, changes, document)
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
-        if self._content is not None:
-            self._tell(self._write(self._content), NO_CHANGES)
+        if self._content is None:
+            return
+        written, before = self._write(self._content), self._outline
+        if written.outcome is Outcome.LEFT:
+            self._leave(written)
+            return
+        if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
+            self._see(self._target.as_held(self._content))
+        self._tell(written, compare(before, self._outline))
+
+    def _leave(self, written: Written) -> None:
+        """Know that another watch's document stands, and is not this one's to replace."""
+        self._see(self._target.read() or b"")
+        self._journal.wrote(self._target, written, NO_CHANGES, len(self._outline))
 
     def _doubts(self, changes: Changes) -> bool:
         """Tell whether a removal is so large that the next snapshot has to agree first."""
@@ -151,9 +190,9 @@ class Keeper:
         self._journal.doubted(changes)
         return True
 
-    def _write(self, content: bytes) -> Written:
+    def _write(self, content: bytes, *, ordered: bool = False) -> Written:
         with self._undisturbed():
-            return self._target.write(content)
+            return self._target.write(content, ordered=ordered)
 
     def _tell(self, written: Written, changes: Changes, document: Document | None = None) -> None:
         """Tell what a write did, and whom it concerns; a document may be another than before."""
@@ -174,3 +213,7 @@ class Keeper:
     def _ask_traefik(self, document: Document) -> None:
         if self._traefik:
             self._traefik.ask(document)
+
+
+def _document_in(content: bytes) -> Document:
+    return from_text(content.decode("utf-8", "replace"))

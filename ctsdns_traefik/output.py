@@ -39,6 +39,8 @@ _CANNOT_RENAME_OVER = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS}
 class FileTarget:
     """The file that Traefik's file provider watches; a :class:`.Target`."""
 
+    needed = True
+
     def __init__(self, path: Path, check: Check | None = None) -> None:
         """Take where the file is, or is to be, and what has to agree to its new content."""
         self._path = path
@@ -56,7 +58,15 @@ class FileTarget:
         """Return the file's content, ``None`` if there is no file; raise :class:`OutputError`."""
         return read_if_there(self._path)
 
-    def write(self, content: bytes) -> Written:
+    def moved(self) -> bool:
+        """Say no: a file has one watch, and what anybody else does to it is put right."""
+        return False
+
+    def as_held(self, content: bytes) -> bytes:
+        """Return the content: a file holds it as it is."""
+        return content
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:  # noqa: ARG002
         """Make the file hold ``content``; see :func:`write_if_changed`."""
         return write_if_changed(self._path, content, self._check)
 

@@ -13,6 +13,15 @@ class Outcome(Enum):
     CREATED = "created"
     REPLACED = "replaced"
     WRITTEN_IN_PLACE = "written in place"
+    LEFT = "left"
+    """Another watch has written something else, and it is not this one's turn."""
+
+
+class Notice(NamedTuple):
+    """Something beside a write that somebody should know; the journal has the words."""
+
+    kind: str
+    detail: str = ""
 
 
 class Written(NamedTuple):
@@ -21,10 +30,14 @@ class Written(NamedTuple):
     outcome: Outcome
     owner_lost: bool = False
     """The old file was somebody else's, and this process may not give the new one to them."""
+    notices: tuple[Notice, ...] = ()
 
 
 class Target(Protocol):
     """Holds one document as text; its own text names it in the log, secrets out of sight."""
+
+    needed: bool
+    """Traefik does not start to follow it unless it is there; so watch sees to it, or ends."""
 
     def prepare(self) -> None:
         """Clear away what killed processes left; raise :class:`.OutputError` if no write can be."""
@@ -32,8 +45,16 @@ class Target(Protocol):
     def read(self) -> bytes | None:
         """Return what stands there, ``None`` if nothing; raise :class:`.OutputError`."""
 
-    def write(self, content: bytes) -> Written:
+    def moved(self) -> bool:
+        """Tell whether another watch has written there since it was read or written here."""
+
+    def as_held(self, content: bytes) -> bytes:
+        """Return what :meth:`read` would, if this had been written."""
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:
         """Replace what stands there, all or nothing, if it is not this already.
+
+        ``ordered`` says that the operator wants it so, and not only a snapshot.
 
         Raise :class:`.OutputError` with the reason; what stood there then stands.
         """

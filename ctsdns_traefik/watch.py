@@ -58,8 +58,7 @@ class Watch:
 
         Raise :class:`OutputError` if the file cannot be prepared, later only :class:`Stop`.
         """
-        self._keeper.look()
-        self._keeper.create_missing()
+        self._keeper.begin()
         self._journal.prepared()
         while True:
             try:

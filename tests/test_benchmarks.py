@@ -10,7 +10,7 @@ import pytest
 from local import running
 
 RUN = Path(__file__).parent / "benchmarks" / "run.py"
-HEADINGS = ["Budgets", "Pieces", "Starts", "Whole way", "Peers"]
+HEADINGS = ["Budgets", "Pieces", "Starts", "Whole way", "Peers", "Store"]
 NUMBER = re.compile(r"[0-9][0-9,]*(\.[0-9]+)?")
 BUDGETS = [
     "event of 100 hosts to text / json.loads + json.dumps(indent=2)",

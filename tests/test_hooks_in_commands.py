@@ -198,6 +198,30 @@ def test_stop_of_watch_ends_the_command(
     assert list(path.parent.glob(".*")) == []
 
 
+SLOW_TO_STOP = """
+import sys
+from ctsdns_traefik import hooks
+from ctsdns_traefik.cli import main
+hooks._GRACE_AT_STOP = 60
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_watchdog_ends_the_command_too(path: Path, tmp_path: Path) -> None:
+    """Also when a stop is not heeded in time, no command is left behind."""
+    running = tmp_path / "running"
+    hook = script(tmp_path, LASTING.format(running))
+    path.write_text("{}\n")
+    program = [sys.executable, "-c", SLOW_TO_STOP]
+    with (
+        ScriptedEndpoint(streaming("a")) as server,
+        Watch(server.url, path, "--on-change", hook, program=program) as watch,
+    ):
+        watch.until(running.exists, "the command does not run")
+        assert watch.stop(within=WITHIN) == 0
+    until(lambda: is_gone(int(running.read_text())), "the command is still there", 5)
+
+
 def test_hangup_waits_for_the_command(path: Path, tmp_path: Path) -> None:
     """SIGHUP ends no command half way: it connects again when that has ended."""
     running, done = tmp_path / "running", tmp_path / "done"

@@ -19,7 +19,8 @@ LONGEST_FUNCTION = 40
 PURE = {
     *("__future__", "bisect", "codecs", "collections", "collections.abc", "contextlib"),
     "datetime",  # to read and write times, never to ask for the present
-    *("dataclasses", "difflib", "enum", "hashlib", "io", "ipaddress", "json", "json.decoder"),
+    *("dataclasses", "difflib", "enum", "hashlib", "io", "ipaddress", "itertools"),
+    *("json", "json.decoder"),
     *(
         "json.encoder",
         "operator",
@@ -163,6 +164,7 @@ OWNERS = (
     pytest.param("cryptography", (f"{ACCESS}.jwks",), id="cryptography"),
     pytest.param("jwt", (f"{ACCESS}.jwks", f"{ACCESS}.tokens"), id="jwt"),
     pytest.param("waitress", (f"{ACCESS}.server",), id="waitress"),
+    pytest.param("redis", ("ctsdns_traefik.store.connection",), id="redis"),
     pytest.param("requests", ("ctsdns_traefik.stream", f"{ACCESS}.fetch"), id="requests"),
     pytest.param(
         "urllib3",

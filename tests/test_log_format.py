@@ -19,6 +19,7 @@ from support.entries import hosts, streaming
 
 import ctsdns_traefik
 from ctsdns_traefik import logs
+from ctsdns_traefik.notices import WORDS
 
 JSON_LOG = ("--log-format", "json")
 BASE = ["time", "level", "event", "message"]
@@ -53,6 +54,8 @@ def words_in_source() -> Iterator[str]:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "as_event":
                 yield from (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
     yield from ("disconnected", "unreachable", "in-place", "owner-lost")  # chosen where they happen
+    yield from ("not-loaded", "not-removed")  # likewise
+    yield from WORDS  # likewise
 
 
 def test_document_has_every_event() -> None:

@@ -140,7 +140,7 @@ def test_owner_that_cannot_be_kept_is_reported(open_folder: Path) -> None:
     path = open_folder / "dynamic.yml"
     path.write_bytes(b"old\n")
     path.chmod(0o664)
-    said = as_stranger(path, "write_if_changed(path, b'new\\n') == (Outcome.REPLACED, True)")
+    said = as_stranger(path, "write_if_changed(path, b'new\\n') [:2] == (Outcome.REPLACED, True)")
     assert said == "True"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (b"new\n", 0o664, STRANGER)
 
@@ -155,7 +155,7 @@ def test_file_in_a_closed_folder_is_written_in_place(open_folder: Path) -> None:
     inode = path.stat().st_ino
     assert as_stranger(path, "require_writable(path)") == "None"
     said = as_stranger(
-        path, "write_if_changed(path, b'new\\n') == (Outcome.WRITTEN_IN_PLACE, False)"
+        path, "write_if_changed(path, b'new\\n') [:2] == (Outcome.WRITTEN_IN_PLACE, False)"
     )
     assert said == "True"
     assert (path.read_bytes(), path.stat().st_ino) == (b"new\n", inode)

@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctsdns_traefik.hooks import Check, Command, OnChange
     from ctsdns_traefik.inquiry import Inquiry
+    from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.traefik_api import TraefikApi
 
 log = logging.getLogger(__name__)
+
+
+def take_signals() -> Interrupts:
+    """Handle signals from now on; a stop that is not heeded in time ends the commands, too."""
+    from ctsdns_traefik.hooks import kill_running
+    from ctsdns_traefik.interrupts import Interrupts
+
+    return Interrupts(last_act=kill_running)
 
 
 def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | None:
@@ -24,16 +33,20 @@ def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | No
 
 
 def make_on_change(
-    command: Command | None, output: Path, journal: Journal, stops: Callable[[], bool]
+    command: Command | None, output: Path | str, journal: Journal, stops: Callable[[], bool]
 ) -> OnChange | None:
-    """Make what runs after each change, if there is a command for it."""
+    """Make what runs after each change of a file, if there is a command for it."""
     from ctsdns_traefik.hooks import OnChange
 
-    return OnChange(command, output, journal.hook_ended, stops) if command else None
+    if command is None or isinstance(output, str):
+        return None
+    return OnChange(command, output, journal.hook_ended, stops)
 
 
-def start_inquiry(api: TraefikApi | None, journal: Journal) -> Inquiry | None:
-    """Begin to ask Traefik, if its API is known."""
+def start_inquiry(
+    api: TraefikApi | None, journal: Journal, provider: str = "file"
+) -> Inquiry | None:
+    """Begin to ask Traefik about what it has from a provider, if its API is known."""
     if api is None:
         return None
     from ctsdns_traefik.inquiry import Inquiry
@@ -42,6 +55,6 @@ def start_inquiry(api: TraefikApi | None, journal: Journal) -> Inquiry | None:
     if api.in_the_clear:
         said, extra = "credentials for %s go over the network unencrypted: use https", "unencrypted"
         log.warning(said, api, extra=as_event(extra, endpoint=api))
-    inquiry = Inquiry(api, journal)
+    inquiry = Inquiry(api, journal, provider)
     inquiry.start()
     return inquiry

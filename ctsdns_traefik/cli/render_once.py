@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,15 @@ from ctsdns_traefik.cli.options import (
 )
 from ctsdns_traefik.cli.sources import read_source
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
+from ctsdns_traefik.cli.targets import Output, build_target, refuse_hooks, store_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
     from ctsdns_traefik.core.render import Rendering
-    from ctsdns_traefik.hooks import Command
+    from ctsdns_traefik.hooks import Check, Command
     from ctsdns_traefik.logs import LogFormat
+    from ctsdns_traefik.target import Target
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """How diff shows a last line that does not end; difflib leaves it at that."""
@@ -51,9 +54,9 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
     "-o",
     "--output",
     setting=settings.OUTPUT,
-    type=click.Path(path_type=Path),
+    type=Output(),
     default=None,
-    help="File to write as watch does; - or nothing for standard output.",
+    help="File or store to write as watch does; - or nothing for standard output.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
@@ -61,13 +64,14 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 @hook_options
 @access_file_option
 @timeout_option
+@store_options
 @endpoint_options
 @format_option
 @log_format_option
 @verbosity_options
 def render_once(
     source: str | None,
-    output: Path | None,
+    output: Path | str | None,
     check: bool,
     diff: bool,
     strict: bool,
@@ -75,6 +79,8 @@ def render_once(
     check_command: Command | None,
     access_file: Path | None,
     timeout: float,
+    store_password_file: Path | None,
+    store_ca_file: Path | None,
     form: Format,
     log_format: LogFormat,
     **access: Any,
@@ -92,6 +98,14 @@ def render_once(
     output = None if output == Path(STANDARD_STREAM) else output
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
+    refuse_hooks(output, on_change, check_command)
+
+    def target_of(output: Path | str, check: Check | None = None) -> Target:
+        return build_target(output, store_password_file, store_ca_file, check)
+
+    form = "json" if isinstance(output, str) else form
+    if isinstance(output, str):
+        target_of(output)  # what is wrong with it is found before the source is read
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
@@ -99,16 +113,16 @@ def render_once(
     if output is None:
         emit(rendering.text)
     elif check or diff:
-        findings |= _compare(output, rendering.text, diff=diff) and check
+        findings |= _compare(target_of(output), rendering.text, diff=diff) and check
     else:
-        _write(output, rendering, form, on_change, check_command)
+        _write(target_of, output, rendering, on_change, check_command)
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
 def _write(
-    output: Path,
+    target_of: Callable[[Path | str, Check | None], Target],
+    output: Path | str,
     rendering: Rendering,
-    form: Format,
     on_change: Command | None,
     check_command: Command | None,
 ) -> None:
@@ -116,37 +130,34 @@ def _write(
     from ctsdns_traefik.interrupts import postponed
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.output import FileTarget
 
-    journal = Journal()
+    journal = Journal(noun="store" if isinstance(output, str) else "file")
     with postponed() as came:
 
         def stops() -> bool:
             return bool(came)
 
         after = make_on_change(on_change, output, journal, stops)
-        target = FileTarget(output, make_check(check_command, stops))
-        keeper = Keeper(target, form, guard=False, journal=journal, on_change=after)
+        target = target_of(output, make_check(check_command, stops))
+        keeper = Keeper(target, guard=False, journal=journal, on_change=after)
         keeper.look()
         keeper.put(rendering)
 
 
-def _compare(output: Path, text: str, *, diff: bool) -> bool:
-    """Tell whether the file would change, and print how if asked to."""
+def _compare(target: Target, text: str, *, diff: bool) -> bool:
+    """Tell whether the file or store would change, and print how if asked to."""
     import difflib
 
-    from ctsdns_traefik.output import read_if_there
-
-    old = read_if_there(output)
+    old, new = target.read(), target.as_held(text.encode())
     if diff:
         lines = difflib.unified_diff(
             _lines((old or b"").decode("utf-8", "backslashreplace")),
-            _lines(text),
-            fromfile=str(output) if old is not None else os.devnull,
-            tofile=str(output),
+            _lines(new.decode()),
+            fromfile=str(target) if old is not None else os.devnull,
+            tofile=str(target),
         )
         emit("".join(line if line.endswith("\n") else f"{line}{_NO_LINE_END}" for line in lines))
-    return old != text.encode()
+    return old != new
 
 
 def _lines(text: str) -> list[str]:

@@ -80,7 +80,12 @@ def needed(name: str, value: Value | None) -> Value:
 
 
 def make_journal(
-    endpoint: object, output: object, *, status_file: Path | None, metrics_file: Path | None
+    endpoint: object,
+    output: object,
+    *,
+    status_file: Path | None,
+    metrics_file: Path | None,
+    noun: str = "file",
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
@@ -108,7 +113,7 @@ def make_journal(
         endpoint=str(endpoint),
         output=str(output),
     )
-    return Journal(status, Publisher(outlets, manager), manager)
+    return Journal(status, Publisher(outlets, manager), manager, noun=noun)
 
 
 def _warn_of_name(metrics_file: Path) -> None:

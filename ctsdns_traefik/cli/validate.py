@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     envvar=settings.OUTPUT.variable,
     show_envvar=True,
     type=click.Path(),
-    help="The dynamic file, to see whether Traefik would read it.",
+    help="The dynamic file, to see whether Traefik would read it; of a store nothing is asked.",
 )
 @click.option(
     "--traefik-version",
@@ -103,6 +103,7 @@ def validate(
     from ctsdns_traefik.access_file import read_access_file
     from ctsdns_traefik.core.checks import NEWEST
     from ctsdns_traefik.core.problems import Severity
+    from ctsdns_traefik.store.address import is_store_url
     from ctsdns_traefik.validation import read_static_file
     from ctsdns_traefik.validation import validate as find_problems
 
@@ -112,7 +113,7 @@ def validate(
         read_source(source, timeout, access),
         static,
         read_access_file(access_file) if access_file else None,
-        output=output,
+        output=None if output and is_store_url(output) else output,
         version=traefik_version or NEWEST,
         proving=proving,
     )

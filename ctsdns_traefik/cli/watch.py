@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry
+from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry, take_signals
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
@@ -25,6 +25,7 @@ from ctsdns_traefik.cli.options import (
 from ctsdns_traefik.cli.reporting import make_journal, needed, report_health, reporting_options
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
+from ctsdns_traefik.cli.targets import Output, build_target, refuse_hooks, store_options
 from ctsdns_traefik.cli.types import Seconds, TraefikUrl
 from ctsdns_traefik.errors import ExitCode
 
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from ctsdns_traefik.traefik_api import TraefikApi
 
 log = logging.getLogger(__name__)
+
+
+class _Kind(NamedTuple):
+    """What is said and done otherwise of a file and a store."""
+
+    noun: str
+    provider: str
+    form: Format | None
+
+
+_KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
 
 
 @click.command(
@@ -54,8 +66,8 @@ log = logging.getLogger(__name__)
     "-o",
     "--output",
     setting=settings.OUTPUT,
-    type=click.Path(path_type=Path),
-    help="The file that Traefik's file provider watches.",
+    type=Output(),
+    help="The file that Traefik's file provider watches, or redis://HOST:PORT/DB?rootKey=traefik.",
 )
 @setting_option(
     "--retry-delay",
@@ -83,13 +95,14 @@ log = logging.getLogger(__name__)
 @hook_options
 @access_file_option
 @reporting_options
+@store_options
 @endpoint_options
 @format_option
 @log_format_option
 @verbosity_options
 def watch(
     endpoint: str | None,
-    output: Path,
+    output: Path | str,
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
@@ -97,6 +110,8 @@ def watch(
     on_change: Command | None,
     check_command: Command | None,
     access_file: Path | None,
+    store_password_file: Path | None,
+    store_ca_file: Path | None,
     status_file: Path | None,
     metrics_file: Path | None,
     health: bool,
@@ -113,31 +128,30 @@ def watch(
         return report_health(status_file, max_age)
 
     from ctsdns_traefik.access_file import FollowedAccess
-    from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.output import FileTarget
     from ctsdns_traefik.stream import load_libraries, open_stream
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True, form=log_format)
     endpoint = needed("endpoint", endpoint)
-    if output == Path(STANDARD_STREAM):
-        raise click.UsageError("watch keeps a file: name it with --output")
-    interrupts = Interrupts()
+    _look_at(output, on_change, check_command)
+    interrupts = take_signals()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
-    _warn_of_name(output)
+    checked = make_check(check_command, interrupts.stops)
+    target = build_target(output, store_password_file, store_ca_file, checked)
+    kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(source, output, **files) as journal:
+    with make_journal(source, target, **files, noun=kind.noun) as journal:
         keeper = Keeper(
-            FileTarget(output, make_check(check_command, interrupts.stops)),
-            form,
+            target,
+            kind.form or form,
             guard=removal_guard,
             undisturbed=interrupts.held,
             access=FollowedAccess(access_file) if access_file else lambda: None,
             journal=journal,
             on_change=make_on_change(on_change, output, journal, interrupts.stops),
-            traefik=start_inquiry(traefik_api, journal),
+            traefik=start_inquiry(traefik_api, journal, kind.provider),
         )
         load_libraries()
         expect_large_snapshots()
@@ -147,10 +161,14 @@ def watch(
         ).run()
 
 
-def _warn_of_name(output: Path) -> None:
+def _look_at(output: Path | str, *hooks: Command | None) -> None:
+    """Warn of a file that Traefik does not load; raise :class:`click.UsageError` for worse."""
     from ctsdns_traefik.logs import as_event
 
-    if output.suffix not in (".yml", ".yaml"):
+    if output == Path(STANDARD_STREAM):
+        raise click.UsageError("watch keeps a file: name it with --output")
+    refuse_hooks(output, *hooks)
+    if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
         log.warning(
             "Traefik loads this format only from .yml and .yaml files, not %s",
             output,

@@ -68,6 +68,11 @@ def to_text(document: Document, form: Format = "json") -> str:
     return text
 
 
+def to_plain_text(document: Mapping[str, Any]) -> str:
+    """Write any document in the layout of :func:`to_text`, for people and comparison alone."""
+    return _to_json(document) + "\n"
+
+
 def from_text(text: str) -> Document:
     """Read a document back, from either format and from other hands; ``{}`` if it is none.
 

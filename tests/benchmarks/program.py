@@ -16,6 +16,7 @@ from benchmarks.comparison import show_peers
 from benchmarks.data import MOST_HOSTS
 from benchmarks.pieces import show_chain, show_pieces, show_starts
 from benchmarks.scale import QUICK, Scale
+from benchmarks.stores import show_store
 from support.traefik import traefik_version
 
 from ctsdns_traefik.memory import expect_large_snapshots
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Callable[[Scale, Path], None]] = {
     "starts": show_starts,
     "chain": show_chain,
     "peers": show_peers,
+    "store": show_store,
 }
 
 

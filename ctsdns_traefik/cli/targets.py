@@ -1,0 +1,100 @@
+"""From what the user named as output to the file or store that it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ctsdns_traefik import settings
+from ctsdns_traefik.cli.options import setting_option
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.hooks import Check
+    from ctsdns_traefik.target import Target
+
+log = logging.getLogger(__name__)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Output(click.ParamType):  # type: ignore[type-arg]
+    """A file, or a store's URL; the URL stays text."""
+
+    name = "path|url"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> Path | str:
+        """Tell a URL from a path."""
+        from ctsdns_traefik.store.address import is_store_url
+
+        return value if isinstance(value, str) and is_store_url(value) else Path(value)
+
+
+def store_options(function: Function) -> Function:
+    """Declare how to get in at a store; see :func:`build_target`."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    for decorate in (
+        setting_option(
+            "--store-ca-file",
+            setting=settings.STORE_CA_FILE,
+            type=file,
+            help="Certificates to trust instead of the usual ones, for a rediss:// output.",
+        ),
+        setting_option(
+            "--store-password-file",
+            setting=settings.STORE_PASSWORD_FILE,
+            type=file,
+            help="File with the password of a redis:// output, read at each snapshot."
+            f" The password itself can be set as {settings.STORE_PASSWORD.variable}.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def refuse_hooks(output: Path | str | None, *commands: object) -> None:
+    """Raise :class:`click.UsageError` for commands around a change where no file changes."""
+    if isinstance(output, str) and any(commands):
+        raise click.UsageError("--on-change and --check-command are for a file, not for a store")
+
+
+def build_target(
+    output: Path | str,
+    store_password_file: Path | None,
+    store_ca_file: Path | None,
+    check: Check | None = None,
+) -> Target:
+    """Build the target; a password comes from the environment, a file or the URL.
+
+    ``check`` has to agree to a file's new content. Raise :class:`SettingsError` for a URL that
+    cannot be used.
+    """
+    if isinstance(output, Path):
+        from ctsdns_traefik.output import FileTarget
+
+        return FileTarget(output, check)
+    from ctsdns_traefik.logs import as_event
+    from ctsdns_traefik.store.address import address_from
+    from ctsdns_traefik.store.connection import load_library
+    from ctsdns_traefik.store.target import StoreTarget
+
+    address = address_from(
+        output,
+        password=os.environ.get(settings.STORE_PASSWORD.variable) or None,
+        password_file=store_password_file,
+        ca_file=store_ca_file,
+    )
+    load_library()
+    if address.in_the_clear:
+        said = "the password of %s goes over the network unencrypted: use rediss://"
+        log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
+    return StoreTarget(address)

@@ -1,0 +1,222 @@
+"""One connection to Redis or Valkey: what redis-py is asked for, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from ctsdns_traefik.core.pairs import Difference
+from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.turns import Mark
+from ctsdns_traefik.errors import OutputError, SettingsError
+from ctsdns_traefik.interrupts import deadline
+from ctsdns_traefik.store.address import Address
+
+T = TypeVar("T")
+
+PATIENCE = 3.0
+"""Seconds for connecting, and for each answer."""
+
+LONGEST = 10.0
+"""Seconds for everything that one snapshot asks of the store."""
+
+_AT_ONCE = 2_000
+"""Keys of one command: others wait for the store meanwhile."""
+
+_REASONS = {
+    "WRONGPASS": "the user or the password is wrong",
+    "NOAUTH": "it wants a password",
+    "NOPERM": "its user lacks a permission",
+    "READONLY": "it is a read-only replica; name the primary",
+    "OOM": "it is out of memory",
+    "LOADING": "it is still loading its data",
+    "MISCONF": "it takes no writes, since it cannot save them to disk",
+    "MASTERDOWN": "it is a replica that has lost its primary",
+    "NOREPLICAS": "it takes no writes, since it has too few replicas",
+    "WRONGTYPE": "a key of this tool's holds something else; delete it",
+    "CROSSSLOT": "it is a cluster, from which Traefik cannot read",
+    "MOVED": "it is a cluster, from which Traefik cannot read",
+}
+"""What Redis's errors, by their first word, mean here."""
+
+
+class Moved(Exception):
+    """Another has written meanwhile."""
+
+
+def load_library() -> None:
+    """Import redis-py; raise :class:`SettingsError` if it is not installed."""
+    try:
+        import redis  # noqa: F401
+    except ImportError as why:
+        advice = "pip install 'ctsdns-traefik[redis]'"
+        raise SettingsError(f"a store as output needs redis-py: {advice}") from why
+
+
+class Connection:
+    """One connection, within which nothing that this tool keeps changes unseen."""
+
+    def __init__(self, client: Any, pipeline: Any, root: str) -> None:
+        """Take redis-py's client and pipeline, and the root key; see :func:`connected`."""
+        self._client = client
+        self._pipeline = pipeline
+        self._root = root
+        self._bell = f"{root}:ctsdns-traefik"
+        self._owned = f"{root}:ctsdns-traefik:keys"
+
+    def read_mark(self) -> Mark | None:
+        """Return what the last writer left, and notice from now on who else writes."""
+        self._pipeline.watch(self._bell)
+        found = self._pipeline.hmget(self._bell, ("digest", "stamp"))
+        return Mark(*(each.decode("utf-8", "replace") for each in found)) if all(found) else None
+
+    def read_owned(self) -> set[str]:
+        """Return the paths that are this tool's, whichever watch wrote them."""
+        return {each.decode("utf-8", "replace") for each in self._pipeline.smembers(self._owned)}
+
+    def count_owned(self) -> int:
+        """Return how many paths are this tool's."""
+        return int(self._pipeline.scard(self._owned))
+
+    def read_values(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """Return what stands at some paths; ``None`` for nothing, and for what is no text."""
+        found: dict[str, str | None] = {}
+        for some in batched(paths, _AT_ONCE):
+            values = self._pipeline.mget([self._key(path) for path in some])
+            texts = (None if each is None else each.decode("utf-8", "replace") for each in values)
+            found.update(zip(some, texts, strict=True))
+        return found
+
+    def replace(self, difference: Difference, owned: Difference, mark: Mark, about: str) -> None:
+        """Write a difference, and what is owned from now on, all or nothing.
+
+        The last command is the one that rings: Traefik hears of it when all else is there. Raise
+        :class:`Moved` if another has written since :meth:`read_mark`.
+        """
+        from redis.exceptions import WatchError
+
+        self._pipeline.multi()
+        for some in batched(difference.changed.items(), _AT_ONCE):
+            self._pipeline.mset({self._key(path): value for path, value in some})
+        for keys in batched(map(self._key, difference.removed), _AT_ONCE):
+            self._pipeline.delete(*keys)
+        for paths in batched(owned.removed, _AT_ONCE):
+            self._pipeline.srem(self._owned, *paths)
+        for paths in batched(owned.changed, _AT_ONCE):
+            self._pipeline.sadd(self._owned, *paths)
+        state = {"digest": mark.digest, "stamp": mark.stamp, "writer": about}
+        self._pipeline.hset(self._bell, mapping=state)
+        try:
+            self._pipeline.execute()
+        except WatchError as why:
+            raise Moved from why
+
+    def read_notifications(self) -> str | None:
+        """Return the kinds of changes that it tells others of, ``None`` if it does not say."""
+        from redis.exceptions import ResponseError
+
+        try:
+            found = self._client.config_get("notify-keyspace-events")
+        except ResponseError:
+            return None
+        values = [value for value in found.values() if isinstance(value, bytes | str)]
+        return next((v.decode() if isinstance(v, bytes) else v for v in values), None)
+
+    def _key(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+
+@contextmanager
+def connected(address: Address) -> Iterator[Connection]:
+    """Open a connection, and close it at the end.
+
+    Raise :class:`OutputError` for whatever goes wrong, in one line without a secret; everything
+    together takes no longer than :data:`LONGEST` seconds. For the main thread only.
+    """
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+    from redis.retry import Retry
+
+    late = OutputError(f"cannot publish to {address}: it took longer than {LONGEST:g} s")
+    try:
+        options: dict[str, Any] = {"ssl": True} if address.tls else {}
+        if address.ca_file:
+            options["ssl_ca_certs"] = str(address.ca_file)
+        client = Redis(
+            host=address.host,
+            port=address.port,
+            db=address.database,
+            username=address.user,
+            password=address.read_password(),
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            **options,
+        )
+        with deadline(LONGEST, late), client, client.pipeline() as pipeline:
+            yield Connection(client, pipeline, address.root)
+    except (RedisError, SettingsError, OSError, ValueError) as why:
+        raise OutputError(f"cannot publish to {address}: {_explain(why)}") from why
+
+
+def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of failure)
+    import ssl
+
+    from redis.exceptions import ConnectionError as Broken
+    from redis.exceptions import TimeoutError as Silent
+
+    if isinstance(error, SettingsError):
+        return str(error)
+    causes = tuple(_causes(error))
+    word = next((w for cause in causes if (w := _code(cause)) in _REASONS), "")
+    if word:
+        return f"{_REASONS[word]} ({word})"
+    for cause in causes:
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
+            case ssl.SSLError():
+                return f"TLS failed: {shown(cause.reason or str(cause))}"
+            case Silent() | TimeoutError():
+                return f"it does not answer within {PATIENCE:g} s"
+            case OSError() if cause.strerror:
+                return shown(cause.strerror).lower()
+    if isinstance(error, Broken):
+        return "the connection broke off"
+    return shown(str(error))
+
+
+def _code(error: BaseException) -> str:
+    """Return the first word of what Redis said; redis-py drops it where it has a class for it."""
+    names = {
+        "AuthenticationError": "WRONGPASS",
+        "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
+        "BusyLoadingError": "LOADING",
+        "MasterDownError": "MASTERDOWN",
+        "MovedError": "MOVED",
+        "NoPermissionError": "NOPERM",
+        "OutOfMemoryError": "OOM",
+        "ReadOnlyError": "READONLY",
+    }
+    text = str(error)
+    if text.startswith(("Authentication required", "NOAUTH")):
+        return "NOAUTH"
+    said = next((word for word in text.replace("'", " ").split() if word in _REASONS), "")
+    return names.get(type(error).__name__, said)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Yield items, some at a time; ``itertools`` has it only since Python 3.12."""
+    rest = iter(items)
+    while some := tuple(islice(rest, size)):
+        yield some

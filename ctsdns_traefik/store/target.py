@@ -1,0 +1,155 @@
+"""The store as a target: the same document, key by key, and what several watches owe each other."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from ctsdns_traefik import __version__
+from ctsdns_traefik.core.document import from_text, to_plain_text
+from ctsdns_traefik.core.pairs import (
+    Difference,
+    Pairs,
+    difference,
+    digest,
+    from_pairs,
+    to_pairs,
+)
+from ctsdns_traefik.core.turns import Mark, Turn, Turns
+from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.store.address import Address
+from ctsdns_traefik.store.connection import Connection, Moved, connected
+from ctsdns_traefik.target import Notice, Outcome, Written
+
+_TRIES = 3
+"""Times that a write is tried while others write at the same moment."""
+
+_NAMED_AT_MOST = 3
+
+_MANY_KEYS = 1_000
+
+_LEFT = {
+    Turn.WAIT: Written(Outcome.LEFT),
+    Turn.DISAGREE: Written(Outcome.LEFT, notices=(Notice("disagreement"),)),
+}
+
+
+class StoreTarget:
+    """The keys below one root that Traefik's Redis provider reads; a :class:`.Target`.
+
+    Beside the root stand a hash, which says what was written last and rings when that changes,
+    and a set of the paths that are this tool's. Nothing else is ever written or removed.
+    """
+
+    needed = False
+
+    def __init__(
+        self,
+        address: Address,
+        connect: Callable[[Address], AbstractContextManager[Connection]] = connected,
+    ) -> None:
+        """Take where the store is."""
+        self._address = address
+        self._connect = connect
+        self._turns = Turns()
+        self._content, self._sign = b"", ""
+        self._wanted: Pairs = {}
+        self._owned: set[str] = set()
+        """What this watch knows to be this tool's, should the store forget."""
+
+    def __str__(self) -> str:
+        return str(self._address)
+
+    def prepare(self) -> None:
+        """Do nothing: a transaction leaves nothing behind."""
+
+    def moved(self) -> bool:
+        """Tell whether another watch has written since this one last looked or wrote."""
+        with self._connect(self._address) as store:
+            return self._turns.moved(store.read_mark())
+
+    def read(self) -> bytes | None:
+        """Return what stands, as text; ``None`` if nothing does; raise :class:`OutputError`."""
+        with self._connect(self._address) as store:
+            mark = store.read_mark()
+            owned = store.read_owned()
+            values = store.read_values(sorted(owned))
+        self._turns.looked(mark)
+        self._owned |= owned
+        pairs = {path: value for path, value in values.items() if value is not None}
+        return _text(pairs) if pairs else None
+
+    def as_held(self, content: bytes) -> bytes:
+        """Return what :meth:`read` would, if this had been written: the order of fields is lost."""
+        return _text(to_pairs(from_text(content.decode())))
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:
+        """Make the store hold a document, given as JSON, unless it is another watch's turn.
+
+        Only what differs is touched. Raise :class:`OutputError` with the reason; what stood then
+        stands, or, if the connection broke at the very end, all of the new does.
+        """
+        if content != self._content:
+            self._content, self._wanted = content, to_pairs(from_text(content.decode()))
+            self._sign = digest(self._wanted)
+        wanted, sign = self._wanted, self._sign
+        with self._connect(self._address) as store:
+            for _ in range(_TRIES):
+                try:
+                    written = self._write(store, wanted, sign, ordered=ordered)
+                except Moved:
+                    continue
+                return written._replace(notices=(*written.notices, *_deafness(store, wanted)))
+        raise OutputError(f"cannot publish to {self}: others write all the time")
+
+    def _write(self, store: Connection, wanted: Pairs, sign: str, *, ordered: bool) -> Written:
+        standing = store.read_mark()
+        turn = self._turns.take(sign, standing, ordered=ordered)
+        if turn is not Turn.WRITE:
+            return _LEFT[turn]
+        agreed = standing and standing.digest == sign and store.count_owned() == len(wanted)
+        told = set(wanted) if agreed else store.read_owned()
+        owned = told | self._owned
+        values = store.read_values(wanted)
+        change = difference(values, owned, wanted)
+        index = Difference(dict.fromkeys(wanted.keys() - told, ""), tuple(told - wanted.keys()))
+        if not (change or index) and standing and standing.digest == sign:
+            return Written(Outcome.UNCHANGED)
+        mark = Mark(sign, secrets.token_hex(8))
+        self._turns.tries(mark)
+        store.replace(change, index, mark, f"ctsdns-traefik {__version__}")
+        self._turns.wrote(mark)
+        self._owned = set(wanted)
+        outcome = Outcome.REPLACED if standing else Outcome.CREATED
+        return Written(outcome, notices=_taken_over(values, owned, wanted))
+
+
+def _text(pairs: Pairs) -> bytes:
+    return to_plain_text(from_pairs(pairs)).encode()
+
+
+def _taken_over(
+    values: dict[str, str | None], owned: set[str], wanted: Pairs
+) -> tuple[Notice, ...]:
+    """Tell of keys that stood there, with other values, and were nobody's."""
+    taken = [
+        path
+        for path, value in values.items()
+        if value is not None and path not in owned and value != wanted[path]
+    ]
+    more = f" and {len(taken) - _NAMED_AT_MOST} more" if len(taken) > _NAMED_AT_MOST else ""
+    return (Notice("taken-over", ", ".join(taken[:_NAMED_AT_MOST]) + more),) if taken else ()
+
+
+def _deafness(store: Connection, wanted: Pairs) -> tuple[Notice, ...]:
+    """Tell what is amiss with how Traefik hears of changes."""
+    flags = store.read_notifications()
+    if flags is None:
+        return ()
+    heard = set("AKE" if flags == "" else flags)
+    if flags == "" or "K" not in heard or not heard & set("hA"):
+        return (Notice("deaf"),)
+    if heard & set("A$g") and len(wanted) > _MANY_KEYS:
+        return (Notice("noisy", str(len(wanted))),)
+    return ()

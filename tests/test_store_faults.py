@@ -1,0 +1,363 @@
+"""The store under faults: watch goes on, says why in a line a snapshot, and makes up for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import pytest
+from support.certificates import Authority
+from support.endpoints import Feed, ScriptedEndpoint, snapshot, unanswering
+from support.entries import hosts
+from support.stores import Server, StoreWatch, keys_of, needs_redis
+
+pytestmark = needs_redis
+
+
+class Scene(NamedTuple):
+    """A running watch, what it is fed, and its store."""
+
+    watch: StoreWatch
+    feed: Feed
+    server: Server
+
+    def publish(self, names: str) -> None:
+        """Send a snapshot of an entry a letter."""
+        self.feed.send(snapshot(hosts(names)))
+
+    def until_applied(self, names: str) -> None:
+        """Send one, and wait until the store says it."""
+        self.publish(names)
+        expected = {f"router-{name}-example-com" for name in names}
+        self.watch.until(
+            lambda: self.server.routes() == expected, f"the store does not say {names}"
+        )
+
+    def fails(self, names: str, reason: str) -> None:
+        """Send a snapshot that cannot be written, and see that a line says why, and none else."""
+        mark = len(self.watch.lines)
+        self.publish(names)
+        self.watch.until(lambda: len(self.watch.lines) > mark, "nothing is said", 30)
+        (line,) = self.watch.lines[mark:]
+        assert re.fullmatch(
+            rf"ERROR cannot publish to {re.escape(self.server.shown)}: {reason};"
+            " trying again at the next snapshot",
+            line,
+        ), line
+        assert self.watch.process.poll() is None
+
+
+@contextmanager
+def watching(
+    server: Server, folder: Path, *options: str, url: str = "", **environment: str
+) -> Iterator[Scene]:
+    """Run a watch on a server that may not be there yet."""
+    with Feed() as feed, ScriptedEndpoint(feed) as endpoint:
+        watch = StoreWatch(
+            endpoint.url, url or server.url, folder / "watch", *options, environment=environment
+        )
+        with watch:
+            watch.until_logged("connected to")
+            yield Scene(watch, feed, server)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Run a Redis of the test's own."""
+    with Server(tmp_path) as server:
+        yield server
+
+
+def test_store_that_is_away_at_the_start_is_written_when_it_comes(tmp_path: Path) -> None:
+    """Watch starts all the same, says so, and fills the store at the first snapshot it can."""
+    server = Server(tmp_path)
+    with ExitStack() as stack, watching(server, tmp_path) as scene:
+        assert "connection refused" in scene.watch.lines[0]
+        scene.fails("ab", "connection refused")
+        stack.enter_context(server)
+        scene.until_applied("ab")
+
+
+def test_guard_holds_for_a_store_that_was_away_at_the_start(tmp_path: Path) -> None:
+    """What stood there is what a large removal is measured by, though the look came late."""
+    with ExitStack() as stack:
+        server = Server(tmp_path, "--appendonly", "yes")
+        with server, watching(server, tmp_path) as scene:
+            scene.until_applied("abcde")
+        with watching(server, tmp_path) as scene:
+            stack.enter_context(server)
+            scene.publish("a")
+            scene.watch.until_logged("the snapshot would remove 4 of 5 routes")
+            assert len(server.routes()) == 5
+
+
+def test_dead_store_is_filled_again_when_it_comes_back_empty(
+    server: Server, tmp_path: Path
+) -> None:
+    """A crash costs a line a snapshot; the restarted, empty store gets everything."""
+    with watching(server, tmp_path) as scene:
+        scene.until_applied("ab")
+        server.kill()
+        scene.fails("ab", "connection refused")
+        scene.fails("abc", "connection refused")
+        server.start()
+        assert server.keys("*") == {}
+        scene.until_applied("abc")
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "mend"),
+    [
+        pytest.param(
+            ("REPLICAOF", "127.0.0.1", "1"),
+            r"it is a read-only replica; name the primary \(READONLY\)",
+            ("REPLICAOF", "NO", "ONE"),
+            id="read-only-replica",
+        ),
+        pytest.param(
+            ("CONFIG", "SET", "maxmemory", "1"),
+            r"it is out of memory \(OOM\)",
+            ("CONFIG", "SET", "maxmemory", "0"),
+            id="out-of-memory",
+        ),
+        pytest.param(
+            ("CONFIG", "SET", "requirepass", "hunter2"),
+            r"it wants a password \(NOAUTH\)",
+            None,
+            id="password-asked-for",
+        ),
+        pytest.param(
+            ("ACL", "SETUSER", "default", "-exec", "-mset"),
+            r"its user lacks a permission \(NOPERM\)",
+            ("ACL", "SETUSER", "default", "+@all"),
+            id="command-forbidden",
+        ),
+        pytest.param(
+            ("ACL", "SETUSER", "default", "resetkeys", "~other*"),
+            r"its user lacks a permission \(NOPERM\)",
+            ("ACL", "SETUSER", "default", "allkeys"),
+            id="keys-forbidden",
+        ),
+        pytest.param(
+            ("CONFIG", "SET", "min-replicas-to-write", "3"),
+            r"it takes no writes, since it has too few replicas \(NOREPLICAS\)",
+            ("CONFIG", "SET", "min-replicas-to-write", "0"),
+            id="too-few-replicas",
+        ),
+    ],
+)
+def test_refusal_is_one_clear_line_and_mended_at_the_next_snapshot(
+    server: Server,
+    tmp_path: Path,
+    command: tuple[str, ...],
+    reason: str,
+    mend: tuple[str, ...] | None,
+) -> None:
+    """What the store answers is told in plain words with its code; nothing of it is written."""
+    with watching(server, tmp_path) as scene, server.client() as admin:
+        scene.until_applied("ab")
+        admin.execute_command(*command)
+        scene.fails("abc", reason)
+        scene.fails("abc", reason)
+        if mend is None:
+            admin.execute_command("CONFIG", "SET", "requirepass", "")
+        else:
+            admin.execute_command(*mend)
+        scene.until_applied("abc")
+
+
+def test_full_disk_is_one_clear_line(server: Server, tmp_path: Path) -> None:
+    """A Redis that cannot save its data takes no writes, and says so."""
+    with watching(server, tmp_path) as scene, server.client() as admin:
+        scene.until_applied("ab")
+        (tmp_path / "dump.rdb").mkdir()
+        (tmp_path / "dump.rdb" / "in-the-way").touch()
+        admin.config_set("save", "1 1")
+        admin.set("more", "1")
+        scene.watch.until(
+            lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err", "it saves", 15
+        )
+        scene.fails("abc", r"it takes no writes, since it cannot save them to disk \(MISCONF\)")
+        admin.config_set("save", "")
+        admin.config_set("stop-writes-on-bgsave-error", "no")
+        scene.until_applied("abc")
+
+
+@pytest.mark.parametrize("user", ["", "default"])
+def test_wrong_password_is_told_without_it(server: Server, tmp_path: Path, user: str) -> None:
+    """Neither the wrong nor the right password is in the log or the process's title."""
+    server.run("CONFIG", "SET", "requirepass", "right")
+    url = server.url.replace("//", f"//{user}@") if user else server.url
+    with watching(server, tmp_path, url=url, TRAEFIK_STORE_PASSWORD="hunter2") as scene:
+        scene.fails("ab", r"the user or the password is wrong \(WRONGPASS\)")
+        title = Path(f"/proc/{scene.watch.process.pid}/cmdline")
+        assert not title.exists() or b"hunter2" not in title.read_bytes()
+        assert "hunter2" not in scene.watch.log
+    with server.client(password="right") as admin:
+        admin.config_set("requirepass", "")
+
+
+def test_password_from_a_file_is_read_at_each_snapshot(server: Server, tmp_path: Path) -> None:
+    """A password that is changed in both places at once costs nothing but a line."""
+    file = tmp_path / "password"
+    file.write_text("wrong\n")
+    server.run("CONFIG", "SET", "requirepass", "right")
+    server.login = {"password": "right"}
+    with watching(server, tmp_path, "--store-password-file", str(file)) as scene:
+        scene.fails("ab", r"the user or the password is wrong \(WRONGPASS\)")
+        file.unlink()
+        scene.fails("ab", "the password file .* cannot be read: no such file or directory")
+        file.write_text("right\n")
+        scene.until_applied("ab")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_stop_is_heeded_within_a_second_while_the_store_hangs(
+    server: Server, tmp_path: Path, signum: signal.Signals
+) -> None:
+    """A Redis that accepts and never answers does not hold up the end."""
+    with Cutter(server) as way:
+        url = f"redis://127.0.0.1:{way.port}/0"
+        with watching(server, tmp_path, url=url) as scene:
+            scene.until_applied("ab")
+            way.silent = True
+            scene.publish("abc")
+            assert way.swallowed.wait(15)
+            status = scene.watch.stop(signum, within=1)
+            assert status == (0 if signum == signal.SIGTERM else 130)
+
+
+def test_store_that_hangs_costs_seconds_and_a_line(server: Server, tmp_path: Path) -> None:
+    """Time-outs bound the wait, and the next snapshot is written once it answers again."""
+    with watching(server, tmp_path) as scene:
+        scene.until_applied("ab")
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            scene.fails("abc", "it does not answer within 3 s")
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        scene.until_applied("abc")
+
+
+def test_store_behind_a_silent_network_is_bounded_at_the_start(tmp_path: Path) -> None:
+    """Connecting that nobody answers ends after some seconds, and watch follows the endpoint."""
+    with unanswering() as url:
+        server = Server(tmp_path)
+        server.port = int(url.split(":")[2].partition("/")[0])
+        with watching(server, tmp_path) as scene:
+            assert "it does not answer within 3 s" in scene.watch.lines[0]
+
+
+class Cutter:
+    """A way to the server that is cut after some bytes from the client; a context manager."""
+
+    def __init__(self, server: Server) -> None:
+        """Take the server that it leads to."""
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.left: int | None = None
+        """Bytes until the cut; ``None`` for none."""
+        self.passed = 0
+        self.silent = False
+        """Take what the client says, and pass nothing on."""
+        self.swallowed = threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server.port))
+                self.passed = 0
+                threading.Thread(target=self._up, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._down, args=(server, client), daemon=True).start()
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
+        left = self.left
+        with suppress(OSError):
+            while data := client.recv(65536):
+                if self.silent:
+                    self.swallowed.set()
+                    continue
+                if left is not None and len(data) >= left:
+                    server.sendall(data[:left])
+                    server.shutdown(socket.SHUT_WR)  # it acts on what it has got, then closes
+                    return
+                server.sendall(data)
+                self.passed += len(data)
+                left = None if left is None else left - len(data)
+        _close(client, server)
+
+    def _down(self, server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(65536):
+                client.sendall(data)
+        _close(client, server)
+
+
+def _close(*sockets: socket.socket) -> None:
+    for each in sockets:
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
+
+
+def test_connection_cut_anywhere_leaves_the_old_or_the_new(server: Server, tmp_path: Path) -> None:
+    """Wherever a transaction is cut, what stands is one of the two, whole, and mended after."""
+    with Cutter(server) as cutter:
+        url = f"redis://127.0.0.1:{cutter.port}/0"
+        with watching(server, tmp_path, url=url) as scene:
+            scene.until_applied("ab")
+            length = cutter.passed
+            assert length > 500
+            for number, cut in enumerate(range(1, length, length // 20)):
+                entries = hosts("abc"[number % 2 :], f"100.64.1.{number}")
+                before, mark, cutter.left = server.keys(), len(scene.watch.lines), cut
+                scene.feed.send(snapshot(entries))
+                scene.watch.until(lambda m=mark: len(scene.watch.lines) > m, "nothing is said")
+                assert server.keys() in (before, keys_of(entries)), cut
+                cutter.left = None
+                scene.feed.send(snapshot(entries))
+                scene.watch.until(lambda e=entries: server.keys() == keys_of(e), f"stuck at {cut}")
+            assert "internal error" not in scene.watch.log
+
+
+def test_tls_needs_an_authority_that_is_trusted(tmp_path: Path, authority: Authority) -> None:
+    """rediss:// verifies the server's certificate, by the file that is named for it."""
+    certificate, key = authority.issue("127.0.0.1")
+    plain, ca = Server(tmp_path), str(authority.ca_file)
+    plain.login = {"ssl": True, "ssl_ca_certs": ca}
+    tls = ("--tls-port", str(plain.port), "--port", "0", "--tls-auth-clients", "no")
+    files = (
+        "--tls-cert-file",
+        str(certificate),
+        "--tls-key-file",
+        str(key),
+        "--tls-ca-cert-file",
+        ca,
+    )
+    plain._options += [*tls, *files]
+    with plain:
+        url = plain.url.replace("redis://", "rediss://")
+        with watching(plain, tmp_path, "--store-ca-file", ca, url=url) as scene:
+            scene.until_applied("ab")
+        with watching(plain, tmp_path, url=url) as scene:
+            assert "its certificate cannot be trusted" in scene.watch.lines[0]
+        with watching(plain, tmp_path) as scene:  # no TLS where TLS is spoken
+            assert re.search("cannot publish to .*: ", scene.watch.lines[0])
