@@ -87,6 +87,18 @@ def test_every_service_is_hardened_and_comes_back(folder: Path) -> None:
     assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
 
 
+def test_entrypoints_are_those_that_the_documents_name() -> None:
+    """The entrypoints of every example are the three of docs/deployment.md, or web alone."""
+    found = {
+        str(path.relative_to(COMPOSE.parent).parent): {*load(path)["entryPoints"]} - {"traefik"}
+        for path in (*COMPOSE.parent.rglob("traefik.yml"), *COMPOSE.parent.rglob("*.yml.template"))
+    }
+    alone = {"compose/cloudflared", "redis"}
+    three = {"web", "websecure", "tcp"}
+    assert found == {name: {"web"} if name in alone else three for name in found}
+    assert {"docker", "compose", "kubernetes", "traefik", *alone} == set(found)
+
+
 @EXAMPLE
 def test_nothing_waits_for_the_worker(folder: Path) -> None:
     """A service waits for another's start at most, never for its health."""
