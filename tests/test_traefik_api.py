@@ -358,6 +358,18 @@ def test_it_asks_again_only_after_a_bad_answer() -> None:
         assert len(server.requests) == before + 1
 
 
+def test_what_was_put_right_gets_its_time() -> None:
+    """A file that was written again is waited for as a new one is, not judged at once."""
+    with ScriptedEndpoint(served("a"), served(), served("a")) as server:
+        journal = Heard()
+        inquiry = begin(server, journal)
+        inquiry.ask(document("a"))
+        journal.until_heard(1)
+        inquiry.ask_again(written=True)
+        assert journal.until_heard(2) == [Verdict(1), Verdict(1)]
+        assert len(server.requests) == 3
+
+
 def test_waiting_is_not_cut_short_by_another_snapshot() -> None:
     """While Traefik takes its time, asking again changes nothing."""
     with ScriptedEndpoint(answering("404 Gone"), answering("404 Gone")) as server:
