@@ -10,8 +10,8 @@ from pathlib import Path
 from ctsdns_traefik.core.health import Health, judge
 from ctsdns_traefik.core.printable import shown
 
-_LARGEST = 1024 * 1024
-"""Bytes; watch lists so few things that it never writes so many."""
+_LARGEST = 16 * 1024 * 1024
+"""Bytes; only a policy of many thousands of entrypoints, each with a long name, could need more."""
 
 
 def check_health(path: Path, max_age: float) -> Health:

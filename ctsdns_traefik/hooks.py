@@ -47,6 +47,9 @@ _OF_SYSTEMD = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
 
 Stopping = Callable[[], bool]
 
+_running: set[int] = set()
+"""The process groups of commands that have not ended."""
+
 
 class HookError(Exception):
     """A command has failed; the text says how, with its last words."""
@@ -120,24 +123,32 @@ def _environment() -> dict[str, str]:
 @contextmanager
 def _ended(process: subprocess.Popen[bytes], stopping: Stopping) -> Iterator[None]:
     """Leave nothing of a command when this context breaks off; close its pipes in any case."""
+    _running.add(process.pid)
     try:
         yield
     except BaseException:
-        _signal_group(process, signal.SIGTERM)
+        _signal_group(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_AT_STOP if stopping() else _GRACE)
-        _signal_group(process, signal.SIGKILL)
+        _signal_group(process.pid, signal.SIGKILL)
         process.wait()
         raise
     finally:
+        _running.discard(process.pid)
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def kill_running() -> None:
+    """End every command at once; for a process that is about to end without cleaning up."""
+    for group in tuple(_running):
+        _signal_group(group, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        os.killpg(group, number)
 
 
 def _listen(process: subprocess.Popen[bytes], said: _Said) -> bool:

@@ -95,7 +95,6 @@ class Inquiry:
                 question, self._slot, self._asking = self._slot, None, True
             if question:
                 self._settle(question)
-            del question  # megabytes, for as long as nothing is asked
             self._asking = False
 
     def _settle(self, question: _Question) -> None:

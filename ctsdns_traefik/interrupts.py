@@ -15,8 +15,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -40,8 +40,12 @@ class Reconnect(BaseException):
 class Interrupts:
     """The signals that steer ``watch``; they raise nothing until :meth:`armed`."""
 
-    def __init__(self) -> None:
-        """Handle the signals from now on, until the process ends; for the main thread only."""
+    def __init__(self, last_act: Callable[[], None] = lambda: None) -> None:
+        """Handle the signals from now on, until the process ends; for the main thread only.
+
+        ``last_act`` is called, in another thread, before the watchdog ends the process.
+        """
+        self._last_act = last_act
         self._armed = False
         self._raised = False
         self._stop: int | None = None
@@ -73,7 +77,13 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let signals wait until this context ends; outside :meth:`armed` they wait anyway."""
+        """Let signals wait until this context ends; outside :meth:`armed` they wait anyway.
+
+        In any thread but the main one, where none raises, it does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         armed, self._armed = self._armed, False
         try:
             yield
@@ -120,6 +130,8 @@ class Interrupts:
             _nudge()
             if number[0] in Stop.EXIT_CODES:
                 time.sleep(PATIENCE)
+                with suppress(Exception):
+                    self._last_act()
                 os._exit(Stop.EXIT_CODES[signal.Signals(number[0])])
 
 

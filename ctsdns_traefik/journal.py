@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
 from ctsdns_traefik.core.changes import Changes, listed
@@ -27,11 +28,12 @@ from ctsdns_traefik.traefik_news import TraefikNews
 log = logging.getLogger(__name__)
 
 LONGEST_STEP = 60.0
-"""Seconds that the loop may take to render and write, or to begin a connection."""
+"""Seconds that the loop may take to render, check and write, for the command after a change, or to
+begin a connection."""
 
 
 class Journal:
-    """Tells what happens; any thread may use it."""
+    """Tells what happens; for the main thread, but for what Traefik answers."""
 
     def __init__(
         self,
@@ -39,11 +41,14 @@ class Journal:
         publisher: Publisher | None = None,
         manager: ServiceManager | None = None,
         clock: Callable[[], float] = time.time,
+        undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
         noun: str = "file",
     ) -> None:
         """Begin with what is known at the start; tell a publisher and the service manager, too.
 
-        ``noun`` is what is kept, a file or a store.
+        ``undisturbed`` makes the context in which it tells: a signal that raised amid that could
+        leave a lock of the log or of a thread taken for ever. ``noun`` is what is kept, a file or
+        a store.
         """
         self._noun = noun
         self._notices = Notices()
@@ -58,6 +63,7 @@ class Journal:
         self._manager = manager or ServiceManager()
         self._reloading = False
         self._clock = clock
+        self._undisturbed = undisturbed
         self.expect(LONGEST_STEP)
         self._publisher.show(self._status)
 
@@ -101,27 +107,31 @@ class Journal:
 
     def connected(self, endpoint: object) -> None:
         """Tell that the endpoint has answered with a stream."""
-        self._turn(lambda known, now: known.connected(now))
-        extra = as_event("connected", endpoint=endpoint)
-        log.info("connected to %s", endpoint, extra=extra)
+        with self._undisturbed():
+            self._turn(lambda known, now: known.connected(now))
+            extra = as_event("connected", endpoint=endpoint)
+            log.info("connected to %s", endpoint, extra=extra)
 
     def heard(self, name: str) -> None:
         """Take note of an event that is neither a snapshot nor an error."""
-        self._turn(lambda known, now: known.heard(now))
-        log.debug("event %s", name, extra=as_event("event", name=name))
+        with self._undisturbed():
+            self._turn(lambda known, now: known.heard(now))
+            log.debug("event %s", name, extra=as_event("event", name=name))
 
     def heard_error(self, message: str) -> None:
         """Tell what the worker says went wrong on its side."""
-        self._turn(lambda known, now: known.heard_error(now, "worker-error", message))
-        extra = as_event("worker-error", error=message)
-        log.warning("the worker reports an error: %s", message, extra=extra)
+        with self._undisturbed():
+            self._turn(lambda known, now: known.heard_error(now, "worker-error", message))
+            extra = as_event("worker-error", error=message)
+            log.warning("the worker reports an error: %s", message, extra=extra)
 
     def distrusted(self, why: object) -> None:
         """Tell that a snapshot cannot be trusted."""
-        self._turn(lambda known, now: known.distrusted(now, "untrusted", str(why)))
-        extra = as_event("untrusted", error=why)
-        said = "a snapshot cannot be trusted, the %s stays: %s"
-        log.warning(said, self._noun, why, extra=extra)
+        with self._undisturbed():
+            self._turn(lambda known, now: known.distrusted(now, "untrusted", str(why)))
+            extra = as_event("untrusted", error=why)
+            said = "a snapshot cannot be trusted, the %s stays: %s"
+            log.warning(said, self._noun, why, extra=extra)
 
     def trusted(self) -> None:
         """Take note that a snapshot has come that can be trusted."""
@@ -133,9 +143,10 @@ class Journal:
         """Tell why there is no connection, and in how many seconds there will be another."""
         event = "disconnected" if self._status.state is State.CONNECTED else "unreachable"
         self.expect(delay)
-        self._turn(lambda known, now: known.failed(now, event, reason))
-        extra = as_event(event, error=reason, delay=round(delay, 1))
-        log.warning("%s; retrying in %.1f s", reason, delay, extra=extra)
+        with self._undisturbed():
+            self._turn(lambda known, now: known.failed(now, event, reason))
+            extra = as_event(event, error=reason, delay=round(delay, 1))
+            log.warning("%s; retrying in %.1f s", reason, delay, extra=extra)
 
     def told_to_reconnect(self) -> None:
         """Tell that SIGHUP has come."""
@@ -146,31 +157,35 @@ class Journal:
     def refused(self, problems: Iterable[Problem]) -> None:
         """Tell each problem with the entries once, until it changes."""
         problems = tuple(problems)
-        self._turn(lambda known, _: known._replace(refused=problems))
-        for problem in problems:
-            if problem not in self._told:
-                log.warning("%s", problem, extra=of_refusal(problem))
-        self._told = frozenset(problems)
+        with self._undisturbed():
+            self._turn(lambda known, _: known._replace(refused=problems))
+            for problem in problems:
+                if problem not in self._told:
+                    log.warning("%s", problem, extra=of_refusal(problem))
+            self._told = frozenset(problems)
 
     def doubted(self, changes: Changes) -> None:
         """Tell that a large removal waits for the next snapshot to agree."""
-        self._turn(lambda known, now: known.doubted(now, changes))
-        log.warning(
-            "the snapshot would remove %d of %d routes: waiting for the next one to agree (%s)",
-            len(changes.removed),
-            changes.before,
-            listed(changes.removed),
-            extra=of_doubt(changes),
-        )
+        with self._undisturbed():
+            self._turn(lambda known, now: known.doubted(now, changes))
+            log.warning(
+                "the snapshot would remove %d of %d routes: waiting for the next one to agree (%s)",
+                len(changes.removed),
+                changes.before,
+                listed(changes.removed),
+                extra=of_doubt(changes),
+            )
 
     def created(self, target: object) -> None:
         """Tell that there was nothing, and that there is now something without routes."""
+        self.expect(LONGEST_STEP)
         self._turn(lambda known, now: known.wrote(now))
         extra = as_event("created", output=target)
         log.info("created %s with no routes", target, extra=extra)
 
     def wrote(self, target: object, written: Written, changes: Changes, routes: int) -> None:
         """Tell how what stands there has changed, if it has; ``routes`` is how many there are."""
+        self.expect(LONGEST_STEP)
         if written.outcome is Outcome.WRITTEN_IN_PLACE:
             said = f"{target} cannot be renamed over and is written in place"
             self._say_once(said, "in-place", target)
@@ -208,19 +223,22 @@ class Journal:
 
     def unwritable(self, why: object) -> None:
         """Tell why what a snapshot says could not be written."""
-        self._turn(lambda known, now: known.unwritable(now, "output-error", str(why)))
-        extra = as_event("output-error", error=why)
-        log.error("%s; trying again at the next snapshot", why, extra=extra)
+        with self._undisturbed():
+            self._turn(lambda known, now: known.unwritable(now, "output-error", str(why)))
+            extra = as_event("output-error", error=why)
+            log.error("%s; trying again at the next snapshot", why, extra=extra)
 
     def check_refused(self, why: object) -> None:
         """Tell once, until it changes, why the check command keeps the old file."""
-        self._turn(lambda known, now: known.unwritable(now, "check-refused", str(why)))
-        if str(why) != self._refusal:
-            log.error("%s", why, extra=as_event("check-refused", error=why))
-        self._refusal = str(why)
+        with self._undisturbed():
+            self._turn(lambda known, now: known.unwritable(now, "check-refused", str(why)))
+            if str(why) != self._refusal:
+                log.error("%s", why, extra=as_event("check-refused", error=why))
+            self._refusal = str(why)
 
     def hook_ended(self, why: object | None) -> None:
         """Take note that the command after a change has run; tell how it failed, if it has."""
+        self.expect(LONGEST_STEP)
         error = None if why is None else str(why)
         self._turn(lambda known, now: known.ran_hook(now, "hook-failed", error))
         if error is not None:
@@ -242,7 +260,7 @@ class Journal:
 
     def _turn(self, change: Callable[[Status, float], Status]) -> None:
         """Let a happening change what is known, and have that told."""
-        with self._lock:
+        with self._undisturbed(), self._lock:
             self._status = change(self._status, self._clock())
             self._publisher.show(self._status)
 

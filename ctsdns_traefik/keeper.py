@@ -53,9 +53,10 @@ class Keeper:
     ) -> None:
         """Take what to keep, its format, and whether large removals wait for a second opinion.
 
-        ``undisturbed`` makes the context in which a write happens; ``access`` says who may reach
-        which route, and is asked at each snapshot; ``journal`` is told what happens; ``on_change``
-        is called after each change, in that context too; ``traefik`` is asked what came of it.
+        ``undisturbed`` makes the context in which a write happens, with all that follows from it:
+        a signal between the two would leave a change that nobody is told of. ``access`` says who
+        may reach which route, and is asked at each snapshot; ``journal`` is told what happens;
+        ``on_change`` is called after each change; ``traefik`` is asked what came of it.
         """
         self._target = target
         self._form: Format = form
@@ -107,10 +108,11 @@ class Keeper:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
         if self._target.needed and self._target.read() is None:
             self._content = to_text({}, self._form).encode()
-            self._write(self._content)
-            self._journal.created(self._target)
-            self._ask_traefik({})
-            self._run_hook()
+            with self._undisturbed():
+                self._target.write(self._content)
+                self._journal.created(self._target)
+                self._ask_traefik({})
+                self._run_hook()
 
     def apply(self, hosts: HostsMap) -> None:
         """Make the file say what these hosts say; raise :class:`OutputError` if it cannot be.
@@ -119,7 +121,9 @@ class Keeper:
         have edited or removed it. While a large removal waits, the file is kept at what it was.
         Another access is in force at once, for the hosts before these too: that waits for nothing.
         """
-        self._take_access(self._ask_access())
+        with self._undisturbed():
+            access = self._ask_access()
+        self._take_access(access)
         if hosts == self._hosts:
             self._doubted = ()
             self._keep()
@@ -139,8 +143,9 @@ class Keeper:
         """Write what the hosts say, unless that has to wait; tell whether it is written."""
         rendering = render(hosts, self._form, self._access)
         self._journal.refused(rendering.problems)
-        if self._target.moved():
-            self._see(self._target.read() or b"")
+        with self._undisturbed():
+            if self._target.moved():
+                self._see(self._target.read() or b"")
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
             return False
@@ -150,29 +155,31 @@ class Keeper:
     def put(self, rendering: Rendering, *, ordered: bool = False) -> None:
         """Write what was rendered, if it is not there already, and tell what that changes."""
         content = rendering.text.encode()
-        written = self._write(content, ordered=ordered)
-        self._content = content
-        if written.outcome is Outcome.LEFT:
-            self._leave(written)
-            return
-        held = self._target.as_held(content)
-        document = rendering.document if held is content else _document_in(held)
-        new = outline(document)
-        changes, self._outline = compare(self._outline, new), new
-        self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
-        self._tell(written, changes, document)
+        with self._undisturbed():
+            written = self._target.write(content, ordered=ordered)
+            self._content = content
+            if written.outcome is Outcome.LEFT:
+                self._leave(written)
+                return
+            held = self._target.as_held(content)
+            document = rendering.document if held is content else _document_in(held)
+            new = outline(document)
+            changes, self._outline = compare(self._outline, new), new
+            self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
+            self._tell(written, changes, document)
 
     def _keep(self) -> None:
         """Put the file right if it is not what it was."""
         if self._content is None:
             return
-        written, before = self._write(self._content), self._outline
-        if written.outcome is Outcome.LEFT:
-            self._leave(written)
-            return
-        if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
-            self._see(self._target.as_held(self._content))
-        self._tell(written, compare(before, self._outline))
+        with self._undisturbed():
+            written, before = self._target.write(self._content), self._outline
+            if written.outcome is Outcome.LEFT:
+                self._leave(written)
+                return
+            if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
+                self._see(self._target.as_held(self._content))
+            self._tell(written, compare(before, self._outline))
 
     def _leave(self, written: Written) -> None:
         """Know that another watch's document stands, and is not this one's to replace."""
@@ -190,10 +197,6 @@ class Keeper:
         self._journal.doubted(changes)
         return True
 
-    def _write(self, content: bytes, *, ordered: bool = False) -> Written:
-        with self._undisturbed():
-            return self._target.write(content, ordered=ordered)
-
     def _tell(self, written: Written, changes: Changes, document: Document | None = None) -> None:
         """Tell what a write did, and whom it concerns; a document may be another than before."""
         self._journal.wrote(self._target, written, changes, len(self._outline))
@@ -207,8 +210,7 @@ class Keeper:
 
     def _run_hook(self) -> None:
         if self._on_change:
-            with self._undisturbed():
-                self._on_change()
+            self._on_change()
 
     def _ask_traefik(self, document: Document) -> None:
         if self._traefik:

@@ -192,7 +192,8 @@ def _temporary_beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield temporary, file
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # that it cannot be removed would hide what went wrong
+            temporary.unlink(missing_ok=True)
 
 
 def _take_mode_and_owner(descriptor: int, target: Path) -> bool:

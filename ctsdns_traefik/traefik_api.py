@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
+import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +27,9 @@ ANSWER_WITHIN = 10.0
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 MOST_PAGES = 1_000
+
+_GRACE = 0.2
+"""Seconds by which the cut comes after the time-out, which says more exactly what is wrong."""
 
 _PIECE = 64 * 1024
 _REDIRECTION = 3
@@ -81,14 +85,11 @@ class TraefikApi:
         """Ask for a path below the API's; raise :class:`ApiError`."""
         headers = {"Accept": "application/json", **self._endpoint.authorization()}
         connection = self._connection(self._endpoint.host, self._port, timeout=within)
-        with self._explained(within):
-            try:
-                connection.request("GET", f"{self._prefix}{path}", headers=headers)
-                with connection.getresponse() as response:
-                    body = _read(response, time.monotonic() + within)
-                    return Page(json.loads(body), int(response.headers.get("X-Next-Page", 0)))
-            finally:
-                connection.close()
+        with self._explained(within), _cut_off(connection, within):
+            connection.request("GET", f"{self._prefix}{path}", headers=headers)
+            with connection.getresponse() as response:
+                body = _read(response)
+                return Page(json.loads(body), int(response.headers.get("X-Next-Page", 0)))
 
     def read(
         self, kind: str, provider: str, heed: Callable[[], None] = lambda: None
@@ -134,8 +135,36 @@ def _fault(response: http.client.HTTPResponse) -> str | None:
     return f"it answers {response.status}{_CAUSES.get(response.status, '')}"
 
 
-def _read(response: http.client.HTTPResponse, until: float) -> bytes:
-    """Read an answer, but not for ever and not without end; raise :class:`ApiError`."""
+@contextmanager
+def _cut_off(connection: http.client.HTTPConnection, within: float) -> Iterator[None]:
+    """Connect, and cut the connection if this context takes too long; raise :class:`ApiError`.
+
+    A time-out bounds one read, not an answer that trickles in, its head least of all.
+    """
+    with closing(connection):
+        connection.connect()
+        cut = threading.Event()
+        timer = threading.Timer(within + _GRACE, _cut, (connection.sock, cut))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, http.client.HTTPException, ValueError) as why:
+            if cut.is_set():
+                raise ApiError("its answer takes too long") from why
+            raise
+        finally:
+            timer.cancel()
+
+
+def _cut(connection: socket.socket, cut: threading.Event) -> None:
+    cut.set()
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Read an answer, but not without end; raise :class:`ApiError`."""
     if fault := _fault(response):
         raise ApiError(fault)
     body = bytearray()
@@ -143,8 +172,6 @@ def _read(response: http.client.HTTPResponse, until: float) -> bytes:
         body += piece
         if len(body) > LARGEST_ANSWER:
             raise ApiError(f"it answers with more than {LARGEST_ANSWER >> 20} MiB")
-        if time.monotonic() > until:
-            raise ApiError("its answer takes too long")
     return bytes(body)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import ipaddress
 import json
 import re
 import subprocess
-import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jsonschema
 import pytest
 from local import until
 from stand_in_worker import StandInWorker
@@ -50,10 +51,10 @@ def stack() -> Iterator[ExitStack]:
 
 def complaint(file: Path) -> str:
     """Return what the compose specification's schema has against a file."""
-    program = Path(sysconfig.get_path("scripts")) / "check-jsonschema"
-    command = [str(program), "--builtin-schema", "vendor.compose-spec", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout if done.returncode else ""
+    folder = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((folder / "compose-spec.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    return "\n".join(error.message for error in validator.iter_errors(load(file)))
 
 
 @EXAMPLE
@@ -72,7 +73,7 @@ def test_schema_finds_a_slip(tmp_path: Path) -> None:
 
 @EXAMPLE
 def test_every_service_is_hardened_and_comes_back(folder: Path) -> None:
-    """Each has a read-only root, no capabilities, no way to more, a health check and restarts."""
+    """Each has a read-only root, no capabilities, a bounded log, a health check and restarts."""
     services = services_of(folder)
     for service in services.values():
         assert service["read_only"] is True
@@ -81,8 +82,62 @@ def test_every_service_is_hardened_and_comes_back(folder: Path) -> None:
         assert service["restart"] == "unless-stopped"
         assert service["healthcheck"]["test"][0] == "CMD"
         assert "privileged" not in service
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     images = [service["image"] for service in services.values() if "build" not in service]
     assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_entrypoints_are_those_that_the_documents_name() -> None:
+    """The entrypoints of every example are the three of docs/deployment.md, or web alone."""
+    found = {
+        str(path.relative_to(COMPOSE.parent).parent): {*load(path)["entryPoints"]} - {"traefik"}
+        for path in (*COMPOSE.parent.rglob("traefik.yml"), *COMPOSE.parent.rglob("*.yml.template"))
+    }
+    alone = {"compose/cloudflared", "redis"}
+    three = {"web", "websecure", "tcp"}
+    assert found == {name: {"web"} if name in alone else three for name in found}
+    assert {"docker", "compose", "kubernetes", "traefik", *alone} == set(found)
+
+
+@EXAMPLE
+def test_nothing_waits_for_the_worker(folder: Path) -> None:
+    """A service waits for another's start at most, never for its health."""
+    services = services_of(folder)
+    waits = [each["depends_on"] for each in services.values() if "depends_on" in each]
+    assert waits[0] == {"watch": {"condition": "service_started"}}
+    assert [each for wait in waits for each in wait.values()] == [waits[0]["watch"]] * len(waits)
+    assert services["watch"]["healthcheck"]["test"][1:] == ["ctsdns-traefik", "watch", "--health"]
+
+
+@EXAMPLE
+def test_traefik_ends_its_connections_first(folder: Path) -> None:
+    """Docker waits longer than Traefik takes by itself, and any user may listen on its ports."""
+    traefik = services_of(folder)["traefik"]
+    assert "transport" not in load(folder / "traefik.yml")["entryPoints"]["web"]
+    assert int(traefik["stop_grace_period"].removesuffix("s")) > 10
+    assert traefik["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": 0}
+    assert traefik.get("user") == ("65534:65534" if folder == TUNNEL else None)
+
+
+def test_tunnel_is_asked_where_it_answers() -> None:
+    """The tunnel is that of the token, and its health check asks where it gives its metrics."""
+    cloudflared = services_of(TUNNEL)["cloudflared"]
+    address = "127.0.0.1:2000"
+    assert cloudflared["command"] == ["tunnel", "--no-autoupdate", "--metrics", address, "run"]
+    check = ["CMD", "cloudflared", "tunnel", "--metrics", address, "ready"]
+    assert cloudflared["healthcheck"]["test"] == check
+    assert list(cloudflared["environment"]) == ["TUNNEL_TOKEN"]
+
+
+def test_memory_of_watch_is_bounded_alike() -> None:
+    """However it is deployed, watch may take as much memory, and Traefik is not bounded with it."""
+    examples = COMPOSE.parent
+    assert services_of(COMPOSE)["watch"]["mem_limit"] == "512m"
+    (pod,) = [load(examples / "kubernetes" / "daemonset.yaml")["spec"]["template"]["spec"]]
+    assert pod["initContainers"][0]["resources"]["limits"] == {"memory": "512Mi"}
+    for name in ("ctsdns-traefik.service", "ctsdns-traefik-render.service"):
+        assert "\nMemoryMax=512M\n" in (examples / "systemd" / name).read_text()
+    assert "mem_limit" not in services_of(COMPOSE)["traefik"]
 
 
 @EXAMPLE
@@ -156,18 +211,20 @@ def test_static_configuration_is_that_of_the_other_examples() -> None:
     assert load(COMPOSE / "traefik.yml") == expected
 
 
-@EXAMPLE
-def test_traefik_starts_before_the_first_file(
-    folder: Path, tmp_path: Path, stack: ExitStack
-) -> None:
-    """With an empty folder Traefik starts and is healthy; what watch writes later is live."""
-    traefik = stack.enter_context(ComposedTraefik(tmp_path, folder))
-    assert not (traefik.routes / "dynamic.yml").exists()
-    said = subprocess.run(
+def healthy(traefik: ComposedTraefik) -> bool:
+    """Run the health check of a Traefik."""
+    done = subprocess.run(
         traefik.health_command(), capture_output=True, text=True, timeout=20, check=False
     )
-    assert said.stdout.startswith("OK: ")
-    assert said.returncode == 0
+    assert done.stdout.startswith("OK: ") == (done.returncode == 0)
+    return done.returncode == 0
+
+
+def test_traefik_starts_before_the_first_file(tmp_path: Path, stack: ExitStack) -> None:
+    """With an empty folder Traefik starts and is healthy; what watch writes later is live."""
+    traefik = stack.enter_context(ComposedTraefik(tmp_path, COMPOSE))
+    assert not (traefik.routes / "dynamic.yml").exists()
+    assert healthy(traefik)
     one, two = (stack.enter_context(http_backend(name)) for name in ("one", "two"))
     policy = tmp_path / "policy.hujson"
     write_policy(policy, f"_web_http_{one}._tcp.app.example.com")
@@ -188,10 +245,9 @@ def write_policy(path: Path, *entries: str) -> None:
 
 def test_unhealthy_traefik(tmp_path: Path) -> None:
     """The health check of Traefik fails once Traefik is gone."""
-    with ComposedTraefik(tmp_path, COMPOSE) as traefik:
-        pass
-    done = subprocess.run(traefik.health_command(), capture_output=True, timeout=20, check=False)
-    assert done.returncode == 1
+    traefik = ComposedTraefik(tmp_path, COMPOSE)
+    traefik._write_static(traefik.static)
+    assert not healthy(traefik)
 
 
 def test_watch_takes_the_sample(tmp_path: Path, stack: ExitStack) -> None:
@@ -220,6 +276,7 @@ def test_strangers_headers_are_not_trusted(tmp_path: Path, stack: ExitStack) -> 
     """The tunnel's X-Forwarded-* headers reach the backend; others', and look-alikes, do not."""
     port, came = stack.enter_context(recording_backend())
     traefik = stack.enter_context(ComposedTraefik(tmp_path, TUNNEL))
+    assert healthy(traefik)
     entry = f"_web_http_{port}._tcp.app.example.com"
     (traefik.routes / "dynamic.yml").write_text(render({entry: "127.0.0.1"}).text)
     until(lambda: traefik.get("web", "app.example.com").status == 200, "no route", 15)

@@ -22,7 +22,10 @@ from support.composed import TUNNEL, ComposedTraefik
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 MOSQUITTO = shutil.which("mosquitto", path=PATH) or ""
-pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="Debian's mosquitto is not installed")
+PASSWORDS = shutil.which("mosquitto_passwd", path=PATH) or ""
+pytestmark = pytest.mark.skipif(
+    not (MOSQUITTO and PASSWORDS), reason="Debian's mosquitto is not installed"
+)
 
 NAME, BROKER = "mqtt.example.com", "127.0.0.1"
 ENTRY = f"_web_http_9001._tcp.{NAME}"
@@ -34,8 +37,7 @@ def broker(folder: Path) -> Iterator[int]:
     native, port = free_ports(2)
     passwords = folder / "passwords"
     for options in (["-c", str(passwords), "alice"], [str(passwords), "bob"]):
-        program = shutil.which("mosquitto_passwd", path=PATH) or "mosquitto_passwd"
-        command = [program, "-b", *options, "secret"]
+        command = [PASSWORDS, "-b", *options, "secret"]
         subprocess.run(command, check=True, capture_output=True, timeout=20)
     text = (TUNNEL / "mosquitto.conf").read_text()
     for old, new in (

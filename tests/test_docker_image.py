@@ -23,7 +23,7 @@ from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.certificates import Authority
 from support.composed import COMPOSE, TUNNEL, load, services_of
-from support.containers import EXAMPLE, PORTS, TEMPLATE, Container
+from support.containers import ENTRYPOINT, EXAMPLE, PORTS, TEMPLATE, Container
 from support.traefik import Answer, traefik_version
 
 from ctsdns_traefik.core.render import render
@@ -106,6 +106,32 @@ def test_defaults_are_those_of_the_image() -> None:
     assert ["/made/etc", str(Path(rows["TRAEFIK_DYNAMIC_CONFIG_FILE"]).parent)] in copies
 
 
+def test_image_has_what_it_runs() -> None:
+    """Traefik, the packages and both folders are copied in; watch is found, and its status kept."""
+    copies = instructions("COPY")
+    assert "--from=traefik /usr/local/bin/traefik /usr/local/bin/traefik" in copies
+    assert "--from=builder /opt/venv /opt/venv" in copies
+    owned = [
+        each for each in copies if each.startswith("--from=builder --chown=10001:10001 /made/")
+    ]
+    assert [each.split()[-1] for each in owned] == ["/etc/traefik", "/run/ctsdns-traefik"]
+    watch = INSTRUCTIONS[INSTRUCTIONS.index(" AS watch") : INSTRUCTIONS.index("FROM watch AS")]
+    environment = dict(re.findall(r"(\w+)=(/\S+)", watch[watch.index("\nENV ") :]))
+    assert environment["PATH"].split(":")[:2] == ["/opt/venv/bin", "/usr/local/bin"]
+    assert environment["TRAEFIK_DYNAMIC_CONFIG_FILE"] == "/etc/traefik/dynamic.yml"
+    assert Path(environment["TRAEFIK_CONFIG_STATUS_FILE"]).parent == Path("/run/ctsdns-traefik")
+    started = [json.loads(each) for each in (*instructions("ENTRYPOINT"), *instructions("CMD"))]
+    assert started[0] == ["ctsdns-traefik"]
+    assert started[2:] == [["watch"], []]
+
+
+def test_it_ends_before_the_engine_loses_patience() -> None:
+    """What does not stop is killed before the ten seconds are over that Docker gives by itself."""
+    (grace,) = re.findall(r"^GRACE = ([\d.]+)$", ENTRYPOINT.read_text(), re.MULTILINE)
+    connections = load(TEMPLATE)["entryPoints"]["tcp"]["transport"]["lifeCycle"]["graceTimeOut"]
+    assert float(connections.removesuffix("s")) < float(grace) < 10
+
+
 def ignored(path: str) -> bool:
     """Tell whether the builder is kept from a file; the last line that fits decides, as it does."""
     verdict = False
@@ -158,6 +184,7 @@ def needed() -> Iterator[Requirement]:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lines = setup["options"]["install_requires"].split()
+    lines += setup["options.extras_require"]["redis"].split()
     waiting, seen = [Requirement(line) for line in lines], set()
     while waiting:
         requirement = waiting.pop()

@@ -17,7 +17,7 @@ import pytest
 from local import until
 from support.commands import bind_mounting
 
-from ctsdns_traefik import settings
+from ctsdns_traefik import hooks, settings
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import CheckRefused, OutputError, SettingsError
 from ctsdns_traefik.hooks import Check, Command, HookError, OnChange, command_from, run_hook
@@ -150,8 +150,9 @@ def test_only_the_end_of_long_words_is_told() -> None:
     assert int(kilobytes) < 10_000  # of 300 MB said
 
 
-def test_time_limit_ends_the_whole_group(path: Path) -> None:
+def test_time_limit_ends_the_whole_group(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that takes too long is ended with all that it has started, whatever they ignore."""
+    monkeypatch.setattr(hooks, "_GRACE", 0.3)
     script = 'trap "" TERM; sleep 600 & echo $! >"$1"; echo waiting >&2; wait; wait; sleep 600'
     with pytest.raises(HookError) as caught:
         run_hook(shell(script, "{path}"), path, limit=0.5)
@@ -285,6 +286,7 @@ def test_refused_content_leaves_the_old(path: Path) -> None:
             shell('mv "$1" "$1.x" && ln -s "$1.x" "$1"', "{path}"), "it changed what", id="link"
         ),
         pytest.param(shell('rm "$1"', "{path}"), "it removed what", id="removed"),
+        pytest.param(shell('rm "$1"; mkdir "$1"', "{path}"), "it changed what", id="folder"),
     ],
 )
 def test_only_what_was_checked_is_written(path: Path, command: Command, words: str) -> None:

@@ -198,6 +198,30 @@ def test_stop_of_watch_ends_the_command(
     assert list(path.parent.glob(".*")) == []
 
 
+SLOW_TO_STOP = """
+import sys
+from ctsdns_traefik import hooks
+from ctsdns_traefik.cli import main
+hooks._GRACE_AT_STOP = 60
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_watchdog_ends_the_command_too(path: Path, tmp_path: Path) -> None:
+    """Also when a stop is not heeded in time, no command is left behind."""
+    running = tmp_path / "running"
+    hook = script(tmp_path, LASTING.format(running))
+    path.write_text("{}\n")
+    program = [sys.executable, "-c", SLOW_TO_STOP]
+    with (
+        ScriptedEndpoint(streaming("a")) as server,
+        Watch(server.url, path, "--on-change", hook, program=program) as watch,
+    ):
+        watch.until(running.exists, "the command does not run")
+        assert watch.stop(within=WITHIN) == 0
+    until(lambda: is_gone(int(running.read_text())), "the command is still there", 5)
+
+
 def test_hangup_waits_for_the_command(path: Path, tmp_path: Path) -> None:
     """SIGHUP ends no command half way: it connects again when that has ended."""
     running, done = tmp_path / "running", tmp_path / "done"
@@ -212,6 +236,27 @@ def test_hangup_waits_for_the_command(path: Path, tmp_path: Path) -> None:
         watch.until_logged("SIGHUP: connecting again")
         assert done.exists()
         assert watch.stop(within=WITHIN) == 0
+
+
+def test_hangup_amid_the_check_loses_no_change(path: Path, tmp_path: Path) -> None:
+    """What is written although SIGHUP came is told, and the command after the change runs."""
+    running, done = tmp_path / "running", tmp_path / "done"
+    hook = script(tmp_path, f"echo >{running}; sleep 0.5")
+    path.write_text("{}\n")
+    with (
+        Feed() as feed,
+        ScriptedEndpoint(feed) as server,
+        Watch(
+            *(server.url, path, "--check-command", f"{hook} {{path}}"),
+            *("--on-change", f"touch {done}"),
+        ) as watch,
+    ):
+        feed.send(snapshot(hosts("a")))
+        watch.until(running.exists, "the command does not run")
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_logged("connected to", 2)
+        assert (names_in(path), done.exists()) == ("a", True)
+        assert "1 route; added router-a-example-com" in watch.log
 
 
 def test_render_once_runs_the_commands(path: Path, tmp_path: Path) -> None:
@@ -253,6 +298,15 @@ def test_render_once_goes_well_without_its_last_command(path: Path) -> None:
         "WARNING: the on-change command failed: no-such-program cannot be run: "
         "no such file or directory"
     )
+
+
+def test_command_has_nothing_to_read(path: Path, tmp_path: Path) -> None:
+    """A command that reads finds its end at once, not the standard input of this tool."""
+    source = tmp_path / "policy.json"
+    source.write_bytes(POLICY)
+    words = [*COMMAND, "render-once", str(source), "-o", str(path), "--on-change", "cat"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        assert process.wait(timeout=15) == 0
 
 
 @pytest.mark.parametrize(

@@ -323,3 +323,28 @@ def test_nothing_is_postponed_for_others() -> None:
         "True",
         "[True, True, True, True] []",
     ]
+
+
+def test_holding_in_another_thread_does_nothing() -> None:
+    """What another thread holds keeps no signal from the main thread, and raises nothing itself."""
+    text = """
+        import threading
+        interrupts, go = Interrupts(), threading.Event()
+
+        def hold():
+            with interrupts.held():
+                go.wait()
+            say("unharmed")
+
+        thread = threading.Thread(target=hold)
+        try:
+            with interrupts.armed():
+                thread.start()
+                send(signal.SIGHUP)
+                time.sleep(60)
+        except Reconnect:
+            say("reconnect")
+        go.set()
+        thread.join()
+    """
+    assert output_of(text) == ["reconnect", "unharmed"]

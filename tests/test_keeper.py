@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.entries import hosts, names_in, routers
 
-from ctsdns_traefik.core.document import from_text, to_text
+from ctsdns_traefik.core.document import Document, from_text, to_text
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.keeper import Keeper
@@ -229,19 +229,58 @@ def test_leftovers_are_removed_at_the_start(path: Path) -> None:
     assert not leftover.exists()
 
 
-def test_each_write_happens_undisturbed(path: Path) -> None:
-    """Writing, and nothing else, happens inside the context that holds signals back."""
-    entered: list[str | None] = []
+class Inquirer:
+    """Takes note of what is asked of Traefik."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        """Take what takes the note."""
+        self._note = note
+
+    def ask(self, document: Document) -> None:  # noqa: ARG002
+        """Take note of a question."""
+        self._note("asked")
+
+    def ask_again(self, *, written: bool) -> None:
+        """Take note of it once more."""
+        self._note(f"asked again, written: {written}")
+
+
+def test_nothing_comes_between_a_write_and_what_follows(path: Path) -> None:
+    """From the write to the last that it brings about, one context holds signals back.
+
+    One of them in between would leave a change that the command after it never hears of.
+    """
+    contexts: list[list[str]] = []
+    depth = 0
 
     @contextmanager
     def undisturbed() -> Iterator[None]:
-        entered.append(path.read_text() if path.exists() else None)
+        nonlocal depth
+        if not depth:
+            contexts.append([names_in(path) if path.exists() else "none"])
+        depth += 1
         yield
-        entered.append(path.read_text())
+        depth -= 1
+        if not depth:
+            contexts[-1].append(names_in(path) if path.exists() else "none")
 
-    keeper = Keeper(FileTarget(path), undisturbed=undisturbed)
+    def note(what: str) -> None:
+        assert depth
+        contexts[-1].append(what)
+
+    keeper = Keeper(
+        FileTarget(path),
+        undisturbed=undisturbed,
+        on_change=lambda: note("command"),
+        traefik=Inquirer(note),
+    )
     keeper.look()
-    assert entered == []
     keeper.create_missing()
     keeper.apply(hosts("a"))
-    assert entered == [None, "{}\n", "{}\n", render(hosts("a")).text]
+    path.write_text("{}")
+    keeper.apply(hosts("a"))
+    assert [each for each in contexts if len(each) > 2] == [
+        ["none", "asked", "command", ""],
+        ["", "asked", "command", "a"],
+        ["", "asked again, written: True", "command", "a"],
+    ]

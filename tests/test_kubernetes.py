@@ -40,10 +40,10 @@ def newest_schema() -> str:
 NEWEST = newest_schema()
 
 
-def complaints(path: Path, version: str) -> str:
-    """Return what a version's schema has against the resources in a file, unknown fields too."""
+def complaints(version: str, *paths: Path) -> str:
+    """Return what a version's schema has against the resources in files, unknown fields too."""
     program = Path(sysconfig.get_path("scripts")) / "kubernetes-validate"
-    command = [str(program), "--strict", "--quiet", "-k", version, str(path)]
+    command = [str(program), "--strict", "--quiet", "-k", version, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout + done.stderr if done.returncode else ""
 
@@ -62,18 +62,38 @@ def kustomized(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("version", ["1.29", NEWEST])
-@pytest.mark.parametrize("name", MANIFESTS)
-def test_manifest_is_valid(name: str, version: str) -> None:
+def test_manifests_are_valid(version: str) -> None:
     """Each manifest fits Kubernetes' schema, oldest and newest, and has no field unknown to it."""
-    assert complaints(EXAMPLE / name, version) == ""
+    assert complaints(version, *(EXAMPLE / name for name in MANIFESTS)) == ""
 
 
 def test_a_slip_is_found(tmp_path: Path) -> None:
-    """A manifest with a mistake in it does not pass."""
+    """A manifest with a mistake in it does not pass, whichever of several it is."""
     text = (EXAMPLE / "daemonset.yaml").read_text()
     path = tmp_path / "daemonset.yaml"
     path.write_text(text.replace("hostNetwork:", "hostNetworks:"))
-    assert "hostNetworks" in complaints(path, NEWEST)
+    for both in ((path, EXAMPLE / "namespace.yaml"), (EXAMPLE / "namespace.yaml", path)):
+        assert "hostNetworks" in complaints(NEWEST, *both)
+
+
+def test_folder_for_certificates_fits(tmp_path: Path) -> None:
+    """The two pieces that the README adds to the manifest stand where it says, and are valid."""
+    (block,) = re.findall(
+        r"^  ```yaml\n(.+?)^  ```", (EXAMPLE / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    snippet, middle = re.sub("(?m)^  ", "", block), "        - name: acme # under volumes\n"
+    mount, between, volume = snippet.partition(middle)
+    assert between
+    text = (EXAMPLE / "daemonset.yaml").read_text()
+    above = "\n      volumes:\n"
+    assert text.count(above) == 1
+    head, _, volumes = text.partition(above)
+    path = tmp_path / "daemonset.yaml"
+    path.write_text(f"{head.rstrip()}\n{mount}{above}{volumes}{between}{volume}")
+    assert complaints("1.29", path) == ""
+    pod = load(path)["spec"]["template"]["spec"]
+    assert pod["containers"][0]["volumeMounts"][-1] == {"name": "acme", "mountPath": "/acme"}
+    assert pod["volumes"][-1]["name"] == "acme"
 
 
 def test_kustomization_is_complete() -> None:
@@ -108,7 +128,7 @@ def test_what_is_applied(tmp_path: Path, last_good: bool) -> None:
         path.write_text(text.replace("# components:\n#   - last", "components:\n  - last"))
     rendered = tmp_path / "rendered.yaml"
     rendered.write_text(kustomized(folder))
-    assert complaints(rendered, NEWEST) == ""
+    assert complaints(NEWEST, rendered) == ""
     (pod,) = [
         each["spec"]["template"]["spec"]
         for each in YAML(typ="safe").load_all(rendered)
@@ -144,6 +164,29 @@ def test_nothing_upstream_restarts_anything() -> None:
     assert "limits" not in TRAEFIK["resources"]
 
 
+def test_watch_is_a_sidecar_on_the_nodes_network() -> None:
+    """Watch is started before Traefik and beside it; both have the node's ports and routes."""
+    assert WATCH["restartPolicy"] == "Always"
+    assert WATCH["readinessProbe"]["exec"]["command"] == ["ctsdns-traefik", "watch", "--health"]
+    assert (POD["hostNetwork"], POD["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert POD["enableServiceLinks"] is False
+    strategy = load(EXAMPLE / "daemonset.yaml")["spec"]["updateStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+
+
+def test_user_of_watch_can_write_and_read_what_it_has_to() -> None:
+    """The volumes are its group's, and a pod without a token's Secret starts all the same."""
+    assert POD["securityContext"]["fsGroup"] == WATCH["securityContext"]["runAsGroup"]
+    (token,) = [each["secret"] for each in POD["volumes"] if "secret" in each]
+    sample = load(EXAMPLE / "token.sample.yaml")
+    assert (token["secretName"], token["optional"]) == (sample["metadata"]["name"], True)
+    assert token["defaultMode"] == 0o440
+    (mount,) = [each["mountPath"] for each in WATCH["volumeMounts"] if each["name"] == "worker"]
+    (key,) = sample["stringData"]
+    settings = (EXAMPLE / "settings.env").read_text()
+    assert f"\n#TRAEFIK_CONFIG_API_TOKEN_FILE={mount}/{key}\n" in settings
+
+
 def test_volumes_fit() -> None:
     """Every mount has its volume, every volume a mount, and Traefik can write to none."""
     mounts = [*WATCH["volumeMounts"], *TRAEFIK["volumeMounts"]]
@@ -164,9 +207,11 @@ def test_ports_are_those_of_the_entrypoints() -> None:
 
 
 def test_static_configuration_is_the_examples() -> None:
-    """Traefik's static configuration is the other example's, but for the ping and the folder."""
+    """Traefik's static configuration is the other example's, but for what its head says."""
     expected = load(EXAMPLES / "traefik" / "traefik.yml")
-    expected["ping"] = {"entryPoint": "traefik"}
+    for name in ("web", "websecure"):
+        expected["entryPoints"][name]["http"]["aliasHeadersStrategy"] = "delete"
+    expected["ping"] = {}
     expected["providers"]["file"]["filename"] = "/dynamic/dynamic.yml"
     assert load(EXAMPLE / "traefik.yml") == expected
 

@@ -119,6 +119,13 @@ def test_all_is_served_as_written() -> None:
             ("a",),
             id="backend",
         ),
+        pytest.param(
+            but(
+                "http/services", "s", loadBalancer={"servers": [*S["loadBalancer"]["servers"], {}]}
+            ),
+            ("a",),
+            id="a-backend-more",
+        ),
         pytest.param(but("http/services", "s", loadBalancer={}), ("a",), id="no-servers"),
         pytest.param(but("http/services", "s", loadBalancer=None), ("a",), id="other-service"),
     ],

@@ -26,6 +26,7 @@ from support.statuses import (
     until_status,
 )
 
+from ctsdns_traefik.core.status import Status
 from ctsdns_traefik.core.times import time_from_text
 from ctsdns_traefik.notify import service_manager
 
@@ -202,6 +203,18 @@ def test_manager_that_does_not_listen_disturbs_nothing(path: Path, manager: Mana
         assert watch.stop() == 0
     manager.drain()
     assert set(manager.heard) == {"x"}
+
+
+def test_line_is_told_when_it_changes(manager: Manager) -> None:
+    """A status that reads as the one before is not told again."""
+    service = service_manager({"NOTIFY_SOCKET": manager.address})
+    for status in (Status(), Status(last_event=1.0), Status().connecting(), Status()):
+        service.show(status, 0.0)
+    assert service._socket
+    service._socket.close()
+    manager.drain()
+    states = ["starting", "connecting", "starting"]
+    assert manager.heard == [f"STATUS={state}; 0 routes" for state in states]
 
 
 def test_variables_are_for_watch_alone() -> None:

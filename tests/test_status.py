@@ -9,7 +9,7 @@ import pytest
 from support.statuses import AT, FULL, REFUSED, REMOVAL, SCHEMA
 
 from ctsdns_traefik.core.changes import count_by_entrypoint
-from ctsdns_traefik.core.loaded import Verdict
+from ctsdns_traefik.core.loaded import Objection, Verdict
 from ctsdns_traefik.core.status import (
     Answer,
     Counters,
@@ -18,9 +18,9 @@ from ctsdns_traefik.core.status import (
     Hook,
     State,
     Status,
-    status_to_text,
     summarize,
 )
+from ctsdns_traefik.core.status_text import status_to_text
 from ctsdns_traefik.core.times import time_from_text, time_to_text
 
 
@@ -206,6 +206,11 @@ def test_schema_knows_exactly_what_is_said() -> None:
             id="well",
         ),
         pytest.param(
+            Status().connected(AT).heard_error(AT, "worker-error", "quota"),
+            "connected; 0 routes",
+            id="connected-after-an-error",
+        ),
+        pytest.param(
             Status(routes={"web": 7, "tcp": 5}).failed(AT, "unreachable", "cannot connect"),
             "waiting; 12 routes; cannot connect",
             id="not-connected",
@@ -221,6 +226,18 @@ def test_schema_knows_exactly_what_is_said() -> None:
 def test_summary(status: Status, line: str) -> None:
     """One line says what a person asks first."""
     assert summarize(status) == line
+
+
+def test_lists_are_bounded() -> None:
+    """Of thousands the text lists a hundred and counts all: --health reads it each time."""
+    names, many = tuple(f"router-{number}" for number in range(5_000)), 5_000
+    verdict = Verdict(many, objections=tuple(Objection(name, "no") for name in names))
+    status = Status(refused=(REFUSED,) * many, doubt=Doubt(AT, names, many))
+    said = json.loads(status_to_text(status.heard_traefik(AT, verdict), AT))
+    listed = said["refused"]["entries"], said["doubt"]["routers"], said["traefik"]["objections"]
+    assert [len(each) for each in listed] == [100] * 3
+    counted = said["refused"]["count"], said["doubt"]["removed"], said["traefik"]["disabled"]
+    assert counted == (many,) * 3
 
 
 def test_times_go_to_text_and_back() -> None:

@@ -287,6 +287,19 @@ def test_file_of_two_purposes_is_refused(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("option", ["--access-file", "--token-file", "--ca-file"])
+@pytest.mark.parametrize("written", ["--status-file", "--metrics-file", "-o"])
+def test_file_that_is_read_is_not_overwritten(path: Path, option: str, written: str) -> None:
+    """What the operator wrote stays, under whatever name watch is told to write there."""
+    path.write_text("mine\n")
+    link = path.with_name("link")
+    link.symlink_to(path)
+    other = () if written == "-o" else ("-o", path.with_name("other.yml"))
+    done = run("watch", "--endpoint", "http://x/", *other, written, link, option, path)
+    assert (done.returncode, path.read_text()) == (2, "mine\n")
+    assert done.stderr.count("name the same file") == 1
+
+
 def blocked_in(task: Path) -> int:
     """Return the signals that a thread blocks, a bit each."""
     text = (task / "status").read_text()
@@ -294,7 +307,7 @@ def blocked_in(task: Path) -> int:
 
 
 def test_no_thread_without_anybody_to_tell(path: Path) -> None:
-    """Plain watch has the two threads that it always had, with a status file one more.
+    """Plain watch has the two threads that it always had, with a status file or an API one more.
 
     Only the main thread takes signals, since they are to end its waiting.
     """
@@ -302,7 +315,11 @@ def test_no_thread_without_anybody_to_tell(path: Path) -> None:
     if not tasks.exists():
         pytest.skip("only Linux has /proc")
     with ScriptedEndpoint(streaming("a")) as server:
-        for options, threads in (((), 2), (("--status-file", str(path) + ".status"), 3)):
+        for options, threads in (
+            ((), {2}),
+            (("--status-file", str(path) + ".status"), {3}),
+            (("--traefik-api", server.url), {3, 4}),  # each question has a timer
+        ):
             with Watch(server.url, path, *options) as watch:
                 watch.until_logged("connected to")
                 tasks = Path(f"/proc/{watch.process.pid}/task")
@@ -311,5 +328,5 @@ def test_no_thread_without_anybody_to_tell(path: Path) -> None:
                     for task in tasks.iterdir()
                     if not blocked_in(task) & 1 << signal.SIGTERM - 1
                 ]
-                assert len(list(tasks.iterdir())) == threads
+                assert len(list(tasks.iterdir())) in threads
                 assert open_to_stop == [str(watch.process.pid)]

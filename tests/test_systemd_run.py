@@ -61,6 +61,7 @@ class Machine:
 
     def environment(self, unit: Unit, endpoint: str) -> dict[str, str]:
         """Return the environment of a unit: the settings with the one address changed."""
+        assert unit.value("EnvironmentFile") == "/etc/ctsdns-traefik/settings.env"
         settings = environment_file(EXAMPLE / "settings.env")
         assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT"]
         settings["TRAEFIK_CONFIG_API_ENDPOINT"] = endpoint

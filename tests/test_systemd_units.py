@@ -143,6 +143,33 @@ def test_it_never_gives_up() -> None:
     assert [unit.value(key) for key in keys] == ["always", "0", "2", "notify", "main"]
 
 
+def test_its_end_is_orderly() -> None:
+    """A hang ends it without a core dump, in which the token might be."""
+    for name in SERVICES:
+        assert Unit(EXAMPLE / name).value("LimitCORE") == "0"
+    unit = Unit(EXAMPLE / SERVICES[0])
+    keys = ("WatchdogSec", "WatchdogSignal", "ExecReload")
+    assert [unit.value(key) for key in keys] == ["60", "SIGTERM", "/bin/kill -HUP $MAINPID"]
+
+
+def test_traefik_comes_after_it() -> None:
+    """Traefik's unit is ordered after the service by either, and wants it without needing it."""
+    service = Unit(EXAMPLE / SERVICES[0])
+    drop_in = Unit(EXAMPLE / "traefik.service.d" / "ctsdns-traefik.conf")
+    assert service.value("Before") == "traefik.service"
+    assert (drop_in.value("Wants"), drop_in.value("After")) == (SERVICES[0], SERVICES[0])
+    assert "network-online.target" not in " ".join(
+        service.values("After") + service.values("Wants")
+    )
+
+
+def test_timer_makes_up_for_what_it_missed() -> None:
+    """It fires every five minutes, as the README says, and at boot if it should have before."""
+    timer = Unit(EXAMPLE / "ctsdns-traefik-render.timer")
+    assert (timer.value("OnCalendar"), timer.value("Persistent")) == ("*:0/5", "true")
+    assert "every five minutes" in README.read_text()
+
+
 def test_installation(tmp_path: Path) -> None:
     """The README's commands put each file where systemd looks for it, and its units are clean."""
     lines = re.findall(r"^    sudo (install -D .*)$", README.read_text(), re.MULTILINE)

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,15 +150,21 @@ def test_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "reason"),
     [
-        pytest.param(saying_nothing, id="silent"),
-        pytest.param(trickling(b"HTTP/1.1 200 OK\r\n\r\n"), id="trickling"),
+        pytest.param(saying_nothing, "it does not answer within", id="silent"),
+        pytest.param(trickling(b"HTTP/1.1 200 OK\r\n\r\n"), "too long", id="trickling"),
+        pytest.param(trickling(b"HTTP/1.1 200 OK\r\nX: "), "too long", id="trickling-head"),
+        pytest.param(
+            trickling(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+            "too long",
+            id="trickling-size-of-a-chunk",
+        ),
     ],
 )
-def test_slow_answer_has_an_end(script: Script) -> None:
-    """Neither silence nor a byte now and then holds the inquiry for ever."""
-    with ScriptedEndpoint(script) as server, pytest.raises(ApiError):
+def test_slow_answer_has_an_end(script: Script, reason: str) -> None:
+    """Neither silence nor a byte now and then holds the inquiry for ever, wherever it comes."""
+    with ScriptedEndpoint(script) as server, pytest.raises(ApiError, match=reason):
         api_at(server).get("/api/version", within=0.5)
 
 
@@ -247,6 +254,27 @@ def begin(server: ScriptedEndpoint, journal: Journal) -> Inquiry:
     return inquiry
 
 
+def test_patience_is_as_documented() -> None:
+    """docs/hooks.md says how long it waits for what."""
+    said = (Path(__file__).parent.parent / "docs" / "hooks.md").read_text()
+    usual = Patience()
+    assert f"Waiting: {usual.loading:g} s, and {1000 * usual.per_router:g} ms more" in said
+    assert f"objection is believed after {usual.objections:g} s" in said
+    assert f"reported after {usual.failures:g} s" in " ".join(said.split())
+
+
+def test_time_to_load_grows_with_the_routes() -> None:
+    """Thousands of routes get more time before they are told as missing."""
+    with ScriptedEndpoint(served("a")) as server:
+        journal = Heard()
+        patience = HASTY._replace(loading=0.0, per_router=0.2)
+        inquiry = Inquiry(api_at(server), journal, patience=patience)
+        inquiry.start()
+        inquiry.ask(document("a", "b"))
+        assert journal.until_heard(1) == [Verdict(2, missing=("b",))]
+        assert len(server.requests) > 2
+
+
 def test_inquiry_waits_until_all_is_loaded() -> None:
     """It asks again while the former routers stand there, and answers once."""
     with ScriptedEndpoint(served(), served("a"), served("a", "b")) as server:
@@ -328,6 +356,18 @@ def test_it_asks_again_only_after_a_bad_answer() -> None:
         inquiry.ask_again(written=True)
         assert journal.until_heard(5)[3:] == [Verdict(1), Verdict(1)]
         assert len(server.requests) == before + 1
+
+
+def test_what_was_put_right_gets_its_time() -> None:
+    """A file that was written again is waited for as a new one is, not judged at once."""
+    with ScriptedEndpoint(served("a"), served(), served("a")) as server:
+        journal = Heard()
+        inquiry = begin(server, journal)
+        inquiry.ask(document("a"))
+        journal.until_heard(1)
+        inquiry.ask_again(written=True)
+        assert journal.until_heard(2) == [Verdict(1), Verdict(1)]
+        assert len(server.requests) == 3
 
 
 def test_waiting_is_not_cut_short_by_another_snapshot() -> None:

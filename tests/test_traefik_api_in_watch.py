@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,18 @@ from support.traefik import Traefik
 
 WITHIN = 3.0
 """Seconds for what is promised within one; the machine may be busy."""
+
+IMPATIENT = """
+import sys
+from functools import partial
+from ctsdns_traefik import inquiry
+from ctsdns_traefik.cli import main
+inquiry.Patience = partial(inquiry.Patience, objections=0.8, failures=0.8)
+sys.exit(main(sys.argv[1:]))
+"""
+"""watch that believes an objection, and that an API is away, sooner."""
+
+PROGRAM = [sys.executable, "-c", IMPATIENT]
 
 NOPE = {"_nope_http_80._tcp.n.example.com": "100.64.0.1"}
 
@@ -64,7 +77,7 @@ class Throttled(Traefik):
             "api": {"insecure": True},
             "entryPoints": {name: {"address": f"127.0.0.1:{at}"} for name, at in ports.items()},
             "providers": {
-                "providersThrottleDuration": "700ms",
+                "providersThrottleDuration": "300ms",
                 "file": {"directory": str(self._dynamic.parent)},
             },
         }
@@ -142,6 +155,7 @@ def test_what_only_traefik_knows(path: Path, traefik: Throttled, tmp_path: Path)
         Watch(
             *(server.url, path, "--no-removal-guard", "--traefik-api", url_of(traefik)),
             *("--status-file", str(status)),
+            program=PROGRAM,
         ) as watch,
     ):
         for name, (_, words) in FLAWS.items():
@@ -171,7 +185,7 @@ def test_traefik_that_comes_back_is_asked_again(tmp_path: Path) -> None:
     with (
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
-        Watch(server.url, path, environment=environment) as watch,
+        Watch(server.url, path, environment=environment, program=PROGRAM) as watch,
     ):
         watch.until_logged("Traefik's API cannot be asked")
         for _ in range(3):

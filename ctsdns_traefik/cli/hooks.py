@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctsdns_traefik.hooks import Check, Command, OnChange
     from ctsdns_traefik.inquiry import Inquiry
+    from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.traefik_api import TraefikApi
 
 log = logging.getLogger(__name__)
+
+
+def take_signals() -> Interrupts:
+    """Handle signals from now on; a stop that is not heeded in time ends the commands, too."""
+    from ctsdns_traefik.hooks import kill_running
+    from ctsdns_traefik.interrupts import Interrupts
+
+    return Interrupts(last_act=kill_running)
 
 
 def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -32,6 +34,13 @@ class Program(click.Group):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f"ctsdns_traefik.cli.{name}"), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; click itself would print an empty line for SIGINT."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stop(signal.SIGINT) from None
 
 
 @click.group(

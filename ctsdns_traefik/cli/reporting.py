@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
+
+_WRITTEN = ("--output", "--status-file", "--metrics-file")
 
 
 def reporting_options(function: Function) -> Function:
@@ -85,20 +88,21 @@ def make_journal(
     *,
     status_file: Path | None,
     metrics_file: Path | None,
+    undisturbed: Callable[[], AbstractContextManager[None]],
     noun: str = "file",
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
-    Raise :class:`click.UsageError` if two of the files are one.
+    Raise :class:`click.UsageError` if one of the files has another purpose, too.
     """
     from ctsdns_traefik.core.metrics import metrics_to_text
-    from ctsdns_traefik.core.status import Status, status_to_text
+    from ctsdns_traefik.core.status import Status
+    from ctsdns_traefik.core.status_text import status_to_text
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.notify import service_manager
     from ctsdns_traefik.publisher import FileOutlet, Publisher
 
-    files = {"--status-file": status_file, "--metrics-file": metrics_file}
-    _require_different({"--output": str(output), **files})
+    _require_different()
     outlets: list[Outlet] = []
     if status_file:
         outlets.append(FileOutlet(status_file, status_to_text))
@@ -113,7 +117,8 @@ def make_journal(
         endpoint=str(endpoint),
         output=str(output),
     )
-    return Journal(status, Publisher(outlets, manager), manager, noun=noun)
+    publisher = Publisher(outlets, manager)
+    return Journal(status, publisher, manager, undisturbed=undisturbed, noun=noun)
 
 
 def _warn_of_name(metrics_file: Path) -> None:
@@ -127,10 +132,16 @@ def _warn_of_name(metrics_file: Path) -> None:
         )
 
 
-def _require_different(files: dict[str, str | Path | None]) -> None:
-    """Raise :class:`click.UsageError` if one file has two names."""
-    named = [(option, os.path.realpath(path)) for option, path in files.items() if path]
-    paths: Sequence[str] = [path for _, path in named]
-    shared = [option for option, path in named if paths.count(path) > 1]
-    if shared:
-        raise click.UsageError(f"{' and '.join(shared)} name the same file")
+def _require_different() -> None:
+    """Raise :class:`click.UsageError` if what watch writes has another purpose, too."""
+    context = click.get_current_context()
+    named: dict[str, str] = {}
+    for param in context.command.params:
+        path = context.params.get(param.name or "")
+        if isinstance(path, Path):
+            named[param.opts[-1]] = os.path.realpath(path)
+    written = {path for option, path in named.items() if option in _WRITTEN}
+    for own in written:
+        shared = [option for option, path in named.items() if path == own]
+        if len(shared) > 1:
+            raise click.UsageError(f"{' and '.join(shared)} name the same file")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry
+from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry, take_signals
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
@@ -128,7 +128,6 @@ def watch(
         return report_health(status_file, max_age)
 
     from ctsdns_traefik.access_file import FollowedAccess
-    from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
     from ctsdns_traefik.stream import load_libraries, open_stream
@@ -137,13 +136,14 @@ def watch(
     start_logging(dated=True, form=log_format)
     endpoint = needed("endpoint", endpoint)
     _look_at(output, on_change)
-    interrupts = Interrupts()
+    interrupts = take_signals()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     checked = make_check(check_command, interrupts.stops)
     target = build_target(output, store_password_file, store_ca_file, checked)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(source, target, **files, noun=kind.noun) as journal:
+    held = interrupts.held
+    with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
         keeper = Keeper(
             target,
             kind.form or form,
