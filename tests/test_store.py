@@ -16,7 +16,8 @@ from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
 from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.health import judge
 from ctsdns_traefik.core.render import render
-from ctsdns_traefik.core.status import Status, status_to_text
+from ctsdns_traefik.core.status import Status
+from ctsdns_traefik.core.status_text import status_to_text
 from ctsdns_traefik.core.turns import AGAIN, PATIENCE
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.hooks import Check

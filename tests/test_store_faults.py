@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,9 +15,14 @@ from typing import NamedTuple, Self
 
 import pytest
 from support.certificates import Authority
-from support.endpoints import Feed, ScriptedEndpoint, snapshot, unanswering
+from support.endpoints import Feed, Script, ScriptedEndpoint, snapshot, unanswering
 from support.entries import hosts
 from support.stores import Server, StoreWatch, keys_of, needs_redis
+
+from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.store import connection
+from ctsdns_traefik.store.address import address_from
+from ctsdns_traefik.store.target import StoreTarget
 
 pytestmark = needs_redis
 
@@ -73,6 +79,114 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """Run a Redis of the test's own."""
     with Server(tmp_path) as server:
         yield server
+
+
+REFUSALS = [
+    pytest.param(
+        "READONLY You can't write against a read only replica.",
+        r"it is a read-only replica; name the primary \(READONLY\)",
+        id="read-only",
+    ),
+    pytest.param(
+        "LOADING Redis is loading the dataset in memory",
+        r"it is still loading its data \(LOADING\)",
+        id="loading",
+    ),
+    pytest.param(
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        r"it is a replica that has lost its primary \(MASTERDOWN\)",
+        id="primary-lost",
+    ),
+    pytest.param(
+        "CROSSSLOT Keys in request don't hash to the same slot",
+        r"it is a cluster, from which Traefik cannot read \(CROSSSLOT\)",
+        id="cluster",
+    ),
+    pytest.param("MOVED 1 192.0.2.1:6379", r"it is a cluster, .* \(MOVED\)", id="moved"),
+    pytest.param("BUSY Redis is busy running a script.", "BUSY Redis is busy .*", id="script"),
+]
+
+
+def answering_with(answer: bytes) -> Script:
+    """Return a script that gives every piece it hears the same answer."""
+
+    def play(connection: socket.socket) -> None:
+        connection.sendall(answer)
+        while connection.recv(65536):
+            connection.sendall(answer)
+
+    return play
+
+
+def complaint_of(port: int, scheme: str = "redis") -> str:
+    """Return what a write to a port says, at most a line, without the password."""
+    url = f"{scheme}://:hunter2@127.0.0.1:{port}/0"
+    with pytest.raises(OutputError) as caught:
+        StoreTarget(address_from(url)).write(b"{}")
+    text = str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in repr(caught.value)
+    assert text.isprintable()
+    return text.partition("rootKey=traefik: ")[2]
+
+
+@pytest.mark.parametrize(("error", "reason"), REFUSALS)
+def test_every_answer_that_refuses_is_told_in_plain_words(error: str, reason: str) -> None:
+    """Whatever command an error of Redis's answers, its code and what it means are told."""
+    with raw(answering_with(f"-{error}\r\n".encode())) as port:
+        assert re.fullmatch(reason, complaint_of(port))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", id="http"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", id="ssh"),
+        pytest.param(b"\xff\x00\x1b[31m\r\n" * 9, id="bytes"),
+        pytest.param(b"$9999999999999\r\n", id="too-long"),
+        pytest.param(b"*-7\r\n:x\r\n", id="no-number"),
+        pytest.param(b"+OK\r\n", id="ok-to-everything"),
+        pytest.param(b"$-1\r\n", id="nothing-to-everything"),
+        pytest.param(b":1\r\n", id="one-to-everything"),
+    ],
+)
+def test_port_that_is_no_redis_is_one_clear_line(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it says, it is told in one line, within its time."""
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    with raw(answering_with(answer)) as port:
+        assert complaint_of(port)
+
+
+def test_plain_port_does_not_speak_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis waits for the rest of what it takes for a command: that is one line, too."""
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    assert complaint_of(server.port, "rediss") == "it does not answer within 0.3 s"
+
+
+@contextmanager
+def raw(script: Script) -> Iterator[int]:
+    """Play a script to each connection, from its first byte on; give the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with suppress(OSError), client:
+                    client.settimeout(30)
+                    client.recv(65536)
+                    script(client)
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
 
 
 def test_store_that_is_away_at_the_start_is_written_when_it_comes(tmp_path: Path) -> None:
@@ -326,7 +440,7 @@ def test_connection_cut_anywhere_leaves_the_old_or_the_new(server: Server, tmp_p
             scene.until_applied("ab")
             length = cutter.passed
             assert length > 500
-            for number, cut in enumerate(range(1, length, length // 20)):
+            for number, cut in enumerate(range(1, length, length // 8)):
                 entries = hosts("abc"[number % 2 :], f"100.64.1.{number}")
                 before, mark, cutter.left = server.keys(), len(scene.watch.lines), cut
                 scene.feed.send(snapshot(entries))
@@ -359,5 +473,10 @@ def test_tls_needs_an_authority_that_is_trusted(tmp_path: Path, authority: Autho
             scene.until_applied("ab")
         with watching(plain, tmp_path, url=url) as scene:
             assert "its certificate cannot be trusted" in scene.watch.lines[0]
+        (tmp_path / "other").mkdir()
+        other = Authority(tmp_path / "other").ca_file
+        target = StoreTarget(address_from(url, ca_file=other))
+        with pytest.raises(OutputError, match="its certificate cannot be trusted"):
+            target.write(b"{}")
         with watching(plain, tmp_path) as scene:  # no TLS where TLS is spoken
             assert re.search("cannot publish to .*: ", scene.watch.lines[0])

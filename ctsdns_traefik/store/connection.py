@@ -194,6 +194,9 @@ def connected(address: Address) -> Iterator[Connection]:
             yield Connection(client, pipeline, address.root)
     except (RedisError, SettingsError, OSError, ValueError) as why:
         raise OutputError(f"cannot publish to {address}: {_explain(why)}") from why
+    except (AttributeError, LookupError, TypeError) as why:
+        said = "its answers are not Redis's; is it the right port?"
+        raise OutputError(f"cannot publish to {address}: {said}") from why
 
 
 def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of failure)
@@ -229,6 +232,7 @@ def _code(error: BaseException) -> str:
         "AuthenticationError": "WRONGPASS",
         "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
         "BusyLoadingError": "LOADING",
+        "ClusterCrossSlotError": "CROSSSLOT",
         "MasterDownError": "MASTERDOWN",
         "MovedError": "MOVED",
         "NoPermissionError": "NOPERM",
