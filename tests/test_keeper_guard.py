@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.entries import hosts, names_in
+from support.stores import Server, needs_redis
 
 from ctsdns_traefik.core.document import Format
 from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.turns import AGAIN
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.keeper import Keeper
 from ctsdns_traefik.output import FileTarget
+from ctsdns_traefik.store.address import address_from
+from ctsdns_traefik.store.target import StoreTarget
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run one Redis for all tests here."""
+    with Server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -28,7 +40,7 @@ def started(path: Path, *, guard: bool = True) -> Keeper:
     return keeper
 
 
-@pytest.mark.parametrize(
+STEPS = pytest.mark.parametrize(
     "steps",
     [
         pytest.param(["abcd>abcd", "cd>cd"], id="half-of-four-goes-at-once"),
@@ -52,6 +64,9 @@ def started(path: Path, *, guard: bool = True) -> Keeper:
         pytest.param(["abcd>abcd", ">abcd", ">", "abcd>abcd", ">abcd", ">"], id="each-time-anew"),
     ],
 )
+
+
+@STEPS
 def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
     """After each snapshot the file holds what it should: "snapshot>file", a letter a route."""
     keeper = started(path)
@@ -60,6 +75,24 @@ def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
         snapshot, _, _ = step.partition(">")
         keeper.apply(hosts(snapshot))
         seen.append(f"{snapshot}>{names_in(path)}")
+    assert seen == steps
+
+
+@needs_redis
+@STEPS
+def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None:
+    """Likewise for a store; what has stood there before waits for one more snapshot to say so."""
+    server.run("FLUSHALL")
+    keeper = Keeper(StoreTarget(address_from(server.url)))
+    keeper.begin()
+    seen, stood = [], set()
+    for step in steps:
+        snapshot, _, expected = step.partition(">")
+        for _ in range(AGAIN if snapshot == expected and expected in stood else 1):
+            keeper.apply(hosts(snapshot))
+        names = "".join(sorted(each.split("-")[1] for each in server.routes()))
+        stood.add(names)
+        seen.append(f"{snapshot}>{names}")
     assert seen == steps
 
 

@@ -14,6 +14,7 @@ from support.entries import hosts
 from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access_file import read_access
+from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.health import judge
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.status import Status
@@ -504,6 +505,17 @@ STRICT = """
 forwardAuth: {sso: {address: "http://127.0.0.1:1"}}
 routes: {"*.example.com": {access: forward-auth, forwardAuth: sso}}
 """
+
+
+def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: Server) -> None:
+    """The operator's word does not wait three snapshots for a watch that has the old file."""
+    access: list[Access | None] = [None]
+    keeper = started(server, access=lambda: access[0])
+    keeper.apply(hosts("a"))
+    StoreTarget(address_from(server.url)).write(render(hosts("ab")).text.encode())
+    access[0] = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
+    keeper.apply(hosts("a"))
+    assert any("ClientIP" in value for value in server.keys().values())
 
 
 def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:

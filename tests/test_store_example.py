@@ -117,6 +117,28 @@ def test_writer_may_do_no_more_than_it_needs(folder: Path) -> None:
                 writer.mset({"other/key": "1"})
 
 
+def test_writer_may_do_all_that_it_needs(folder: Path) -> None:
+    """Protected routes, what a killed watch left, and their end, with the rights of users.acl."""
+    protected = (
+        b'{"http": {"routers": {"r": {"rule": "x", "service": "s", "middlewares": ["m"]}},'
+        b' "middlewares": {"m": {"addPrefix": {"prefix": "/"}}}}}'
+    )
+
+    def killed(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with serving(folder) as port:
+        address = address_from(
+            f"redis://ctsdns@127.0.0.1:{port}/0", password_file=folder / "writer-password"
+        )
+        with pytest.raises(KeyboardInterrupt):
+            StoreTarget(address, sleep=killed).write(protected)
+        target = StoreTarget(address, sleep=lambda _: None)
+        for content in (protected, b"{}"):
+            target.write(content)
+            assert target.read() == target.as_held(content)
+
+
 def test_reader_cannot_write_and_cannot_change_what_is_notified(folder: Path) -> None:
     """Traefik would set its own, far noisier notifications at its start if it could."""
     with serving(folder) as port:
