@@ -515,7 +515,8 @@ def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: S
     StoreTarget(address_from(server.url)).write(render(hosts("ab")).text.encode())
     access[0] = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
     keeper.apply(hosts("a"))
-    assert any("ClientIP" in value for value in server.keys().values())
+    assert any("router-a-example-com/middlewares/0" in key for key in server.keys("*"))
+    assert names(server) == "a"
 
 
 def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:
