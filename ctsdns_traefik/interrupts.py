@@ -91,6 +91,17 @@ class Interrupts:
             self._armed = armed
             self._raise_what_came()
 
+    def sleep(self, seconds: float) -> None:
+        """Sleep where the content can be left at any time, inside :meth:`held` too.
+
+        A stop that comes meanwhile raises; SIGHUP waits.
+        """
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._stop is not None:
+                raise Stop(self._stop)
+            time.sleep(min(left, _A_MOMENT))
+
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGHUP:
             self._reconnect = True

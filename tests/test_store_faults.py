@@ -348,6 +348,18 @@ def test_stop_is_heeded_within_a_second_while_the_store_hangs(
             assert status == (0 if signum == signal.SIGTERM else 130)
 
 
+def test_stop_comes_through_before_a_rule_that_waits(server: Server, tmp_path: Path) -> None:
+    """A stop in the pause ends watch in good order, and no rule is published then."""
+    access = tmp_path / "access.yml"
+    access.write_text('routes: {"*.example.com": {access: tailscale-only}}\n')
+    with watching(server, tmp_path, "--access-file", str(access)) as scene:
+        scene.publish("ab")
+        scene.watch.until(lambda: server.keys("traefik/*"), "nothing is published")
+        assert scene.watch.stop(within=1) == 0
+        assert scene.watch.lines[-1] == "INFO SIGTERM: stopped"
+        assert server.keys("traefik/*/rule") == {}
+
+
 def test_store_that_hangs_costs_seconds_and_a_line(server: Server, tmp_path: Path) -> None:
     """Time-outs bound the wait, and the next snapshot is written once it answers again."""
     with watching(server, tmp_path) as scene:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,11 +75,12 @@ def build_target(
     store_password_file: Path | None,
     store_ca_file: Path | None,
     check: Check | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Target:
     """Build the target; a password comes from the environment, a file or the URL.
 
-    ``check`` has to agree to new content. Raise :class:`SettingsError` for a URL that
-    cannot be used.
+    ``check`` has to agree to new content; ``sleep`` is how to wait amid a write. Raise
+    :class:`SettingsError` for a URL that cannot be used.
     """
     if isinstance(output, Path):
         from ctsdns_traefik.output import FileTarget
@@ -99,4 +101,4 @@ def build_target(
     if address.in_the_clear:
         said = "the password of %s goes over the network unencrypted: use rediss://"
         log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
-    return StoreTarget(address, check)
+    return StoreTarget(address, check, sleep)

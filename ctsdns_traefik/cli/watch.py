@@ -138,20 +138,20 @@ def watch(
     _look_at(output, on_change)
     interrupts = take_signals()
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
-    checked = make_check(check_command, interrupts.stops)
-    target = build_target(output, store_password_file, store_ca_file, checked)
+    held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
+    check = make_check(check_command, stops)
+    target = build_target(output, store_password_file, store_ca_file, check, sleep)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    held = interrupts.held
     with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
         keeper = Keeper(
             target,
             kind.form or form,
             guard=removal_guard,
-            undisturbed=interrupts.held,
+            undisturbed=held,
             access=FollowedAccess(access_file) if access_file else lambda: None,
             journal=journal,
-            on_change=make_on_change(on_change, output, journal, interrupts.stops),
+            on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_inquiry(traefik_api, journal, kind.provider),
         )
         load_libraries()
