@@ -82,6 +82,7 @@ def test_diff_shows_the_store_as_text(server: Server, tmp_path: Path) -> None:
     [
         pytest.param("redis://:hunter2@h/x", "no number of a database", id="database"),
         pytest.param("unix:///run/redis.sock", "not a URL like redis://127.0.0.1", id="socket"),
+        pytest.param("https://h/dynamic.yml", "not a URL like redis://", id="no-store"),
     ],
 )
 def test_wrong_url_is_bad_usage(tmp_path: Path, command: str, url: str, complaint: str) -> None:

@@ -68,8 +68,10 @@ class Address:
 
 
 def is_store_url(text: str) -> bool:
-    """Tell a store's URL, even a broken one, from a file."""
-    return re.match(r"(rediss?|valkeys?|unix):", text, re.IGNORECASE) is not None
+    """Tell a URL, which only a store has, even a broken one, from a file."""
+    return (
+        re.match(r"(rediss?|valkeys?|unix):|[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) is not None
+    )
 
 
 def address_from(
