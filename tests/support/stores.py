@@ -36,9 +36,12 @@ def keys_of(entries: dict[str, object]) -> dict[str, str]:
 class Server:
     """One redis-server, which can die and come back on its port; a context manager to end it."""
 
-    def __init__(self, folder: Path, *options: str, notify: str = "Kh") -> None:
-        """Take a folder for its files, and options of its command line."""
+    def __init__(
+        self, folder: Path, *options: str, notify: str = "Kh", program: str | Path = "redis-server"
+    ) -> None:
+        """Take a folder for its files, options of its command line, and the server's program."""
         self.folder = folder
+        self._program = str(program)
         self.port = free_ports(1)[0]
         self.host = "127.0.0.1"
         self._options = ["--notify-keyspace-events", notify, *options]
@@ -54,7 +57,7 @@ class Server:
 
     def start(self, *more: str) -> None:
         """Start it, and wait until it answers."""
-        command = ["redis-server", "--port", str(self.port), "--bind", self.host]
+        command = [self._program, "--port", str(self.port), "--bind", self.host]
         command += ["--dir", str(self.folder), "--save", "", *self._options, *more]
         log = self.folder / "redis.log"
         self.process = self._stack.enter_context(running(command, log))
