@@ -9,7 +9,6 @@ from typing import NamedTuple, Self
 
 from benchmarks.data import Sample, make_sample
 from benchmarks.followers import Follower, ends_with, start_watch, wait
-from local import find_traefik, running, until, write_static_configuration
 from support.backends import http_backend
 from support.traefik import Answer, Traefik
 
@@ -19,17 +18,13 @@ _LIVE = Answer(200, "live")
 class UnthrottledTraefik(Traefik):
     """Traefik that takes each change of its file at once."""
 
-    def __enter__(self) -> Self:
-        static = self._folder / "traefik.yml"
-        self.ports = write_static_configuration(static, self._dynamic)
+    def _write_static(self, path: Path) -> dict[str, int]:
+        ports = super()._write_static(path)
         throttled = "providersThrottleDuration: 250ms"
-        text = static.read_text()
+        text = path.read_text()
         assert throttled in text
-        static.write_text(text.replace(throttled, "providersThrottleDuration: 0s"))
-        command = [find_traefik(), f"--configFile={static}"]
-        self._stack.enter_context(running(command, self._log))
-        until(lambda: self.get("traefik", "localhost", "/api/version").status == 200, "no Traefik")
-        return self
+        path.write_text(text.replace(throttled, "providersThrottleDuration: 0s"))
+        return ports
 
 
 class Times(NamedTuple):

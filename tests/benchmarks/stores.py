@@ -10,12 +10,11 @@ from statistics import median
 from typing import NamedTuple, Self
 
 from benchmarks import table
-from benchmarks.chain import Chain
+from benchmarks.chain import Chain, UnthrottledTraefik
 from benchmarks.data import Sample, make_sample
 from benchmarks.followers import wait
 from benchmarks.scale import Scale
 from benchmarks.source import Source
-from local import find_traefik, running, until
 from support.backends import http_backend
 from support.stores import Server, StoreTraefik, StoreWatch
 from support.traefik import Answer
@@ -27,20 +26,8 @@ TRAEFIKS = 3
 _LIVE = Answer(200, "live")
 
 
-class UnthrottledStoreTraefik(StoreTraefik):
+class UnthrottledStoreTraefik(UnthrottledTraefik, StoreTraefik):
     """Traefik that takes each change of the store at once."""
-
-    def __enter__(self) -> Self:
-        static = self._folder / "traefik.yml"
-        self.ports = self._write_static(static)
-        throttled = "providersThrottleDuration: 250ms"
-        text = static.read_text()
-        assert throttled in text
-        static.write_text(text.replace(throttled, "providersThrottleDuration: 0s"))
-        command = [find_traefik(), f"--configFile={static}"]
-        self._stack.enter_context(running(command, self._log))
-        until(lambda: self.get("traefik", "localhost", "/api/version").status == 200, "no Traefik")
-        return self
 
 
 class Round(NamedTuple):
