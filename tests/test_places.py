@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctsdns_traefik.core.findings import find_in_policy, find_in_static
-from ctsdns_traefik.core.places import Lines, Place, Source, locate_entries
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.locations import locate_entries
+from ctsdns_traefik.core.places import Lines, Place, Source
+from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.snapshot import hosts_of_text
 from ctsdns_traefik.core.static import read_static
@@ -36,7 +37,7 @@ def place_in(content: bytes, name: str = NAME) -> Place:
         pytest.param('// x\n/* y\n */ {"hosts": {', Place(3, 16), id="comments-before-all"),
         pytest.param('{"hosts": {"\u00fc": "::1",', Place(1, 24), id="other-names"),
         pytest.param('{"hosts": {\r\n  ', Place(2, 3), id="crlf"),
-        pytest.param('\ufeff{"hosts": {', Place(1, 15), id="byte-order-mark"),
+        pytest.param('\ufeff{"acl": {"hosts": {', Place(1, 23), id="byte-order-mark"),
         pytest.param(
             f'{{"tests": [{{"hosts": {{"{NAME}": 1}}}}], "hosts": {{', Place(1, 62), id="other-map"
         ),
@@ -107,39 +108,102 @@ def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
     ] == codes
 
 
-def test_hosts_that_are_there_twice() -> None:
-    """A policy with hosts twice loses the first, which is said where it stands."""
-    content = b'{"hosts": {"_a": "::1"},\n "hosts": {}}'
-    (finding,) = find_in_policy([], Source("p", content))
-    problem = finding.problem
-    assert (problem.code, problem.entry, problem.severity) == ("duplicate-key", "hosts", "error")
-    assert finding.problem.message == "hosts stands again in line 2, and only the last one counts"
+def lines_of(content: bytes) -> list[str]:
+    """Return severity, place, code and message of each finding without a problem of the rules."""
+    return [
+        f"{each.problem.severity} {each.place.line}:{each.place.column}"
+        f" {each.problem.code}: {each.problem.message}"
+        for each in find_in_policy([], Source("p", content))
+        if each.place
+    ]
 
 
 @pytest.mark.parametrize(
-    ("content", "severity"),
+    ("content", "lines"),
     [
-        pytest.param(b'{"hosts": {"_w": 1}, "hosts": {}}', Severity.ERROR, id="hosts"),
         pytest.param(
-            b'{"acl": {"hosts": {"_w": 1}}, "acl": {"hosts": {}}}', Severity.ERROR, id="acl"
+            b'{"hosts": {"_a": "::1"},\n "Hosts": {}}',
+            ["warning 1:2 merged-section: hosts is merged with Hosts in line 2"],
+            id="two-maps",
         ),
-        pytest.param(b'{"hosts": {"_w": 1}, "hosts": {"_w": 1}}', Severity.WARNING, id="the-same"),
-        pytest.param(b'{"hosts": {"a": 1}, "hosts": {}}', Severity.WARNING, id="aliases-alone"),
         pytest.param(
-            b'{"tests": [{"src": "_w"}], "tests": [], "hosts": {}}', Severity.WARNING, id="tests"
+            b'{"hosts": {"_a": "::1"},\n "HOSTS": {"_b": "::1"},\n "ho\xc5\xbfts": {"_a": "::2"}}',
+            [
+                "warning 1:2 merged-section: hosts is merged with ho\u017fts in line 3",
+                "error 1:12 duplicate-key: _a stands again in line 3, and only the last one counts",
+                "warning 2:2 merged-section: HOSTS is merged with ho\u017fts in line 3",
+            ],
+            id="three-maps-and-a-name-in-two",
+        ),
+        pytest.param(
+            b'{"hosts": {"_a": "::1"},\n "Hosts": null}',
+            ["error 1:2 duplicate-key: hosts stands again in line 2, and only the last one counts"],
+            id="null-drops-what-was-before",
+        ),
+        pytest.param(
+            b'{"hosts": null,\n "Hosts": {"_a": "::1"}}',
+            [
+                (
+                    "warning 1:2 duplicate-key:"
+                    " hosts stands again in line 2, and only the last one counts"
+                )
+            ],
+            id="null-before",
+        ),
+        pytest.param(
+            b'{"hosts": {"_a": "::1"},\n "hosts": null, "hosts": {"_b": "::1"}}',
+            [
+                (
+                    "error 1:2 duplicate-key: hosts stands again in line 2,"
+                    " and only the last one counts"
+                ),
+                (
+                    "warning 2:2 duplicate-key: hosts stands again in line 2,"
+                    " and only the last one counts"
+                ),
+            ],
+            id="null-between",
+        ),
+        pytest.param(
+            b'{"acl": {"hosts": {"_w": 1}},\n "acl": {"hosts": {}}}',
+            ["error 1:2 duplicate-key: acl stands again in line 2, and only the last one counts"],
+            id="acl",
+        ),
+        pytest.param(b'{"acl": {"hosts": {"_w": 1}},\n "ACL": {}}', [], id="acl-in-another-case"),
+        pytest.param(
+            b'{"acl": {"Hosts": {"_w": 1},\n "hosts": {"_w": 1}}}',
+            [
+                "warning 1:10 merged-section: Hosts is merged with hosts in line 2",
+                (
+                    "warning 1:20 duplicate-key: _w stands again in line 2,"
+                    " and only the last one counts"
+                ),
+            ],
+            id="two-maps-in-a-snapshot",
+        ),
+        pytest.param(
+            b'{"tests": [{"src": "_w"}],\n "Tests": [], "hosts": {}}',
+            [
+                (
+                    "warning 1:2 duplicate-key: tests stands again in line 2,"
+                    " and only the last one counts"
+                )
+            ],
+            id="lists-are-not-merged",
         ),
     ],
 )
-def test_section_that_is_there_twice(content: bytes, severity: Severity) -> None:
-    """It is an error if service entries are lost with the first."""
-    (finding,) = find_in_policy([], Source("p", content))
-    assert (finding.problem.code, finding.problem.severity) == ("duplicate-key", severity)
+def test_section_that_is_there_twice(content: bytes, lines: list[str]) -> None:
+    """What is merged and what is lost is reported where it stands."""
+    assert lines_of(content) == lines
 
 
 def test_entry_of_hosts_that_are_there_twice() -> None:
-    """An entry is placed in the hosts that count."""
+    """An entry is placed where the value that counts stands."""
     hosts = b'"hosts": {"' + NAME.encode() + b'": "::1"}'
-    assert place_in(b"{" + hosts + b",\n" + hosts + b"}") == (2, 11)
+    again = b'"Hosts": {"' + NAME.encode() + b'": "::1"}'
+    assert place_in(b"{" + hosts + b",\n" + again + b"}") == (2, 11)
+    assert place_in(b"{" + hosts + b',\n"Hosts": {}}') == (1, 12)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ctsdns_traefik.core.excerpts import EXCERPT, Excerpt
+from ctsdns_traefik.core.locations import Repeat, locate_entries
 from ctsdns_traefik.core.members import Member
-from ctsdns_traefik.core.places import Lines, Place, Source, in_bytes, locate_entries
+from ctsdns_traefik.core.places import Lines, Place, Source, in_bytes
+from ctsdns_traefik.core.policy import fold
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
-
-_AROUND_ENTRIES = ("acl", "hosts")
 
 
 class Finding(NamedTuple):
@@ -26,14 +26,14 @@ class Finding(NamedTuple):
 
 
 def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]:
-    """Give problems with entries their places, and add a problem for each name that is there twice.
+    """Give problems with entries their places, and add one for each name that is there twice.
 
-    In the order of the places.
+    Return them in the order of the places.
     """
     entries = locate_entries(source)
     lines = Lines(source.content)
     found = [(entries.by_name.get(problem.entry), problem) for problem in problems] + [
-        (first, _duplicate(first, last, source.content, lines)) for first, last in entries.shadowed
+        (repeat.member, _repeated(repeat, source.content, lines)) for repeat in entries.repeats
     ]
     found.sort(key=lambda pair: pair[0].at if pair[0] else -1)
     return [_found(problem, member, source, lines) for member, problem in found]
@@ -62,18 +62,32 @@ def _nearest(setting: str, places: Mapping[str, Place]) -> str:
     return setting
 
 
-def _duplicate(first: Member, last: Member, content: bytes, lines: Lines) -> Problem:
-    lost, kept = (content[member.start : member.end] for member in (first, last))
-    has_entries = first.name.startswith("_") or (first.name in _AROUND_ENTRIES and b'"_' in lost)
+def _repeated(repeat: Repeat, content: bytes, lines: Lines) -> Problem:
+    name, last = repeat.member.name, lines.place(repeat.last.at)
+    if repeat.merged:
+        return Problem(
+            code="merged-section",
+            entry=name,
+            message=f"{shown(name)} is merged with {shown(repeat.last.name)} in line {last.line}",
+            hint="write one section; of a name in both the last value counts",
+            span=(0, len(name)),
+            severity=Severity.WARNING,
+        )
     return Problem(
         code="duplicate-key",
-        entry=first.name,
-        message=f"{shown(first.name)} stands again in line {lines.place(last.at).line}, and only"
-        " the last one counts",
+        entry=name,
+        message=f"{shown(name)} stands again in line {last.line}, and only the last one counts",
         hint="remove one of the two",
-        span=(0, len(first.name)),
-        severity=Severity.ERROR if has_entries and lost != kept else Severity.WARNING,
+        span=(0, len(name)),
+        severity=Severity.ERROR if _loses_entries(repeat, content) else Severity.WARNING,
     )
+
+
+def _loses_entries(repeat: Repeat, content: bytes) -> bool:
+    name = repeat.member.name
+    lost, kept = (content[each.start : each.end] for each in (repeat.member, repeat.last))
+    holds_some = name == "acl" or fold(name) == "hosts"
+    return lost != kept and (name.startswith("_") or (holds_some and b'"_' in lost))
 
 
 def _found(problem: Problem, member: Member | None, source: Source, lines: Lines) -> Finding:

@@ -1,36 +1,27 @@
-"""Text to the hosts map: what the worker sends as a snapshot, or a Tailscale policy itself.
+"""Snapshots to the hosts map, and files that hold a snapshot or a Tailscale policy.
 
 A snapshot is ``{"machines": [...], "acl": {...}}``, where ``acl`` is the tailnet's whole policy.
-A policy is that inner object, in JSON or HuJSON. Its ``hosts`` maps names to addresses; a policy
-without any has no ``hosts`` at all.
+It is JSON, written by a program: its own names match exactly, and of one name the last counts.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator
+from json import JSONDecodeError
+from typing import NoReturn
 
 from ctsdns_traefik.core import hujson
-from ctsdns_traefik.core.members import Member, members_of
+from ctsdns_traefik.core.members import Enter, Member, members_of
+from ctsdns_traefik.core.policy import HostsMap, PolicyError, hosts_of_policy, is_policy
 from ctsdns_traefik.core.printable import json_type
 
-HostsMap = Mapping[str, object]
-"""Names of hosts to what stands for their addresses; nothing in it is checked yet."""
-
-POLICY_SECTIONS = frozenset(
-    (
-        *("acls", "autoApprovers", "defaultSrcPosture", "derpMap", "disableIPv4", "grants"),
-        *("groups", "hosts", "ipsets", "nodeAttrs", "OneCGNATRoute", "postures"),
-        *("randomizeClientPort", "ssh", "sshTests", "tagOwners", "tests"),
-    )
-)
-"""Top-level sections of a Tailscale policy (https://tailscale.com/kb/1337/policy-syntax)."""
-
+__all__ = ["HostsMap", "SnapshotError", "hosts_of_snapshot", "hosts_of_text", "message_of_error"]
 
 _PIECE = 64 * 1024
+_SNAPSHOT_MEMBERS = frozenset(("acl", "machines"))
+_TOO_DEEP = "it is not usable JSON: it is nested too deep"
 
 
 class SnapshotError(Exception):
@@ -41,29 +32,32 @@ def hosts_of_snapshot(data: bytes) -> HostsMap:
     """Return the hosts map of a ``machines-snapshot`` event's data.
 
     Raise :class:`SnapshotError` for anything short of a whole snapshot: bad UTF-8, bad JSON, a
-    missing or non-object ``acl``, ``hosts`` that is not an object. An absent ``hosts`` is empty.
+    missing or non-object ``acl``, ``hosts`` that is neither an object nor null. An absent
+    ``hosts`` is empty.
     """
-    policies = [data[acl.start : acl.end] for acl in _members(data) if acl.name == "acl"]
-    if not policies:
-        _refuse("acl is missing")
-    return _hosts_in_policy(_parse_json(policies[-1].decode()), "acl")
+    _require_utf8(data)
+    text = data.decode("iso-8859-1")
+    return _hosts_of_acl(text, _members(text))
 
 
 def hosts_of_text(data: bytes) -> HostsMap:
     """Return the hosts map of a file that holds a snapshot or a policy, in JSON or HuJSON.
 
-    Raise :class:`SnapshotError` if it is neither.
+    Raise :class:`SnapshotError` if it is neither, or a policy that Tailscale would not save.
     """
-    text = _decode(data).removeprefix("\ufeff")
     try:
-        root = _object(_parse_json(text))
-    except SnapshotError:
-        root = _object(_parse_json(hujson.to_json(text)))
-    if "acl" in root or "machines" in root:
-        return _hosts_in_snapshot(root)
-    if POLICY_SECTIONS.isdisjoint(root):
+        text, members = hujson.root_members(data)
+    except (JSONDecodeError, TypeError):
+        return _hosts_of_broken(data)
+    except RecursionError as why:
+        raise SnapshotError(_TOO_DEEP) from why
+    names = {member.name for member in members}
+    if not _SNAPSHOT_MEMBERS.isdisjoint(names):
+        _require_utf8(data)
+        return _hosts_of_acl(text, members)
+    if not is_policy(names):
         _refuse("it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)")
-    return _object(root.get("hosts", {}), "hosts")
+    return _hosts_of_policy(data)
 
 
 def message_of_error(data: bytes) -> str:
@@ -77,26 +71,68 @@ def message_of_error(data: bytes) -> str:
     return message if isinstance(message, str) else text
 
 
-def _decode(data: bytes) -> str:
+def _hosts_of_acl(text: str, members: Iterable[Member]) -> HostsMap:
+    policies = [text[acl.start : acl.end] for acl in members if acl.name == "acl"]
+    if not policies:
+        _refuse("acl is missing")
+    return _hosts_of_policy(policies[-1].encode("iso-8859-1"), "acl.")
+
+
+def _hosts_of_policy(policy: bytes, inside: str = "") -> HostsMap:
     try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as why:
-        raise SnapshotError(f"it is not UTF-8: {why.reason} at byte {why.start + 1}") from why
+        return hosts_of_policy(policy, inside)
+    except PolicyError as why:  # lines and columns count from the start of a file
+        raise SnapshotError(why.reason if inside else str(why)) from why
 
 
-def _members(snapshot: bytes) -> Iterator[Member]:
+def _hosts_of_broken(data: bytes) -> HostsMap:
+    """Report what is wrong with a file that holds no object, or one that is no JSON or HuJSON."""
+    text = hujson.blank_out(data)
+    names: set[str] = set()
+
+    def enter(name: str, *_: int) -> None:
+        names.add(name)
+
+    try:
+        for _ in _walk(text, enter):
+            pass
+    except JSONDecodeError:
+        if not _SNAPSHOT_MEMBERS.isdisjoint(names):
+            _require_utf8(data)
+            return _hosts_of_acl(text, _members(text))
+    return _hosts_of_policy(data)
+
+
+def _members(text: str) -> Iterator[Member]:
     """Walk the members of a snapshot by their places among its bytes.
 
     ISO 8859-1 makes a character of each byte, whereas one emoji in the name of a machine would
     make the text of UTF-8 four times as large. JSON's own characters are the same in both.
     """
-    _require_utf8(snapshot)
-    text = snapshot.decode("iso-8859-1")
     try:
-        with _explained():
-            yield from members_of(text)
+        yield from _walk(text)
+    except JSONDecodeError as why:
+        where = f"line {why.lineno}, column {why.colno}"
+        raise SnapshotError(f"it is not JSON: {why.msg} at {where}") from why
+
+
+def _walk(text: str, enter: Enter | None = None) -> Iterator[Member]:
+    """Walk the object that a text holds, and refuse all other values."""
+    try:
+        yield from members_of(text, enter)
     except TypeError:
-        _object(_parse_json(text))
+        if not text.strip():
+            _refuse("it is empty")
+        _refuse(f"it is {json_type(_value(text))}, not an object")
+    except RecursionError as why:
+        raise SnapshotError(_TOO_DEEP) from why
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text, parse_int=float)
+    except RecursionError as why:
+        raise SnapshotError(_TOO_DEEP) from why
 
 
 def _require_utf8(data: bytes) -> None:
@@ -110,40 +146,11 @@ def _require_utf8(data: bytes) -> None:
         _decode(data)
 
 
-def _parse_json(text: str) -> object:
-    if not text or text.isspace():
-        _refuse("it is empty")
-    with _explained():
-        return json.loads(text)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
+def _decode(data: bytes) -> str:
     try:
-        yield
-    except json.JSONDecodeError as why:
-        where = f"line {why.lineno}, column {why.colno}"
-        raise SnapshotError(f"it is not JSON: {why.msg} at {where}") from why
-    except ValueError as why:
-        raise SnapshotError("it is not usable JSON: it has a number of too many digits") from why
-    except RecursionError as why:
-        raise SnapshotError("it is not usable JSON: it is nested too deep") from why
-
-
-def _object(root: object, name: str = "it") -> dict[str, Any]:
-    if not isinstance(root, dict):
-        _refuse(f"{name} is {json_type(root)}, not an object")
-    return root
-
-
-def _hosts_in_snapshot(snapshot: dict[str, Any]) -> HostsMap:
-    if "acl" not in snapshot:
-        _refuse("acl is missing")
-    return _hosts_in_policy(snapshot["acl"], "acl")
-
-
-def _hosts_in_policy(policy: object, name: str) -> HostsMap:
-    return _object(_object(policy, name).get("hosts", {}), f"{name}.hosts")
+        return data.decode("utf-8")
+    except UnicodeDecodeError as why:
+        raise SnapshotError(f"it is not UTF-8: {why.reason} at byte {why.start + 1}") from why
 
 
 def _refuse(message: str) -> NoReturn:
