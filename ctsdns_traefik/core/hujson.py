@@ -11,20 +11,26 @@ from json import JSONDecodeError
 
 from ctsdns_traefik.core.members import Member, members_of
 
-# What has no end reaches to the end of the text, so that no search starts over behind it.
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
-_STRING_OR_COMMENT = re.compile(rf"{_STRING}|(?P<blank>//[^\n]*|/\*.*?\*/)|/\*.*", re.DOTALL)
-_SPACE = r"[ \t\r\n]*"
-_NOTHING_AND_COMMA = rf"[\[{{,]{_SPACE},"
-_STRING_OR_COMMA = re.compile(
-    rf"{_STRING}|{_NOTHING_AND_COMMA}|(?P<blank>,)(?={_SPACE}[}}\]])", re.DOTALL
+# Each pattern matches wherever the one before has ended, so that no search starts over: first all
+# that stays, in one possessive go, then what is blanked out or refused, if the text has not ended.
+# What has no end, a string or a comment, reaches to the end of the text.
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
+_SPACE = r"[ \t\r\n]*+"
+_COMMENT = re.compile(
+    rf'((?:[^"/]++|{_STRING}|/(?![/*]))*+)(?:(?P<blank>//[^\n]*+|/\*.*?\*/)|/\*.*+)?+',
+    re.DOTALL,
+)
+_COMMA = re.compile(
+    rf'((?:[^",\[{{]++|{_STRING}|[\[{{,]{_SPACE},|[\[{{]|,(?!{_SPACE}[}}\]]))*+)(?P<blank>,)?+',
+    re.DOTALL,
+)
+_REFUSED = re.compile(
+    rf'(?:[^"/NI-]++|{_STRING}|/(?![/*])|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+'
+    r"(?P<found>(?P<line>//[^\n]*+)|/\*.*?\*/|(?P<open>/\*.*+)|(?P<constant>NaN|-?Infinity))?+",
+    re.DOTALL,
 )
 _INK = re.compile(r"[^\n]")
 _CONSTANTS = ("NaN", "Infinity")
-_REFUSED = re.compile(
-    rf"{_STRING}|(?P<line>//[^\n]*)|(?P<block>/\*.*?(?:\*/|\Z))|(?P<constant>NaN|-?Infinity)",
-    re.DOTALL,
-)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -33,7 +39,7 @@ def to_json(text: str) -> str:
 
     What is no HuJSON, a comma after nothing or a comment without an end, comes out as no JSON.
     """
-    return _STRING_OR_COMMA.sub(_blanked, _STRING_OR_COMMENT.sub(_blanked, text))
+    return _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
 
 
 def root_members(data: bytes) -> tuple[str, list[Member]]:
@@ -72,22 +78,24 @@ def find_faults(text: str) -> list[tuple[int, str]]:
     start = [(0, "it starts with a byte order mark; save it as UTF-8 without one")]
     faults = start if text.startswith(mark) else []
     for match in _REFUSED.finditer(text):
-        if match.lastgroup and (reason := _fault(match, at_end=match.end() == len(text))):
-            faults.append((match.start(), reason))
+        if match["found"] and (reason := _fault(match, at_end=match.end() == len(text))):
+            faults.append((match.start("found"), reason))
     return faults
 
 
 def _fault(match: re.Match[str], *, at_end: bool) -> str:
     if match["constant"]:
-        return f"{match[0]} is no number in JSON"
+        return f"{match['found']} is no number in JSON"
     if match["line"] and at_end:
         return "the last // comment has no line end; add one"
-    if match["block"] and not (match[0].endswith("*/") and len(match[0]) >= len("/**/")):
+    if match["open"]:
         return "the /* comment has no end"
-    return "" if _is_utf8(match[0]) else "the comment is not UTF-8"
+    return "" if _is_utf8(match["found"]) else "the comment is not UTF-8"
 
 
 def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode("iso-8859-1").decode()
     except UnicodeDecodeError:
@@ -96,4 +104,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _blanked(match: re.Match[str]) -> str:
-    return _INK.sub(" ", match[0]) if match["blank"] else match[0]
+    kept, blank = match.groups()
+    if not blank:
+        return match[0]
+    return kept + (_INK.sub(" ", blank) if "\n" in blank else " " * len(blank))
