@@ -82,7 +82,7 @@ _FOLDED_SECTIONS = frozenset(map(fold, POLICY_SECTIONS))
 
 
 def _hosts_in_hujson(text: str, inside: str) -> HostsMap:
-    """Read what is not JSON alone; of several faults report the first in the text."""
+    """Read what is not JSON alone; report the first fault of the syntax before any other."""
     faults = hujson.find_faults(text)
     try:
         hosts = _hosts_in(hujson.to_json(text), inside)
@@ -90,6 +90,9 @@ def _hosts_in_hujson(text: str, inside: str) -> HostsMap:
         _refuse(text, *min([*faults, (why.pos, why.msg)], key=itemgetter(0)))
     except RecursionError as why:
         raise PolicyError(_TOO_DEEP) from why
+    except PolicyError:
+        if not faults:
+            raise
     if faults:
         _refuse(text, *faults[0])
     return hosts
