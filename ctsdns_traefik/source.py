@@ -33,6 +33,9 @@ STANDARD_INPUT = "-"
 
 _PIECE = 64 * 1024
 
+_STARTS_OF_POLICIES = (b"{", b"[", b"/", b"", b"#", b"'", b'"', b"\xc2")
+"""What JSON and HuJSON start with, or the errors in them; a stream starts with none of these."""
+
 
 class Reading(NamedTuple):
     """One snapshot or policy that can be trusted."""
@@ -88,7 +91,7 @@ def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
         start += piece
         if start.removeprefix(b"\xef\xbb\xbf").strip():
             break
-    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[", b"/", b""):
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in _STARTS_OF_POLICIES:
         content = start + b"".join(pieces)
         return Reading(hosts_of_text(content), Source(path, content))
     return _from_capture(chain([start], pieces), path)

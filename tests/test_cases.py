@@ -1,7 +1,7 @@
 """Whole hosts maps and what becomes of them: the folders in ``cases``.
 
-Each holds ``hosts.json``, the hosts map; ``dynamic.yml``, the exact text; and, if an entry is
-refused, ``problems.txt``, a line for each problem.
+Each holds ``hosts.json``, the hosts map, or ``policy.hujson``, a policy with one; ``dynamic.yml``,
+the exact text; and, if an entry is refused, ``problems.txt``, a line for each problem.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import Any
 import pytest
 
 from ctsdns_traefik.core.document import from_text
+from ctsdns_traefik.core.policy import HostsMap, hosts_of_policy
 from ctsdns_traefik.core.render import render
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
-FILES = {"hosts.json", "dynamic.yml", "problems.txt"}
+FILES = {"hosts.json", "policy.hujson", "dynamic.yml", "problems.txt"}
 
 EACH_CASE = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 
 
-def hosts_of(case: Path) -> dict[str, Any]:
+def hosts_of(case: Path) -> HostsMap:
     """Return the hosts map of a case."""
+    policy = case / "policy.hujson"
+    if policy.exists():
+        return hosts_of_policy(policy.read_bytes())
     hosts: dict[str, Any] = json.loads((case / "hosts.json").read_bytes())
     return hosts
 

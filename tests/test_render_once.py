@@ -101,7 +101,19 @@ TEXTS = (
     pytest.param(POLICY, id="policy"),
     pytest.param(json.dumps({"machines": [], "acl": {"hosts": HOSTS}}).encode(), id="snapshot"),
     pytest.param(json.dumps({"acl": {"hosts": HOSTS}}, indent=2).encode(), id="without-machines"),
-    pytest.param(b"\xef\xbb\xbf \n" + POLICY, id="after-a-byte-order-mark"),
+    pytest.param(POLICY.replace(b'"hosts"', b'"Hosts"'), id="names-in-another-case"),
+    pytest.param(POLICY.replace(b'"hosts"', b'"hosts":{},"HOSTS"'), id="hosts-twice"),
+    pytest.param(
+        json.dumps({"machines": [], "acl": {"Hosts": HOSTS}}).encode(),
+        id="snapshot-of-another-case",
+    ),
+    pytest.param(
+        b'\xef\xbb\xbf \n{"machines": [], "acl": %b}' % POLICY,
+        id="snapshot-after-a-byte-order-mark",
+    ),
+    pytest.param(
+        snapshot(HOSTS).replace(b'"hosts"', b'"HOSTS"'), id="stream-with-names-in-another-case"
+    ),
     pytest.param(b"// a comment\n" + POLICY.replace(b"}}", b",}}"), id="hujson"),
     pytest.param(b"/* a comment */" + POLICY, id="after-a-block-comment"),
     pytest.param(b"\n\n" + snapshot(HOSTS), id="stream-after-blank-lines"),

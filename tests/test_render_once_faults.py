@@ -19,6 +19,8 @@ PREFIX = "ctsdns-traefik: error: "
 
 NO_SNAPSHOT = "it holds no whole snapshot, captured stream of snapshots, or policy"
 
+NOT_SAVED = "Tailscale would not save this: "
+
 TOO_DEEP = b"[" * 200_000
 
 UNUSABLE = (
@@ -27,8 +29,32 @@ UNUSABLE = (
     pytest.param(b"<!doctype html><title>Log in</title>\n", NO_SNAPSHOT, id="html-page"),
     pytest.param(
         b'{"hosts": {\n',
-        "it is not JSON: Expecting property name enclosed in double quotes at line 2, column 1",
+        f"{NOT_SAVED}line 2, column 1: Expecting property name enclosed in double quotes",
         id="truncated-json",
+    ),
+    pytest.param(
+        b'{"machines": [\n',
+        "it is not JSON: Expecting value at line 2, column 1",
+        id="truncated-snapshot",
+    ),
+    pytest.param(
+        b'\xef\xbb\xbf{"hosts": {}}',
+        f"{NOT_SAVED}line 1, column 1:"
+        " it starts with a byte order mark; save it as UTF-8 without one",
+        id="byte-order-mark",
+    ),
+    pytest.param(
+        b'{"hosts": {}}\n// end',
+        f"{NOT_SAVED}line 2, column 1: the last // comment has no line end; add one",
+        id="last-comment-without-a-line-end",
+    ),
+    pytest.param(
+        b'# ours\n{"hosts": {}}', f"{NOT_SAVED}line 1, column 1: Expecting value", id="hash"
+    ),
+    pytest.param(
+        b'{"Hosts": []}',
+        f"{NOT_SAVED}line 1, column 11: Hosts is a list, not an object",
+        id="hosts-of-a-policy-that-are-a-list",
     ),
     pytest.param(
         b'{"error":"Configuration error","message":"no key"}',
@@ -46,8 +72,8 @@ UNUSABLE = (
     pytest.param(b"[]", "it is a list, not an object", id="json-that-is-no-object"),
     pytest.param(TOO_DEEP, "it is not usable JSON: it is nested too deep", id="nested-too-deep"),
     pytest.param(
-        b'{"hosts": {"\xff": ""}}',
-        "it is not UTF-8: invalid start byte at byte 13",
+        b'{"acl": {"hosts": {"\xff": ""}}}',
+        "it is not UTF-8: invalid start byte at byte 21",
         id="another-encoding",
     ),
 )

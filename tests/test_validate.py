@@ -121,6 +121,30 @@ def test_exit_code_tells_whether_an_entry_was_refused(form: str, strict: tuple[s
         assert done.stdout
 
 
+def test_what_is_merged_or_overridden_has_a_place(tmp_path: Path) -> None:
+    """Sections that Tailscale merges are a warning where they stand, a lost entry is an error."""
+    policy = tmp_path / "policy.hujson"
+    policy.write_text(
+        '{\n  "hosts": {"_web_http_80._tcp.a.example.com": "100.64.0.1"}, // old\n'
+        '  "Hosts": {"_web_http_80._tcp.a.example.com": "100.64.0.2"},\n}\n'
+    )
+    done = run("validate", policy)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "web: Host(`a.example.com`) -> http://100.64.0.2:80",
+        (
+            f"{policy}:2:3: warning merged-section: hosts: hosts is merged with Hosts in line 3;"
+            " write one section; of a name in both the last value counts"
+        ),
+        (
+            f"{policy}:2:13: error duplicate-key: _web_http_80._tcp.a.example.com:"
+            " _web_http_80._tcp.a.example.com stands again in line 3, and only the last one counts;"
+            " remove one of the two"
+        ),
+        "1 route, 1 error, 1 warning",
+    ]
+
+
 def test_no_routes_is_fine() -> None:
     """A policy without service entries is no failure."""
     done = run("validate", "-", stdin=b'{"hosts": {"laptop": "100.64.0.9"}}')

@@ -73,6 +73,7 @@ SHAPES = [
     *(
         mistrusted(wrapped(text), f"acl.hosts is {name}, not an object")
         for text, name in WRONG_TYPES.items()
+        if name != "null"  # that is no hosts
     ),
     mistrusted(b'{"machines":[],"hosts":%b}' % POISON_HOSTS, "acl is missing"),
     mistrusted(b"{}", "acl is missing"),
@@ -93,10 +94,6 @@ TEXTS = [
     mistrusted(POISON_DATA.decode().encode("utf-16"), "it is not UTF-8: "),
     mistrusted(b"\xef\xbb\xbf" + POISON_DATA, "it is not JSON: "),
     mistrusted(b"\0" + POISON_DATA, "it is not JSON: "),
-    mistrusted(
-        POISON_DATA.replace(b"[]", b"9" * 5000),
-        "it is not usable JSON: it has a number of too many digits",
-    ),
     mistrusted(b"[" * DEPTH, "it is not usable JSON: it is nested too deep"),
     mistrusted(
         POISON_DATA.replace(b"[]", b"[" * DEPTH + b"]" * DEPTH),
