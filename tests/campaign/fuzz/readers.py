@@ -29,7 +29,10 @@ with atheris.instrument_imports(include=FOLLOWED):
     from ctsdns_traefik.core import hujson
     from ctsdns_traefik.core.changes import compare, outline
     from ctsdns_traefik.core.document import Document, Format, from_text
+    from ctsdns_traefik.core.findings import find_in_policy
     from ctsdns_traefik.core.hosts import HostEntry, parse_host
+    from ctsdns_traefik.core.places import Source
+    from ctsdns_traefik.core.policy import PolicyError, hosts_of_policy
     from ctsdns_traefik.core.problems import Problem
     from ctsdns_traefik.core.render import Rendering, render
     from ctsdns_traefik.core.snapshot import SnapshotError, hosts_of_snapshot, hosts_of_text
@@ -66,6 +69,8 @@ def snapshot(data: bytes) -> None:
     """Hold that any bytes are hosts to render, or SnapshotError, and that a file may hold them."""
     sent = _hosts(hosts_of_snapshot, data)
     filed = _hosts(hosts_of_text, data)
+    if filed is not None:
+        find_in_policy([], Source("a file", data))
     for hosts in (sent, filed):
         if hosts is not None:
             require(all(isinstance(name, str) for name in hosts), "texts for names", hosts)
@@ -89,6 +94,12 @@ def policy(data: bytes) -> None:
     require(_is_json(plain) == meant, "as strict as HuJSON", plain, stripped)
     if meant:
         require(plain == stripped, "what is meant", plain, stripped)
+    try:
+        hosts_of_policy(data)
+    except PolicyError as why:
+        require(str(why).isprintable(), "a reason in one line", str(why))
+    else:
+        require(meant, "read only if it is HuJSON", plain)
 
 
 def grammar(data: bytes) -> None:
