@@ -41,8 +41,8 @@ class Reading(NamedTuple):
     """One snapshot or policy that can be trusted."""
 
     hosts: HostsMap
-    source: Source | None = None
-    """The file that it is from; ``None`` for an endpoint."""
+    source: Source
+    """What it was read from; the path is ``""`` where that is no piece of a file."""
 
 
 def read_hosts(source: Endpoint | str, timeout: float) -> Reading:
@@ -80,8 +80,8 @@ def _pieces(file: BufferedReader) -> Iterator[bytes]:
 
 def _from_endpoint(endpoint: Endpoint) -> Reading:
     with open_stream(endpoint) as events:
-        hosts, _ = _first_snapshot(events)
-        return Reading(hosts)
+        hosts, data = _first_snapshot(events)
+        return Reading(hosts, Source("", data))
 
 
 def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
@@ -103,7 +103,8 @@ def _from_capture(pieces: Iterator[bytes], path: str) -> Reading:
     hosts, data = _first_snapshot(read_events(_noting(pieces, seen)))
     content = b"".join(seen)
     at = content.find(data)
-    return Reading(hosts, Source(path, content, at, at + len(data)) if at >= 0 else None)
+    in_file = Source(path, content, at, at + len(data))
+    return Reading(hosts, in_file if at >= 0 else Source("", data))
 
 
 def _noting(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:

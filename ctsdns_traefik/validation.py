@@ -129,10 +129,7 @@ def _findings(
     problems: list[Problem], reading: Reading, static: StaticFile, access: AccessText | None
 ) -> Iterator[Finding]:
     of_entries = [problem for problem in problems if not problem.setting]
-    if reading.source:
-        yield from find_in_policy(of_entries, reading.source)
-    else:
-        yield from map(Finding, sorted(of_entries, key=lambda problem: problem.entry))
+    yield from find_in_policy(of_entries, reading.source)
     known = places_in(access.access) if access else {}
     places = static.configuration.places if static.configuration else {}
     of_settings = [problem for problem in problems if problem.setting]

@@ -108,6 +108,9 @@ def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
     ] == codes
 
 
+HOSTS_AGAIN = "hosts stands again in line 2, and only the last one counts"
+
+
 def lines_of(content: bytes) -> list[str]:
     """Return severity, place, code and message of each finding without a problem of the rules."""
     return [
@@ -163,6 +166,14 @@ def lines_of(content: bytes) -> list[str]:
                 ),
             ],
             id="null-between",
+        ),
+        pytest.param(
+            b'{"hosts": {"_a": "::1"}, "hosts": null,\n "hosts": {"_a": "::2"}}',
+            [
+                f"error 1:2 duplicate-key: {HOSTS_AGAIN}",
+                f"warning 1:26 duplicate-key: {HOSTS_AGAIN}",
+            ],
+            id="entries-of-a-lost-section-are-not-reported-again",
         ),
         pytest.param(
             b'{"acl": {"hosts": {"_w": 1}},\n "acl": {"hosts": {}}}',

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from stand_in_worker import StandInWorker
 from support.commands import run
+from support.endpoints import STREAM, ScriptedEndpoint, sending
 
 from ctsdns_traefik.source import read_hosts
 
@@ -163,6 +164,22 @@ def test_endpoint_is_validated(tmp_path: Path, given: str) -> None:
             done = run("validate", environment={"TRAEFIK_CONFIG_API_ENDPOINT": worker.endpoint})
     said = "web: Host(`a.example.com`) -> http://100.64.0.1:80\n1 route, 0 errors, 0 warnings\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_what_is_merged_at_an_endpoint() -> None:
+    """What a snapshot of the worker has twice is reported too, without a place."""
+    policy = b'{"hosts":{"_web_http_80._tcp.a.example.com":"100.64.0.1"},"Hosts":{}}'
+    data = b'event: machines-snapshot\ndata: {"acl":%b}\n\n' % policy
+    with ScriptedEndpoint(sending(STREAM, data)) as endpoint:
+        done = run("validate", endpoint.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == [
+        (
+            "warning merged-section: hosts: hosts is merged with Hosts;"
+            " write one section; of a name in both the last value counts"
+        ),
+        "1 route, 0 errors, 1 warning",
+    ]
 
 
 def test_captures_are_validated(data: Path) -> None:

@@ -33,7 +33,7 @@ def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]
     entries = locate_entries(source)
     lines = Lines(source.content)
     found = [(entries.by_name.get(problem.entry), problem) for problem in problems] + [
-        (repeat.member, _repeated(repeat, source.content, lines)) for repeat in entries.repeats
+        (repeat.member, _repeated(repeat, source, lines)) for repeat in entries.repeats
     ]
     found.sort(key=lambda pair: pair[0].at if pair[0] else -1)
     return [_found(problem, member, source, lines) for member, problem in found]
@@ -62,13 +62,14 @@ def _nearest(setting: str, places: Mapping[str, Place]) -> str:
     return setting
 
 
-def _repeated(repeat: Repeat, content: bytes, lines: Lines) -> Problem:
-    name, last = repeat.member.name, lines.place(repeat.last.at)
+def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Problem:
+    name = repeat.member.name
+    where = f" in line {lines.place(repeat.last.at).line}" if source.path else ""
     if repeat.merged:
         return Problem(
             code="merged-section",
             entry=name,
-            message=f"{shown(name)} is merged with {shown(repeat.last.name)} in line {last.line}",
+            message=f"{shown(name)} is merged with {shown(repeat.last.name)}{where}",
             hint="write one section; of a name in both the last value counts",
             span=(0, len(name)),
             severity=Severity.WARNING,
@@ -76,10 +77,10 @@ def _repeated(repeat: Repeat, content: bytes, lines: Lines) -> Problem:
     return Problem(
         code="duplicate-key",
         entry=name,
-        message=f"{shown(name)} stands again in line {last.line}, and only the last one counts",
+        message=f"{shown(name)} stands again{where}, and only the last one counts",
         hint="remove one of the two",
         span=(0, len(name)),
-        severity=Severity.ERROR if _loses_entries(repeat, content) else Severity.WARNING,
+        severity=Severity.ERROR if _loses_entries(repeat, source.content) else Severity.WARNING,
     )
 
 
@@ -91,7 +92,7 @@ def _loses_entries(repeat: Repeat, content: bytes) -> bool:
 
 
 def _found(problem: Problem, member: Member | None, source: Source, lines: Lines) -> Finding:
-    if member is None:
+    if member is None or not source.path:
         return Finding(problem, source.path)
     excerpt = _excerpt(source.content, lines, *_wrong_bytes(problem, member, source.content))
     return Finding(problem, source.path, lines.place(member.at), excerpt)

@@ -19,10 +19,10 @@ class Place(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file that holds a policy."""
+    """A file that holds a policy, or another text with one."""
 
     path: str
-    """As the user named it."""
+    """As the user named it; ``""`` for what is no file, and then no places are shown."""
     content: bytes
     at: int = 0
     """Where in it the policy or the snapshot starts, and"""
