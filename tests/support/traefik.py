@@ -17,12 +17,21 @@ import pytest
 from local import find_traefik, running, until, write_static_configuration
 
 
-def traefik_version() -> tuple[int, int]:
-    """Return the major and minor version of the Traefik that the tests run, ``(3, 7)`` for one."""
+def traefik_release() -> tuple[int, int, int]:
+    """Return the release of the Traefik that the tests run, ``(3, 7, 15)`` for one."""
     said = subprocess.run([find_traefik(), "version"], capture_output=True, text=True, check=True)
-    version = re.search(r"Version:\s+v?(\d+)\.(\d+)", said.stdout)
+    version = re.search(r"Version:\s+v?(\d+)\.(\d+)\.(\d+)", said.stdout)
     assert version, said.stdout
-    return int(version[1]), int(version[2])
+    return int(version[1]), int(version[2]), int(version[3])
+
+
+def traefik_version() -> tuple[int, int]:
+    """Return its major and minor version, ``(3, 7)`` for one."""
+    return traefik_release()[:2]
+
+
+HAS_ALIAS_HEADERS = traefik_release() >= (3, 7, 12)
+"""Whether its entrypoints have ``http.aliasHeadersStrategy``."""
 
 
 needs_wildcards = pytest.mark.skipif(
