@@ -236,3 +236,20 @@ def test_notice_is_an_event_of_a_log_in_json(server: Server, tmp_path: Path) -> 
     done = run("render-once", policy(tmp_path, "a"), "-o", server.url, "--log-format", "json")
     events = {entry["event"]: entry for entry in map(json.loads, done.stderr.splitlines())}
     assert events["taken-over"]["output"] == server.shown
+
+
+def test_resolver_that_looks_like_a_number_is_loaded(server: Server, tmp_path: Path) -> None:
+    """Traefik's API lists the name as a text, and so it is compared."""
+    access = tmp_path / "access.yml"
+    access.write_text("routes: {a.example.com: {certResolver: '2024'}}\n")
+    with (
+        StoreTraefik(tmp_path / "t", server) as traefik,
+        Feed() as feed,
+        ScriptedEndpoint(feed) as endpoint,
+    ):
+        api = f"http://127.0.0.1:{traefik.ports['traefik']}"
+        options = ("--access-file", str(access), "--traefik-api", api)
+        with StoreWatch(endpoint.url, server.url, tmp_path / "w", *options) as watch:
+            watch.until_logged("connected to")
+            feed.send(snapshot(hosts("ab")))
+            watch.until_logged("Traefik serves all 2 routes")

@@ -144,6 +144,7 @@ def watch(
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
     with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
+        interrupts.report_forced_end(journal.stopped)
         keeper = Keeper(
             target,
             kind.form or form,
