@@ -73,7 +73,10 @@ class Traefik:
 
     def _write_static(self, path: Path) -> dict[str, int]:
         """Write the static configuration; return the ports of its entrypoints."""
-        return write_static_configuration(path, self._dynamic)
+        ports = write_static_configuration(path, self._dynamic)
+        if not HAS_ALIAS_HEADERS:  # it would not start
+            path.write_text(re.sub("(?m)^ *aliasHeadersStrategy:.*\n", "", path.read_text()))
+        return ports
 
     @property
     def errors(self) -> list[str]:
