@@ -22,8 +22,11 @@ from typing import Any
 
 from ctsdns_traefik.errors import Stop
 
-PATIENCE = 0.7
+PATIENCE = 0.6
 """Seconds after which the watchdog ends a process that was told to stop."""
+
+REPORTING = 0.25
+"""Seconds that it waits meanwhile for reports of that end; what is reported to may hang, too."""
 
 _A_MOMENT = 0.02
 _AGAIN = 0.5
@@ -46,6 +49,7 @@ class Interrupts:
         ``last_act`` is called, in another thread, before the watchdog ends the process.
         """
         self._last_act = last_act
+        self._report: Callable[[Stop], None] = lambda _: None
         self._armed = False
         self._raised = False
         self._stop: int | None = None
@@ -57,6 +61,10 @@ class Interrupts:
         for signum in (*Stop.EXIT_CODES, signal.SIGHUP, _NUDGE):
             signal.signal(signum, self._handle)
         sys.unraisablehook = self._take_back
+
+    def report_forced_end(self, report: Callable[[Stop], None]) -> None:
+        """Have a forced end reported, in a thread of its own, before the process ends."""
+        self._report = report
 
     def stops(self) -> bool:
         """Tell whether a stop has come: what is held for long looks here, and hurries."""
@@ -141,9 +149,15 @@ class Interrupts:
             _nudge()
             if number[0] in Stop.EXIT_CODES:
                 time.sleep(PATIENCE)
-                with suppress(Exception):
-                    self._last_act()
-                os._exit(Stop.EXIT_CODES[signal.Signals(number[0])])
+                self._force_end(Stop(number[0]))
+
+    def _force_end(self, stop: Stop) -> None:
+        with suppress(Exception):
+            self._last_act()
+        reporting = threading.Thread(target=self._report, args=(stop,), daemon=True)
+        reporting.start()
+        reporting.join(REPORTING)
+        os._exit(stop.exit_code)
 
 
 def _nudge() -> None:

@@ -58,6 +58,7 @@ class Journal:
         self._left = False
         self._traefik = TraefikNews()
         self._lock = threading.Lock()
+        self._ended = False
         self._status = status or Status()
         self._publisher = publisher or Publisher()
         self._manager = manager or ServiceManager()
@@ -74,11 +75,24 @@ class Journal:
     def __exit__(self, _kind: object, end: BaseException | None, _trace: object) -> None:
         """Tell how watch ends, by a signal or an error."""
         if isinstance(end, Stop):
-            name = end.signal.name
-            log.info("%s: stopped", name, extra=as_event("stopped", signal=name))
-            self._stop(None)
+            self.stopped(end)
         elif end is not None:
             self._stop(Failure(self._clock(), "failed", str(end) or repr(end)))
+            self._publisher.end()
+
+    def stopped(self, stop: Stop) -> None:
+        """Report once that a signal ends watch.
+
+        It is called in a thread of its own if the loop hangs and the process is about to be ended.
+        """
+        with self._lock:
+            ended, self._ended = self._ended, True
+        if ended:
+            return
+        self._stop(None)
+        name = stop.signal.name
+        log.info("%s: stopped", name, extra=as_event("stopped", signal=name))
+        self._publisher.end()
 
     @property
     def status(self) -> Status:
@@ -267,7 +281,6 @@ class Journal:
     def _stop(self, error: Failure | None) -> None:
         self._manager.stopping()
         self._turn(lambda known, _: known.stopped(error))
-        self._publisher.end()
 
     def _say_once(self, message: str, event: str, target: object) -> None:
         if message not in self._said:

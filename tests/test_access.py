@@ -152,6 +152,33 @@ def test_bypass() -> None:
     }
 
 
+def with_headers(said: str) -> str:
+    """Return an access file whose auth server sets headers, and an entry's access by it."""
+    server = f'{{address: "http://127.0.0.1:1", {said}}}'
+    return f"forwardAuth: {{oidc: {server}}}\nroutes: {{a.b.de: {BYPASS[:-1]}, middlewares: [m]}}}}"
+
+
+def test_bypass_of_an_auth_server_that_sets_headers() -> None:
+    """The tailnet's router removes them, before anything else that may set them again."""
+    access = read_access(with_headers("authResponseHeaders: [X-User, x-mail]"))
+    http = render({HTTP: "100.64.0.1"}, access=access).document["http"]
+    assert http["middlewares"]["access-drop-headers-oidc"] == {
+        "headers": {"customRequestHeaders": {"X-User": "", "x-mail": ""}}
+    }
+    middlewares = [router["middlewares"] for router in http["routers"].values()]
+    assert middlewares == [["access-forward-auth-oidc", "m"], ["access-drop-headers-oidc", "m"]]
+
+
+def test_bypass_of_headers_that_cannot_be_removed() -> None:
+    """A route is left out if clients could send what a pattern says the auth server sets."""
+    text = with_headers('authResponseHeaders: [X-User], authResponseHeadersRegex: "^X-"')
+    rendering = render({HTTP: "100.64.0.1"}, access=read_access(text))
+    assert codes(rendering) == [(HTTP, "access-not-applicable")]
+    assert rendering.document == {}
+    text = text.replace("tailscale-bypass", "forward-auth")
+    assert render({HTTP: "100.64.0.1"}, access=read_access(text)).problems == ()
+
+
 def test_references() -> None:
     """What routers and services refer to is defined, once, and nothing else is."""
     names = [HTTP, "_w_https_443._tcp.c.de", "_w_https_443._tcp.d.de", SSH]
@@ -391,17 +418,25 @@ ROUTES = st.dictionaries(
 )
 
 
+SERVERS = st.sampled_from(
+    ["", ", authResponseHeaders: [X-User]", ", authResponseHeadersRegex: X-User"]
+)
+"""What the auth server sets besides, as it stands behind its address."""
+
+
 @settings(max_examples=500, deadline=None)
 @given(
     st.dictionaries(ENTRY_NAMES, st.sampled_from(["100.64.0.1", "100.64.0.2"]), max_size=10),
     ROUTES,
+    SERVERS,
     st.booleans(),
 )
 def test_no_route_is_served_without_its_access(
-    hosts: dict[str, str], routes: dict[str, Any], dashboard: bool
+    hosts: dict[str, str], routes: dict[str, Any], sets: str, dashboard: bool
 ) -> None:
     """Whichever router Traefik picks for a name, from the tailnet or not, holds to its access."""
-    text = f"{DEFINED}routes: {routes}\n" + (DASHBOARD if dashboard else "")
+    defined = DEFINED.replace('4181"', f'4181"{sets}')
+    text = f"{defined}routes: {routes}\n" + (DASHBOARD if dashboard else "")
     try:
         access = read_access(text)
     except AccessError:
@@ -413,7 +448,18 @@ def test_no_route_is_served_without_its_access(
                 for inside, tls in product((False, True), (None, False, True)):
                     document = rendering.document
                     for router in picked(document, section, entrypoint, name, inside, tls):
-                        assert holds(router, said_about(router, name, access), inside)
+                        said = said_about(router, name, access)
+                        assert holds(router, said, inside)
+                        if said and said.mode == "tailscale-bypass" and inside:
+                            assert removed_by(router, document) == bool(sets)
+                            assert "Regex" not in sets
+
+
+def removed_by(router: dict[str, Any], document: Document) -> bool:
+    """Return whether a router's first middleware removes what the auth server would set."""
+    first = router.get("middlewares", [""])[0]
+    middleware = document["http"].get("middlewares", {}).get(first, {})
+    return bool(middleware == {"headers": {"customRequestHeaders": {"X-User": ""}}})
 
 
 def said_about(router: dict[str, Any], name: str, access: Access) -> RouteAccess | None:

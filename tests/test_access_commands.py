@@ -205,6 +205,53 @@ def test_validate(access: Path) -> None:
     ]
 
 
+STATIC = """\
+entryPoints:
+  web:
+    address: ":80"
+    http: {tls: {}}
+    proxyProtocol:
+      trustedIPs: [127.0.0.1/32, 10.0.0.0/8, "fd00::/48"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        pytest.param(["--entrypoint", "web"], [], id="nothing-known"),
+        pytest.param(
+            ["--static-config", "static.yml"],
+            [
+                ("header-aliases-pass", "static.yml", 4, "entryPoints.web.http.aliasHeaders"),
+                ("proxy-protocol-trusted", "static.yml", 6, " from 10.0.0.0/8, fd00::/48 to "),
+            ],
+            id="static-configuration",
+        ),
+    ],
+)
+def test_validate_warns_of_entrypoints(
+    access: Path, options: list[str], found: list[tuple[str, str, int, str]]
+) -> None:
+    """What an entrypoint lets clients do is a warning at its place, for all its routes at once."""
+    access.write_text(
+        "forwardAuth: {x: {address: 'http://a', authResponseHeaders: [X-User]}}\n"
+        "routes: {'*.example.com': {access: tailscale-bypass, forwardAuth: x}}\n"
+    )
+    Path("static.yml").write_text(STATIC)
+    done = run("validate", "policy.json", "--access-file", access, *options, "--format", "json")
+    problems = [
+        each
+        for each in json.loads(done.stdout)["problems"]
+        if each["code"] in ("header-aliases-pass", "proxy-protocol-trusted")
+    ]
+    assert [(each["code"], each["path"], each["line"]) for each in problems] == [
+        each[:3] for each in found
+    ]
+    for each, (*_, part) in zip(problems, found, strict=True):
+        assert each["severity"] == "warning"
+        assert part in each["message"] + each["hint"]
+
+
 @needs_wildcards
 def test_validate_proves_the_access(access: Path) -> None:
     """A real Traefik is asked about the routers with their access, the dashboard's too.

@@ -33,6 +33,23 @@ def test_example(path: Path) -> None:
     assert rendering.routes
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted((ROOT / "examples").rglob("traefik.yml")),
+        ROOT / "examples" / "docker" / "traefik.yml.template",
+    ],
+    ids=lambda path: str(path.relative_to(ROOT / "examples")),
+)
+def test_no_example_lets_aliases_of_headers_pass(path: Path) -> None:
+    """Each entrypoint for HTTP routes of the examples deletes aliases of trusted headers."""
+    entrypoints = read_static(path.read_text(), "yaml").entrypoints
+    strategies = {name: each.alias_headers for name, each in entrypoints.items()}
+    web = {name: each for name, each in strategies.items() if name.startswith("web")}
+    assert web
+    assert set(web.values()) == {"delete"}
+
+
 def test_every_mode_has_an_example() -> None:
     """Every mode is in an example, and has a section of the document but for the one of none."""
     used = {

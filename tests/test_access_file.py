@@ -269,6 +269,21 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
             f"{NO_ACCESS[:-1]}, access: public}}", "access is public", 1, 44, id="public-dashboard"
         ),
         pytest.param(
+            f"{NO_ACCESS[:-1]}, access: tailscale-bypass, forwardAuth: x}}\nforwardAuth:\n"
+            "  x: {address: 'http://a', authResponseHeadersRegex: X}",
+            "dashboard.forwardAuth has authResponseHeadersRegex",
+            1,
+            70,
+            id="dashboard-with-headers-by-pattern",
+        ),
+        pytest.param(
+            "forwardAuth: {x: {address: 'http://a', authResponseHeaders: [X-A, 'X B']}}",
+            'holds "X B", which is no header\'s name',
+            1,
+            40,
+            id="header",
+        ),
+        pytest.param(
             "dashboard: {domain: '*.de', entryPoint: web, access: tailscale-only}",
             "is a wildcard",
             *(1, 13),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from local import until
+from support.access import recording_backend
 from support.accessed import (
     INTERNET,
+    RANGES,
     TAILNET,
     GuardedTraefik,
     auth_server,
@@ -19,7 +25,16 @@ from support.accessed import (
 from support.backends import banner_backend, http_backend
 from support.certificates import Authority
 from support.checked import Settings
-from support.traefik import Answer, any_certificate, needs_wildcards
+from support.traefik import (
+    HAS_ALIAS_HEADERS,
+    Answer,
+    any_certificate,
+    needs_wildcards,
+    traefik_version,
+)
+
+from ctsdns_traefik.core.access_file import read_access
+from ctsdns_traefik.core.render import render
 
 HERE = "127.0.0.1"
 TLS: Settings = {"http": {"tls": {}}}
@@ -133,6 +148,21 @@ def test_tailscale_bypass(stage: Stage) -> None:
     assert traefik.get("web", "a.de", headers=spoofed).status == 401
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-User", "x-forwarded-user"])
+def test_tailnet_cannot_send_what_the_auth_server_sets(stage: Stage, name: str) -> None:
+    """Past the auth server its headers are removed; others come to the backend."""
+    access = stage.oidc().replace("X-Forwarded-User", name)
+    access += "routes: {a.de: {access: tailscale-bypass, forwardAuth: oidc}}"
+    with recording_backend() as (port, came):
+        traefik = stage.start([f"_web_http_{port}._tcp.a.de"], access)
+        forged = {"X-FORWARDED-User": "root", "X-Other": "1", **FRIEND}
+        assert traefik.get("web", "a.de", source=TAILNET, headers=forged).status == 200
+        assert traefik.get("web", "a.de", source=INTERNET, headers=forged).status == 200
+    users = [[value for key, value in each if key == "X-Forwarded-User"] for each in came]
+    assert users == [[], ["a friend"]]
+    assert [dict(each)["X-Other"] for each in came] == ["1", "1"]
+
+
 @needs_wildcards
 @pytest.mark.parametrize("names", [("ab.de", "xyz.de"), ("a.de", "x.de")], ids=["two", "one"])
 def test_bypass_of_a_wildcard_stays_below_names(stage: Stage, names: tuple[str, str]) -> None:
@@ -171,6 +201,95 @@ routes:
     assert traefik.get("web", "a.de", source=TAILNET) == Answer(200, "web")
     assert traefik.get("web", "a.de", source=INTERNET) == Answer(401, "who are you?")
     assert traefik.get("web", "b.de", source=INTERNET) == Answer(403, "Forbidden")
+
+
+MODES = {
+    "public": {"access": "public"},
+    "inside": {"access": "tailscale-only"},
+    "bypass": {"access": "tailscale-bypass", "forwardAuth": "oidc"},
+    "auth": {"access": "forward-auth", "forwardAuth": "oidc"},
+    "pattern": {"access": "tailscale-bypass", "forwardAuth": "pattern"},
+}
+NAMES = ("a.de", "b.de", "cd.de", "x.b.de")
+WILDCARDS = ("*.de", "*.b.de") if traefik_version() >= (3, 7) else ()
+FORGED = {"X-Forwarded-User": "root", "x-forwarded-user": "root"}
+
+
+class Guards:
+    """One Traefik that takes one access file after another."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Start it with a backend that answers with the user's name."""
+        self._server = stage.oidc()
+        self._server += (
+            self._server.splitlines()[1]
+            .replace("oidc", "pattern")
+            .replace(
+                "authResponseHeaders: [X-Forwarded-User]",
+                "authResponseHeadersRegex: X-Forwarded-User",
+            )
+        )
+        self._port, self._round = stage.users(), 0
+        self._traefik = stage.start([], self._server)
+
+    def serve(self, names: set[str], modes: Mapping[str, str]) -> None:
+        """Have entries for some names served with an access each, and wait until they are."""
+        self._round += 1
+        marker = f"round-{self._round}.test"
+        routes = {name: MODES[mode] for name, mode in modes.items()}
+        access = read_access(f"{RANGES}{self._server}\nroutes: {json.dumps(routes)}")
+        hosts = {f"_web_http_{self._port}._tcp.{name}": HERE for name in {*names, marker}}
+        output = self._traefik.output
+        new = output.with_name(".new")
+        new.write_text(render(hosts, access=access).text)
+        new.replace(output)
+        until(lambda: self._traefik.get("web", marker).status == 200, "it is not served", 15)
+
+    def answers(self, name: str) -> list[Answer]:
+        """Ask from the tailnet, from the internet and as a friend there, with a forged user."""
+        friend = {**FORGED, **FRIEND}
+        return [
+            self._traefik.get("web", name, source=source, headers=headers)
+            for source, headers in ((TAILNET, FORGED), (INTERNET, FORGED), (INTERNET, friend))
+        ]
+
+
+NOT_FOUND = Answer(404, "404 page not found\n")
+ANSWERS = {
+    "public": [Answer(200, "root")] * 3,
+    "inside": [Answer(200, "root"), *[Answer(403, "Forbidden")] * 2],
+    "bypass": [Answer(200, "nobody"), Answer(401, "who are you?"), Answer(200, "a friend")],
+    "auth": [*[Answer(401, "who are you?")] * 2, Answer(200, "a friend")],
+    "pattern": [NOT_FOUND] * 3,
+}
+
+
+def test_whoever_asks_gets_what_the_access_says(stage: Stage) -> None:
+    """Each name answers as its access says, or not at all if it has no entry or cannot have it.
+
+    With any access for any names and wildcards: the router that Traefik picks holds to it, and no
+    client is taken for a user that only the auth server may name.
+    """
+    guards, seen = Guards(stage), set()
+
+    @settings(max_examples=25, deadline=None, derandomize=True)
+    @given(
+        st.sets(st.sampled_from([*NAMES, *WILDCARDS]), min_size=2),
+        st.dictionaries(st.sampled_from([*NAMES, *WILDCARDS]), st.sampled_from(sorted(MODES))),
+    )
+    def hold(names: set[str], modes: dict[str, str]) -> None:
+        guards.serve(names, modes)
+        for name in NAMES:
+            patterns = [name, f"*.{name.partition('.')[2]}", "*.de"]
+            mode = next((modes[each] for each in patterns if each in modes), "public")
+            answers = guards.answers(name)
+            assert answers in (ANSWERS[mode], [NOT_FOUND] * 3), (name, mode)
+            if name in names:
+                assert answers == ANSWERS[mode], (name, mode)
+                seen.add(mode)
+
+    hold()
+    assert seen == set(MODES)
 
 
 def mtls(stage: Stage) -> tuple[str, Authority, Authority]:
@@ -397,3 +516,78 @@ def test_dashboard(stage: Stage, access: str) -> None:
     inside = traefik.get("ws", "t.de", "/api/version", tls=tls, source=TAILNET)
     outside = traefik.get("ws", "t.de", "/api/version", tls=tls, source=INTERNET)
     assert (inside.status, outside.status) == (200, 401 if "oidc" in access else 403)
+
+
+ALIASED = {"X_Forwarded_User": "root"}
+DOTTED = {"X.Forwarded.User": "root"}
+
+
+def strategy(value: str) -> Settings:
+    """Return an entrypoint that does something about aliases of headers."""
+    return {"http": {"aliasHeadersStrategy": value}}
+
+
+@pytest.mark.skipif(not HAS_ALIAS_HEADERS, reason="Traefik has the option since 3.7.12")
+@pytest.mark.parametrize(
+    ("web", "codes", "answers"),
+    [
+        pytest.param({}, ["header-aliases-pass"], ["root", "root"], id="default"),
+        pytest.param(strategy("delete"), [], ["a friend", "a friend"], id="delete"),
+        pytest.param(strategy("reject"), [], [400, 400], id="reject"),
+        pytest.param(strategy("keep"), [], ["root", "root"], id="keep"),
+        pytest.param(
+            {"http": {"underscoreHeadersStrategy": "delete"}},
+            ["header-aliases-pass"],
+            ["a friend", "root"],
+            id="underscores-alone",
+        ),
+    ],
+)
+def test_aliases_of_trusted_headers(
+    stage: Stage, web: Settings, codes: list[str], answers: list[str | int]
+) -> None:
+    """A backend like CGI takes an alias for the auth server's header, unless the entrypoint acts.
+
+    The checks are silent if it does, and if it was set to pass them on.
+    """
+    access = stage.oidc() + "routes: {a.de: {access: forward-auth, forwardAuth: oidc}}"
+    entrypoints = {"entryPoints": {"web": web, "other": {}}}
+    traefik = stage.start([f"_web_http_{stage.users()}._tcp.a.de"], access, entrypoints)
+    assert [problem.code for problem in traefik.problems] == codes
+    came = [traefik.get("web", "a.de", headers={**FRIEND, **each}) for each in (ALIASED, DOTTED)]
+    assert [each.body if each.status == 200 else each.status for each in came] == answers
+
+
+PROXY_CODE = "proxy-protocol-trusted"
+CHOSEN, JUDGED = [200, 200], [403, 401]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "codes", "statuses"),
+    [
+        pytest.param({"insecure": True}, [PROXY_CODE], CHOSEN, id="insecure"),
+        pytest.param({"trustedIPs": ["0.0.0.0/0"]}, [PROXY_CODE], CHOSEN, id="everybody"),
+        pytest.param({"trustedIPs": "10.0.0.1,126.0.0.0/7"}, [PROXY_CODE], CHOSEN, id="as-text"),
+        pytest.param({"trustedIPs": ["::ffff:0.0.0.0/96"]}, [PROXY_CODE], CHOSEN, id="mapped"),
+        pytest.param({"trustedIPs": ["100.64.0.0/10"]}, [PROXY_CODE], JUDGED, id="tailnet"),
+        pytest.param({"trustedIPs": ["10.0.0.0/23"]}, [PROXY_CODE], JUDGED, id="wide"),
+        pytest.param({"trustedIPs": ["10.0.0.0/24", "::1"]}, [], JUDGED, id="subnet"),
+        pytest.param({"trustedIPs": ["127.0.0.0/8"]}, [], CHOSEN, id="this-machine"),
+    ],
+)
+def test_proxy_protocol(
+    stage: Stage, proxy: Settings, codes: list[str], statuses: list[int]
+) -> None:
+    """Who is trusted chooses the address that is judged; the checks say if that may be many."""
+    access = """
+routes:
+  a.de: {access: tailscale-only}
+  b.de: {access: tailscale-bypass, forwardAuth: oidc}
+"""
+    names = [f"_web_http_{stage.web}._tcp.{name}" for name in ("a.de", "b.de")]
+    entrypoints = {"entryPoints": {"web": {"proxyProtocol": proxy}, "other": {}}}
+    traefik = stage.start(names, stage.oidc() + access, entrypoints)
+    found = [each.code for each in traefik.problems if each.code != "header-aliases-pass"]
+    assert found == codes
+    answers = [traefik.status_behind(TAILNET, "web", name) for name in ("a.de", "b.de")]
+    assert answers == statuses

@@ -201,10 +201,8 @@ def test_same_watch_and_routes(folder: Path) -> None:
 
 
 def test_static_configuration_is_that_of_the_other_examples() -> None:
-    """Apart from the folder, health checks and aliases of headers it is examples/traefik's."""
+    """Apart from the folder and health checks it is examples/traefik's."""
     expected = load(COMPOSE.parent / "traefik" / "traefik.yml")
-    for name in ("web", "websecure"):
-        expected["entryPoints"][name]["http"]["aliasHeadersStrategy"] = "delete"
     expected["entryPoints"]["traefik"]["address"] = ":8080"
     expected["ping"] = {}
     expected["providers"]["file"] = {"directory": "/etc/traefik/routes", "watch": True}

@@ -222,8 +222,6 @@ def test_static_configuration_is_that_of_the_other_examples(tmp_path: Path) -> N
     for name in PORTS:
         entrypoint = expected["entryPoints"][name]
         entrypoint["transport"] = {"lifeCycle": {"graceTimeOut": "5s"}}
-        if "http" in entrypoint:
-            entrypoint["http"]["aliasHeadersStrategy"] = "delete"
     expected["entryPoints"]["traefik"]["address"] = ":8080"
     assert load(static) == expected
 

@@ -65,6 +65,22 @@ def test_entrypoint_stays_a_text(name: str) -> None:
     assert from_pairs(to_pairs(plain)) == plain
 
 
+@pytest.mark.parametrize("name", ["true", "2024"])
+def test_resolver_stays_a_text(name: str) -> None:
+    """The name of a resolver that looks like a number or a flag is read back as a name."""
+    router = {"rule": "x", "priority": 7, "tls": {"certResolver": name, "passthrough": True}}
+    document = {"tcp": {"routers": {"r": router}}}
+    assert from_pairs(to_pairs(document)) == document
+
+
+def test_empty_text_is_not_an_empty_value() -> None:
+    """Traefik's providers pass over a key without a value, so a space stands for nothing."""
+    document = {"http": {"middlewares": {"m": {"headers": {"customRequestHeaders": {"X": ""}}}}}}
+    pairs = to_pairs(document)
+    assert pairs["http/middlewares/m/headers/customRequestHeaders/X"] == " "
+    assert from_pairs(pairs) == document
+
+
 def test_text_of_what_stands_is_the_text_of_what_was_written() -> None:
     """A document that went through pairs says the same, in whatever order of its fields."""
     document = render(hosts("abc")).document

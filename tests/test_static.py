@@ -14,6 +14,7 @@ from ctsdns_traefik.core.static import (
     HIGHEST_PRIORITY,
     Entrypoint,
     FileProvider,
+    ProxyProtocol,
     Redirect,
     StaticConfiguration,
     StaticError,
@@ -35,8 +36,10 @@ def test_example() -> None:
     """The example's static configuration is read in all that matters here."""
     assert without_places(EXAMPLE.read_text(encoding="utf-8")) == StaticConfiguration(
         entrypoints={
-            "web": Entrypoint("web", ":80", redirect=Redirect("websecure", "https", 1)),
-            "websecure": Entrypoint("websecure", ":443", tls=True),
+            "web": Entrypoint(
+                "web", ":80", redirect=Redirect("websecure", "https", 1), alias_headers="delete"
+            ),
+            "websecure": Entrypoint("websecure", ":443", tls=True, alias_headers="delete"),
             "tcp": Entrypoint("tcp", ":4433"),
             "traefik": Entrypoint("traefik", "127.0.0.1:8080"),
         },
@@ -371,3 +374,33 @@ def test_given_entrypoints_beside_a_file() -> None:
     moved = with_entrypoints(static, ["ws=:8443"])
     assert moved
     assert moved.entrypoints == {"ws": Entrypoint("ws", ":8443", tls=True)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        pytest.param("{}", ProxyProtocol(), id="none"),
+        pytest.param("{proxyProtocol: {insecure: 'true'}}", ProxyProtocol(insecure=True), id="any"),
+        pytest.param(
+            "{ProxyProtocol: {TrustedIPs: [10.0.0.1, '::1']}}",
+            ProxyProtocol(trusted=("10.0.0.1", "::1")),
+            id="list",
+        ),
+        pytest.param(
+            "{proxyProtocol: {trustedIPs: '10.0.0.1,10.0.0.2'}}",
+            ProxyProtocol(trusted=("10.0.0.1", "10.0.0.2")),
+            id="text",
+        ),
+    ],
+)
+def test_proxy_protocol(settings: str, expected: ProxyProtocol) -> None:
+    """Who may name another address is read from a list, or from a text with commas."""
+    static = read_static(f"entryPoints: {{web: {settings}}}", "yaml")
+    assert static.entrypoints["web"].proxy_protocol == expected
+
+
+def test_proxy_protocol_of_a_wrong_kind() -> None:
+    """A map in the place of a list is refused, with its place."""
+    with pytest.raises(StaticError, match="trustedIPs is not a list") as caught:
+        read_static("entryPoints:\n  web: {proxyProtocol: {trustedIPs: {a: 1}}}", "yaml")
+    assert caught.value.place == (2, 25)

@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from local import until
+from support.accessed import INTERNET, RANGES, TAILNET, auth_server, user_backend
 from support.commands import run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
 from support.stores import ANCHOR_KEY, Server, StoreTraefik, StoreWatch, keys_of, needs_redis
+from support.traefik import Answer
 
+from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.document import from_text
 from ctsdns_traefik.core.render import render
+from ctsdns_traefik.store.address import address_from
+from ctsdns_traefik.store.target import StoreTarget
 
 pytestmark = needs_redis
 
@@ -236,3 +242,46 @@ def test_notice_is_an_event_of_a_log_in_json(server: Server, tmp_path: Path) -> 
     done = run("render-once", policy(tmp_path, "a"), "-o", server.url, "--log-format", "json")
     events = {entry["event"]: entry for entry in map(json.loads, done.stderr.splitlines())}
     assert events["taken-over"]["output"] == server.shown
+
+
+def test_resolver_that_looks_like_a_number_is_loaded(server: Server, tmp_path: Path) -> None:
+    """Traefik's API lists the name as a text, and so it is compared."""
+    access = tmp_path / "access.yml"
+    access.write_text("routes: {a.example.com: {certResolver: '2024'}}\n")
+    with (
+        StoreTraefik(tmp_path / "t", server) as traefik,
+        Feed() as feed,
+        ScriptedEndpoint(feed) as endpoint,
+    ):
+        api = f"http://127.0.0.1:{traefik.ports['traefik']}"
+        options = ("--access-file", str(access), "--traefik-api", api)
+        with StoreWatch(endpoint.url, server.url, tmp_path / "w", *options) as watch:
+            watch.until_logged("connected to")
+            feed.send(snapshot(hosts("ab")))
+            watch.until_logged("Traefik serves all 2 routes")
+
+
+def test_headers_are_blank_for_who_passes_the_auth_server_by(
+    server: Server, tmp_path: Path
+) -> None:
+    """Through Redis, too, no client from the tailnet names the user that it is to the backend."""
+    with (
+        StoreTraefik(tmp_path / "t", server) as traefik,
+        auth_server() as address,
+        user_backend() as port,
+    ):
+        text = f"""{RANGES}
+forwardAuth: {{oidc: {{address: "{address}", authResponseHeaders: [X-Forwarded-User]}}}}
+routes: {{a.de: {{access: tailscale-bypass, forwardAuth: oidc}}}}
+"""
+        entries = {f"_web_http_{port}._tcp.a.de": "127.0.0.1"}
+        content = render(entries, access=read_access(text)).text.encode()
+        StoreTarget(address_from(server.url)).write(content)
+        forged = {"X-Forwarded-User": "root"}
+
+        def ask(source: str) -> Answer:
+            return traefik.get("web", "a.de", source=source, headers=forged)
+
+        until(lambda: ask(INTERNET).status == 401, "the route is not there", 15)
+        until(lambda: ask(TAILNET).status == 200, "the tailnet's route is not there", 15)
+        assert ask(TAILNET) == Answer(200, "nobody")

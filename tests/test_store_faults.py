@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,6 +20,8 @@ from support.endpoints import Feed, Script, ScriptedEndpoint, snapshot, unanswer
 from support.entries import hosts
 from support.stores import Server, StoreWatch, keys_of, needs_redis
 
+from ctsdns_traefik.core.access_file import read_access
+from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.store import connection
 from ctsdns_traefik.store.address import address_from
@@ -157,6 +160,18 @@ def test_port_that_is_no_redis_is_one_clear_line(
     monkeypatch.setattr(connection, "PATIENCE", 0.3)
     with raw(answering_with(answer)) as port:
         assert complaint_of(port)
+
+
+def test_defect_of_our_own_is_not_the_stores(server: Server) -> None:
+    """An error that arises while the store is open, but not by asking it, stays what it is."""
+    access = read_access("routes: {a.example.com: {access: tailscale-only}}")
+    content = render(hosts("a"), access=access).text.encode()
+
+    def fail(seconds: float) -> None:
+        raise KeyError(seconds)
+
+    with pytest.raises(KeyError):
+        StoreTarget(address_from(server.url), sleep=fail).write(content)
 
 
 def test_plain_port_does_not_speak_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,16 +351,19 @@ def test_password_from_a_file_is_read_at_each_snapshot(server: Server, tmp_path:
 def test_stop_is_heeded_within_a_second_while_the_store_hangs(
     server: Server, tmp_path: Path, signum: signal.Signals
 ) -> None:
-    """A Redis that accepts and never answers does not hold up the end."""
+    """A Redis that accepts and never answers does not hold up the end, which is reported."""
+    file = tmp_path / "status.json"
     with Cutter(server) as way:
         url = f"redis://127.0.0.1:{way.port}/0"
-        with watching(server, tmp_path, url=url) as scene:
+        with watching(server, tmp_path, "--status-file", str(file), url=url) as scene:
             scene.until_applied("ab")
             way.silent = True
             scene.publish("abc")
             assert way.swallowed.wait(15)
             status = scene.watch.stop(signum, within=1)
             assert status == (0 if signum == signal.SIGTERM else 130)
+            assert scene.watch.lines[-1] == f"INFO {signum.name}: stopped"
+            assert json.loads(file.read_text())["state"] == "stopped"
 
 
 def test_stop_comes_through_before_a_rule_that_waits(server: Server, tmp_path: Path) -> None:
@@ -464,22 +482,25 @@ def test_connection_cut_anywhere_leaves_the_old_or_the_new(server: Server, tmp_p
             assert "internal error" not in scene.watch.log
 
 
+def tls_server(folder: Path, authority: Authority, name: str) -> Server:
+    """Return a Redis that speaks nothing but TLS, with a certificate for a name."""
+    certificate, key = authority.issue(name)
+    server = Server(folder)
+    server.login = {
+        "ssl": True,
+        "ssl_ca_certs": str(authority.ca_file),
+        "ssl_check_hostname": False,
+    }
+    server._options += ["--tls-port", str(server.port), "--port", "0", "--tls-auth-clients", "no"]
+    server._options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    server._options += ["--tls-ca-cert-file", str(authority.ca_file)]
+    return server
+
+
 def test_tls_needs_an_authority_that_is_trusted(tmp_path: Path, authority: Authority) -> None:
     """rediss:// verifies the server's certificate, by the file that is named for it."""
-    certificate, key = authority.issue("127.0.0.1")
-    plain, ca = Server(tmp_path), str(authority.ca_file)
-    plain.login = {"ssl": True, "ssl_ca_certs": ca}
-    tls = ("--tls-port", str(plain.port), "--port", "0", "--tls-auth-clients", "no")
-    files = (
-        "--tls-cert-file",
-        str(certificate),
-        "--tls-key-file",
-        str(key),
-        "--tls-ca-cert-file",
-        ca,
-    )
-    plain._options += [*tls, *files]
-    with plain:
+    ca = str(authority.ca_file)
+    with tls_server(tmp_path, authority, "127.0.0.1") as plain:
         url = plain.url.replace("redis://", "rediss://")
         with watching(plain, tmp_path, "--store-ca-file", ca, url=url) as scene:
             scene.until_applied("ab")
@@ -492,3 +513,14 @@ def test_tls_needs_an_authority_that_is_trusted(tmp_path: Path, authority: Autho
             target.write(b"{}")
         with watching(plain, tmp_path) as scene:  # no TLS where TLS is spoken
             assert re.search("cannot publish to .*: ", scene.watch.lines[0])
+
+
+def test_tls_needs_the_name_that_was_asked_for(tmp_path: Path, authority: Authority) -> None:
+    """A certificate of the right authority for another host is refused before the password goes."""
+    with tls_server(tmp_path, authority, "other.example.com") as server:
+        server.run("CONFIG", "RESETSTAT")
+        url = server.url.replace("redis://", "rediss://:hunter2@")
+        target = StoreTarget(address_from(url, ca_file=authority.ca_file))
+        with pytest.raises(OutputError, match=r"its certificate cannot be trusted: .*mismatch"):
+            target.write(b"{}")
+        assert "cmdstat_auth" not in server.run("INFO", "commandstats")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +17,7 @@ from ctsdns_traefik.cli.types import Seconds
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
+    from ctsdns_traefik.interrupts import Interrupts
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.publisher import Outlet
 
@@ -85,10 +84,10 @@ def needed(name: str, value: Value | None) -> Value:
 def make_journal(
     endpoint: object,
     output: object,
+    interrupts: Interrupts,
     *,
     status_file: Path | None,
     metrics_file: Path | None,
-    undisturbed: Callable[[], AbstractContextManager[None]],
     noun: str = "file",
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
@@ -118,7 +117,9 @@ def make_journal(
         output=str(output),
     )
     publisher = Publisher(outlets, manager)
-    return Journal(status, publisher, manager, undisturbed=undisturbed, noun=noun)
+    journal = Journal(status, publisher, manager, undisturbed=interrupts.held, noun=noun)
+    interrupts.report_forced_end(journal.stopped)
+    return journal
 
 
 def _warn_of_name(metrics_file: Path) -> None:

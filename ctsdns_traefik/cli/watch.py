@@ -143,7 +143,7 @@ def watch(
     target = build_target(output, store_password_file, store_ca_file, check, sleep)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
+    with make_journal(source, target, interrupts, **files, noun=kind.noun) as journal:
         keeper = Keeper(
             target,
             kind.form or form,

@@ -6,16 +6,29 @@ tests/test_access_in_traefik.py has the real Traefik show what they say.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ctsdns_traefik.core.access import CHALLENGE_PART, DASHBOARD
+from ctsdns_traefik.core.access_modes import (
+    TRUSTED,
+    TRUSTED_BY_PATTERN,
+    depends_on_address,
+    forward_auth_name,
+)
 from ctsdns_traefik.core.access_values import Access, wider
 from ctsdns_traefik.core.hosts import HostEntry
 from ctsdns_traefik.core.places import Place
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem, Severity
-from ctsdns_traefik.core.routes import Route, priority_of
+from ctsdns_traefik.core.routes import INTERNAL, Route, priority_of
 from ctsdns_traefik.core.static import Entrypoint, StaticConfiguration
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""IPv4 as IPv6 writes it, which Traefik reads as IPv4."""
+
+_SUBNETS = {4: 24, 6: 64}
+"""The lengths of a subnet's prefix, by the version of IP: proxies may share one that is theirs."""
 
 
 def check_access(
@@ -34,6 +47,8 @@ def check_access(
         *_dashboard(routes, static),
         *_tied(routes),
         *_replaced(routes, static),
+        *_aliases(routes, access, static),
+        *_proxied(routes, static),
         *_unused(entries, access),
     )
 
@@ -129,6 +144,73 @@ def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[
                 entry=route.entry if route.entry.name else None,
                 setting=DASHBOARD,
             )
+
+
+def _aliases(
+    routes: Sequence[Route], access: Access, static: StaticConfiguration
+) -> Iterator[Problem]:
+    """Report entrypoints that let clients send a header that backends take for a trusted one."""
+    trusting = {
+        forward_auth_name(name)
+        for name, options in access.forward_auth.items()
+        if TRUSTED in options or TRUSTED_BY_PATTERN in options
+    }
+    used = {
+        route.entry.entrypoint
+        for route in routes
+        if trusting.intersection(route.middlewares) and not route.service.endswith(INTERNAL)
+    }
+    for entrypoint in _described(used, static):
+        if not entrypoint.alias_headers:
+            setting = f"entryPoints.{entrypoint.name}.http.aliasHeadersStrategy"
+            yield _problem(
+                "header-aliases-pass",
+                f"entrypoint {entrypoint.name} passes on X_Name and X.Name from clients, and PHP,"
+                " WSGI and CGI take them for X-Name, which the auth server sets",
+                f"set {setting} to delete, with Traefik 3.7.12 or newer",
+                setting=setting,
+                severity=Severity.WARNING,
+            )
+
+
+def _proxied(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+    """Report entrypoints where clients choose the address that decides about their access."""
+    used = {route.entry.entrypoint for route in routes if depends_on_address(route)}
+    for entrypoint in _described(used, static):
+        protocol = entrypoint.proxy_protocol
+        wide = [each for each in protocol.trusted if _is_wide(each)]
+        if protocol.insecure or wide:
+            whence = "" if protocol.insecure else f" from {shown(', '.join(wide))}"
+            setting = "insecure" if protocol.insecure else "trustedIPs"
+            yield _problem(
+                "proxy-protocol-trusted",
+                f"whoever connects{whence} to entrypoint {entrypoint.name} chooses the address that"
+                " tailscale-only and tailscale-bypass judge",
+                "name the addresses of your own proxies in trustedIPs, and leave insecure out",
+                setting=f"entryPoints.{entrypoint.name}.proxyProtocol.{setting}",
+                severity=Severity.WARNING,
+            )
+
+
+def _described(names: Iterable[str], static: StaticConfiguration) -> Iterator[Entrypoint]:
+    """Yield those entrypoints of which all is known."""
+    for name in sorted(names):
+        if name in static.entrypoints and static.entrypoints[name].described:
+            yield static.entrypoints[name]
+
+
+def _is_wide(trusted: str) -> bool:
+    """Return whether a network is larger than a subnet of proxies; this machine's own is not.
+
+    One that Traefik does not read keeps it from starting, which makes nothing wide.
+    """
+    try:
+        network = ipaddress.ip_network(trusted, strict=False)
+    except ValueError:
+        return False
+    if network.version == 6 and network.subnet_of(_MAPPED):  # noqa: PLR2004
+        network = ipaddress.ip_network((int(network[0]) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network.prefixlen < _SUBNETS[network.version] and not network.is_loopback
 
 
 def _unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:

@@ -12,6 +12,8 @@ from ctsdns_traefik.core.printable import quoted
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
+
 T = TypeVar("T")
 
 
@@ -48,6 +50,15 @@ def read_client_auth(node: Node) -> tuple[str, ...]:
     return members["caFiles"].texts()
 
 
+def _headers(node: Node) -> tuple[str, ...]:
+    """Return names of headers, which become keys of the document."""
+    names = node.texts()
+    for name in names:
+        if not _HEADER.fullmatch(name):
+            node.fail(f"holds {quoted(name)}, which is no header's name")
+    return names
+
+
 def _tls(node: Node) -> dict[str, Any]:
     members = node.members(_TLS_READERS)
     if not members:
@@ -81,7 +92,7 @@ _TLS_READERS: dict[str, Callable[[Node], object]] = {
 _READERS: dict[str, Callable[[Node], object]] = {
     "address": Node.text,
     "trustForwardHeader": Node.flag,
-    "authResponseHeaders": Node.texts,
+    "authResponseHeaders": _headers,
     "authResponseHeadersRegex": Node.text,
     "authRequestHeaders": Node.texts,
     "addAuthCookiesToResponse": Node.texts,

@@ -22,6 +22,7 @@ from ctsdns_traefik.core.access_definitions import (
     read_named,
     read_ranges,
 )
+from ctsdns_traefik.core.access_modes import TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access_values import (
     DEFAULT_RANGES,
     MODES,
@@ -96,6 +97,13 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
     route = _route(node, members, domain, access)
     if not route.is_protected:
         members["access"].fail("is public, and the dashboard shows everything")
+    if (
+        route.mode == "tailscale-bypass"
+        and TRUSTED_BY_PATTERN in access.forward_auth[route.forward_auth]
+    ):
+        members["forwardAuth"].fail(
+            f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending"
+        )
     return Dashboard(_matching(members["entryPoint"], _ENTRYPOINT, "an entrypoint's"), route)
 
 

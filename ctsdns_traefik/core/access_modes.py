@@ -16,6 +16,10 @@ TAILNET = "access-tailnet"
 
 TAILNET_PART = "tailnet"
 
+TRUSTED = "authResponseHeaders"
+TRUSTED_BY_PATTERN = "authResponseHeadersRegex"
+"""The options of an auth server that say which headers a backend has from it alone."""
+
 
 class Inapplicable(Exception):
     """A route cannot be served as the access file says."""
@@ -36,6 +40,11 @@ def forward_auth_name(name: str) -> str:
     return f"access-forward-auth-{name}"
 
 
+def drop_headers_name(name: str) -> str:
+    """Return the name of the middleware that removes an auth server's headers from a request."""
+    return f"access-drop-headers-{name}"
+
+
 def client_auth_name(name: str) -> str:
     """Return the name of the TLS options with some authorities."""
     return f"access-client-auth-{name}"
@@ -50,6 +59,11 @@ def transport_name(backend: Backend) -> str:
 def part_of(route: Route, part: str) -> Route:
     """Return another router of the route's entry."""
     return route._replace(router=f"{route.router}~{part}", part=part)
+
+
+def depends_on_address(route: Route) -> bool:
+    """Return whether a router serves some clients only because of the address they come from."""
+    return TAILNET in route.middlewares or route.part == TAILNET_PART
 
 
 def _with_options(route: Route, said: RouteAccess) -> Route:
@@ -98,15 +112,25 @@ def _forward_auth(route: Route, said: RouteAccess, _access: Access) -> tuple[Rou
 def _tailscale_bypass(route: Route, said: RouteAccess, access: Access) -> tuple[Route, ...]:
     """Put the tailnet's router one above the other, and both of a wildcard below all names.
 
-    A name's rule is longer than its wildcard's by one at least, or raised by one.
+    A name's rule is longer than its wildcard's by one at least, or raised by one. No auth server
+    replaces its headers in the tailnet's requests, so they are removed from these.
     """
     (guarded,) = _forward_auth(route, said, access)
+    options = access.forward_auth[said.forward_auth]
+    if TRUSTED_BY_PATTERN in options:
+        raise Inapplicable(
+            f"its auth server sets headers by {TRUSTED_BY_PATTERN}, and Traefik cannot remove by"
+            " pattern what the tailnet's clients send",
+            f"name the headers in {TRUSTED}, or use forward-auth",
+        )
     least = priority_of(route)
     if route.entry.domain.startswith("*"):
         least = max(1, least - 1)
         guarded = guarded._replace(priority=least)
     ranges = " || ".join(f"ClientIP(`{each}`)" for each in access.ranges)
     bypass = part_of(route, TAILNET_PART)
+    if TRUSTED in options:
+        bypass = _behind(drop_headers_name(said.forward_auth), bypass)
     return guarded, bypass._replace(rule=f"{route.rule} && ({ranges})", priority=least + 1)
 
 

@@ -13,8 +13,16 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+_EMPTY = " "
+"""What an empty text is written as: Traefik's key-value providers pass over a key without a value,
+and a router would stand without the middleware that has it. Traefik trims a header's value."""
+
 _GUARD = re.compile("((?:http|tcp)/routers/[^/]+)/(?:middlewares/|tls/options$)")
 _NUMBER = re.compile("[0-9]{1,18}")
+
+_NUMBERS = frozenset({"priority"})
+_FLAGS = frozenset({"insecureSkipVerify", "passthrough", "trustForwardHeader"})
+"""The fields that are no texts; the name of a resolver may look like a number."""
 
 Pairs = Mapping[str, str]
 """Values by path."""
@@ -46,7 +54,7 @@ def to_pairs(document: Mapping[str, Any]) -> dict[str, str]:
 def from_pairs(pairs: Pairs) -> dict[str, Any]:
     """Return the document that pairs say, without the anchor.
 
-    Kinds of values are read back as this tool writes them: in a list all are texts.
+    Kinds of values are read back as this tool writes them, by the names of fields.
     """
     root: dict[str, Any] = {}
     for path in sorted(pairs.keys() - ANCHOR.keys()):
@@ -54,7 +62,7 @@ def from_pairs(pairs: Pairs) -> dict[str, Any]:
         for part in parts[:-1]:
             inner = node.setdefault(part, {})
             node = inner if isinstance(inner, dict) else {}
-        node[parts[-1]] = pairs[path] if parts[-1].isdecimal() else _value(pairs[path])
+        node[parts[-1]] = _value(parts[-1], pairs[path])
     return {name: _lists(value) for name, value in root.items()}
 
 
@@ -90,13 +98,15 @@ def _flatten(path: str, value: object) -> Iterator[tuple[str, str]]:
         for index, item in enumerate(value):
             yield from _flatten(f"{path}/{index}", item)
     else:
-        yield path, value if isinstance(value, str) else json.dumps(value)
+        yield path, (value or _EMPTY) if isinstance(value, str) else json.dumps(value)
 
 
-def _value(text: str) -> str | bool | int:
-    if text in ("true", "false"):
+def _value(field: str, text: str) -> str | bool | int:
+    if field in _FLAGS and text in ("true", "false"):
         return text == "true"
-    return int(text) if _NUMBER.fullmatch(text) else text
+    if field in _NUMBERS and _NUMBER.fullmatch(text):
+        return int(text)
+    return "" if text == _EMPTY else text
 
 
 def _lists(node: object) -> object:

@@ -7,7 +7,9 @@ from typing import Any
 
 from ctsdns_traefik.core.access_modes import (
     TAILNET,
+    TRUSTED,
     client_auth_name,
+    drop_headers_name,
     forward_auth_name,
     transport_name,
 )
@@ -27,6 +29,11 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
         forward_auth_name(name): {"forwardAuth": dict(options)}
         for name, options in access.forward_auth.items()
     }
+    drop_headers = {
+        drop_headers_name(name): _without_headers(options[TRUSTED])
+        for name, options in access.forward_auth.items()
+        if TRUSTED in options
+    }
     used = {
         protocol: {
             name for route in routes if route.protocol == protocol for name in route.middlewares
@@ -38,13 +45,18 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
     return _without_empty(
         {
             "http": {
-                "middlewares": _only(used["http"], tailnet | forward_auth),
+                "middlewares": _only(used["http"], tailnet | forward_auth | drop_headers),
                 "serversTransports": _only(transports, _transports(access)),
             },
             "tcp": {"middlewares": _only(used["tcp"], tailnet)},
             "tls": {"options": _only(options, _tls_options(access))},
         }
     )
+
+
+def _without_headers(names: Iterable[str]) -> dict[str, Any]:
+    """Return a middleware; an empty value is how Traefik removes a header, whatever its case."""
+    return {"headers": {"customRequestHeaders": dict.fromkeys(names, "")}}
 
 
 def _transports(access: Access) -> dict[str, Any]:

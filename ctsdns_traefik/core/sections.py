@@ -76,6 +76,15 @@ class Section:
             raise self._error(key, "is not a single value")
         return _as_text(values[-1])
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return the list of texts under a key, which may be one text with commas as well."""
+        values = self._values(key) or [()]
+        if isinstance(values[-1], Mapping):
+            raise self._error(key, "is not a list")
+        if isinstance(values[-1], list | tuple):
+            return tuple(_as_text(each) for each in values[-1])
+        return tuple(_as_text(values[-1]).split(","))
+
     def flag(self, key: str, *, default: bool = False) -> bool:
         """Return the boolean under a key."""
         text = self.text(key)

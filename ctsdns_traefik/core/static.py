@@ -17,6 +17,7 @@ __all__ = [
     "HIGHEST_PRIORITY",
     "Entrypoint",
     "FileProvider",
+    "ProxyProtocol",
     "Redirect",
     "StaticConfiguration",
     "StaticError",
@@ -45,6 +46,15 @@ class Redirect(NamedTuple):
         return self.to[:1] == ":" and self.to[1:].isdecimal()
 
 
+class ProxyProtocol(NamedTuple):
+    """Who may name another address than his own as the client's, in a PROXY protocol header."""
+
+    insecure: bool = False
+    """Whether everybody may; then the trusted addresses do not matter."""
+    trusted: tuple[str, ...] = ()
+    """Addresses and networks as they stand in the configuration (``trustedIPs``)."""
+
+
 class Entrypoint(NamedTuple):
     """One place where Traefik listens."""
 
@@ -60,6 +70,9 @@ class Entrypoint(NamedTuple):
     """Whether all of this was read; else only the name, and perhaps the address, is known."""
     tls_options: str = ""
     """Those of its HTTP routers without TLS of their own (``http.tls.options``)."""
+    alias_headers: str = ""
+    """What becomes of ``X_Name`` beside ``X-Name`` (``http.aliasHeadersStrategy``)."""
+    proxy_protocol: ProxyProtocol = ProxyProtocol()
 
     @property
     def host(self) -> str:
@@ -157,6 +170,7 @@ def _entrypoints(root: Section) -> dict[str, Entrypoint]:
 def _entrypoint(name: str, section: Section) -> Entrypoint:
     http = section.section("http")
     redirect = http.section("redirections").section("entryPoint")
+    proxy = section.section("proxyProtocol", alone=True)
     return Entrypoint(
         name=name,
         address=section.text("address"),
@@ -164,6 +178,8 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         tls_options=http.section("tls", alone=True).text("options"),
         redirect=_redirect(redirect) if redirect.text("to") else None,
         acme_bypass=section.flag("allowACMEByPass"),
+        alias_headers=http.text("aliasHeadersStrategy"),
+        proxy_protocol=ProxyProtocol(proxy.flag("insecure"), proxy.texts("trustedIPs")),
     )
 
 

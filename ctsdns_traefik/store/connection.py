@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -56,13 +56,18 @@ def load_library() -> None:
 
 
 class Connection:
-    """One connection, within which nothing that this tool keeps changes unseen."""
+    """One connection, within which nothing that this tool keeps changes unseen.
 
-    def __init__(self, client: Any, pipeline: Any, root: str) -> None:
-        """Take redis-py's client and pipeline, and the root key; see :func:`connected`."""
+    All methods but :meth:`read_notifications` raise :class:`OutputError` for what goes wrong
+    between here and the store, in one line without a secret.
+    """
+
+    def __init__(self, client: Any, pipeline: Any, address: Address) -> None:
+        """Take redis-py's client and pipeline, and where the store is; see :func:`connected`."""
         self._client = client
         self._pipeline = pipeline
-        self._root = root
+        self._address = address
+        self._root = root = address.root
         self._bell = f"{root}:ctsdns-traefik"
         self._owned = f"{root}:ctsdns-traefik:keys"
         self._early = f"{root}:ctsdns-traefik:early"
@@ -70,32 +75,38 @@ class Connection:
 
     def read_mark(self) -> Mark | None:
         """Return what the last writer left, and notice from now on who else writes."""
-        self._pipeline.watch(self._bell)
-        found = self._pipeline.hmget(self._bell, ("digest", "stamp", "former"))
-        digest, stamp, former = ((each or b"").decode("utf-8", "replace") for each in found)
+        with self._asking():
+            self._pipeline.watch(self._bell)
+            found = self._pipeline.hmget(self._bell, ("digest", "stamp", "former"))
+            digest, stamp, former = ((each or b"").decode("utf-8", "replace") for each in found)
         return Mark(digest, stamp, tuple(former.split())) if digest and stamp else None
 
     def read_owned(self) -> set[str]:
         """Return the paths that are this tool's, whichever watch wrote them."""
-        return {each.decode("utf-8", "replace") for each in self._pipeline.smembers(self._owned)}
+        return self._read_set(self._owned)
 
     def read_early(self) -> set[str]:
         """Return the paths that :meth:`add` wrote, and that no :meth:`replace` has made count."""
-        found = self._pipeline.smembers(self._early)
+        found = self._read_set(self._early)
         self._early_found = bool(found)
-        return {each.decode("utf-8", "replace") for each in found}
+        return found
 
     def count_owned(self) -> int:
         """Return how many paths are this tool's."""
-        return int(self._pipeline.scard(self._owned))
+        with self._asking():
+            return int(self._pipeline.scard(self._owned))
 
     def read_values(self, paths: Iterable[str]) -> dict[str, str | None]:
         """Return what stands at some paths; ``None`` for nothing, and for what is no text."""
         found: dict[str, str | None] = {}
         for some in batched(paths, _AT_ONCE):
-            values = self._pipeline.mget([self._key(path) for path in some])
-            texts = (None if each is None else each.decode("utf-8", "replace") for each in values)
-            found.update(zip(some, texts, strict=True))
+            keys = [self._key(path) for path in some]
+            with self._asking():
+                values = self._pipeline.mget(keys)
+                texts = [
+                    each if each is None else each.decode("utf-8", "replace") for each in values
+                ]
+                found.update(zip(some, texts, strict=True))
         return found
 
     def add(self, pairs: Pairs) -> None:
@@ -138,10 +149,28 @@ class Connection:
     def _execute(self) -> None:
         from redis.exceptions import WatchError
 
+        with self._asking():
+            try:
+                self._pipeline.execute()
+            except WatchError as why:
+                raise Moved from why
+
+    def _read_set(self, key: str) -> set[str]:
+        with self._asking():
+            return {each.decode("utf-8", "replace") for each in self._pipeline.smembers(key)}
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Explain what goes wrong while the store is asked; nothing else may happen inside.
+
+        What is no Redis makes redis-py, and whoever reads its answers, stumble over their types.
+        """
         try:
-            self._pipeline.execute()
-        except WatchError as why:
-            raise Moved from why
+            with _explaining(self._address):
+                yield
+        except (AttributeError, LookupError, TypeError) as why:
+            reason = "its answers are not Redis's; is it the right port?"
+            raise OutputError(f"cannot publish to {self._address}: {reason}") from why
 
     def read_notifications(self) -> str | None:
         """Return the kinds of changes that it tells others of, ``None`` if it does not say.
@@ -165,38 +194,58 @@ class Connection:
 def connected(address: Address) -> Iterator[Connection]:
     """Open a connection, and close it at the end.
 
-    Raise :class:`OutputError` for whatever goes wrong, in one line without a secret; everything
-    together takes no longer than :data:`LONGEST` seconds. For the main thread only.
+    Raise :class:`OutputError` if it cannot be, or if everything together takes longer than
+    :data:`LONGEST` seconds. For the main thread only.
     """
-    from redis import Redis
-    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
-    from redis.retry import Retry
 
     late = OutputError(f"cannot publish to {address}: it took longer than {LONGEST:g} s")
+    with _explaining(address):
+        client = _client(address)
+        pipeline = client.pipeline()
+    with deadline(LONGEST, late):
+        try:
+            yield Connection(client, pipeline, address)
+        finally:  # what was asked has been answered, or its failure is on the way
+            with suppress(RedisError, OSError):
+                pipeline.reset()
+            with suppress(RedisError, OSError):
+                client.close()
+
+
+def _client(address: Address) -> Any:
+    """Return redis-py's client, which connects when it is first asked for something."""
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    # Without ssl_check_hostname redis-py before 6 takes a certificate for any other name.
+    options: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True} if address.tls else {}
+    if address.ca_file:
+        options["ssl_ca_certs"] = str(address.ca_file)
+    return Redis(
+        host=address.host,
+        port=address.port,
+        db=address.database,
+        username=address.user,
+        password=address.read_password(),
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        **options,
+    )
+
+
+@contextmanager
+def _explaining(address: Address) -> Iterator[None]:
+    """Raise :class:`OutputError` for what redis-py and the system raise."""
+    from redis.exceptions import RedisError
+
     try:
-        options: dict[str, Any] = {"ssl": True} if address.tls else {}
-        if address.ca_file:
-            options["ssl_ca_certs"] = str(address.ca_file)
-        client = Redis(
-            host=address.host,
-            port=address.port,
-            db=address.database,
-            username=address.user,
-            password=address.read_password(),
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            **options,
-        )
-        with deadline(LONGEST, late), client, client.pipeline() as pipeline:
-            yield Connection(client, pipeline, address.root)
+        yield
     except (RedisError, SettingsError, OSError, ValueError) as why:
         raise OutputError(f"cannot publish to {address}: {_explain(why)}") from why
-    except (AttributeError, LookupError, TypeError) as why:
-        said = "its answers are not Redis's; is it the right port?"
-        raise OutputError(f"cannot publish to {address}: {said}") from why
 
 
 def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of failure)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import re
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -51,6 +53,15 @@ class GuardedTraefik(CheckedTraefik):
         entries, routes = self.rendering.entries, self.rendering.routes
         return self.rendering.problems + check_access(entries, routes, self.access, static)
 
+    def status_behind(self, client: str, entrypoint: str, host: str) -> int:
+        """Ask as a proxy does that names a client's address (PROXY protocol); 0 is no answer."""
+        port = self.ports[entrypoint]
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(f"PROXY TCP4 {client} 127.0.0.1 5555 {port}\r\n{request}".encode())
+            answer = connection.makefile("rb").readline().split()
+        return int(answer[1]) if answer else 0
+
 
 @contextmanager
 def auth_server() -> Iterator[str]:
@@ -75,11 +86,18 @@ def auth_server() -> Iterator[str]:
 
 @contextmanager
 def user_backend() -> Iterator[int]:
-    """Answer with the user's name that came with the request, ``nobody`` if none; give the port."""
+    """Answer with the user's name that came with the request, ``nobody`` if none; give the port.
+
+    It reads headers as CGI does, where ``X_Forwarded_User`` is ``X-Forwarded-User``, too.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = (self.headers["X-Forwarded-User"] or "nobody").encode()
+            variables = {
+                re.sub("[^A-Z0-9]", "_", name.upper()): value
+                for name, value in self.headers.items()
+            }
+            body = (variables.get("X_FORWARDED_USER") or "nobody").encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
