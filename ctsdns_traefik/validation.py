@@ -120,7 +120,7 @@ def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[st
             code="not-enabled",
             entry=verdict.route.entry.name,
             message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
-            hint="mend what Traefik names",
+            hint="fix what Traefik reports",
             span=(0, len(verdict.route.entry.name)),
             address=verdict.route.entry.address,
             setting="" if verdict.route.entry.name else DASHBOARD,

@@ -140,7 +140,7 @@ def test_address_is_refused(address: str, message: str, hint: str) -> None:
 )
 def test_address_that_is_not_text_is_refused(value: object, kind: str) -> None:
     """Any other JSON value in place of an address is refused, called by its type."""
-    hint = 'write it between quotes: "100.64.0.1"'
+    hint = 'write an address between quotes: "100.64.0.1"'
     message = f"the address is {kind}, not text"
     problem = refused(kind, message, hint)
     assert read_hosts({NAME: value}) == Hosts((), (problem,))

@@ -39,7 +39,7 @@ CONFLICT = (
     "<stdin>:1:307: error conflict: _web_http_3001._tcp.b.example.com=100.64.0.2:"
     " _web_http_3000._tcp.b.example.com already serves b.example.com on entrypoint web, and"
     " _web_http_3001._tcp.b.example.com leads to another backend;"
-    " remove one of the two, or give one another entrypoint or domain\n"
+    " remove one of the two, or give it another entrypoint or domain\n"
 )
 
 BAD_PORT = (

@@ -75,7 +75,10 @@ def test_static_configuration_in_yaml(policy: Path, static: Path) -> None:
     """What goes wrong under a static configuration is told with its place."""
     entries = [f"{policy}:{UNKNOWN} traefik, websecure", f"{policy}:6:3: warning https-backend-unv"]
     lines = problems_of(policy, "--static-config", static)
-    wanted = [*entries, f"{static}:10:3: warning dashboard-exposed: api.insecure: whoever reaches"]
+    wanted = [
+        *entries,
+        f"{static}:10:3: warning dashboard-exposed: api.insecure: everybody who can reach",
+    ]
     assert [line[: len(start)] for line, start in zip(lines, wanted, strict=True)] == wanted
 
 

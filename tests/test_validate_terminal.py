@@ -46,7 +46,7 @@ hint: write a number from 1 to 65535 in plain digits
 "_\u65e5\u672c_http_80._tcp.[red]a[/red]": "100.64.0.1"
   ^^^^
 error bad-entrypoint: "\u65e5\u672c" is not an entrypoint name
-hint: use letters, digits, - and _, a letter or digit first
+hint: write one of Traefik's: letters, digits, - and _, a letter or digit first
 """
 
 

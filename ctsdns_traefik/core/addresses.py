@@ -33,7 +33,7 @@ def read_address(value: object, at: int) -> str:
         return value
     if not isinstance(value, str):
         message = f"the address is {address_text(value)}, not text"
-        _refuse(value, at, message, 'write it between quotes: "100.64.0.1"')
+        _refuse(value, at, message, 'write an address between quotes: "100.64.0.1"')
     host, slash, prefix = value.partition("/")
     try:
         if slash:
