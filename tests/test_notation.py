@@ -85,6 +85,21 @@ def test_any_text_is_read(text: str) -> None:
     assert all(part in text or "\\" in text for part in (name, address or ""))
 
 
+LONG = (
+    pytest.param("a" + " " * 20_000 + '"', id="white-space"),
+    pytest.param('"' + "\\" * 20_000, id="escapes"),
+    pytest.param("a:" * 20_000, id="colons"),
+    pytest.param("1." * 20_000 + "!", id="labels"),
+    pytest.param(":1" * 20_000 + "x", id="ports"),
+)
+
+
+@pytest.mark.parametrize("text", LONG)
+def test_long_text_is_left_as_it_stands(text: str) -> None:
+    """A long text in no form is a name as it stands, and reading it comes to an end."""
+    assert read_notation(text) == Written(text)
+
+
 ARGUMENTS = (
     pytest.param([NAME, ADDRESS], [ENTRY], id="name-and-address"),
     pytest.param([NAME, f"{ADDRESS},"], [ENTRY], id="with-a-comma"),

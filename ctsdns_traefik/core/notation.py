@@ -18,15 +18,17 @@ COMMENT = "//"
 _STRING = r'"(?:[^"\\]|\\.)*"|\'[^\']*\''
 _ENTRY = re.compile(
     rf"""
-    [ \t]*
-    (?P<name> {_STRING} | [^\s"'=:,]+ )
-    (?: (?P<sign> [ \t]*=[ \t]* | [ \t]*:[ \t]* | [ \t]+ )
-        (?P<address> {_STRING} | (?!//) [^\s"',]+ )? )?
-    [ \t]*,?[ \t]*
+    [ \t]*+
+    (?P<name> {_STRING} | [^\s"'=:,]++ )
+    (?: (?P<sign> [ \t]*+[=:][ \t]*+ | [ \t]++ )
+        (?P<address> {_STRING} | (?!//) [^\s"',]++ )? )?
+    [ \t]*+,?[ \t]*+
     (?: //.* | /\*.* )?
     """,
     re.VERBOSE,
 )
+"""Without backtracking (``++``), so that the time grows with the length alone."""
+
 _QUOTES = ('"', "'")
 _TRANSPORT = re.compile(r"\._(?:tcp|udp)\.")
 
