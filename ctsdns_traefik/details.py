@@ -10,15 +10,13 @@ from ctsdns_traefik.target import Written
 
 
 def of_refusal(problem: Problem) -> dict[str, object]:
-    """Return what a refused entry has wrong with it."""
-    return as_event(
-        "refused",
-        code=problem.code,
-        entry=problem.entry,
-        address=problem.address,
-        problem=problem.message,
-        hint=problem.hint,
-    )
+    """Return the fields of a refused entry."""
+    return as_event("refused", **_fields(problem))
+
+
+def of_warning(problem: Problem) -> dict[str, object]:
+    """Return the fields of an entry or alias that probably means something else."""
+    return as_event("entry-warning", **_fields(problem))
 
 
 def of_doubt(changes: Changes) -> dict[str, object]:
@@ -37,6 +35,16 @@ def of_change(target: object, written: Written, changes: Changes, routes: int) -
         **_names("changed", changes.changed),
         **_names("removed", changes.removed),
     )
+
+
+def _fields(problem: Problem) -> dict[str, object]:
+    return {
+        "code": problem.code,
+        "entry": problem.entry,
+        "address": problem.address,
+        "problem": problem.message,
+        "hint": problem.hint,
+    }
 
 
 def _names(what: str, names: tuple[str, ...]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from ctsdns_traefik.core.changes import Changes, listed
 from ctsdns_traefik.core.loaded import Verdict
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.status import Failure, State, Status
-from ctsdns_traefik.details import of_change, of_doubt, of_refusal
+from ctsdns_traefik.details import of_change, of_doubt, of_refusal, of_warning
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.notices import WORDS, Notices
@@ -53,6 +53,7 @@ class Journal:
         self._noun = noun
         self._notices = Notices()
         self._told: frozenset[Problem] = frozenset()
+        self._warned: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
         self._refusal = ""
         self._left = False
@@ -169,7 +170,7 @@ class Journal:
         log.info("SIGHUP: connecting again", extra=as_event("reconnecting", signal="SIGHUP"))
 
     def refused(self, problems: Iterable[Problem]) -> None:
-        """Tell each problem with the entries once, until it changes."""
+        """Log each refused entry once, until it changes, and keep them all in the status."""
         problems = tuple(problems)
         with self._undisturbed():
             self._turn(lambda known, _: known._replace(refused=problems))
@@ -177,6 +178,15 @@ class Journal:
                 if problem not in self._told:
                     log.warning("%s", problem, extra=of_refusal(problem))
             self._told = frozenset(problems)
+
+    def warned(self, warnings: Iterable[Problem]) -> None:
+        """Log each warning about an entry once, until it changes; it refuses nothing."""
+        warnings = tuple(warnings)
+        with self._undisturbed():
+            for warning in warnings:
+                if warning not in self._warned:
+                    log.warning("%s", warning, extra=of_warning(warning))
+            self._warned = frozenset(warnings)
 
     def doubted(self, changes: Changes) -> None:
         """Tell that a large removal waits for the next snapshot to agree."""

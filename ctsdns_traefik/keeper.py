@@ -136,6 +136,7 @@ class Keeper:
         if self._hosts is not None and access != self._access:
             rendering = render(self._hosts, self._form, access)
             self._journal.refused(rendering.problems)
+            self._journal.warned(rendering.warnings)
             self.put(rendering, ordered=True)
         self._access = access
 
@@ -143,6 +144,7 @@ class Keeper:
         """Write what the hosts say, unless that has to wait; tell whether it is written."""
         rendering = render(hosts, self._form, self._access)
         self._journal.refused(rendering.problems)
+        self._journal.warned(rendering.warnings)
         with self._undisturbed():
             if self._target.moved():
                 self._see(self._target.read() or b"")

@@ -44,6 +44,8 @@ class Validation(NamedTuple):
     """Those of the policy in the order of its file, then of the static and the access file."""
     traefik: str = ""
     """The version of the Traefik that has proved it, ``""`` if none was asked."""
+    entrypoints_checked: bool = False
+    """Whether it was known which entrypoints Traefik has."""
 
     def count(self, severity: Severity) -> int:
         """Count the problems of one severity."""
@@ -92,6 +94,7 @@ def validate(
     entries, routes, configuration = rendering.entries, rendering.routes, static.configuration
     problems = [
         *rendering.problems,
+        *rendering.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
     ]
     if said:
@@ -101,7 +104,8 @@ def validate(
         provable = render(reading.hosts, access=said.alone()) if said else rendering
         traefik, unproved = _prove(provable, static.configuration)
         problems += unproved
-    return Validation(routes, tuple(_findings(problems, reading, static, access)), traefik)
+    findings = tuple(_findings(problems, reading, static, access))
+    return Validation(routes, findings, traefik, bool(configuration and configuration.entrypoints))
 
 
 def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
@@ -116,7 +120,7 @@ def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[st
             code="not-enabled",
             entry=verdict.route.entry.name,
             message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
-            hint="mend what Traefik names",
+            hint="fix what Traefik reports",
             span=(0, len(verdict.route.entry.name)),
             address=verdict.route.entry.address,
             setting="" if verdict.route.entry.name else DASHBOARD,

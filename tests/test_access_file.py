@@ -152,7 +152,7 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         pytest.param("routes:", "routes is not a map", 1, 1, id="null"),
         pytest.param(
             "tailnet: {ranges: [100.64.0.1/10]}",
-            'tailnet.ranges holds "100.64.0.1/10", which is no network: has host bits set',
+            'tailnet.ranges holds "100.64.0.1/10", which is not a network: has host bits set',
             *(1, 11),
             id="host-bits",
         ),
@@ -227,18 +227,20 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         ),
         pytest.param(
             route("access: tailscale-only, forwardAuth: oidc"),
-            "forwardAuth means nothing to access tailscale-only",
+            "forwardAuth has no effect with access tailscale-only: remove it",
             *(4, 34),
             id="server-without-use",
         ),
-        pytest.param(route("clientAuth: home"), "means nothing to", 4, 10, id="no-access"),
+        pytest.param(
+            route("clientAuth: home"), "has no effect with access not set", 4, 10, id="no-access"
+        ),
         pytest.param(route("tls: false, certResolver: le"), "needs TLS", 4, 10, id="no-tls"),
         pytest.param(route("priority: 0"), "from 1 to 2147483647", 4, 10, id="priority"),
         pytest.param(route("priority: true"), "whole number", 4, 10, id="flag-for-a-number"),
         pytest.param(route("middlewares: [a b]"), "is not a middleware's", 4, 10, id="middleware"),
         pytest.param(route("certResolver: a b"), "is not a resolver's", 4, 10, id="resolver"),
         pytest.param(route("backend: {}"), "backend is empty", 4, 10, id="empty-backend"),
-        pytest.param(route("backend: {serverName: a_b}"), "is no name", 4, 20, id="server-name"),
+        pytest.param(route("backend: {serverName: a_b}"), "is not a name", 4, 20, id="server-name"),
         pytest.param(route("acmeChallenge: {port: 80}"), "has no entryPoint", 4, 10, id="no-ep"),
         pytest.param(
             route("acmeChallenge: {entryPoint: web, port: 0}"), "65535", 4, 43, id="port-0"
@@ -246,10 +248,14 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         pytest.param(
             route("acmeChallenge: {entryPoint: a b, port: 1}"), "entrypoint's", 4, 26, id="ep"
         ),
-        pytest.param(route(FORWARD, "a_b.de"), "is no name or wildcard", 4, 3, id="bad-name"),
-        pytest.param(route(FORWARD, "'*'"), "is no name or wildcard", 4, 3, id="star-alone"),
+        pytest.param(route(FORWARD, "a_b.de"), "is not a name or wildcard", 4, 3, id="bad-name"),
+        pytest.param(route(FORWARD, "'*'"), "is not a name or wildcard", 4, 3, id="star-alone"),
         pytest.param(
-            route(FORWARD) + "  A.de: {}\n", "stands in line 4 already", 5, 3, id="name-twice"
+            route(FORWARD) + "  A.de: {}\n",
+            "is in line 4 already: remove one of the two",
+            5,
+            3,
+            id="name-twice",
         ),
         pytest.param(
             route(FORWARD, "'*.de'") + "  a.de: {priority: 5}\n",
@@ -297,7 +303,7 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         ),
         pytest.param(
             route(FORWARD) + f"{NO_ACCESS[:-1]}, access: tailscale-only}}",
-            "has its access in routes too",
+            "has an access in routes too",
             *(5, 13),
             id="two-modes-for-one-name",
         ),

@@ -70,7 +70,7 @@ def test_passthrough_shadowed(text: str, taker: str, shadowed: str, when: str) -
     wanted = Problem(
         code="passthrough-shadowed",
         entry=shadowed,
-        message=f"{taker} takes its TLS connections{when}",
+        message=f"{taker} takes the TLS connections for {shadowed.partition('._tcp.')[2]}{when}",
         hint="give one of the two another entrypoint or domain",
         span=(0, len(shadowed)),
         address=ADDRESS,
@@ -256,8 +256,8 @@ def test_entrypoint_without_tls(text: str, why: str) -> None:
     assert only(text, HTTP) == Problem(
         code="entrypoint-without-tls",
         entry=HTTP,
-        message=f"entrypoint ws answers plain HTTP alone, though {why}",
-        hint="set entryPoints.ws.http.tls",
+        message=f"entrypoint ws serves only plain HTTP, though {why}",
+        hint="set entryPoints.ws.http.tls to {}",
         span=(1, 3),
         address=ADDRESS,
         severity=Severity.WARNING,
@@ -297,10 +297,10 @@ def test_https_backend_unverifiable() -> None:
     assert only(WITH_TLS, HTTPS) == Problem(
         code="https-backend-unverifiable",
         entry=HTTPS,
-        message="Traefik checks that a certificate known to the system names 100.64.0.1, and else"
-        " answers 500",
-        hint="write http, or set serversTransport.insecureSkipVerify, or with certificates that"
-        " name addresses serversTransport.rootCAs",
+        message="Traefik answers 500 unless the backend's certificate names 100.64.0.1 and the"
+        " system trusts its issuer",
+        hint="set serversTransport.insecureSkipVerify to true, or serversTransport.rootCAs if the"
+        " certificate names the address, or use http",
         span=(4, 9),
         address=ADDRESS,
         severity=Severity.WARNING,
@@ -335,7 +335,7 @@ def test_acme_intercepts() -> None:
         entry=TLS,
         message="Traefik answers the HTTP-01 challenges for vault.de on entrypoint web itself,"
         " so that the backend cannot get a certificate by them",
-        hint="give Traefik's certificate resolver another challenge, or the backend",
+        hint="use DNS-01 challenges for Traefik's certificate resolver, or for the backend",
         span=(0, len(TLS)),
         address=ADDRESS,
         severity=Severity.WARNING,
@@ -402,7 +402,7 @@ def test_unreachable_wildcard() -> None:
         Problem(
             code="unreachable-wildcard",
             entry=name,
-            message="Traefik 3.6 knows no wildcards",
+            message="Traefik 3.6 does not support wildcards",
             hint="use Traefik 3.7 or newer, or write an entry for each name",
             span=(17, 18),
             address=ADDRESS,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from support.commands import UNCHECKED
 from support.repositories import Repository
 
 CI = Path(__file__).parent.parent / "examples" / "ci"
@@ -80,7 +81,7 @@ def test_bad_entry_is_a_finding(repository: Repository) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     annotation, summary, *diff = done.stdout.splitlines()
     assert annotation.startswith(f"::error file=policy.hujson,line=3,col=5,title=bad-port::{BAD}=")
-    assert summary == "0 routes, 1 error, 0 warnings"
+    assert summary == f"0 routes, 1 error, 0 warnings{UNCHECKED}"
     assert "-    router-app-example-com:" in diff
 
 
@@ -101,7 +102,7 @@ def test_change_that_is_none(repository: Repository) -> None:
     summary.touch()
     done = validate(repository, "policy.hujson", "HEAD^1", GITHUB_STEP_SUMMARY=str(summary))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"warnings\n{UNCHANGED}")
+    assert done.stdout.endswith(f"warnings{UNCHECKED}\n{UNCHANGED}")
     assert summary.read_text() == UNCHANGED
 
 

@@ -11,7 +11,7 @@ from ctsdns_traefik.core.routes import Plan, plan_routes
 ONE, TWO = "100.64.0.1", "100.64.0.2"
 
 OTHER_BACKEND = "leads to another backend"
-SAME_TLS = "wants the same TLS connections"
+SAME_TLS = "needs the same TLS connections"
 
 
 def plan(hosts: dict[str, str]) -> Plan:
@@ -40,7 +40,7 @@ def test_conflict(served: str, left_out: str, why: str) -> None:
         code="conflict",
         entry=second,
         message=f"{first} already serves app.example.com on entrypoint ws, and {second} {why}",
-        hint="remove one of the two, or give one another entrypoint or domain",
+        hint="remove one of the two, or give it another entrypoint or domain",
         span=(0, len(second)),
         address=ONE,
     )

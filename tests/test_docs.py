@@ -12,6 +12,7 @@ import pytest
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.program import cli
+from ctsdns_traefik.core.near_misses import PROTOCOLS
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import MEANINGS
 
@@ -153,6 +154,26 @@ def test_example_of_a_refused_entry(code: str) -> None:
         for hosts in (before, after)
     ]
     assert codes == [[code], []]
+
+
+@pytest.mark.parametrize("code", ["missing-underscore", "unusual-scheme"])
+def test_example_of_a_near_miss(code: str) -> None:
+    """In the section of a near miss, the entry before has the warning, none after."""
+    section = section_of(text_of("docs/problems.md"), code)
+    before, after = section.partition("\n    before ")[2].split("\n    after ")
+    codes = [
+        [warning.code for warning in render(dict(re.findall(r'"(.+?)": "(.+?)"', hosts))).warnings]
+        for hosts in (before, after)
+    ]
+    assert codes == [[code], []]
+
+
+def test_protocols_that_are_no_near_misses_are_documented() -> None:
+    """docs/entries.md names each protocol that is one letter away and not reported."""
+    section = section_of(text_of("docs/entries.md"), "Warnings")
+    named = re.search(r"swapped\. (.+) are protocols", section, re.DOTALL)
+    assert named
+    assert set(re.findall(r"`(.+?)`", named[1])) == PROTOCOLS
 
 
 def test_readme_has_the_two_commands() -> None:

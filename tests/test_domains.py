@@ -52,12 +52,15 @@ def test_domain_is_read(written: str, read: str) -> None:
     ("marked", "message", "hint"),
     [
         *(
-            pytest.param(marked, "the domain is missing", "add it after the transport", id=case)
+            pytest.param(marked, "the domain is missing", "write it after the transport", id=case)
             for marked, case in [("<>", "no-domain"), (".<>", "only-a-dot"), (".<>.", "two-dots")]
         ),
         *(
             pytest.param(
-                marked, "the domain has an empty label", "write one dot between labels", id=case
+                marked,
+                "the domain has an empty label",
+                "write exactly one dot between labels, and none before the first",
+                id=case,
             )
             for marked, case in [
                 (".a.<>.b", "empty-label"),
@@ -68,7 +71,7 @@ def test_domain_is_read(written: str, read: str) -> None:
         *(
             pytest.param(
                 marked,
-                "a wildcard is the whole first label of a longer domain",
+                "a wildcard must be the whole first label, with a domain behind it",
                 "write it like *.example.com",
                 id=case,
             )
@@ -123,7 +126,10 @@ def test_shape_of_the_domain_is_refused(marked: str, message: str, hint: str) ->
 )
 def test_character_in_the_domain_is_refused(marked: str, shown: str) -> None:
     """Any other ASCII character in a domain is refused, at its label."""
-    message, hint = f'"{shown}" is not a label of a domain', "write letters, digits and hyphens"
+    message, hint = (
+        f'"{shown}" is not a label of a domain',
+        "use only letters, digits and hyphens between the dots",
+    )
     problem = refused(f".{marked}", message, hint)
     assert parse_host(problem.entry) == problem
 

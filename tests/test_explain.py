@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ctsdns_traefik.core.clients import ClientCommands, client_commands
 from ctsdns_traefik.core.explain import Explanation, describe_route, explain
 from ctsdns_traefik.core.hosts import HostEntry, parse_host
+from ctsdns_traefik.core.notation import Written, read_notation
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.routes import plan_routes
 
@@ -107,13 +108,13 @@ def test_route_described(described: dict[str, Any]) -> None:
 def test_http_entry_is_explained() -> None:
     """An HTTP entry is explained by its route; its clients need no commands."""
     text = "_web_http_3000._tcp.App.example.com.=100.64.0.1"
-    assert explain(text, {}) == Explanation(HTTP["entry"], HTTP)
+    assert explain(read_notation(text), {}) == Explanation(HTTP["entry"], HTTP)
 
 
 def test_tcp_entry_is_explained() -> None:
     """A TCP entry is explained by its route and the commands for its clients."""
     text = "_tcp_ssh_22._tcp.app.example.com=fd7a:115c:a1e0::1"
-    assert explain(text, {}) == Explanation(TCP["entry"], TCP, clients=SSH_COMMANDS)
+    assert explain(read_notation(text), {}) == Explanation(TCP["entry"], TCP, clients=SSH_COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +130,12 @@ def test_tcp_entry_is_explained() -> None:
 )
 def test_name_alone_is_explained(name: str, described: dict[str, Any]) -> None:
     """Without an address a word stands for it in the backend."""
-    assert explain(name, {}).route == described
+    assert explain(Written(name), {}).route == described
 
 
 def test_alias_is_explained_as_neither() -> None:
     """An ordinary alias is neither a route nor a problem."""
-    assert explain("server1=100.64.0.1", {}) == Explanation("server1")
+    assert explain(Written("server1", "100.64.0.1"), {}) == Explanation("server1")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_alias_is_explained_as_neither() -> None:
 )
 def test_problem_is_explained(text: str, problem: Problem) -> None:
     """A malformed entry is explained by what is wrong with it."""
-    assert explain(text, {}) == Explanation(problem.entry, problem=problem)
+    assert explain(read_notation(text), {}) == Explanation(problem.entry, problem=problem)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_port_of_the_entrypoint(entrypoint: str, ports: dict[str, str], port: st
     """Clients connect to the entrypoint's own port, if it is known."""
     name = f"_{entrypoint}_mysql_3306._tcp.app.de"
     commands = client_commands(entry_of(name), port, "/etc/ssl/certs/ca-certificates.crt")
-    assert explain(name, ports).clients == commands
+    assert explain(Written(name), ports).clients == commands
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_client_of_a_wildcard_fills_in_a_name() -> None:
 @given(st.text(st.characters()) | st.text(st.characters()).map("_web_http_80._tcp.a={}".format))
 def test_any_text_is_explained(text: str) -> None:
     """No text crashes; it is a route, a problem or an alias, and never two of them."""
-    explained = explain(text, {})
+    explained = explain(read_notation(text), {})
     found = [part for part in (explained.route, explained.problem) if part is not None]
     assert len(found) == int(text.startswith("_"))
 

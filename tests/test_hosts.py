@@ -65,12 +65,12 @@ def test_service_part_is_read(prefix: str, entrypoint: str, scheme: str, port: i
         pytest.param("<_>", "the name has no ._tcp. between the port and the domain", id="only-_"),
         pytest.param(
             "<_http_80>._tcp.app.example.com",
-            "an entrypoint, a scheme and a port do not all stand before the transport",
+            "entrypoint, scheme and port do not all stand before the transport",
             id="two-parts",
         ),
         pytest.param(
             "<_>._tcp.app.example.com",
-            "an entrypoint, a scheme and a port do not all stand before the transport",
+            "entrypoint, scheme and port do not all stand before the transport",
             id="no-parts",
         ),
     ],
@@ -97,7 +97,7 @@ def test_name_of_another_shape_is_refused(marked: str, message: str) -> None:
 )
 def test_entrypoint_is_refused(marked: str, message: str) -> None:
     """An entrypoint that is no name of letters, digits, ``-`` and ``_`` is refused."""
-    hint = "use letters, digits, - and _, a letter or digit first"
+    hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"
     problem = refused(marked, "bad-entrypoint", message, hint)
     assert parse_host(problem.entry) == problem
 
@@ -183,9 +183,9 @@ def test_part_that_is_too_long_is_refused(marked: str, code: str, message: str) 
 
 def test_udp_is_recognised_and_not_supported() -> None:
     """An entry for UDP is well formed, and refused for what it asks."""
-    hint = "route it without Traefik, or write _tcp"
+    hint = "let clients connect without Traefik, or write _tcp if the service speaks TCP"
     marked = "_dns_udp_53.<_udp>.app.example.com"
-    problem = refused(marked, "udp-not-supported", "UDP is not supported", hint)
+    problem = refused(marked, "udp-not-supported", "UDP entries are not supported", hint)
     assert parse_host(problem.entry) == problem
 
 

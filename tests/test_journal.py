@@ -30,6 +30,7 @@ IN_THE_LOOP: dict[str, Telling] = {
     "trusted": lambda journal: journal.trusted(),
     "failed": lambda journal: journal.failed("it broke off", 5.0),
     "refused": lambda journal: journal.refused([REFUSED]),
+    "warned": lambda journal: journal.warned([REFUSED]),
     "doubted": lambda journal: journal.doubted(REMOVAL),
     "applied": lambda journal: journal.applied(),
     "unwritable": lambda journal: journal.unwritable("disk full"),
@@ -149,3 +150,11 @@ def test_refusal_that_comes_back_is_told_again(
     for problems in ([REFUSED], [REFUSED], [], [REFUSED]):
         journal.refused(problems)
     assert len(caplog.records) == 2
+
+
+def test_warning_refuses_nothing() -> None:
+    """A warning about an entry does not count as a refused entry in the status."""
+    journal = Journal()
+    journal.refused([REFUSED])
+    journal.warned([REFUSED, REFUSED._replace(entry="another")])
+    assert journal.status.refused == (REFUSED,)

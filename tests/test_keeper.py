@@ -171,6 +171,20 @@ def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) ->
     assert told[0][0].startswith(f"WARNING bad-port: {name}=100.64.0.9: ")
 
 
+def test_near_miss_is_logged_once_until_it_changes(path: Path, said: Lines) -> None:
+    """What probably means something else is a warning in the log, and its routes are written."""
+    keeper = started(path)
+    said()
+    slips = {"web_http_1._tcp.b.de": "100.64.0.9", "_web_tsl_1._tcp.c.de": "100.64.0.9"}
+    told = []
+    for entries in (hosts("a") | slips, hosts("ab") | slips, hosts("a"), hosts("a") | slips):
+        keeper.apply(entries)
+        told.append([line.partition(": ")[0] for line in said() if not line.startswith("INFO")])
+    both = ["WARNING unusual-scheme", "WARNING missing-underscore"]
+    assert told == [both, [], [], both]
+    assert "router-c-de-tsl" in path.read_text()
+
+
 def test_refused_entry_costs_no_other(path: Path) -> None:
     """The good entries beside a bad one are served."""
     started(path).apply(hosts("ab") | {"_web_http_0._tcp.bad.example.com": "100.64.0.9"})

@@ -305,3 +305,43 @@ def test_bad_entrypoint_is_bad_usage(value: str) -> None:
     done = run("parse-host", "--entrypoint", value, SSH)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not of the form NAME=PORT, tcp=4433 for one" in done.stderr
+
+
+SLIPPED_ALIAS = """\
+web_http_80._tcp.a.de
+^
+warning missing-underscore: the name has the form of an entry, but does not start with an \
+underscore, and is ignored as an ordinary alias
+hint: write _web_http_80._tcp.a.de"""
+
+SLIPPED_ROUTE = """\
+_web_htps_80._tcp.a.de=100.64.0.1
+     ^^^^
+warning unusual-scheme: "htps" is taken for the name of a TCP protocol, and makes a TCP route \
+whose TLS ends at Traefik
+hint: did you mean https? if not, give the protocol a less similar name
+  entrypoint  web"""
+
+
+def test_near_misses_as_text() -> None:
+    """What probably means something else is shown with a caret, before the route if there is one.
+
+    It is a warning, and no malformed entry: the exit code stays 0.
+    """
+    done = run("parse-host", "web_http_80._tcp.a.de", "_web_htps_80._tcp.a.de=100.64.0.1")
+    alias, route = done.stdout.split("\n\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (alias, "\n".join(route.splitlines()[:5])) == (SLIPPED_ALIAS, SLIPPED_ROUTE)
+
+
+def test_near_misses_as_json() -> None:
+    """Routes and aliases have a list of warnings, if there are any, each as a problem is."""
+    alias, route = explained("web_http_80._tcp.a.de", "_web_htps_80._tcp.a.de")
+    assert (set(alias), route["kind"]) == ({"kind", "entry", "warnings"}, "route")
+    found = [warning for one in (alias, route) for warning in one["warnings"]]
+    assert [(each["code"], each["severity"], each["span"]) for each in found] == [
+        ("missing-underscore", "warning", [0, 0]),
+        ("unusual-scheme", "warning", [5, 9]),
+    ]
+    for warning in found:
+        assert has_shape(warning | {"kind": ""}, PROBLEM_SHAPE)

@@ -151,7 +151,7 @@ def test_good_entries_are_served_or_conflict(hosts: dict[str, str]) -> None:
 @given(GOOD_HOSTS)
 def test_every_route_has_a_router_of_its_own(hosts: dict[str, str]) -> None:
     """No two routes share a router, and each router is that of its entry."""
-    _, routes, _, document, _ = render(hosts)
+    _, routes, _, document, *_ = render(hosts)
     assert len(rules_of(document)) == len(routes)
     for route in routes:
         router = document[route.protocol]["routers"][route.router]
@@ -161,7 +161,7 @@ def test_every_route_has_a_router_of_its_own(hosts: dict[str, str]) -> None:
 @given(GOOD_HOSTS)
 def test_every_router_leads_to_its_backend(hosts: dict[str, str]) -> None:
     """Each router's service is there and leads to the backend of the entry; none is left over."""
-    _, routes, _, document, _ = render(hosts)
+    _, routes, _, document, *_ = render(hosts)
     used = {(route.protocol, route.service) for route in routes}
     assert used == {
         (section, name) for section in document for name in document[section]["services"]

@@ -12,6 +12,8 @@ from support.commands import run
 
 NAME = "_web_http_80._tcp.a.example.com"
 POLICY = json.dumps({"hosts": {NAME: "100.64.0.1"}}).encode()
+SLIP = "web_http_80._tcp.b.example.com"
+SLIPPED = json.dumps({"hosts": {NAME: "100.64.0.1", SLIP: "100.64.0.1"}}).encode()
 REFUSED = json.dumps({"hosts": {NAME: "100.64.0.1", "_x": "1", "_y": "2"}}).encode()
 
 DOCUMENT = """\
@@ -196,6 +198,7 @@ STRICT = (
     pytest.param(POLICY, ["--strict"], 0, id="nothing-refused"),
     pytest.param(REFUSED, [], 0, id="refused-but-not-strict"),
     pytest.param(REFUSED, ["--strict"], 1, id="refused"),
+    pytest.param(SLIPPED, ["--strict"], 0, id="near-miss"),
 )
 
 
@@ -220,6 +223,16 @@ def test_refused_entries_are_told_on_stderr_alone() -> None:
     for line, entry in ((first, "_x=1"), (second, "_y=2")):
         assert line.startswith("WARNING: ")
         assert f"bad-name: {entry}: the name has no ._tcp. between the port and" in line
+
+
+def test_near_miss_is_a_warning_on_stderr() -> None:
+    """A name without its underscore is a warning, in a JSON log with its code and entry."""
+    done = run("render-once", "-", stdin=SLIPPED)
+    assert (done.returncode, done.stdout) == (0, DOCUMENT)
+    assert done.stderr.startswith(f"WARNING: missing-underscore: {SLIP}=100.64.0.1: ")
+    line = json.loads(run("render-once", "-", "--log-format=json", stdin=SLIPPED).stderr)
+    assert (line["event"], line["level"]) == ("entry-warning", "warning")
+    assert (line["code"], line["entry"]) == ("missing-underscore", SLIP)
 
 
 UNWRITABLE = (

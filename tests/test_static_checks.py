@@ -30,13 +30,17 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
         pytest.param(
             "log: {level: INFO}",
             "/etc/d.yml",
-            not_watched("providers.file", "Traefik reads no dynamic file", SET_FILENAME),
+            not_watched(
+                "providers.file", "Traefik is not configured to read a dynamic file", SET_FILENAME
+            ),
             id="no-provider",
         ),
         pytest.param(
             "providers: {file: {watch: true}}",
             "/etc//x/../d.yml",
-            not_watched("providers.file", "Traefik reads no dynamic file", SET_FILENAME),
+            not_watched(
+                "providers.file", "Traefik is not configured to read a dynamic file", SET_FILENAME
+            ),
             id="provider-without-a-file",
         ),
         pytest.param(
@@ -62,8 +66,9 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             "/etc/d.yml",
             not_watched(
                 "providers.file.directory",
-                'Traefik watches the files in "/etc/traefik" itself, where /etc/d.yml is not',
-                "set providers.file.directory to its folder, or write it there",
+                'Traefik watches only the files directly in "/etc/traefik", and /etc/d.yml is not'
+                " there",
+                "set providers.file.directory to the folder of the file, or write the file there",
             ),
             id="directory-wins",
         ),
@@ -72,8 +77,9 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             "/etc/below/d.yml",
             not_watched(
                 "providers.file.directory",
-                'Traefik watches the files in "/etc" itself, where /etc/below/d.yml is not',
-                "set providers.file.directory to its folder, or write it there",
+                'Traefik watches only the files directly in "/etc", and /etc/below/d.yml is not'
+                " there",
+                "set providers.file.directory to the folder of the file, or write the file there",
             ),
             id="below-the-directory",
         ),
@@ -82,8 +88,8 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             "/etc/d.yml",
             not_watched(
                 "providers.file.watch",
-                "Traefik reads the dynamic file once, when it starts",
-                "leave providers.file.watch out, or set it to true",
+                "Traefik reads the dynamic file only once, when it starts",
+                "remove providers.file.watch, or set it to true",
             ),
             id="no-watch",
         ),
@@ -93,7 +99,7 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             not_watched(
                 "providers.file",
                 'Traefik reads nothing from a file with the ending ".json"',
-                "let the name of the file end in .yml",
+                "write to a file whose name ends in .yml",
             ),
             id="json",
         ),
@@ -103,7 +109,7 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             not_watched(
                 "providers.file",
                 'Traefik reads TOML from a file with the ending ".toml"',
-                "let the name of the file end in .yml",
+                "write to a file whose name ends in .yml",
             ),
             id="toml",
         ),
@@ -165,7 +171,7 @@ def test_dashboard_exposed(entrypoints: str, address: str) -> None:
         Problem(
             code="dashboard-exposed",
             entry="",
-            message=f'whoever reaches "{address}" sees the API and the dashboard without a'
+            message=f'everybody who can reach "{address}" sees the API and the dashboard without a'
             " password",
             hint='set entryPoints.traefik.address to "127.0.0.1:8080"',
             span=(0, 0),
@@ -206,6 +212,6 @@ def test_problem_of_a_setting_in_one_line() -> None:
     (problem,) = problems_of("api: {insecure: true}")
     assert problem.source == "api.insecure"
     assert str(problem) == (
-        'dashboard-exposed: api.insecure: whoever reaches ":8080" sees the API and the dashboard'
-        ' without a password; set entryPoints.traefik.address to "127.0.0.1:8080"'
+        'dashboard-exposed: api.insecure: everybody who can reach ":8080" sees the API and the'
+        ' dashboard without a password; set entryPoints.traefik.address to "127.0.0.1:8080"'
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from stand_in_worker import StandInWorker
-from support.commands import run
+from support.commands import UNCHECKED, run
 from support.endpoints import STREAM, ScriptedEndpoint, sending
 
 from ctsdns_traefik.source import read_hosts
@@ -40,7 +40,7 @@ CONFLICT = (
     "<stdin>:1:307: error conflict: _web_http_3001._tcp.b.example.com=100.64.0.2:"
     " _web_http_3000._tcp.b.example.com already serves b.example.com on entrypoint web, and"
     " _web_http_3001._tcp.b.example.com leads to another backend;"
-    " remove one of the two, or give one another entrypoint or domain\n"
+    " remove one of the two, or give it another entrypoint or domain\n"
 )
 
 BAD_PORT = (
@@ -56,7 +56,7 @@ GOOD = json.dumps({"hosts": {"_web_http_80._tcp.a.example.com": "100.64.0.1"}}).
 def test_piped_text_has_a_line_for_everything() -> None:
     """Routes sorted by entrypoint, then problems, then a summary; refused entries make it 1."""
     done = run("validate", "-", stdin=POLICY)
-    text = ROUTES + CONFLICT + BAD_PORT + "5 routes, 2 errors, 0 warnings\n"
+    text = ROUTES + CONFLICT + BAD_PORT + f"5 routes, 2 errors, 0 warnings{UNCHECKED}\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, text, "")
 
 
@@ -68,7 +68,7 @@ def test_routes_of_one_entrypoint_stand_together() -> None:
         "web: Host(`a`) -> http://[::1]:80",
         "web: HostSNI(`b`) -> [::1]:443 (TLS passthrough)",
         "web_i: Host(`a`) -> http://[::1]:80",
-        "3 routes, 0 errors, 0 warnings",
+        f"3 routes, 0 errors, 0 warnings{UNCHECKED}",
     ]
 
 
@@ -78,7 +78,8 @@ def test_json_has_routes_problems_and_summary() -> None:
     said: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (1, "")
     assert said.keys() == {"routes", "problems", "summary", "traefik"}
-    assert said["summary"] == {"routes": 5, "errors": 2, "warnings": 0}
+    counted = {"routes": 5, "errors": 2, "warnings": 0}
+    assert said["summary"] == counted | {"entrypointsChecked": False}
     assert {route["entry"]: route["backend"] for route in said["routes"]} == {
         "_api_https_8443._tcp.a.example.com": "https://100.64.0.1:8443",
         "_tcp_ssh_22._tcp.nas.example.com": "[fd7a:115c:a1e0::2]:22",
@@ -149,7 +150,7 @@ def test_what_is_merged_or_overridden_has_a_place(tmp_path: Path) -> None:
 def test_no_routes_is_fine() -> None:
     """A policy without service entries is no failure."""
     done = run("validate", "-", stdin=b'{"hosts": {"laptop": "100.64.0.9"}}')
-    assert (done.returncode, done.stdout) == (0, "0 routes, 0 errors, 0 warnings\n")
+    assert (done.returncode, done.stdout) == (0, f"0 routes, 0 errors, 0 warnings{UNCHECKED}\n")
 
 
 @pytest.mark.parametrize("given", ["argument", "variable"])
@@ -162,8 +163,9 @@ def test_endpoint_is_validated(tmp_path: Path, given: str) -> None:
             done = run("validate", worker.endpoint)
         else:
             done = run("validate", environment={"TRAEFIK_CONFIG_API_ENDPOINT": worker.endpoint})
-    said = "web: Host(`a.example.com`) -> http://100.64.0.1:80\n1 route, 0 errors, 0 warnings\n"
-    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    route = "web: Host(`a.example.com`) -> http://100.64.0.1:80\n"
+    summary = f"1 route, 0 errors, 0 warnings{UNCHECKED}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, route + summary, "")
 
 
 def test_what_is_merged_at_an_endpoint() -> None:
@@ -178,7 +180,7 @@ def test_what_is_merged_at_an_endpoint() -> None:
             "warning merged-section: hosts: hosts is merged with Hosts;"
             " write one section; of a name in both the last value counts"
         ),
-        "1 route, 0 errors, 1 warning",
+        f"1 route, 0 errors, 1 warning{UNCHECKED}",
     ]
 
 
@@ -192,7 +194,7 @@ def test_captures_are_validated(data: Path) -> None:
         line, column = map(int, where.split(":"))
         assert (line, column) == place if isinstance(place, tuple) else line == place
         assert what.startswith("error udp-not-supported: _dns_udp_53._udp.server1.wan.")
-        assert (done.returncode, summary) == (1, "4 routes, 1 error, 0 warnings")
+        assert (done.returncode, summary) == (1, f"4 routes, 1 error, 0 warnings{UNCHECKED}")
         text = (data / name).read_bytes().split(b"\n")[line - 1]
         assert text[column - 1 :].startswith(b'"_dns_udp_53._udp.server1.wan.example.com"')
 
@@ -201,7 +203,7 @@ def test_captured_data_of_several_lines_has_no_place() -> None:
     """A snapshot that stands in no one piece in the capture is validated all the same."""
     event = b"event: machines-snapshot\ndata: "
     done = run("validate", "-", stdin=event + b'{"acl":\ndata: ' + POLICY + b"}\n\n")
-    text = ROUTES + CONFLICT + BAD_PORT + "5 routes, 2 errors, 0 warnings\n"
+    text = ROUTES + CONFLICT + BAD_PORT + f"5 routes, 2 errors, 0 warnings{UNCHECKED}\n"
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == re.sub("<stdin>:[0-9:]+ ", "", text)
 
@@ -253,7 +255,7 @@ def test_hostile_names_take_one_plain_line_each(colour: dict[str, str]) -> None:
     lines = done.stdout.split("\n")
     assert (done.returncode, done.stderr, lines[-2:]) == (
         *(1, ""),
-        [f"0 routes, {len(HOSTILE)} errors, 0 warnings", ""],
+        [f"0 routes, {len(HOSTILE)} errors, 0 warnings{UNCHECKED}", ""],
     )
     assert len(lines) == len(HOSTILE) + 2
     assert [line for line in lines if not line.isprintable()] == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.commands import run
+from support.commands import UNCHECKED, run
 
 POLICY = """\
 // the tailnet's policy
@@ -75,7 +75,10 @@ def test_static_configuration_in_yaml(policy: Path, static: Path) -> None:
     """What goes wrong under a static configuration is told with its place."""
     entries = [f"{policy}:{UNKNOWN} traefik, websecure", f"{policy}:6:3: warning https-backend-unv"]
     lines = problems_of(policy, "--static-config", static)
-    wanted = [*entries, f"{static}:10:3: warning dashboard-exposed: api.insecure: whoever reaches"]
+    wanted = [
+        *entries,
+        f"{static}:10:3: warning dashboard-exposed: api.insecure: everybody who can reach",
+    ]
     assert [line[: len(start)] for line, start in zip(lines, wanted, strict=True)] == wanted
 
 
@@ -198,7 +201,7 @@ def test_github_format_escapes() -> None:
     first, *rest = done.stdout.splitlines()
     assert first.startswith("::error file=<stdin>,line=1,col=12,title=bad-")
     assert "%250A::error::x" in first
-    assert rest == ["0 routes, 1 error, 0 warnings"]
+    assert rest == [f"0 routes, 1 error, 0 warnings{UNCHECKED}"]
 
 
 def test_github_format_escapes_paths(tmp_path: Path) -> None:
@@ -239,8 +242,9 @@ def test_json_fits_its_schema(policy: Path, static: Path, data: Path) -> None:
     settings = [(each["entry"] or None, each["setting"]) for each in said["problems"]]
     assert settings[1:] == [(HTTPS, None), (None, "api.insecure")]
     assert said["traefik"] is None
+    counted = {"routes": 4, "errors": 1, "warnings": 0, "entrypointsChecked": False}
     for source in ("worker-stream.txt", "policy.hujson"):
-        assert validated(data / source)["summary"] == {"routes": 4, "errors": 1, "warnings": 0}
+        assert validated(data / source)["summary"] == counted
     assert validated("-", stdin=b'{"acls": []}')["routes"] == []
 
 
@@ -257,6 +261,51 @@ def test_schema_is_closed(policy: Path) -> None:
         assert not validator.is_valid({key: said[key] for key in said if key != field})
 
 
+@pytest.mark.parametrize(
+    ("known", "checked"),
+    [
+        pytest.param((), False, id="nothing"),
+        pytest.param(("--static-config",), True, id="static-configuration"),
+        pytest.param(("--entrypoint", "websecure"), True, id="one-entrypoint"),
+    ],
+)
+def test_summary_says_whether_entrypoints_were_checked(
+    policy: Path, static: Path, known: tuple[str, ...], checked: bool
+) -> None:
+    """Every format has it in its summary, if nothing tells which entrypoints Traefik has."""
+    known = (*known, str(static)) if known == ("--static-config",) else known
+    for form in ("text", "github"):
+        done = run("validate", policy, *known, "--format", form)
+        assert done.stdout.endswith(f"{UNCHECKED}\n") is not checked
+        assert ("unknown-entrypoint" in done.stdout) is checked
+    assert validated(policy, *known)["summary"]["entrypointsChecked"] is checked
+
+
+SLIPS = """\
+{"hosts": {
+  "websecure_http_80._tcp.a.example.com": "100.64.0.1",
+  "_websecure_htps_80._tcp.b.example.com": "100.64.0.1",
+}}
+"""
+
+
+def test_near_misses_are_warnings_at_their_places(tmp_path: Path) -> None:
+    """A name without its underscore and a scheme with a slip are warnings, which --strict fails."""
+    policy = tmp_path / "slips.hujson"
+    policy.write_text(SLIPS)
+    done = run("validate", policy, "--entrypoint", "websecure")
+    route, *warnings, summary = done.stdout.splitlines()
+    assert (done.returncode, summary) == (0, "1 route, 0 errors, 2 warnings")
+    assert route == "websecure: HostSNI(`b.example.com`) -> 100.64.0.1:80 (TLS ends at Traefik)"
+    assert [line.partition("=100.64.0.1: ")[0] for line in warnings] == [
+        f"{policy}:2:3: warning missing-underscore: websecure_http_80._tcp.a.example.com",
+        f"{policy}:3:3: warning unusual-scheme: _websecure_htps_80._tcp.b.example.com",
+    ]
+    assert run("validate", policy, "--strict").returncode == 1
+    problems = validated(policy)["problems"]
+    assert [problem["severity"] for problem in problems] == ["warning", "warning"]
+
+
 def test_proof(policy: Path, static: Path) -> None:
     """--prove has a real Traefik say which route it does not enable, beside what the rules say."""
     said = validated(policy, "--prove", "--static-config", static)
@@ -266,7 +315,7 @@ def test_proof(policy: Path, static: Path) -> None:
     assert message.startswith(f"Traefik {said['traefik']} does not enable the route: entryPoint")
     lines = run("validate", policy, "--prove")
     assert lines.returncode == 0
-    assert lines.stdout.endswith(f", 0 warnings; proved by Traefik {said['traefik']}\n")
+    assert lines.stdout.endswith(f", 0 warnings; proved by Traefik {said['traefik']}{UNCHECKED}\n")
 
 
 def test_proof_without_a_traefik(policy: Path, tmp_path: Path) -> None:

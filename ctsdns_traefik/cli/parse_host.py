@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +13,14 @@ from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
 from ctsdns_traefik.cli.types import EntrypointPort
 from ctsdns_traefik.errors import ExitCode, SourceError
 
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.notation import Written
+
 
 @click.command(
     epilog=epilog(
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com=100.64.0.1",
+        "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com 100.64.0.1",
         "ctsdns-traefik parse-host --entrypoint tcp=4433 _tcp_ssh_22._tcp.nas.example.com",
     )
 )
@@ -38,13 +44,14 @@ from ctsdns_traefik.errors import ExitCode, SourceError
 def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], form: str) -> ExitCode:
     """Explain entries: what Traefik would make of each.
 
-    ENTRY is NAME, NAME=ADDRESS, or - for such lines on standard input.
+    ENTRY is NAME, NAME=ADDRESS, NAME ADDRESS (as one argument or as two), a line of a policy with
+    its quotes, colon and comma, or - for such lines on standard input.
     """
     from ctsdns_traefik.core.explain import explain
     from ctsdns_traefik.report import as_json
     from ctsdns_traefik.report.explanations import explanation_as_json, explanation_as_text
 
-    explained = [explain(entry, dict(ports)) for entry in _expanded(entries)]
+    explained = [explain(written, dict(ports)) for written in _read(entries)]
     if form == "json":
         emit(as_json([explanation_as_json(one) for one in explained]))
     else:
@@ -52,16 +59,24 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
     return ExitCode.FINDINGS if any(one.problem for one in explained) else ExitCode.OK
 
 
-def _expanded(entries: Sequence[str]) -> Iterator[str]:
-    """Put the lines of standard input, blank ones left out, in the place of ``-``."""
-    for entry in entries:
-        if entry != STANDARD_STREAM:
-            yield entry
-            continue
-        from ctsdns_traefik.source import standard_input
+def _read(entries: Sequence[str]) -> Iterator[Written]:
+    """Read entries, and those on standard input in the place of ``-``."""
+    from ctsdns_traefik.core.notation import COMMENT, read_arguments, read_notation
 
-        try:
-            lines = standard_input().read().decode("utf-8", "backslashreplace").split("\n")
-        except OSError as why:
-            raise SourceError(f"cannot read standard input: {why.strerror}".lower()) from why
-        yield from (line.strip() for line in lines if line.strip())
+    for is_input, arguments in groupby(entries, STANDARD_STREAM.__eq__):
+        if not is_input:
+            yield from read_arguments(arguments)
+            continue
+        for line in _lines_of_input():
+            if line and not line.startswith(COMMENT):
+                yield read_notation(line)
+
+
+def _lines_of_input() -> list[str]:
+    from ctsdns_traefik.source import standard_input
+
+    try:
+        text = standard_input().read().decode("utf-8", "backslashreplace")
+    except OSError as why:
+        raise SourceError(f"cannot read standard input: {why.strerror}".lower()) from why
+    return [line.strip() for line in text.split("\n")]

@@ -109,7 +109,9 @@ def render_once(
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
-    Journal().refused(rendering.problems)
+    journal = Journal()
+    journal.refused(rendering.problems)
+    journal.warned(rendering.warnings)
     if output is None:
         emit(rendering.text)
     elif check or diff:

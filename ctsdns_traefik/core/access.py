@@ -141,7 +141,7 @@ def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Rout
     there = served.challenges.get(_key(router))
     if there and there.backend != router.backend:
         raise Inapplicable(
-            f"the ACME challenges for {entry.domain} go to {there.backend} already",
+            f"the ACME challenges for {entry.domain} already go to {there.backend}",
             "let one machine serve the name",
         )
     return [] if there else [router]
@@ -185,7 +185,7 @@ def _require_names_above(found: list[Route], others: list[Route]) -> None:
             raise Inapplicable(
                 f"with priority {highest} it would serve {name.entry.domain}, which has another"
                 " access",
-                "leave priority out, or raise that of the name",
+                "remove priority, or set a higher one for the name",
             )
 
 

@@ -63,7 +63,9 @@ def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterato
     for route in routes:
         if route.part == CHALLENGE_PART:
             for why, hint in _obstacles(route, static, challenge=True):
-                message = f"the ACME challenges for {route.entry.domain} do not get through: {why}"
+                message = (
+                    f"ACME challenges for {route.entry.domain} do not reach the backend: {why}"
+                )
                 yield _problem("challenge-unreachable", message, hint, entry=route.entry)
 
 
@@ -83,20 +85,26 @@ def _obstacles(
     entrypoint = static.entrypoints.get(name, Entrypoint(name, described=False))
     redirect = static.redirect_of(entrypoint)
     if static.entrypoints and name not in static.entrypoints:
-        yield f"Traefik has no entrypoint {name}", f"name one of {', '.join(static.entrypoints)}"
+        yield (
+            f"Traefik has no entrypoint {name}",
+            f"set entryPoint to one of {', '.join(static.entrypoints)}",
+        )
     if entrypoint.protocol == "udp":
-        yield f"entrypoint {name} listens on UDP", "name one that listens on TCP"
+        yield f"entrypoint {name} listens on UDP", "set entryPoint to one that listens on TCP"
     if redirect and redirect.priority >= priority_of(route):
         yield (
             f"entrypoint {name} redirects every request with priority {redirect.priority}",
             f"set entryPoints.{name}.http.redirections.entryPoint.priority to 1",
         )
     if challenge and entrypoint.tls:
-        yield f"entrypoint {name} has TLS, and they come without", "name the one with port 80"
+        yield (
+            f"entrypoint {name} has TLS, and challenges come without it",
+            "set entryPoint to one without TLS on port 80",
+        )
     if challenge and name in static.challenge_entrypoints and not entrypoint.acme_bypass:
         yield (
             f"on entrypoint {name} Traefik answers all challenges itself",
-            f"set entryPoints.{name}.allowACMEByPass",
+            f"set entryPoints.{name}.allowACMEByPass to true",
         )
     if not challenge and static.described and not static.api:
         yield "Traefik has no API", "set api: {} in its static configuration"
@@ -122,7 +130,7 @@ def _tied(routes: Sequence[Route]) -> Iterator[Problem]:
         ):
             yield _problem(
                 "tls-options-tied",
-                f"Traefik takes its TLS options or those of {around}, anew at each start, and"
+                f"at each start Traefik picks either its TLS options or those of {around}, and"
                 " answers 421 if they are the wrong ones",
                 "use a longer name, or the same access for both",
                 entry=route.entry,
@@ -138,9 +146,9 @@ def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[
         if ours and options not in ("", "default"):
             yield _problem(
                 "entrypoint-tls-replaced",
-                f"its tls or certResolver puts the TLS options {shown(options)} of entrypoint"
-                f" {route.entry.entrypoint} out of force",
-                "leave them out, or say mtls-strict",
+                f"its tls or certResolver replaces the TLS options {shown(options)} of entrypoint"
+                f" {route.entry.entrypoint}, so that these do not apply",
+                "remove tls and certResolver, or set access to mtls-strict",
                 entry=route.entry if route.entry.name else None,
                 setting=DASHBOARD,
             )
@@ -224,7 +232,7 @@ def _unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:
             close = difflib.get_close_matches(pattern, sorted(domains), n=1)
             yield _problem(
                 "access-unused",
-                "no entry has this name, or all have one that says more",
+                "no entry has this name, or a more specific one covers all that have",
                 f"did you mean {close[0]}?" if close else "remove it, or add an entry",
                 setting=_setting(pattern),
                 severity=Severity.WARNING,

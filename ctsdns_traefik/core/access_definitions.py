@@ -36,7 +36,7 @@ def read_forward_auth(node: Node) -> dict[str, Any]:
     """Return the options of Traefik's ``forwardAuth`` as they stand."""
     members = node.members(_READERS)
     if "address" not in members:
-        node.fail("has no address")
+        node.fail("has no address: add it")
     if not re.match(r"https?://[^/]", members["address"].text()):
         members["address"].fail("is not a URL with http:// or https://")
     return _read(members, _READERS)
@@ -46,7 +46,7 @@ def read_client_auth(node: Node) -> tuple[str, ...]:
     """Return the files with the authorities' certificates."""
     members = node.members(("caFiles",))
     if "caFiles" not in members:
-        node.fail("has no caFiles")
+        node.fail("has no caFiles: add it")
     return members["caFiles"].texts()
 
 
@@ -76,9 +76,9 @@ def _range(node: Node, text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as why:
-        node.fail(f"holds {quoted(text)}, which is no network: {str(why).partition(' ')[2]}")
+        node.fail(f"holds {quoted(text)}, which is not a network: {str(why).partition(' ')[2]}")
     if not network.prefixlen:
-        node.fail(f"holds {text}, which is every address")
+        node.fail(f"holds {text}, which is every address: write narrower ranges")
     return str(network)
 
 

@@ -72,7 +72,9 @@ def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
     for key, each in node.members().items():
         route = _route(each, each.members(_OF_ROUTES), _domain(each, key), access)
         if route.pattern in found:
-            each.fail(f"stands in line {found[route.pattern][0].place[0]} already")
+            each.fail(
+                f"is in line {found[route.pattern][0].place[0]} already: remove one of the two"
+            )
         found[route.pattern] = route, each
     routes = {pattern: route for pattern, (route, _) in found.items()}
     for route, each in found.values():
@@ -91,18 +93,21 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
             node.fail(f"has no {needed}")
     domain = _domain(members["domain"], members["domain"].text())
     if domain.startswith("*"):
-        members["domain"].fail("is a wildcard, not a name")
+        members["domain"].fail("is a wildcard: write one host name")
     if domain in access.routes and access.routes[domain].mode:
-        members["domain"].fail("has its access in routes too, and there is room for one")
+        members["domain"].fail("has an access in routes too: remove one of the two")
     route = _route(node, members, domain, access)
     if not route.is_protected:
-        members["access"].fail("is public, and the dashboard shows everything")
+        members["access"].fail(
+            "is public, but the dashboard shows everything: choose another access"
+        )
     if (
         route.mode == "tailscale-bypass"
         and TRUSTED_BY_PATTERN in access.forward_auth[route.forward_auth]
     ):
         members["forwardAuth"].fail(
-            f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending"
+            f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending:"
+            " list the headers as authResponseHeaders"
         )
     return Dashboard(_matching(members["entryPoint"], _ENTRYPOINT, "an entrypoint's"), route)
 
@@ -118,12 +123,14 @@ def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access
     needed = MODES.get(route.mode, "")
     for option in ("forwardAuth", "clientAuth"):
         if option in members and option != needed:
-            members[option].fail(f"means nothing to access {route.mode or 'that is not set'}")
+            members[option].fail(f"has no effect with access {route.mode or 'not set'}: remove it")
     if needed and needed not in members:
-        members["access"].fail(f"is {route.mode}, which needs {needed}")
+        members["access"].fail(f"is {route.mode}, which needs {needed}: add it")
     route = _with_options(route, members)
     if route.tls is False and (route.cert_resolver or route.client_auth):
-        members["tls"].fail("is false, and something else needs TLS")
+        members["tls"].fail(
+            "is false, but certResolver or clientAuth needs TLS: remove one of them"
+        )
     return route
 
 
@@ -182,4 +189,4 @@ def _domain(node: Node, text: str) -> str:
     try:
         return read_domain(text, at=0)
     except Refusal as refusal:
-        node.fail(f"is no name or wildcard: {refusal}; {refusal.hint}")
+        node.fail(f"is not a name or wildcard: {refusal}; {refusal.hint}")

@@ -82,11 +82,11 @@ def _with_options(route: Route, said: RouteAccess) -> Route:
 def _tls(route: Route, said: RouteAccess) -> RouterTls | None:
     if route.passthrough and (said.cert_resolver or said.tls is not None):
         raise Inapplicable(
-            "its TLS ends at the backend, which has no use for certResolver and tls",
-            "leave them out for this name, or end TLS at Traefik",
+            "its TLS ends at the backend, so that certResolver and tls have no effect",
+            "remove them for this name, or let TLS end at Traefik",
         )
     if route.protocol == "tcp" and said.tls is False:
-        raise Inapplicable("without TLS a TCP route knows no names", "leave tls: false out")
+        raise Inapplicable("a TCP route without TLS has no names", "remove tls: false")
     if said.cert_resolver or (said.tls and route.protocol == "http"):
         return RouterTls(said.cert_resolver)
     return None
@@ -138,7 +138,7 @@ def _mtls_strict(route: Route, said: RouteAccess, _access: Access) -> tuple[Rout
     if route.passthrough:
         raise Inapplicable(
             "its TLS ends at the backend, so that Traefik cannot ask for a certificate",
-            "ask for it at the backend, or end TLS at Traefik",
+            "ask for it at the backend, or let TLS end at Traefik",
         )
     return (route._replace(tls=RouterTls(said.cert_resolver, client_auth_name(said.client_auth))),)
 

@@ -34,7 +34,7 @@ def read_domain(text: str, at: int) -> str:
 def _read_labels(text: str, at: int) -> str:
     """Read label by label: the slower way, for names in other scripts and for what is wrong."""
     if not text:
-        _refuse(text, at, "the domain is missing", "add it after the transport")
+        _refuse(text, at, "the domain is missing", "write it after the transport")
     if len(text) > LONGEST_DOMAIN:
         _refuse(text, at, f"the domain is longer than {LONGEST_DOMAIN} characters", "shorten it")
     labels = text.split(".")
@@ -53,9 +53,14 @@ def _read_labels(text: str, at: int) -> str:
 
 def _read_label(label: str, at: int) -> str:
     if not label:
-        _refuse(label, at, "the domain has an empty label", "write one dot between labels")
+        _refuse(
+            label,
+            at,
+            "the domain has an empty label",
+            "write exactly one dot between labels, and none before the first",
+        )
     if "*" in label:
-        message = "a wildcard is the whole first label of a longer domain"
+        message = "a wildcard must be the whole first label, with a domain behind it"
         _refuse(label, at, message, "write it like *.example.com")
     if not label.isascii():
         return _to_a_label(label, at)
@@ -64,7 +69,7 @@ def _read_label(label: str, at: int) -> str:
         _refuse(label, at, message, "shorten it")
     if not _LABEL.fullmatch(label.lower()):
         message = f"{quoted(label)} is not a label of a domain"
-        _refuse(label, at, message, "write letters, digits and hyphens")
+        _refuse(label, at, message, "use only letters, digits and hyphens between the dots")
     return label.lower()
 
 

@@ -57,7 +57,7 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
         yield _problem(
             "passthrough-shadowed",
             entry,
-            f"{shown(found[0].name)} takes its TLS connections{when}",
+            f"{shown(found[0].name)} takes the TLS connections for {entry.domain}{when}",
             "give one of the two another entrypoint or domain",
             Severity.ERROR if entrypoint.described else Severity.WARNING,
         )
@@ -141,8 +141,8 @@ def entrypoint_without_tls(known: Known) -> Iterator[Problem]:
             yield _problem(
                 "entrypoint-without-tls",
                 entry,
-                f"entrypoint {entrypoint.name} answers plain HTTP alone, though {reasons[0]}",
-                f"set entryPoints.{entrypoint.name}.http.tls",
+                f"entrypoint {entrypoint.name} serves only plain HTTP, though {reasons[0]}",
+                f"set entryPoints.{entrypoint.name}.http.tls to {{}}",
                 Severity.WARNING,
                 _entrypoint_span(entry),
             )
@@ -160,10 +160,10 @@ def https_backend_unverifiable(known: Known) -> Iterator[Problem]:
             yield _problem(
                 "https-backend-unverifiable",
                 entry,
-                "Traefik checks that a certificate known to the system names"
-                f" {entry.address or 'the address'}, and else answers 500",
-                "write http, or set serversTransport.insecureSkipVerify, or with certificates that"
-                " name addresses serversTransport.rootCAs",
+                "Traefik answers 500 unless the backend's certificate names"
+                f" {entry.address or 'the address'} and the system trusts its issuer",
+                "set serversTransport.insecureSkipVerify to true, or serversTransport.rootCAs if"
+                " the certificate names the address, or use http",
                 Severity.WARNING,
                 (start, start + len(entry.scheme)),
             )
@@ -181,7 +181,7 @@ def acme_intercepts(known: Known) -> Iterator[Problem]:
                     entry,
                     f"Traefik answers the HTTP-01 challenges for {entry.domain} on entrypoint"
                     f" {shown(name)} itself, so that the backend cannot get a certificate by them",
-                    "give Traefik's certificate resolver another challenge, or the backend",
+                    "use DNS-01 challenges for Traefik's certificate resolver, or for the backend",
                     Severity.WARNING,
                 )
 
@@ -194,7 +194,7 @@ def unreachable_wildcard(known: Known) -> Iterator[Problem]:
             yield _problem(
                 "unreachable-wildcard",
                 entry,
-                f"Traefik {known.version[0]}.{known.version[1]} knows no wildcards",
+                f"Traefik {known.version[0]}.{known.version[1]} does not support wildcards",
                 "use Traefik 3.7 or newer, or write an entry for each name",
                 span=(at, at + 1),
             )

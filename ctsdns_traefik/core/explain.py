@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.clients import ClientCommands, client_commands
 from ctsdns_traefik.core.hosts import parse_host
+from ctsdns_traefik.core.near_misses import find_near_misses
+from ctsdns_traefik.core.notation import Written
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.routes import Route, plan_routes
 
@@ -45,22 +47,25 @@ class Explanation(NamedTuple):
     problem: Problem | None = None
     clients: ClientCommands | None = None
     """For TCP routes."""
+    warnings: tuple[Problem, ...] = ()
+    """What is probably not meant about a route or an alias."""
 
 
-def explain(text: str, entrypoint_ports: Mapping[str, str]) -> Explanation:
-    """Explain ``NAME`` or ``NAME=ADDRESS``.
+def explain(written: Written, entrypoint_ports: Mapping[str, str]) -> Explanation:
+    """Explain an entry with an address or without.
 
     ``entrypoint_ports`` are the ports of entrypoints by name, before :data:`EXAMPLE_PORTS`.
     """
-    name, equals, address = text.partition("=")
-    read = parse_host(name, address if equals else None)
-    if read is None:
-        return Explanation(name)
+    name, address = written
+    read = parse_host(name, address)
     if isinstance(read, Problem):
         return Explanation(name, problem=read)
-    (route,) = plan_routes([read if equals else read._replace(address="ADDRESS")]).routes
+    warnings = find_near_misses({name: address}, [read] if read else [])
+    if read is None:
+        return Explanation(name, warnings=warnings)
+    (route,) = plan_routes([read if read.address else read._replace(address="ADDRESS")]).routes
     described = describe_route(route) | {"address": read.address or None}
     if route.protocol == "http":
-        return Explanation(name, described)
+        return Explanation(name, described, warnings=warnings)
     port = {**EXAMPLE_PORTS, **entrypoint_ports}.get(read.entrypoint, "PORT")
-    return Explanation(name, described, clients=client_commands(read, port, TRUST))
+    return Explanation(name, described, None, client_commands(read, port, TRUST), warnings)

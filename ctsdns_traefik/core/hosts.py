@@ -107,7 +107,7 @@ def _parts(name: str) -> tuple[str, str, int, str]:
         raise Refusal("bad-name", (0, len(name)), message, f"write it like {EXAMPLE}")
     parts = name[1 : transport.start()].rsplit("_", 2)
     if len(parts) < _SERVICE_PARTS:
-        message = "an entrypoint, a scheme and a port do not all stand before the transport"
+        message = "entrypoint, scheme and port do not all stand before the transport"
         raise Refusal("bad-name", (0, transport.start()), message, f"write it like {EXAMPLE}")
     scheme_at = len(parts[0]) + 2
     port_at = scheme_at + len(parts[1]) + 1
@@ -124,7 +124,7 @@ def _entrypoint(text: str, at: int) -> str:
     if _ENTRYPOINT.fullmatch(text):
         return text
     message = f"{quoted(text)} is not an entrypoint name" if text else "the entrypoint is missing"
-    hint = "use letters, digits, - and _, a letter or digit first"
+    hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"
     raise Refusal("bad-entrypoint", (at, at + len(text)), message, hint)
 
 
@@ -158,7 +158,8 @@ def _require_tcp(transport: str, at: int) -> None:
         return
     span = (at, at + len(transport) + 1)
     if transport == "udp":
-        message, hint = "UDP is not supported", "route it without Traefik, or write _tcp"
+        message = "UDP entries are not supported"
+        hint = "let clients connect without Traefik, or write _tcp if the service speaks TCP"
         raise Refusal("udp-not-supported", span, message, hint)
     message = f"{quoted('_' + transport)} is not a transport"
     raise Refusal("bad-transport", span, message, "write _tcp")

@@ -9,6 +9,7 @@ from ctsdns_traefik.core.access import Applied, apply_access
 from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.document import Document, Format, build_document, to_text
 from ctsdns_traefik.core.hosts import HostEntry, read_hosts
+from ctsdns_traefik.core.near_misses import find_near_misses
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.routes import Route, plan_routes
 
@@ -23,6 +24,8 @@ class Rendering(NamedTuple):
     """Entries refused, in conflict, or without the access that they must have; by name."""
     document: Document
     text: str
+    warnings: tuple[Problem, ...] = ()
+    """Names and schemes that probably mean something else; they cost no route. By name."""
 
 
 def render(
@@ -35,4 +38,5 @@ def render(
     found = (*refused, *conflicts, *applied.problems)
     problems = tuple(sorted(found, key=lambda problem: problem.entry))
     document = build_document(applied.routes, applied.references)
-    return Rendering(entries, applied.routes, problems, document, to_text(document, form))
+    warnings = find_near_misses(hosts, entries)
+    return Rendering(entries, applied.routes, problems, document, to_text(document, form), warnings)

@@ -112,7 +112,7 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Problem]]
         if (same.backend, same.passthrough) != (route.backend, route.passthrough):
             problems.append(_conflict(route.entry, same.entry, "leads to another backend"))
         elif other and (route.passthrough or other.passthrough):
-            problems.append(_conflict(route.entry, other.entry, "wants the same TLS connections"))
+            problems.append(_conflict(route.entry, other.entry, "needs the same TLS connections"))
         else:
             first.setdefault((entrypoint, domain, route.protocol), route)
             served.append(route)
@@ -125,7 +125,7 @@ def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Problem:
         entry=entry.name,
         message=f"{shown(served.name)} already serves {entry.domain} on entrypoint"
         f" {entry.entrypoint}, and {shown(entry.name)} {why}",
-        hint="remove one of the two, or give one another entrypoint or domain",
+        hint="remove one of the two, or give it another entrypoint or domain",
         span=(0, len(entry.name)),
         address=entry.address,
     )

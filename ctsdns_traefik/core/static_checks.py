@@ -41,8 +41,8 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Problem]:
         yield _problem(
             "dashboard-exposed",
             "api.insecure",
-            f"whoever reaches {quoted(entrypoint.address)} sees the API and the dashboard without"
-            " a password",
+            f"everybody who can reach {quoted(entrypoint.address)} sees the API and the dashboard"
+            " without a password",
             'set entryPoints.traefik.address to "127.0.0.1:8080"',
             Severity.WARNING,
         )
@@ -60,29 +60,29 @@ def _wrong_ending(
     if ending not in (".yml", ".yaml") and not json:
         what = "TOML" if ending == ".toml" else "nothing"
         message = f"Traefik reads {what} from a file with the ending {quoted(ending)}"
-        yield "providers.file", message, "let the name of the file end in .yml"
+        yield "providers.file", message, "write to a file whose name ends in .yml"
 
 
 def _reasons_not_to_read(provider: FileProvider, output: str) -> Iterator[tuple[str, str, str]]:
     """Yield a setting, a message and a hint for each other reason."""
     if not (provider.filename or provider.directory):
-        message = "Traefik reads no dynamic file"
+        message = "Traefik is not configured to read a dynamic file"
         yield "providers.file", message, f"set providers.file.filename to {quoted(output)}"
         return
     if provider.directory and not _is_in(provider.directory, output):
         message = (
-            f"Traefik watches the files in {quoted(provider.directory)} itself, where"
-            f" {shown(output)} is not"
+            f"Traefik watches only the files directly in {quoted(provider.directory)}, and"
+            f" {shown(output)} is not there"
         )
-        hint = "set providers.file.directory to its folder, or write it there"
+        hint = "set providers.file.directory to the folder of the file, or write the file there"
         yield "providers.file.directory", message, hint
     elif not provider.directory and not _same_file(provider.filename, output):
         message = f"Traefik reads {quoted(provider.filename)}, not {shown(output)}"
         hint = f"set providers.file.filename to {quoted(output)}"
         yield "providers.file.filename", message, hint
     if not provider.watch:
-        message = "Traefik reads the dynamic file once, when it starts"
-        yield "providers.file.watch", message, "leave providers.file.watch out, or set it to true"
+        message = "Traefik reads the dynamic file only once, when it starts"
+        yield "providers.file.watch", message, "remove providers.file.watch, or set it to true"
 
 
 def _same_file(filename: str, output: str) -> bool:

@@ -15,17 +15,23 @@ def explanation_as_json(explained: Explanation) -> dict[str, Any]:
     """Return an explanation as JSON values; ``kind`` is ``route``, ``problem`` or ``alias``."""
     if explained.problem:
         return {"kind": "problem", **problem_as_json(explained.problem)}
+    found = [problem_as_json(warning) for warning in explained.warnings]
+    warnings = {"warnings": found} if found else {}
     if explained.route is None:
-        return {"kind": "alias", "entry": explained.entry}
+        return {"kind": "alias", "entry": explained.entry, **warnings}
     clients = {"clients": explained.clients._asdict()} if explained.clients else {}
-    return {"kind": "route", **explained.route, **clients}
+    return {"kind": "route", **explained.route, **clients, **warnings}
 
 
 def explanation_as_text(explained: Explanation) -> str:
     """Explain an entry to people, with a final newline."""
     if explained.problem:
         return problem_as_text(explained.problem)
-    name, route = printable(explained.entry), explained.route
+    route = explained.route
+    head = "".join(problem_as_text(warning) for warning in explained.warnings)
+    name = head.rstrip("\n") or printable(explained.entry)
+    if route is None and head:
+        return head
     if route is None:
         return f"{name}\n  an ordinary host alias: it starts with no underscore, and is ignored\n"
     rows = (

@@ -13,6 +13,8 @@ from ctsdns_traefik.core.routes import Route
 from ctsdns_traefik.report.problems import problem_as_json, problem_as_text
 from ctsdns_traefik.validation import Validation
 
+_NOT_CHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
+
 
 def validation_as_json(validation: Validation) -> dict[str, Any]:
     """Return JSON values, as schemas/validate.schema.json describes them."""
@@ -23,6 +25,7 @@ def validation_as_json(validation: Validation) -> dict[str, Any]:
             "routes": len(validation.routes),
             "errors": validation.count(Severity.ERROR),
             "warnings": validation.count(Severity.WARNING),
+            "entrypointsChecked": validation.entrypoints_checked,
         },
         "traefik": validation.traefik or None,
     }
@@ -62,7 +65,7 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
         where = _where(finding)
         text = problem_as_text(finding.problem, finding.excerpt)
         console.print(Text(f"\n{where}\n{text}" if where else f"\n{text}"), end="", soft_wrap=True)
-    console.print(Text(f"\n{_summary(validation)}"))
+    console.print(Text(f"\n{_summary(validation)}"), soft_wrap=True)
 
 
 def _route_as_json(route: Route) -> dict[str, Any]:
@@ -138,4 +141,5 @@ def _summary(validation: Validation) -> str:
             (validation.count(Severity.WARNING), "warning"),
         )
     )
-    return f"{counts}; proved by Traefik {validation.traefik}" if validation.traefik else counts
+    proved = f"; proved by Traefik {validation.traefik}" if validation.traefik else ""
+    return f"{counts}{proved}{'' if validation.entrypoints_checked else _NOT_CHECKED}"

@@ -16,6 +16,9 @@ from local import until
 
 COMMAND = [sys.executable, "-m", "ctsdns_traefik"]
 
+UNCHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
+"""How the summary of validate ends where it does not know which entrypoints Traefik has."""
+
 
 def run(
     *arguments: str | Path,
