@@ -78,6 +78,8 @@ def test_hosts_are_found_as_go_finds_them(policy: str, hosts: HostsMap) -> None:
     """Names match in any case, maps are merged in their order, null is none."""
     assert hosts_of_policy(policy.encode()) == hosts
     assert hosts_of_policy(b"// x\n" + policy.encode()) == hosts
+    if hosts:
+        assert hosts_of_text(policy.encode()) == hosts
 
 
 def test_bad_utf_8_in_a_string_becomes_the_replacement_character() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from json import JSONDecodeError
 
-from ctsdns_traefik.core.members import Member, members_of
+from ctsdns_traefik.core.members import Member, members_of, named
 
 # Each pattern matches wherever the one before has ended, so that no search starts over: first all
 # that stays, in one possessive go, then what is blanked out or refused, if the text has not ended.
@@ -49,10 +49,11 @@ def root_members(data: bytes) -> tuple[str, list[Member]]:
     """
     text = data.decode("iso-8859-1")
     try:
-        return text, list(members_of(text))
+        members = list(members_of(text))
     except (JSONDecodeError, TypeError):  # it has comments, the first perhaps before all else
         text = blank_out(data)
-        return text, list(members_of(text))
+        members = list(members_of(text))
+    return text, [named(member, text) for member in members]
 
 
 def blank_out(data: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ctsdns_traefik.core import hujson
-from ctsdns_traefik.core.members import Member, members_at, name_of
+from ctsdns_traefik.core.members import Member, members_at, named
 from ctsdns_traefik.core.places import Source
 from ctsdns_traefik.core.policy import fold
 
@@ -32,8 +32,7 @@ class Entries(NamedTuple):
 
 def locate_entries(source: Source) -> Entries:
     """Find the entries in a file from which a hosts map has been read."""
-    text, members = hujson.root_members(source.content[source.at : source.end])
-    policy = [_named(member, text) for member in members]
+    text, policy = hujson.root_members(source.content[source.at : source.end])
     repeats: list[Repeat] = []
     if any(member.name == "acl" for member in policy):
         repeats += _repeats(policy, text, str, merging=False)
@@ -61,12 +60,7 @@ def _entries(sections: list[Member], text: str) -> list[Member]:
 
 
 def _members(member: Member, text: str) -> list[Member]:
-    return [_named(each, text) for each in members_at(text, member.start)]
-
-
-def _named(member: Member, text: str) -> Member:
-    """Read the name as the UTF-8 that it is."""
-    return member if member.name.isascii() else member._replace(name=name_of(text, member.at))
+    return [named(each, text) for each in members_at(text, member.start)]
 
 
 def _repeats(

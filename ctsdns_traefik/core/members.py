@@ -115,6 +115,11 @@ def name_of(text: str, at: int) -> str:
     return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in name)
 
 
+def named(member: Member, text: str) -> Member:
+    """Return a member of a text with a character a byte, its name read by :func:`name_of`."""
+    return member if member.name.isascii() else member._replace(name=name_of(text, member.at))
+
+
 def after_space(text: str, at: int) -> int:
     """Return where the white space that starts at an offset has ended."""
     if text[at : at + 1] not in _SPACES:  # as between almost all values

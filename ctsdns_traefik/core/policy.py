@@ -37,8 +37,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # takes for letters of ASCII: the long s and the Kelvin sign.
 _FOLDED_TO_ASCII = str.maketrans({"\u017f": "s", "\u212a": "k"})
 
-
-_TOO_DEEP = "it is not usable JSON: it is nested too deep"
+TOO_DEEP = "it is not usable JSON: it is nested too deep"
+"""Why a text is refused that Python does not read, though Tailscale might."""
 
 
 class PolicyError(Exception):
@@ -64,7 +64,7 @@ def hosts_of_policy(policy: bytes, inside: str = "") -> HostsMap:
     except JSONDecodeError:
         pass  # as with comments or trailing commas, and with faults
     except RecursionError as why:
-        raise PolicyError(_TOO_DEEP) from why
+        raise PolicyError(TOO_DEEP) from why
     return _hosts_in_hujson(text, inside)
 
 
@@ -89,7 +89,7 @@ def _hosts_in_hujson(text: str, inside: str) -> HostsMap:
     except JSONDecodeError as why:
         _refuse(text, *min([*faults, (why.pos, why.msg)], key=itemgetter(0)))
     except RecursionError as why:
-        raise PolicyError(_TOO_DEEP) from why
+        raise PolicyError(TOO_DEEP) from why
     except PolicyError:
         if not faults:
             raise

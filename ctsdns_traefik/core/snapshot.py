@@ -14,14 +14,13 @@ from typing import NoReturn
 
 from ctsdns_traefik.core import hujson
 from ctsdns_traefik.core.members import Enter, Member, members_of
-from ctsdns_traefik.core.policy import HostsMap, PolicyError, hosts_of_policy, is_policy
+from ctsdns_traefik.core.policy import TOO_DEEP, HostsMap, PolicyError, hosts_of_policy, is_policy
 from ctsdns_traefik.core.printable import json_type
 
 __all__ = ["HostsMap", "SnapshotError", "hosts_of_snapshot", "hosts_of_text", "message_of_error"]
 
 _PIECE = 64 * 1024
 _SNAPSHOT_MEMBERS = frozenset(("acl", "machines"))
-_TOO_DEEP = "it is not usable JSON: it is nested too deep"
 
 
 class SnapshotError(Exception):
@@ -50,7 +49,7 @@ def hosts_of_text(data: bytes) -> HostsMap:
     except (JSONDecodeError, TypeError):
         return _hosts_of_broken(data)
     except RecursionError as why:
-        raise SnapshotError(_TOO_DEEP) from why
+        raise SnapshotError(TOO_DEEP) from why
     names = {member.name for member in members}
     if not _SNAPSHOT_MEMBERS.isdisjoint(names):
         _require_utf8(data)
@@ -125,14 +124,14 @@ def _walk(text: str, enter: Enter | None = None) -> Iterator[Member]:
             _refuse("it is empty")
         _refuse(f"it is {json_type(_value(text))}, not an object")
     except RecursionError as why:
-        raise SnapshotError(_TOO_DEEP) from why
+        raise SnapshotError(TOO_DEEP) from why
 
 
 def _value(text: str) -> object:
     try:
         return json.loads(text, parse_int=float)
     except RecursionError as why:
-        raise SnapshotError(_TOO_DEEP) from why
+        raise SnapshotError(TOO_DEEP) from why
 
 
 def _require_utf8(data: bytes) -> None:
