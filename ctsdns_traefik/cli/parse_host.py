@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.options import epilog, verbosity_options
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
 from ctsdns_traefik.cli.types import EntrypointPort
@@ -13,10 +14,11 @@ from ctsdns_traefik.errors import ExitCode, SourceError
 
 
 @click.command(
+    cls=LeafCommand,
     epilog=epilog(
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com=100.64.0.1",
         "ctsdns-traefik parse-host --entrypoint tcp=4433 _tcp_ssh_22._tcp.nas.example.com",
-    )
+    ),
 )
 @click.argument("entries", metavar="ENTRY...", nargs=-1, required=True)
 @click.option(
