@@ -126,7 +126,7 @@ def watch(
     log_format: LogFormat,
     **access: Any,
 ) -> ExitCode:
-    """Follow the endpoint at URL and keep the file current, until stopped.
+    """Follow the endpoint and keep the file current, until stopped.
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
