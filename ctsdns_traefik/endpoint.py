@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from ctsdns_traefik.core.printable import quoted, shown
+from ctsdns_traefik.core.printable import in_quotes, quoted, shown
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import READ_TIMEOUT
 
@@ -81,6 +81,8 @@ def endpoint_from(
 
     Raise :class:`SettingsError`, whose message never repeats the URL, since it may hold a password.
     """
+    if in_quotes(url):
+        raise SettingsError(f"the URL of {what} is in quotes: write it without")
     if not url.isprintable() or " " in url:
         raise SettingsError(f"the URL of {what} holds a space or a control character")
     try:
@@ -145,6 +147,8 @@ def header_from(text: str) -> Header:
 def token_from(text: str) -> str:
     """Read a bearer token, white space around it dropped; raise :class:`SettingsError`."""
     token = text.strip()
+    if in_quotes(token):
+        raise SettingsError("the token is in quotes: write it without")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise SettingsError("the token is empty, or holds a space or a character outside ASCII")
     return token

@@ -55,8 +55,17 @@ class OutputError(CtsdnsError):
     exit_code = ExitCode.OUTPUT
 
 
+class ReaderGone(OutputError):
+    """What reads standard output has gone away, as "| head" does; there is no one to report to."""
+
+
 class CheckRefused(OutputError):
     """The user's check command refuses what was to be written; what stood there stands."""
+
+
+def internal_error(defect: Exception) -> str:
+    """Word an error that has no explanation of its own."""
+    return f"internal error, please report it: {defect!r}"
 
 
 class Stop(BaseException):

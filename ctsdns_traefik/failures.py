@@ -5,9 +5,13 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.endpoint import Endpoint
+
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""What OpenSSL makes of an answer in plain text; a server that is too old has other errors."""
 
 
 def explain_failure(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911, PLR0912
@@ -36,11 +40,18 @@ def explain_failure(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C
                 return "it does not speak HTTP"
             case ssl.SSLCertVerificationError():
                 return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
+            case ssl.SSLError() if cause.reason == _NO_TLS:
+                return f"it speaks plain HTTP; write {_in_plain(endpoint)}"
             case ssl.SSLError():
                 return f"TLS failed: {shown(cause.reason or str(cause))}"
             case OSError() if cause.strerror:
                 return shown(cause.strerror).lower()
     return "the connection broke off"
+
+
+def _in_plain(endpoint: Endpoint) -> str:
+    """Return the endpoint's URL as it is shown, without TLS."""
+    return urlsplit(str(endpoint))._replace(scheme="http").geturl()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

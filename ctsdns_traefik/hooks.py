@@ -22,7 +22,7 @@ from typing import IO, NamedTuple
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.printable import SHOWN_AT_MOST, printable, shown
-from ctsdns_traefik.errors import CheckRefused, SettingsError
+from ctsdns_traefik.errors import CheckRefused, OutputError, SettingsError
 
 Command = tuple[str, ...]
 """The program and its arguments, ``{path}`` among them not yet replaced."""
@@ -87,32 +87,37 @@ def run_hook(
     leaves running in the background is neither waited for nor ended, unless the command itself is:
     then all of its process group is.
     """
-    there = PATH if path is None else os.path.abspath(path)  # noqa: PTH100
-    words = [word.replace(PATH, there) for word in command]
-    name = shown(words[0])
+    name = shown(command[0])
+    said = _Said(bytearray(), bytearray())
     try:
-        process = subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
-            words,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        there = PATH if path is None else os.path.abspath(path)  # noqa: PTH100
+        words = [word.replace(PATH, there) for word in command]
+        name = shown(words[0])
+        process = _start(words)
+        with _ended(process, stopping):
+            deadline = time.monotonic() + limit
+            while not _listen(process, said):
+                if stopping():
+                    raise HookError(f"{name} was ended: this process was told to stop")
+                if time.monotonic() > deadline:
+                    raise HookError(f"{name} took longer than {limit:g} s{_last_words(said)}")
     except (OSError, ValueError) as why:
         reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
         raise HookError(f"{name} cannot be run: {reason.lower()}") from why
-    said = _Said(bytearray(), bytearray())
-    with _ended(process, stopping):
-        deadline = time.monotonic() + limit
-        while not _listen(process, said):
-            if stopping():
-                raise HookError(f"{name} was ended: this process was told to stop")
-            if time.monotonic() > deadline:
-                raise HookError(f"{name} took longer than {limit:g} s{_last_words(said)}")
     if process.returncode:
         raise HookError(f"{name} {_end_of(process.returncode)}{_last_words(said)}")
+
+
+def _start(words: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
+        words,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -228,12 +233,17 @@ class Check:
     def content(self, content: bytes, target: object) -> None:
         """Have content checked that no file beside the target holds, in a temporary folder.
 
-        Raise :class:`CheckRefused` likewise, :class:`OSError` if there is no room for it.
+        Raise :class:`CheckRefused` likewise, :class:`OutputError` if there is no room for it.
         """
-        with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
-            staged = Path(folder) / "staged.tmp"
-            staged.write_bytes(content)
-            self.staged(staged, content, target)
+        try:
+            with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
+                staged = Path(folder) / "staged.tmp"
+                staged.write_bytes(content)
+                self.staged(staged, content, target)
+        except OSError as why:
+            reason = shown(why.strerror or str(why)).lower()
+            name = f"{shown(str(target))}, in a temporary file (TMPDIR says where)"
+            raise OutputError(f"cannot check what to write to {name}: {reason}") from why
 
 
 def _identity(path: Path) -> tuple[int, ...]:

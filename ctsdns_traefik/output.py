@@ -156,16 +156,21 @@ def require_writable(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files that killed writers left; those of living ones are locked."""
-    target = _resolved(path)
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*{_TEMPORARY}"):
-        with suppress(OSError), leftover.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            leftover.unlink()
+    with suppress(OSError, OutputError):  # a folder that cannot be listed is met again at the write
+        target = _resolved(path)
+        for leftover in target.parent.glob(f".{glob.escape(target.name)}.*{_TEMPORARY}"):
+            with suppress(OSError), leftover.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
 
 
 def _resolved(path: Path) -> Path:
-    """Follow symbolic links, so that the temporary file stands beside the one to replace."""
-    return Path(os.path.realpath(path))
+    """Follow symbolic links, so that the temporary file stands beside the one to replace.
+
+    Raise :class:`OutputError` for a relative path where the working directory is gone.
+    """
+    with _explained(path):
+        return Path(os.path.realpath(path))
 
 
 def _fill(file: IO[bytes], content: bytes, target: Path, *, durable: bool) -> bool:

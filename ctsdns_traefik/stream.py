@@ -22,7 +22,7 @@ from ctsdns_traefik import __version__
 from ctsdns_traefik.core.answers import EVENT_STREAM, Answer, fault_of
 from ctsdns_traefik.core.framing import OversizedEvent, read_blocks
 from ctsdns_traefik.core.printable import shown
-from ctsdns_traefik.endpoint import Endpoint
+from ctsdns_traefik.endpoint import Endpoint, Header
 from ctsdns_traefik.errors import SettingsError, SourceError
 from ctsdns_traefik.failures import explain_failure
 from ctsdns_traefik.interrupts import deadline
@@ -96,8 +96,7 @@ def open_stream(
         with _explained(endpoint), _answering(endpoint):
             response = session.get(
                 endpoint.url,
-                headers=_headers(endpoint),
-                auth=_as_they_are,
+                auth=_sending(_headers(endpoint)),
                 verify=str(endpoint.ca_file) if endpoint.ca_file else True,
                 timeout=(_connect_timeout(endpoint), endpoint.read_timeout),
                 allow_redirects=False,
@@ -190,15 +189,20 @@ def _connect_timeout(endpoint: Endpoint) -> float:
     return min(CONNECT_TIMEOUT, endpoint.read_timeout)
 
 
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    return {
+def _headers(endpoint: Endpoint) -> tuple[Header, ...]:
+    """Return the headers to send: the user's, as often as they are given, and ours unless given."""
+    ours = {
         "Accept": EVENT_STREAM,
         "Accept-Encoding": "identity",  # a compressing proxy may hold an event back
         "Cache-Control": "no-cache",
         "User-Agent": f"ctsdns-traefik/{__version__}",
         **_authorization(endpoint),
-        **dict(endpoint.headers),
     }
+    given = {name.lower() for name, _ in endpoint.headers}
+    return (
+        *((name, value) for name, value in ours.items() if name.lower() not in given),
+        *endpoint.headers,
+    )
 
 
 def _authorization(endpoint: Endpoint) -> dict[str, str]:
@@ -212,9 +216,21 @@ def _nowhere(resp: requests.Response) -> None:
     """Say that a response leads nowhere else."""
 
 
-def _as_they_are(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave the headers alone: with any authentication set, requests does not ask ~/.netrc."""
-    return request
+def _sending(
+    headers: Iterable[Header],
+) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Return what puts exactly these headers on a request, one line each.
+
+    ``requests`` keeps headers by their names, and so only the last of several. To it this is an
+    authentication, and with any set it does not ask ~/.netrc.
+    """
+    from urllib3 import HTTPHeaderDict
+
+    def send(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers = HTTPHeaderDict(headers)  # type: ignore[assignment]
+        return request
+
+    return send
 
 
 def _require_certificates(path: Path) -> None:

@@ -84,12 +84,13 @@ class TraefikApi:
     def get(self, path: str, within: float = ANSWER_WITHIN) -> Page:
         """Ask for a path below the API's; raise :class:`ApiError`."""
         headers = {"Accept": "application/json", **self._endpoint.authorization()}
-        connection = self._connection(self._endpoint.host, self._port, timeout=within)
-        with self._explained(within), _cut_off(connection, within):
-            connection.request("GET", f"{self._prefix}{path}", headers=headers)
-            with connection.getresponse() as response:
-                body = _read(response)
-                return Page(json.loads(body), int(response.headers.get("X-Next-Page", 0)))
+        with self._explained(within):
+            connection = self._connection(self._endpoint.host, self._port, timeout=within)
+            with _cut_off(connection, within):
+                connection.request("GET", f"{self._prefix}{path}", headers=headers)
+                with connection.getresponse() as response:
+                    body = _read(response)
+                    return Page(json.loads(body), int(response.headers.get("X-Next-Page", 0)))
 
     def read(
         self, kind: str, provider: str, heed: Callable[[], None] = lambda: None

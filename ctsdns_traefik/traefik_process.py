@@ -48,19 +48,24 @@ def running(
     """Run a program in a folder with its output in a file, and end it when this context ends.
 
     It gets none of the caller's variables but the PATH, which a script that starts Traefik may
-    need, and a process group of its own, so that what it may have started ends with it.
+    need, and a process group of its own, so that what it may have started ends with it. Raise
+    :class:`SettingsError` if it cannot be run.
     """
     environment = {"HOME": str(folder), "PATH": os.environ.get("PATH", os.defpath)}
-    with output.open("wb") as said:
-        process = subprocess.Popen(  # noqa: S603  (find_traefik's)
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            process_group=0,
-        )
+    try:
+        with output.open("wb") as said:
+            process = subprocess.Popen(  # noqa: S603  (find_traefik's)
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                process_group=0,
+            )
+    except OSError as why:
+        reason = shown(why.strerror or str(why)).lower()
+        raise SettingsError(f"cannot run {shown(command[0])}: {reason}") from why
     try:
         yield process
     finally:

@@ -38,6 +38,8 @@ _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 2.0
 _A_MOMENT = 0.02
 
+_NO_FOLDER = "cannot make the temporary files of a trial (TMPDIR says where)"
+
 _STATIC, _DYNAMIC, _LOG, _OUTPUT = "traefik.yml", "dynamic", "traefik.log", "output"
 
 
@@ -148,6 +150,8 @@ class Trial:
             return (self._files.folder / name).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
+        except OSError as why:
+            raise _unusable(f"cannot read {name} of {self._program}", why) from why
 
 
 @contextmanager
@@ -159,18 +163,26 @@ def start_trial(
     Only if this process is killed (SIGKILL) they stay. ``came`` is what :func:`.postponed` yields.
     Raise :class:`SettingsError` if Traefik cannot be run.
     """
+    with _folder() as folder:
+        files = _Files(folder, f"trial-{secrets.token_hex(8)}", _free_port())
+        _write(files, document, entrypoints)
+        command = [traefik, f"--configFile={folder / _STATIC}"]
+        with running(command, folder, folder / _OUTPUT) as process:
+            yield Trial(traefik, process, files, came)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
     try:
-        with tempfile.TemporaryDirectory(
-            prefix="ctsdns-traefik-", ignore_cleanup_errors=True
-        ) as at:
-            files = _Files(Path(at), f"trial-{secrets.token_hex(8)}", _free_port())
-            _write(files, document, entrypoints)
-            command = [traefik, f"--configFile={files.folder / _STATIC}"]
-            with running(command, files.folder, files.folder / _OUTPUT) as process:
-                yield Trial(traefik, process, files, came)
+        made = tempfile.TemporaryDirectory(prefix="ctsdns-traefik-", ignore_cleanup_errors=True)
     except OSError as why:
-        reason = shown(why.strerror or str(why))
-        raise SettingsError(f"cannot run {shown(traefik)}: {reason}") from why
+        raise _unusable(_NO_FOLDER, why) from why
+    with made as folder:
+        yield Path(folder)
+
+
+def _unusable(what: str, why: OSError) -> SettingsError:
+    return SettingsError(f"{what}: {shown(why.strerror or str(why)).lower()}")
 
 
 def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint]) -> None:
@@ -192,10 +204,14 @@ def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint])
             "file": {"directory": str(folder / _DYNAMIC), "watch": False},
         },
     }
-    (folder / _STATIC).write_text(json.dumps(static))
-    (folder / _DYNAMIC).mkdir()
-    (folder / _DYNAMIC / "document.yml").write_text(document, encoding="utf-8")
-    (folder / _DYNAMIC / "api.yml").write_text(json.dumps({"http": {"routers": {name: router}}}))
+    try:
+        (folder / _STATIC).write_text(json.dumps(static))
+        (folder / _DYNAMIC).mkdir()
+        (folder / _DYNAMIC / "document.yml").write_text(document, encoding="utf-8")
+        api = {"http": {"routers": {name: router}}}
+        (folder / _DYNAMIC / "api.yml").write_text(json.dumps(api))
+    except OSError as why:
+        raise _unusable(_NO_FOLDER, why) from why
 
 
 def _listening(entrypoint: TrialEntrypoint) -> dict[str, Any]:
@@ -207,10 +223,13 @@ def _listening(entrypoint: TrialEntrypoint) -> dict[str, Any]:
 
 
 def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind((_LOOPBACK, 0))
-        port: int = trial.getsockname()[1]
-        return port
+    try:
+        with socket.socket() as trial:
+            trial.bind((_LOOPBACK, 0))
+            port: int = trial.getsockname()[1]
+            return port
+    except OSError as why:
+        raise _unusable(f"cannot listen on {_LOOPBACK}", why) from why
 
 
 def _words(line: str) -> str:

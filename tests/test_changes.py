@@ -6,7 +6,7 @@ import pytest
 
 from ctsdns_traefik.core.changes import Changes, compare, outline
 from ctsdns_traefik.core.document import Document, from_text
-from ctsdns_traefik.core.retry import JITTER, LONGEST_RAISE, retry_delay
+from ctsdns_traefik.core.retry import JITTER, LONGEST_RAISE, SHORTEST, retry_delay
 
 
 def document_of(*, app: str = "", db: str = "", shell: str = "") -> Document:
@@ -135,10 +135,12 @@ def test_additions_do_not_make_up_for_removals() -> None:
         pytest.param(5.0, 0.0, 1.0, 6.0, id="most-jitter"),
         pytest.param(5.0, 0.0, 0.5, 5.5, id="half-the-jitter"),
         pytest.param(5.0, 30.0, 1.0, 36.0, id="jitter-on-what-is-asked"),
-        pytest.param(0.0, 0.0, 1.0, 0.0, id="no-delay"),
+        pytest.param(0.0, 0.0, 0.0, 0.1, id="no-delay"),
+        pytest.param(0.05, 0.0, 1.0, 0.12, id="less-than-the-least"),
+        pytest.param(0.0, 0.15, 0.0, 0.15, id="more-asked-than-the-least"),
     ],
 )
 def test_retry_delay(configured: float, asked: float, chance: float, seconds: float) -> None:
-    """A server can only raise the delay, up to five minutes; chance adds up to a fifth."""
+    """A tenth of a second at least; a server can raise it to five minutes, chance by a fifth."""
     assert retry_delay(configured, asked, chance) == pytest.approx(seconds)
-    assert (LONGEST_RAISE, JITTER) == (300.0, 0.2)
+    assert (SHORTEST, LONGEST_RAISE, JITTER) == (0.1, 300.0, 0.2)

@@ -151,6 +151,28 @@ def test_quiet_hides_no_error() -> None:
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
 
 
+SUGGESTIONS = (
+    pytest.param(["wach"], "No such command 'wach' (did you mean 'watch'?)", id="letter"),
+    pytest.param(["render"], "No such command 'render' (did you mean 'render-once'?)", id="half"),
+    pytest.param(["parse_host"], "'parse_host' (did you mean 'parse-host'?)", id="underscore"),
+    pytest.param(["frobnicate"], "No such command 'frobnicate'; see ", id="nothing-alike"),
+    pytest.param(
+        ["watch", "--endpont=x"],
+        "No such option '--endpont' (did you mean --endpoint?); see 'ctsdns-traefik watch --help'",
+        id="option",
+    ),
+    pytest.param(["watch", "--zzz"], "No such option '--zzz'; see ", id="no-option-alike"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "said"), SUGGESTIONS)
+def test_what_was_probably_meant_is_named(arguments: list[str], said: str) -> None:
+    """A misspelt command or option gets the one that is alike, if there is one."""
+    done = run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+
+
 FILE = "none.json"
 
 BAD_USAGE = (

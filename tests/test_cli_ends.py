@@ -116,6 +116,47 @@ def test_closed_standard_input_is_told(arguments: tuple[str, ...]) -> None:
     assert done.stderr.startswith("ctsdns-traefik: error: cannot read standard input: ")
 
 
+GONE = (
+    pytest.param(
+        ("watch", "http://127.0.0.1:9/", "-o", "here.yml", "--status-file", "there.json"),
+        (4, "cannot write here.yml: no such file or directory"),
+        id="watch",
+    ),
+    pytest.param(
+        ("render-once", "-", "-o", "here.yml"),
+        (4, "cannot write here.yml: no such file or directory"),
+        id="render-once",
+    ),
+    pytest.param(
+        ("render-once", "-", "--access-file", "access.yml"),
+        (2, "cannot read access.yml: no such file or directory"),
+        id="access-file",
+    ),
+    pytest.param(
+        ("validate", "here.json"),
+        (3, "cannot read here.json: no such file or directory"),
+        id="validate",
+    ),
+)
+
+
+@pytest.mark.parametrize(("arguments", "end"), GONE)
+def test_working_directory_that_is_gone(arguments: tuple[str, ...], end: tuple[int, str]) -> None:
+    """Where relative paths lead nowhere, the file is named, and the code is that of the file."""
+    done = shell('cd "$(mktemp -d)" && rmdir "$PWD" && exec "$@"', arguments)
+    code, reason = end
+    said = f"ctsdns-traefik: error: {reason}"
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (code, "", said)
+
+
+def test_no_room_for_temporary_files_is_told() -> None:
+    """A proof that has nowhere to put its files is said to lack them, not Traefik or output."""
+    done = shell('ulimit -f 0 && exec "$@"', ("validate", "-", "--prove"))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    said = "ctsdns-traefik: error: cannot make the temporary files of a trial (TMPDIR says where): "
+    assert done.stderr.startswith(said)
+
+
 WITHOUT_TALK = (
     pytest.param(("render-once", "-"), 0, id="fine"),
     pytest.param(("render-once", "none.json"), 3, id="no-source"),

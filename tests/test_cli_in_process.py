@@ -60,6 +60,29 @@ def test_defect_is_one_line(
     assert capsys.readouterr() == ("", f"ctsdns-traefik: error: {said}\n")
 
 
+@pytest.mark.parametrize(
+    "unforeseen", [OSError(24, "no luck"), BrokenPipeError(32, "no luck")], ids=repr
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_os_error_without_explanation_is_not_one_of_standard_output(
+    unforeseen: OSError,
+    form: str,
+    policy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An OSError that nobody foresaw is a defect like others: 70, and its own words."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise unforeseen
+
+    monkeypatch.setattr(render, "render", broken)
+    assert main(["render-once", policy, "--log-format", form]) == ExitCode.INTERNAL
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"internal error, please report it: {unforeseen!r}" in err
+
+
 def test_interrupt_from_the_terminal_is_no_defect(
     policy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -296,6 +296,18 @@ def test_only_what_was_checked_is_written(path: Path, command: Command, words: s
     assert path.read_bytes() == b"{}\n"
 
 
+def test_working_directory_that_is_gone_is_the_hooks_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command whose relative path leads nowhere cannot be run, and nothing else happens."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(HookError, match="true cannot be run: no such file or directory"):
+        run_hook(("true", "{path}"), Path("dynamic.yml"))
+
+
 def test_unchanged_content_is_not_checked(path: Path) -> None:
     """Where nothing would be written, there is nothing to check."""
     assert write_if_changed(path, b"{}\n", Check(("false",))) == Written(Outcome.UNCHANGED)

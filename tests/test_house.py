@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import configparser
+import importlib.metadata
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 PACKAGE = Path(__file__).parent.parent / "ctsdns_traefik"
 
@@ -194,6 +198,45 @@ def test_no_other_package_is_imported() -> None:
     """Apart from those and the standard library, the package imports only itself."""
     roots = {each.root for each in IMPORTS} - sys.stdlib_module_names - {"ctsdns_traefik"}
     assert roots == {str(owner.values[0]) for owner in OWNERS}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Every package that is imported is required by name in setup.cfg, not by way of others."""
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg")
+    extras = setup["options.extras_require"]
+    lines = setup["options"]["install_requires"] + extras["access"] + extras["redis"]
+    declared = {Requirement(line).name.lower() for line in lines.split()}
+    provided = importlib.metadata.packages_distributions()
+    imported = {each.root for each in IMPORTS} - sys.stdlib_module_names - {"ctsdns_traefik"}
+    undeclared = {
+        name
+        for name in imported
+        if not {each.lower() for each in provided[name]} & declared
+        and name != "cryptography"  # PyJWT's extra, asked for by name
+    }
+    assert undeclared == set()
+
+
+def test_lowest_versions_are_all_constrained() -> None:
+    """The constraints for CI pin each requirement of the package and the tests to its lowest."""
+    printed = subprocess.run(
+        [sys.executable, PACKAGE.parent / ".ci" / "lowest"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    constraints = list(map(Requirement, printed.stdout.splitlines()))
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg")
+    lines = setup["options"]["install_requires"] + setup["options.extras_require"]["test"]
+    required = [Requirement(line) for line in lines.splitlines() if line]
+    assert [each.name for each in constraints] == [each.name for each in required]
+    for constraint, requirement in zip(constraints, required, strict=True):
+        (pinned,) = constraint.specifier
+        floors = [each.version for each in requirement.specifier if each.operator == ">="]
+        assert (pinned.operator, [pinned.version]) == ("==", floors)
+        assert constraint.marker == requirement.marker
 
 
 def test_nothing_imports_the_command_line() -> None:

@@ -393,7 +393,7 @@ def test_program_that_cannot_be_run(traces: Traces, monkeypatch: pytest.MonkeyPa
     traces.program.write_text("#!/nowhere/sh\n")
     with pytest.raises(SettingsError) as caught:
         prove_hosts(ONE)
-    assert str(caught.value) == f"cannot run {traces.program}: No such file or directory"
+    assert str(caught.value) == f"cannot run {traces.program}: no such file or directory"
     monkeypatch.setenv("CTSDNS_TRAEFIK", "nowhere/traefik")
     with pytest.raises(SettingsError) as caught:
         prove_hosts(ONE)

@@ -248,6 +248,18 @@ def test_error_at_the_start_is_in_the_file(path: Path, status: Path) -> None:
     assert found["last_error"]["message"] == f"cannot write {path}: it is a directory"
 
 
+def test_status_file_below_too_long_a_name_disturbs_nothing(tmp_path: Path) -> None:
+    """A path that the system refuses is an error in the log; the file is kept all the same."""
+    path = tmp_path / "dynamic.yml"
+    long = str(tmp_path / ("x" * 300) / "status.json")
+    with (
+        ScriptedEndpoint(streaming("a")) as server,
+        Watch(server.url, path, "--status-file", long) as watch,
+    ):
+        watch.until_content("router-a-example-com")
+        watch.until_logged("file name too long; watch goes on without it")
+
+
 def test_unwritable_status_file_disturbs_nothing(path: Path, status: Path) -> None:
     """It is told once while it lasts, watch goes on, and later the file is there."""
     status.parent.rmdir()

@@ -58,6 +58,28 @@ def test_headers_are_sent() -> None:
     assert len([name for name, _ in sent if name == "accept"]) == 1
 
 
+def test_header_given_twice_is_sent_twice() -> None:
+    """Each header goes out as often as it is given, whatever its case; the program's own do not."""
+    own = [("X-Team", "one"), ("Accept", "a/b"), ("x-team", "two"), ("ACCEPT", "c/d")]
+    with ScriptedEndpoint(SCRIPT) as server:
+        end_of(endpoint_from(server.url, headers=own))
+        sent = headers_in(server.requests[0])
+    assert [value for name, value in sent if name == "x-team"] == ["one", "two"]
+    assert [value for name, value in sent if name == "accept"] == ["a/b", "c/d"]
+    assert len([name for name, _ in sent if name in ("host", "user-agent")]) == 2
+
+
+def test_header_given_twice_reaches_a_proxy_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a proxy on the way get only the last."""
+    own = [("X-Team", "one"), ("X-Team", "two")]
+    with ScriptedEndpoint(SCRIPT) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:pass@127.0.0.1:{server.port}")
+        end_of(endpoint_from("http://worker.invalid/api/config", headers=own))
+        sent = headers_in(server.requests[0])
+    assert [value for name, value in sent if name == "x-team"] == ["one", "two"]
+    assert ("proxy-authorization", basic("me:pass")) in sent
+
+
 @pytest.mark.parametrize(
     ("user_info", "token", "file", "header", "expected"),
     [

@@ -185,10 +185,12 @@ def test_certificate_that_cannot_be_trusted(
 
 
 def test_tls_to_a_server_without() -> None:
-    """A server that does not speak TLS on its port is told apart from a bad certificate."""
+    """A server that speaks plain HTTP on its port is named as such, with the URL to write."""
     with banner_backend(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
-        _, error = end_of(endpoint_from(f"https://127.0.0.1:{port}/api/config"))
-    assert str(error).startswith("TLS failed: ")
+        url = f"https://me:s3cret@127.0.0.1:{port}/api/config"
+        _, error = end_of(endpoint_from(f"{url}?key=s3cret"))
+    said = f"it speaks plain HTTP; write http://127.0.0.1:{port}/api/config"
+    assert str(error) == said
 
 
 def test_tls_handshake_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

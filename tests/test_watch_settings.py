@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from local import free_ports
 from support.certificates import Authority
 from support.commands import BareWatch, Watch, run
 from support.endpoints import (
@@ -163,7 +164,29 @@ def test_wishes_of_the_server_raise_the_delay(path: Path) -> None:
         ),
         pytest.param(["--format", "toml"], {}, 2, "toml", id="format"),
         pytest.param(["--no-such-option"], {}, 2, "--no-such-option", id="unknown-option"),
-        pytest.param(["argument"], {}, 2, "argument", id="unexpected-argument"),
+        pytest.param(["http://s3cret/"], {}, 2, "URL and --endpoint differ", id="two-endpoints"),
+        pytest.param([URL, "second"], {}, 2, "second", id="unexpected-argument"),
+        pytest.param(
+            [],
+            {"TRAEFIK_CONFIG_API_TOKEN": '"s3cret"'},
+            2,
+            "the token is in quotes",
+            id="token-in-quotes",
+        ),
+        *(
+            pytest.param([], {variable: value}, 2, f"{variable} is in quotes", id=variable)
+            for variable, value in (
+                ("TRAEFIK_CONFIG_STATUS_FILE", '"s3cret/status.json"'),
+                ("TRAEFIK_CONFIG_API_HEADERS", "'X-Key: s3cret'"),
+                ("TRAEFIK_CONFIG_REMOVAL_GUARD", '"true"'),
+                ("TRAEFIK_CONFIG_READ_TIMEOUT_SECONDS", "'5'"),
+                ("TRAEFIK_CONFIG_ON_CHANGE", '"reload s3cret"'),
+                ("TRAEFIK_ACCESS_FILE", '""'),
+            )
+        ),
+        pytest.param(
+            ["-o", '"redis://:s3cret@127.0.0.1/"'], {}, 2, "is in quotes", id="store-in-quotes"
+        ),
     ],
 )
 def test_bad_settings_end_it_at_the_start(
@@ -178,6 +201,60 @@ def test_bad_settings_end_it_at_the_start(
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("ctsdns-traefik: error: ")
     assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_DYNAMIC_CONFIG_FILE"])
+def test_quotes_that_a_container_keeps_are_named(path: Path, variable: str) -> None:
+    """Docker's --env-file keeps quotes: the variable is named, its value is not."""
+    environment = {
+        "TRAEFIK_CONFIG_API_ENDPOINT": URL,
+        "TRAEFIK_DYNAMIC_CONFIG_FILE": str(path),
+        variable: '"https://me:s3cret@worker.invalid/"',
+    }
+    done = run("watch", environment=environment)
+    said = f"the value of {variable} is in quotes: write it without (docker's --env-file keeps"
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+    assert "s3cret" not in done.stderr
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("others", [[], ["--endpoint"]], ids=["alone", "with-the-same-option"])
+def test_endpoint_can_be_an_argument(path: Path, others: list[str]) -> None:
+    """The URL as an argument is followed as render-once reads it, before that of the variable."""
+    with ScriptedEndpoint(streaming("a")) as server:
+        environment = {
+            "TRAEFIK_CONFIG_API_ENDPOINT": URL,
+            "TRAEFIK_DYNAMIC_CONFIG_FILE": str(path),
+        }
+        options = [word for other in others for word in (other, server.url)]
+        with BareWatch(path, environment, server.url, *options) as watch:
+            watch.until_content("router-a-example-com")
+
+
+def test_no_delay_is_a_tenth_of_a_second(path: Path) -> None:
+    """Whatever is asked for, an endpoint that fails is not asked all the time."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}/"
+    with Watch(url, path, "--retry-delay", "0") as watch:
+        watch.until_logged("retrying in", 3)
+        assert watch.stop() == 0
+        assert [delay for delay in delays_in(watch.log) if not 0.1 <= delay <= 0.12] == []
+
+
+def test_header_given_twice_is_sent_twice(path: Path) -> None:
+    """As options or as lines of the variable; options take the place of the whole variable."""
+    with ScriptedEndpoint(streaming("a")) as server:
+        headers = {"TRAEFIK_CONFIG_API_HEADERS": "X-Of: variable\nx-of: line"}
+        for options, expected in (
+            ([], ["variable", "line"]),
+            (["--header", "X-Of: a", "--header", "x-of: b"], ["a", "b"]),
+        ):
+            with Watch(server.url, path, *options, environment=headers) as watch:
+                watch.until_logged("connected to")
+                lines = server.requests[-1].decode().split("\r\n")
+            found = [line for line in lines if line.lower().startswith("x-of: ")]
+            assert [line.partition(": ")[2] for line in found] == expected
 
 
 def test_endpoint_is_required(path: Path) -> None:

@@ -18,6 +18,7 @@ from ctsdns_traefik.access_service.options import (
     TeamDomain,
     keys_endpoint,
 )
+from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.options import epilog, setting_option, start_logging, verbosity_options
 from ctsdns_traefik.cli.program import run
 from ctsdns_traefik.cli.types import Seconds
@@ -36,6 +37,7 @@ MEANINGS = {
 
 
 @click.command(
+    cls=LeafCommand,
     epilog=epilog(
         "ctsdns-traefik-access --team-domain myteam.cloudflareaccess.com",
         meanings=MEANINGS,

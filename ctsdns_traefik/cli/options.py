@@ -11,6 +11,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.types import CommandLine, HeaderType, Seconds
+from ctsdns_traefik.core.printable import in_quotes
 from ctsdns_traefik.errors import MEANINGS, ExitCode
 
 if TYPE_CHECKING:
@@ -64,7 +65,24 @@ def setting_option(
     """Declare the option of one setting, with its variable and its default."""
     if setting.default is not None:
         attributes.setdefault("default", setting.default)
-    return click.option(*names, envvar=setting.variable, show_envvar=True, **attributes)
+    return click.option(
+        *names, cls=_SettingOption, envvar=setting.variable, show_envvar=True, **attributes
+    )
+
+
+class _SettingOption(click.Option):
+    """An option with a variable."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the variable's value; quotes around all of it are not meant, so complain."""
+        value = super().resolve_envvar_value(ctx)
+        if value is not None and in_quotes(value.strip()):
+            raise click.UsageError(
+                f"the value of {self.envvar} is in quotes: write it without"
+                " (docker's --env-file keeps them)",
+                ctx,
+            )
+        return value
 
 
 def endpoint_options(function: Function) -> Function:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.options import epilog, verbosity_options
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
 from ctsdns_traefik.cli.types import EntrypointPort
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=LeafCommand,
     epilog=epilog(
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com=100.64.0.1",
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com 100.64.0.1",
         "ctsdns-traefik parse-host --entrypoint tcp=4433 _tcp_ssh_22._tcp.nas.example.com",
-    )
+    ),
 )
 @click.argument("entries", metavar="ENTRY...", nargs=-1, required=True)
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -12,8 +13,9 @@ import click
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.cli.options import epilog, verbosity_options
+from ctsdns_traefik.cli.streams import writing
 from ctsdns_traefik.core.printable import printable
-from ctsdns_traefik.errors import CtsdnsError, ExitCode, Stop
+from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
 
 PROGRAM = "ctsdns-traefik"
 
@@ -34,6 +36,15 @@ class Program(click.Group):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f"ctsdns_traefik.cli.{name}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the one that was probably meant."""
+        likely = get_close_matches(args[0], COMMANDS, n=1)
+        if likely and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r} (did you mean {likely[0]!r}?)")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; click itself would print an empty line for SIGINT."""
@@ -76,7 +87,8 @@ def run(  # noqa: PLR0911  (one a kind of end)
 ) -> int:
     """Run a program's command; every error becomes one line and an exit code."""
     try:
-        return command.main(arguments, program, standalone_mode=False) or ExitCode.OK
+        with writing():  # help, the version, completion; what a command raises is no OSError
+            return command.main(arguments, program, standalone_mode=False) or ExitCode.OK
     except click.ClickException as why:
         return _fail_usage(why, program)
     except click.Abort:
@@ -85,24 +97,28 @@ def run(  # noqa: PLR0911  (one a kind of end)
         return stop.exit_code
     except SystemExit as end:  # click's own: completion, or a reader of its output gone away
         return ExitCode.OUTPUT if end.code else ExitCode.OK
+    except ReaderGone as gone:
+        return gone.exit_code
     except CtsdnsError as why:
         return _fail(program, str(why), why.exit_code)
-    except OSError as why:
-        reason = f"cannot write standard output: {why.strerror}".lower()
-        return _fail(program, reason, ExitCode.OUTPUT)
     except Exception as defect:  # noqa: BLE001  (no traceback ever reaches a user)
-        reason = f"internal error, please report it: {defect!r}"
-        return _fail(program, reason, ExitCode.INTERNAL)
+        return _fail(program, internal_error(defect), ExitCode.INTERNAL)
 
 
 def _fail_usage(why: click.ClickException, program: str) -> ExitCode:
     """Say what is wrong in one line, and where help is; no arguments at all get the help itself."""
-    message = why.format_message()
+    message = _unknown_option(why) if isinstance(why, click.NoSuchOption) else why.format_message()
     if "\n" in message:
         return _say(message, ExitCode.USAGE)
     context = why.ctx if isinstance(why, click.UsageError) else None
     path = context.command_path if context else program
     return _fail(program, f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
+
+
+def _unknown_option(why: click.NoSuchOption) -> str:
+    """Word it as an unknown command is, whatever the release of click."""
+    meant = " or ".join(sorted(why.possibilities or ()))
+    return f"No such option {why.option_name!r}" + (f" (did you mean {meant}?)" if meant else "")
 
 
 def _fail(program: str, message: str, code: ExitCode) -> ExitCode:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.hooks import make_check, make_on_change
 from ctsdns_traefik.cli.options import (
     access_file_option,
@@ -42,12 +43,13 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 
 
 @click.command(
+    cls=LeafCommand,
     epilog=epilog(
         "ctsdns-traefik render-once policy.hujson --strict",
         "ctsdns-traefik render-once policy.hujson -o dynamic.yml --check --diff",
         "ctsdns-traefik render-once https://worker.example.com/api/config -o dynamic.yml",
         "curl -sN https://worker.example.com/api/config | ctsdns-traefik render-once -",
-    )
+    ),
 )
 @source_argument
 @setting_option(

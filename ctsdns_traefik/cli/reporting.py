@@ -133,6 +133,14 @@ def _warn_of_name(metrics_file: Path) -> None:
         )
 
 
+def _real_path(path: Path) -> str:
+    """Follow symbolic links; where the working directory is gone, return the path as it is."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return str(path)
+
+
 def _require_different() -> None:
     """Raise :class:`click.UsageError` if what watch writes has another purpose, too."""
     context = click.get_current_context()
@@ -140,7 +148,7 @@ def _require_different() -> None:
     for param in context.command.params:
         path = context.params.get(param.name or "")
         if isinstance(path, Path):
-            named[param.opts[-1]] = os.path.realpath(path)
+            named[param.opts[-1]] = _real_path(path)
     written = {path for option, path in named.items() if option in _WRITTEN}
     for own in written:
         shared = [option for option, path in named.items() if path == own]

@@ -13,6 +13,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import setting_option
+from ctsdns_traefik.core.printable import in_quotes
 
 if TYPE_CHECKING:
     from ctsdns_traefik.hooks import Check, Command
@@ -31,12 +32,14 @@ class Output(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self,
         value: Any,
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,  # noqa: ARG002
+        param: click.Parameter | None,
+        ctx: click.Context | None,
     ) -> Path | str:
         """Tell a URL from a path."""
         from ctsdns_traefik.store.address import is_store_url
 
+        if isinstance(value, str) and in_quotes(value) and is_store_url(value[1:]):
+            self.fail("the store's URL is in quotes: write it without", param, ctx)
         return value if isinstance(value, str) and is_store_url(value) else Path(value)
 
 

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
     epilog,
+    setting_option,
     source_argument,
     start_logging,
     timeout_option,
     verbosity_options,
 )
 from ctsdns_traefik.cli.sources import read_source
-from ctsdns_traefik.cli.streams import emit
+from ctsdns_traefik.cli.streams import emit, writing
 from ctsdns_traefik.cli.types import EntrypointName, TraefikVersion
 from ctsdns_traefik.errors import ExitCode
 
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=LeafCommand,
     epilog=epilog(
         "ctsdns-traefik validate policy.hujson",
         "ctsdns-traefik validate --static-config /etc/traefik/traefik.yml policy.hujson",
         "ctsdns-traefik validate --entrypoint web=:80 --entrypoint websecure=:443 policy.hujson",
         "ctsdns-traefik validate --prove --format github policy.hujson",
-    )
+    ),
 )
 @source_argument
 @click.option(
@@ -48,11 +51,11 @@ if TYPE_CHECKING:
     type=EntrypointName(),
     help="An entrypoint that Traefik has from flags or variables; repeatable.",
 )
-@click.option(
+@setting_option(
     "-o",
     "--output",
-    envvar=settings.OUTPUT.variable,
-    show_envvar=True,
+    setting=settings.OUTPUT,
+    default=None,
     type=click.Path(),
     help="The dynamic file, to see whether Traefik would read it; of a store nothing is asked.",
 )
@@ -136,6 +139,7 @@ def _show(validation: Validation, form: str) -> None:
     elif form == "github":
         emit(validation_as_annotations(validation))
     elif sys.stdout is not None and sys.stdout.isatty():
-        print_validation(validation, sys.stdout)
+        with writing():
+            print_validation(validation, sys.stdout)
     else:
         emit(validation_as_lines(validation))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry, take_signals
 from ctsdns_traefik.cli.options import (
     access_file_option,
@@ -27,6 +29,7 @@ from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
 from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
 from ctsdns_traefik.cli.types import Seconds, TraefikUrl
+from ctsdns_traefik.core.retry import SHORTEST
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -50,17 +53,19 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
 
 
 @click.command(
+    cls=LeafCommand,
     epilog=epilog(
-        "ctsdns-traefik watch --endpoint https://worker.example.com/api/config",
+        "ctsdns-traefik watch https://worker.example.com/api/config",
         "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
         "ctsdns-traefik watch --health --status-file /run/ctsdns-traefik/status.json",
-    )
+    ),
 )
+@click.argument("source", metavar="[URL]", required=False)
 @setting_option(
     "--endpoint",
     setting=settings.ENDPOINT,
     metavar="URL",
-    help="The worker's /api/config; required, but not for --health.",
+    help="The worker's /api/config, if not named as URL; required, but not for --health.",
 )
 @setting_option(
     "-o",
@@ -73,7 +78,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
     "--retry-delay",
     setting=settings.RETRY_DELAY,
     type=Seconds(zero=True),
-    help="Pause before connecting again.",
+    help=f"Pause before connecting again; less than {SHORTEST:g} counts as {SHORTEST:g}.",
 )
 @setting_option(
     "--read-timeout",
@@ -101,6 +106,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
 @log_format_option
 @verbosity_options
 def watch(
+    source: str | None,
     endpoint: str | None,
     output: Path | str,
     retry_delay: float,
@@ -134,16 +140,16 @@ def watch(
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True, form=log_format)
-    endpoint = needed("endpoint", endpoint)
+    url = needed("endpoint", _named(source, endpoint))
     _look_at(output, on_change)
     interrupts = take_signals()
-    source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
+    followed = build_endpoint(url, read_timeout=read_timeout, **access)
     held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
     check = make_check(check_command, stops)
     target = build_target(output, store_password_file, store_ca_file, check, sleep)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(source, target, interrupts, **files, noun=kind.noun) as journal:
+    with make_journal(followed, target, interrupts, **files, noun=kind.noun) as journal:
         keeper = Keeper(
             target,
             kind.form or form,
@@ -158,8 +164,21 @@ def watch(
         expect_large_snapshots()
         connect = partial(open_stream, expect=journal.expect)
         return Watch(
-            source, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
+            followed, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
         ).run()
+
+
+def _named(source: str | None, endpoint: str | None) -> str | None:
+    """Return what to follow: the argument or the option, before the variable.
+
+    Raise :class:`click.UsageError` if the command line names two.
+    """
+    if source is None or source == endpoint:
+        return endpoint
+    origin = click.get_current_context().get_parameter_source("endpoint")
+    if endpoint is not None and origin is ParameterSource.COMMANDLINE:
+        raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
+    return source
 
 
 def _look_at(output: Path | str, on_change: Command | None) -> None:

@@ -37,6 +37,11 @@ def quoted(text: str) -> str:
     return f'"{shown(text)}"'
 
 
+def in_quotes(text: str) -> bool:
+    """Tell whether text stands between quotes of its own, as where no shell takes them away."""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
 def json_type(value: object) -> str:
     """Name the type of a parsed JSON value, with its article."""
     return _JSON_TYPES.get(type(value), "text")

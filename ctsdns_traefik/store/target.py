@@ -17,7 +17,6 @@ from ctsdns_traefik.core.pairs import (
     from_pairs,
     to_pairs,
 )
-from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.turns import Mark, Turn, Turns, mark_after
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.hooks import Check
@@ -130,12 +129,8 @@ class StoreTarget:
 
     def _have_checked(self) -> None:
         """Ask the check command, while no connection waits for it; it gets the document's text."""
-        try:
-            if self._check:
-                self._check.content(self._content, self)
-        except OSError as why:
-            reason = shown(why.strerror or str(why)).lower()
-            raise OutputError(f"cannot check what to publish to {self}: {reason}") from why
+        if self._check:
+            self._check.content(self._content, self)
 
     def _write(self, store: Connection, *, ordered: bool, agreed: bool) -> Written:
         wanted, sign = self._wanted, self._sign

@@ -135,7 +135,7 @@ class Watch:
 class BareWatch(Watch):
     """The same with no options at all: what it has to know is in the environment."""
 
-    def __init__(self, output: Path, environment: Mapping[str, str]) -> None:
-        """Take where the file is going to be, which is not told, and the variables."""
+    def __init__(self, output: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        """Take where the file is going to be, which is not told, variables, and arguments."""
         super().__init__("", output, environment=environment)
-        self._command = [*COMMAND, "watch"]
+        self._command = [*COMMAND, "watch", *arguments]
