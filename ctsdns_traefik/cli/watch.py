@@ -13,6 +13,7 @@ from ctsdns_traefik import settings
 from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry, take_signals
 from ctsdns_traefik.cli.options import (
     access_file_option,
+    adopt_option,
     endpoint_options,
     epilog,
     format_option,
@@ -22,7 +23,14 @@ from ctsdns_traefik.cli.options import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.reporting import make_journal, needed, report_health, reporting_options
+from ctsdns_traefik.cli.paths import require_different
+from ctsdns_traefik.cli.reporting import (
+    WRITTEN,
+    make_journal,
+    needed,
+    report_health,
+    reporting_options,
+)
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
 from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
@@ -69,6 +77,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
     type=Output(),
     help="The file that Traefik's file provider watches, or redis://HOST:PORT/DB?rootKey=traefik.",
 )
+@adopt_option
 @setting_option(
     "--retry-delay",
     setting=settings.RETRY_DELAY,
@@ -103,6 +112,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
 def watch(
     endpoint: str | None,
     output: Path | str,
+    adopt: bool,
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
@@ -140,10 +150,15 @@ def watch(
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
     check = make_check(check_command, stops)
-    target = build_target(output, store_password_file, store_ca_file, check, sleep)
+    target = build_target(
+        output, store_password_file, store_ca_file, check, adopt=adopt, sleep=sleep
+    )
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
+    with (
+        target.claim(),
+        make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal,
+    ):
         keeper = Keeper(
             target,
             kind.form or form,
@@ -169,6 +184,7 @@ def _look_at(output: Path | str, on_change: Command | None) -> None:
     if output == Path(STANDARD_STREAM):
         raise click.UsageError("watch keeps a file: name it with --output")
     refuse_path(output, on_change)
+    require_different(*WRITTEN)
     if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
         log.warning(
             "Traefik loads this format only from .yml and .yaml files, not %s",
