@@ -136,9 +136,9 @@ class FileTarget:
             self._notices.append(Notice("disagreement", ", and this one puts its own back"))
         return written._replace(notices=self._take_notices())
 
-    def _before_replacing(self, old: bytes) -> None:
+    def _before_replacing(self, old: bytes | None) -> None:
         """Keep a copy of what is foreign, and watch for a writer that does this again and again."""
-        if old == self._held:
+        if old is None or old == self._held:
             return
         self._rivalry.replaced(hashlib.sha256(old).hexdigest())
         if foreign := examine(old).foreign:
@@ -178,16 +178,14 @@ def write_if_changed(
     path: Path,
     content: bytes,
     check: Check | None = None,
-    before_replacing: Callable[[bytes], None] = lambda _: None,
+    before_replacing: Callable[[bytes | None], None] = lambda _: None,
 ) -> Written:
     """Make a file hold ``content``; leave it alone, its times included, if it does already.
 
     A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
-    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was,
-    unless a disk has failed amid writing in place. So it is after :class:`CheckRefused`, too, if
-    ``check`` does not agree; "no routes" where there was no file needs nobody's agreement, since
-    there is nothing that could stay. ``before_replacing`` gets the old content when all else
-    agrees, and keeps it from being replaced by raising :class:`OutputError`.
+    its mode and owner. ``check`` has to agree, but not to "no routes" where there was no file;
+    then ``before_replacing`` gets the old content. Raise :class:`OutputError` with the reason; the
+    file is then as it was, unless a disk has failed amid writing in place.
     """
     target = _resolved(path)
     old = read_if_there(target)
@@ -202,8 +200,7 @@ def write_if_changed(
                 owner_lost = _fill(file, content, target, durable=True)
                 if check:
                     check.staged(temporary, content, path)
-                if old is not None:
-                    before_replacing(old)
+                before_replacing(old)
                 agreed = True
                 temporary.rename(target)
         except OSError as why:

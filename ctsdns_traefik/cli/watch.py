@@ -38,6 +38,9 @@ from ctsdns_traefik.cli.types import Seconds, TraefikUrl
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ctsdns_traefik.core.access_values import Access
     from ctsdns_traefik.core.document import Format
     from ctsdns_traefik.hooks import Command
     from ctsdns_traefik.logs import LogFormat
@@ -137,10 +140,8 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.access_file import FollowedAccess
     from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.stream import load_libraries, open_stream
+    from ctsdns_traefik.stream import open_stream
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True, form=log_format)
@@ -150,31 +151,42 @@ def watch(
     source = build_endpoint(endpoint, read_timeout=read_timeout, **access)
     held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
     check = make_check(check_command, stops)
-    target = build_target(
-        output, store_password_file, store_ca_file, check, adopt=adopt, sleep=sleep
-    )
+    store = (store_password_file, store_ca_file)
+    target = build_target(output, *store, check, adopt=adopt, sleep=sleep)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with (
-        target.claim(),
-        make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal,
-    ):
+    journal = make_journal(source, target, undisturbed=held, **files, noun=kind.noun)
+    with target.claim(), journal:
         keeper = Keeper(
             target,
             kind.form or form,
             guard=removal_guard,
             undisturbed=held,
-            access=FollowedAccess(access_file) if access_file else lambda: None,
+            access=_follow_access(access_file),
             journal=journal,
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_inquiry(traefik_api, journal, kind.provider),
         )
-        load_libraries()
-        expect_large_snapshots()
+        _get_ready()
         connect = partial(open_stream, expect=journal.expect)
         return Watch(
             source, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
         ).run()
+
+
+def _follow_access(access_file: Path | None) -> Callable[[], Access | None]:
+    from ctsdns_traefik.access_file import FollowedAccess
+
+    return FollowedAccess(access_file) if access_file else lambda: None
+
+
+def _get_ready() -> None:
+    """Import what the first connection would wait for, and make room for what it brings."""
+    from ctsdns_traefik.memory import expect_large_snapshots
+    from ctsdns_traefik.stream import load_libraries
+
+    load_libraries()
+    expect_large_snapshots()
 
 
 def _look_at(output: Path | str, on_change: Command | None) -> None:
