@@ -40,7 +40,6 @@ _EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
 _RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && !{_MATCHER})*"
 _RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
 """All forms that a rule has, in either format of the text; a word first, which makes it fast."""
-_RULE_ALONE = re.compile(_RULE)
 
 
 class UnacceptableText(Exception):
@@ -107,11 +106,6 @@ def load_text(text: str, *, unique: bool = False) -> object:
         return json.loads(text, object_pairs_hook=_unique if unique else None)
     except (ValueError, RecursionError):
         return _from_yaml(text)
-
-
-def is_rule(text: object) -> bool:
-    """Tell whether a rule has a form that this tool writes."""
-    return isinstance(text, str) and bool(_RULE_ALONE.fullmatch(text))
 
 
 class _Built(Mapping[str, Any]):

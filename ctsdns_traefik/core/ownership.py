@@ -21,7 +21,7 @@ from ctsdns_traefik.core.access_modes import (
     transport_name,
 )
 from ctsdns_traefik.core.access_values import Backend
-from ctsdns_traefik.core.document import MAPS, Document, is_rule, load_text, sections_of
+from ctsdns_traefik.core.document import MAPS, Document, load_text, sections_of
 from ctsdns_traefik.core.printable import quoted
 
 _LONGEST_NAME = 1_024
@@ -32,6 +32,7 @@ _SERVICE = re.compile(
     r"service-(?=.*-[0-9]{1,5}(?:[-~]|\Z))[A-Za-z0-9_+.-]+(?:~[A-Za-z0-9_+.*-]+)*"
 )
 _DASHBOARDS = (DASHBOARD, f"{DASHBOARD}~{TAILNET_PART}")
+_DASHBOARD_RULE = re.compile(r"Host\(`[^`]+`\)(?: && \(ClientIP\(.+\)\))?")
 
 _OTHERS = {
     ("http", "middlewares"): re.compile(f"{TAILNET}|{forward_auth_name(NAME.pattern)}"),
@@ -109,11 +110,13 @@ def _recognizer(section: str, part: str) -> Callable[[object, object], bool]:
 def _is_router(name: object, router: object) -> bool:
     """Recognize a router by its name and that of its service.
 
-    The dashboard's name is what anybody would choose, so that its rule has to be this tool's too.
+    The dashboard's name is what anybody would choose, so that its rule counts as well: here it is
+    for the whole of a domain, while Traefik's documentation has one for two paths.
     """
     fields = router if isinstance(router, dict) else {}
     if name in _DASHBOARDS:
-        return fields.get("service") == API and is_rule(fields.get("rule"))
+        rule = str(fields.get("rule"))
+        return fields.get("service") == API and bool(_DASHBOARD_RULE.fullmatch(rule))
     return _matches(_ROUTER, name) and _matches(_SERVICE, fields.get("service"))
 
 
