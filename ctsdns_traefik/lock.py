@@ -104,16 +104,22 @@ class FileLock:
     def _open(self) -> int:
         """Open the lock file, made if it is missing; another user's may be read-only."""
         try:
-            try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _FLAGS, _MODE)
-            except PermissionError:
-                descriptor = os.open(self._path, os.O_RDONLY | _FLAGS)
+            descriptor = self._open_one()
         except (OSError, ValueError) as why:
             raise LockUnavailable(_reason(why)) from why
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise LockUnavailable(f"{self._path.name} is not a regular file")
         return descriptor
+
+    def _open_one(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | _FLAGS, _MODE)
+        except PermissionError as denied:
+            try:
+                return os.open(self._path, os.O_RDONLY | _FLAGS)
+            except FileNotFoundError:  # it was the folder that is closed
+                raise denied from None
 
     def _own(self, descriptor: int) -> bool:
         """Write this process into a locked file; return false if a new file has to be made.

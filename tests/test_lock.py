@@ -237,7 +237,7 @@ def test_owner_of_another_machine_is_named_with_it(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
 def test_what_is_no_lock_file_is_left_alone(path: Path, kind: str) -> None:
-    """Where something else has the lock's name there is no lock, and nothing is followed or hangs."""
+    """Where something else has the lock's name there is no lock; nothing is followed or hangs."""
     there = lock_path(path)
     if kind == "folder":
         there.mkdir()
