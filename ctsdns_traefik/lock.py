@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ctsdns_traefik.core.printable import shown
 
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""Neither a link nor a pipe of that name leads astray, and no command inherits the lock."""
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK
+"""Neither a link nor a pipe of that name leads astray."""
 
 _MODE = 0o644
 
