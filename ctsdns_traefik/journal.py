@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Self
 
 from ctsdns_traefik.core.changes import Changes, listed
@@ -19,7 +20,7 @@ from ctsdns_traefik.core.status import Failure, State, Status
 from ctsdns_traefik.details import of_change, of_doubt, of_refusal, of_warning
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.notices import WORDS, Notices
+from ctsdns_traefik.notices import Notices, words_of
 from ctsdns_traefik.notify import ServiceManager
 from ctsdns_traefik.publisher import Publisher
 from ctsdns_traefik.target import Notice, Outcome, Written
@@ -200,6 +201,10 @@ class Journal:
                 extra=of_doubt(changes),
             )
 
+    def noticed(self, target: object, notices: tuple[Notice, ...]) -> None:
+        """Log what a target reports beside a write."""
+        self._notices.tell(target, notices)
+
     def created(self, target: object) -> None:
         """Tell that there was nothing, and that there is now something without routes."""
         self.expect(LONGEST_STEP)
@@ -218,11 +223,9 @@ class Journal:
             self._say_once(said, "owner-lost", target)
         self._left = written.outcome is Outcome.LEFT
         self._notices.tell(target, written.notices)
-        if self._left and Notice("disagreement") in written.notices:
-            words = WORDS["disagreement"]
-            self._turn(
-                lambda known, now: known._replace(last_error=Failure(now, "disagreement", words))
-            )
+        for notice in written.notices:
+            if notice.kind == "disagreement":
+                self._turn(partial(_with_disagreement, words=words_of(notice)))
         if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
             self._turn(lambda known, now: known.wrote(now))
             counted = f"{routes} route{'' if routes == 1 else 's'}"
@@ -296,6 +299,10 @@ class Journal:
         if message not in self._said:
             self._said.add(message)
             log.warning("%s", message, extra=as_event(event, output=target))
+
+
+def _with_disagreement(known: Status, now: float, words: str) -> Status:
+    return known._replace(last_error=Failure(now, "disagreement", words))
 
 
 def _parts(changes: Changes, noun: str) -> Iterable[str]:

@@ -18,6 +18,7 @@ from ctsdns_traefik.core.changes import (
     outline,
 )
 from ctsdns_traefik.core.document import Document, Format, from_text, to_text
+from ctsdns_traefik.core.ownership import examine
 from ctsdns_traefik.core.render import Rendering, render
 from ctsdns_traefik.core.snapshot import HostsMap
 from ctsdns_traefik.errors import OutputError
@@ -90,16 +91,18 @@ class Keeper:
     def look(self) -> None:
         """Learn what the file holds, and remove what killed processes left beside it.
 
-        Raise :class:`OutputError` if the file can be neither read nor written.
+        Raise :class:`OutputError` if the file can be neither read nor written, or is not to be
+        replaced.
         """
-        self._target.prepare()
+        self._journal.noticed(self._target, self._target.prepare())
         self._content = self._target.read()
         if self._content is not None:
-            self._see(self._content)
+            document, foreign = examine(self._content)
+            self._target.accept(self._content, foreign)
+            self._see(document)
 
-    def _see(self, content: bytes) -> None:
+    def _see(self, document: Document) -> None:
         """Learn what stands there, whoever wrote it."""
-        document = _document_in(content)
         self._outline = outline(document)
         self._journal.holds(count_by_entrypoint(document))
         self._ask_traefik(document)
@@ -147,7 +150,7 @@ class Keeper:
         self._journal.warned(rendering.warnings)
         with self._undisturbed():
             if self._target.moved():
-                self._see(self._target.read() or b"")
+                self._see(_document_in(self._target.read() or b""))
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._keep()
             return False
@@ -180,12 +183,12 @@ class Keeper:
                 self._leave(written)
                 return
             if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
-                self._see(self._target.as_held(self._content))
+                self._see(_document_in(self._target.as_held(self._content)))
             self._tell(written, compare(before, self._outline))
 
     def _leave(self, written: Written) -> None:
         """Know that another watch's document stands, and is not this one's to replace."""
-        self._see(self._target.read() or b"")
+        self._see(_document_in(self._target.read() or b""))
         self._journal.wrote(self._target, written, NO_CHANGES, len(self._outline))
 
     def _doubts(self, changes: Changes) -> bool:

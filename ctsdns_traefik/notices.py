@@ -14,11 +14,19 @@ WORDS = {
     " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf",
     "noisy": "Traefik reads everything anew for each of {} keys when it changes: have it notified"
     " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)",
-    "disagreement": "another watch has published something else, again and again, and this one now"
-    " leaves it: do both follow the same endpoint, with the same access file and version?",
+    "disagreement": "another watch has published something else, again and again{}: do both"
+    " follow the same endpoint, with the same access file and version?",
+    "foreign": "what stood there was not written by ctsdns-traefik, and is replaced: it held {}",
+    "no-lock": "no lock can be held beside it, so that another watch on it would not be kept from"
+    " starting: {}",
     "taken-over": "keys stood there that nobody is known to have written; they are replaced: {}",
 }
 """By the kind of a notice, which is its event in a log in JSON, too."""
+
+
+def words_of(notice: Notice) -> str:
+    """Return a notice in words."""
+    return WORDS[notice.kind].format(notice.detail)
 
 
 class Notices:
@@ -32,6 +40,6 @@ class Notices:
         """Log what was not among the notices before."""
         for notice in notices:
             if notice not in self._said:
-                words = WORDS[notice.kind].format(notice.detail)
+                words = words_of(notice)
                 log.warning("%s: %s", target, words, extra=as_event(notice.kind, output=target))
         self._said = notices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -39,8 +40,23 @@ class Target(Protocol):
     needed: bool
     """Traefik does not start to follow it unless it is there; so watch sees to it, or ends."""
 
-    def prepare(self) -> None:
-        """Clear away what killed processes left; raise :class:`.OutputError` if no write can be."""
+    def claim(self) -> AbstractContextManager[None]:
+        """Keep others off for as long as the context lasts, where only one may write.
+
+        Raise :class:`.OutputError` if another is there.
+        """
+
+    def prepare(self) -> tuple[Notice, ...]:
+        """Clear away what killed processes left; return what the user should know.
+
+        Raise :class:`.OutputError` if no write can be.
+        """
+
+    def accept(self, content: bytes, foreign: str) -> None:
+        """Take what was found at the start, and what in it this tool did not write, if anything.
+
+        Raise :class:`.OutputError` if that is not to be replaced.
+        """
 
     def read(self) -> bytes | None:
         """Return what stands there, ``None`` if nothing; raise :class:`.OutputError`."""

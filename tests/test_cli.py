@@ -76,6 +76,7 @@ def test_examples_use_what_there_is(command: str) -> None:
 VARIABLES = {
     settings.ENDPOINT: ("watch", "render-once", "validate"),
     settings.OUTPUT: ("watch", "render-once", "validate"),
+    settings.ADOPT: ("watch", "render-once"),
     settings.FORMAT: ("watch", "render-once"),
     settings.RETRY_DELAY: ("watch",),
     settings.READ_TIMEOUT: ("watch",),

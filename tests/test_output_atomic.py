@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -14,6 +15,7 @@ import pytest
 from support.commands import bind_mounting
 
 from ctsdns_traefik.output import remove_leftovers, write_if_changed
+from ctsdns_traefik.target import Outcome
 
 LOADED_BY_TRAEFIK = (".yml", ".yaml", ".toml")
 
@@ -44,6 +46,32 @@ def test_content_is_on_disk_before_the_file_changes_and_the_folder_after(
     monkeypatch.setattr(os, "fsync", look_and_flush)
     write_if_changed(path, b"new\n")
     assert moments == [("file", old, {b"new\n"}), ("folder", b"new\n", set())]
+
+
+def test_content_written_in_place_is_flushed_to_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is asked to flush that very file, once it holds all of the new content.
+
+    That the flush reaches the disk is the kernel's to keep; here it is that it is asked.
+    """
+    path.write_bytes(b"old and longer than the new\n")
+    flushed = []
+    flush = os.fsync
+
+    def look_and_flush(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            flushed.append(path.read_bytes())
+        flush(descriptor)
+
+    def refuse_to_rename(self: Path, target: Path) -> Path:
+        """Refuse as the kernel does for a file that is mounted on its own."""
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(self), None, str(target))
+
+    monkeypatch.setattr(os, "fsync", look_and_flush)
+    monkeypatch.setattr(Path, "rename", refuse_to_rename)
+    assert write_if_changed(path, b"new\n").outcome is Outcome.WRITTEN_IN_PLACE
+    assert (flushed, path.read_bytes()) == ([b"new\n"], b"new\n")
 
 
 def test_readers_see_whole_contents_only(path: Path) -> None:

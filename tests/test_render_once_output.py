@@ -236,7 +236,6 @@ def test_near_miss_is_a_warning_on_stderr() -> None:
 
 
 UNWRITABLE = (
-    pytest.param("none/dynamic.yml", "no such file or directory", id="missing-folder"),
     pytest.param(".", "it is a directory", id="directory"),
     pytest.param("file/dynamic.yml", "not a directory", id="below-a-file"),
     pytest.param("/dev/full", "it is not a regular file", id="device"),
@@ -256,8 +255,19 @@ def test_unwritable_file_is_one_line(tmp_path: Path, name: str, reason: str) -> 
     assert (tmp_path / "file").read_text() == "old"
 
 
+def test_missing_folder_comes_with_the_command_that_makes_it(output: Path) -> None:
+    """It exits with 4 and one line, and makes no folder by itself."""
+    folder = output.parent / "none"
+    done = run("render-once", "-", "-o", folder / output.name, stdin=POLICY)
+    assert (done.returncode, done.stdout, folder.exists()) == (4, "", False)
+    assert done.stderr == (
+        f"ctsdns-traefik: error: cannot write {folder / output.name}: there is no folder {folder};"
+        f" make it: mkdir -p {folder}\n"
+    )
+
+
 @pytest.mark.parametrize("option", ["--check", "--diff"])
-@pytest.mark.parametrize(("name", "reason"), UNWRITABLE[1:])
+@pytest.mark.parametrize(("name", "reason"), UNWRITABLE)
 def test_what_is_no_file_cannot_be_compared(
     tmp_path: Path, option: str, name: str, reason: str
 ) -> None:

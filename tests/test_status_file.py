@@ -231,7 +231,7 @@ def test_kill_leaves_the_last_one(path: Path, status: Path) -> None:
         until_status(watch, status, state="connected")
         watch.stop(signal.SIGKILL)
     assert read_status(status)["state"] == "connected"
-    left = status.with_name(".status.json.abc.tmp")
+    left = status.with_name(".status.json.abc_1234.tmp")
     left.touch()
     with fed(path, status) as (watch, _):
         until_status(watch, status, pid=watch.process.pid)
@@ -264,7 +264,7 @@ def test_unwritable_status_file_disturbs_nothing(path: Path, status: Path) -> No
     """It is told once while it lasts, watch goes on, and later the file is there."""
     status.parent.rmdir()
     with fed(path, status) as (watch, feed):
-        complaint = f"ERROR cannot write {status}: no such file or directory; watch goes on"
+        complaint = f"ERROR cannot write {status}: there is no folder {status.parent}; make it:"
         watch.until_logged(complaint)
         for names in ("a", "ab", "abc"):
             feed.send(snapshot(hosts(names)))
@@ -277,7 +277,7 @@ def test_unwritable_status_file_disturbs_nothing(path: Path, status: Path) -> No
         feed.send(event("other", {}))
         watch.until_logged(f"ERROR cannot write {status}: it is a directory; watch goes on")
         assert watch.stop() == 0
-        assert watch.log.count("no such file") == 1
+        assert watch.log.count("there is no folder") == 1
         assert "Traceback" not in watch.log
 
 

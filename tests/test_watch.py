@@ -88,7 +88,7 @@ def test_file_is_there_before_any_connection(path: Path) -> None:
 
 def test_leftover_of_a_killed_process_is_removed_at_the_start(path: Path) -> None:
     """A temporary file that nobody holds any more is gone once watch runs."""
-    leftover = path.with_name(f".{path.name}.abc.tmp")
+    leftover = path.with_name(f".{path.name}.abc_1234.tmp")
     leftover.write_text("half")
     with ScriptedEndpoint(streaming("a")) as server, Watch(server.url, path) as watch:
         watch.until_content("router-a-example-com")

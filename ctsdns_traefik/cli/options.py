@@ -126,6 +126,16 @@ def format_option(function: Function) -> Function:
     )(function)
 
 
+def adopt_option(function: Function) -> Function:
+    """Declare whether a file that is not this tool's may be replaced."""
+    return setting_option(
+        "--adopt",
+        setting=settings.ADOPT,
+        is_flag=True,
+        help="Replace a file that ctsdns-traefik did not write; a copy of it is kept as NAME.bak.",
+    )(function)
+
+
 def log_format_option(function: Function) -> Function:
     """Declare the format of the log."""
     return setting_option(

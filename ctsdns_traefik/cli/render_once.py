@@ -15,6 +15,7 @@ from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.hooks import make_check, make_on_change
 from ctsdns_traefik.cli.options import (
     access_file_option,
+    adopt_option,
     endpoint_options,
     epilog,
     format_option,
@@ -26,6 +27,7 @@ from ctsdns_traefik.cli.options import (
     timeout_option,
     verbosity_options,
 )
+from ctsdns_traefik.cli.paths import require_different
 from ctsdns_traefik.cli.sources import read_source
 from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
 from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
@@ -60,6 +62,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
     default=None,
     help="File or store to write as watch does; - or nothing for standard output.",
 )
+@adopt_option
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
 @click.option("--strict", is_flag=True, help="Exit 1 if any entry was refused.")
@@ -74,6 +77,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 def render_once(
     source: str | None,
     output: Path | str | None,
+    adopt: bool,
     check: bool,
     diff: bool,
     strict: bool,
@@ -101,9 +105,10 @@ def render_once(
     if output is None and (check or diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
     refuse_path(output, on_change)
+    require_different("--output")
 
     def target_of(output: Path | str, check: Check | None = None) -> Target:
-        return build_target(output, store_password_file, store_ca_file, check)
+        return build_target(output, store_password_file, store_ca_file, check, adopt=adopt)
 
     form = "json" if isinstance(output, str) else form
     if isinstance(output, str):

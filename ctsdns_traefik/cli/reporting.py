@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-_WRITTEN = ("--output", "--status-file", "--metrics-file")
+WRITTEN = ("--output", "--status-file", "--metrics-file")
+"""The options of watch that name files to be written."""
 
 
 def reporting_options(function: Function) -> Function:
@@ -90,10 +91,7 @@ def make_journal(
     metrics_file: Path | None,
     noun: str = "file",
 ) -> Journal:
-    """Make the journal of watch, and what it is told by: files, and the service manager.
-
-    Raise :class:`click.UsageError` if one of the files has another purpose, too.
-    """
+    """Make the journal of watch, and what it is told by: files, and the service manager."""
     from ctsdns_traefik.core.metrics import metrics_to_text
     from ctsdns_traefik.core.status import Status
     from ctsdns_traefik.core.status_text import status_to_text
@@ -101,7 +99,6 @@ def make_journal(
     from ctsdns_traefik.notify import service_manager
     from ctsdns_traefik.publisher import FileOutlet, Publisher
 
-    _require_different()
     outlets: list[Outlet] = []
     if status_file:
         outlets.append(FileOutlet(status_file, status_to_text))
@@ -131,26 +128,3 @@ def _warn_of_name(metrics_file: Path) -> None:
             metrics_file,
             extra=as_event("metrics-name", path=metrics_file),
         )
-
-
-def _real_path(path: Path) -> str:
-    """Follow symbolic links; where the working directory is gone, return the path as it is."""
-    try:
-        return os.path.realpath(path)
-    except OSError:
-        return str(path)
-
-
-def _require_different() -> None:
-    """Raise :class:`click.UsageError` if what watch writes has another purpose, too."""
-    context = click.get_current_context()
-    named: dict[str, str] = {}
-    for param in context.command.params:
-        path = context.params.get(param.name or "")
-        if isinstance(path, Path):
-            named[param.opts[-1]] = _real_path(path)
-    written = {path for option, path in named.items() if option in _WRITTEN}
-    for own in written:
-        shared = [option for option, path in named.items() if path == own]
-        if len(shared) > 1:
-            raise click.UsageError(f"{' and '.join(shared)} name the same file")

@@ -78,17 +78,20 @@ def build_target(
     store_password_file: Path | None,
     store_ca_file: Path | None,
     check: Check | None = None,
+    *,
+    adopt: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Target:
     """Build the target; a password comes from the environment, a file or the URL.
 
-    ``check`` has to agree to new content; ``sleep`` is how to wait amid a write. Raise
-    :class:`SettingsError` for a URL that cannot be used.
+    ``check`` has to agree to new content; ``adopt`` lets it replace a file that is not this
+    tool's; ``sleep`` is how to wait amid a write. Raise :class:`SettingsError` for a URL that
+    cannot be used.
     """
     if isinstance(output, Path):
         from ctsdns_traefik.output import FileTarget
 
-        return FileTarget(output, check)
+        return FileTarget(output, check, adopt=adopt)
     from ctsdns_traefik.logs import as_event
     from ctsdns_traefik.store.address import address_from
     from ctsdns_traefik.store.connection import load_library

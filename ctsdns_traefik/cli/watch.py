@@ -15,6 +15,7 @@ from ctsdns_traefik.cli.command import LeafCommand
 from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry, take_signals
 from ctsdns_traefik.cli.options import (
     access_file_option,
+    adopt_option,
     endpoint_options,
     epilog,
     format_option,
@@ -24,7 +25,14 @@ from ctsdns_traefik.cli.options import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.reporting import make_journal, needed, report_health, reporting_options
+from ctsdns_traefik.cli.paths import require_different
+from ctsdns_traefik.cli.reporting import (
+    WRITTEN,
+    make_journal,
+    needed,
+    report_health,
+    reporting_options,
+)
 from ctsdns_traefik.cli.sources import build_endpoint
 from ctsdns_traefik.cli.streams import STANDARD_STREAM
 from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
@@ -33,6 +41,9 @@ from ctsdns_traefik.core.retry import SHORTEST
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ctsdns_traefik.core.access_values import Access
     from ctsdns_traefik.core.document import Format
     from ctsdns_traefik.hooks import Command
     from ctsdns_traefik.logs import LogFormat
@@ -74,6 +85,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
     type=Output(),
     help="The file that Traefik's file provider watches, or redis://HOST:PORT/DB?rootKey=traefik.",
 )
+@adopt_option
 @setting_option(
     "--retry-delay",
     setting=settings.RETRY_DELAY,
@@ -109,6 +121,7 @@ def watch(
     source: str | None,
     endpoint: str | None,
     output: Path | str,
+    adopt: bool,
     retry_delay: float,
     read_timeout: float,
     removal_guard: bool,
@@ -133,10 +146,8 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.access_file import FollowedAccess
     from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.stream import load_libraries, open_stream
+    from ctsdns_traefik.stream import open_stream
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True, form=log_format)
@@ -146,22 +157,23 @@ def watch(
     followed = build_endpoint(url, read_timeout=read_timeout, **access)
     held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
     check = make_check(check_command, stops)
-    target = build_target(output, store_password_file, store_ca_file, check, sleep)
+    store = (store_password_file, store_ca_file)
+    target = build_target(output, *store, check, adopt=adopt, sleep=sleep)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file}
-    with make_journal(followed, target, interrupts, **files, noun=kind.noun) as journal:
+    journal = make_journal(followed, target, interrupts, **files, noun=kind.noun)
+    with target.claim(), journal:
         keeper = Keeper(
             target,
             kind.form or form,
             guard=removal_guard,
             undisturbed=held,
-            access=FollowedAccess(access_file) if access_file else lambda: None,
+            access=_follow_access(access_file),
             journal=journal,
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_inquiry(traefik_api, journal, kind.provider),
         )
-        load_libraries()
-        expect_large_snapshots()
+        _get_ready()
         connect = partial(open_stream, expect=journal.expect)
         return Watch(
             followed, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
@@ -181,6 +193,21 @@ def _named(source: str | None, endpoint: str | None) -> str | None:
     return source
 
 
+def _follow_access(access_file: Path | None) -> Callable[[], Access | None]:
+    from ctsdns_traefik.access_file import FollowedAccess
+
+    return FollowedAccess(access_file) if access_file else lambda: None
+
+
+def _get_ready() -> None:
+    """Import what the first connection would wait for, and make room for what it brings."""
+    from ctsdns_traefik.memory import expect_large_snapshots
+    from ctsdns_traefik.stream import load_libraries
+
+    load_libraries()
+    expect_large_snapshots()
+
+
 def _look_at(output: Path | str, on_change: Command | None) -> None:
     """Warn of a file that Traefik does not load; raise :class:`click.UsageError` for worse."""
     from ctsdns_traefik.logs import as_event
@@ -188,6 +215,7 @@ def _look_at(output: Path | str, on_change: Command | None) -> None:
     if output == Path(STANDARD_STREAM):
         raise click.UsageError("watch keeps a file: name it with --output")
     refuse_path(output, on_change)
+    require_different(*WRITTEN)
     if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
         log.warning(
             "Traefik loads this format only from .yml and .yaml files, not %s",

@@ -79,9 +79,13 @@ def from_text(text: str) -> Document:
     Only the maps that this tool reads are looked at: what comes back has a map for each name.
     """
     try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
-        read = _from_yaml(text)
+        return sections_of(load_text(text))
+    except ValueError:
+        return {}
+
+
+def sections_of(read: object) -> Document:
+    """Return what this tool reads of something that was loaded; ``{}`` if it is no document."""
     return {
         section: {
             part: found
@@ -91,6 +95,17 @@ def from_text(text: str) -> Document:
         for section in _maps_in(read)
         if section in MAPS
     }
+
+
+def load_text(text: str, *, unique: bool = False) -> object:
+    """Read JSON or YAML from other hands; raise :class:`ValueError` if it is neither.
+
+    ``unique`` refuses JSON in which a map has one name twice, as YAML always does.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
+    except (ValueError, RecursionError):
+        return _from_yaml(text)
 
 
 class _Built(Mapping[str, Any]):
@@ -200,8 +215,16 @@ def _from_yaml(text: str) -> object:
     try:
         with warnings.catch_warnings(action="ignore"):
             return YAML(typ="safe").load(text)
-    except Exception:  # noqa: BLE001  (what other hands wrote breaks in many ways)
-        return None
+    except Exception as why:  # what other hands wrote breaks in many ways
+        raise ValueError("the text is neither JSON nor YAML") from why
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a map from its members; raise :class:`ValueError` if two have one name."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        raise ValueError("a name stands twice in one map")
+    return built
 
 
 def _maps_in(value: object) -> dict[str, Any]:

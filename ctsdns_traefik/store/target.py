@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.core.document import from_text, to_plain_text
@@ -41,7 +42,9 @@ _KEYS_A_SECOND = 10_000
 
 _LEFT = {
     Turn.WAIT: Written(Outcome.LEFT),
-    Turn.DISAGREE: Written(Outcome.LEFT, notices=(Notice("disagreement"),)),
+    Turn.DISAGREE: Written(
+        Outcome.LEFT, notices=(Notice("disagreement", ", and this one now leaves it"),)
+    ),
 }
 
 
@@ -77,8 +80,16 @@ class StoreTarget:
     def __str__(self) -> str:
         return str(self._address)
 
-    def prepare(self) -> None:
+    def claim(self) -> AbstractContextManager[None]:
+        """Keep nobody off: several watches may publish to one store."""
+        return nullcontext()
+
+    def prepare(self) -> tuple[Notice, ...]:
         """Do nothing: a transaction leaves nothing behind."""
+        return ()
+
+    def accept(self, content: bytes, foreign: str) -> None:
+        """Do nothing: what :meth:`read` returns is this tool's."""
 
     def moved(self) -> bool:
         """Tell whether another watch has written since this one last looked or wrote."""
