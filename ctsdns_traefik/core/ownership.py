@@ -17,6 +17,7 @@ from ctsdns_traefik.core.access_modes import (
     TAILNET,
     TAILNET_PART,
     client_auth_name,
+    drop_headers_name,
     forward_auth_name,
     transport_name,
 )
@@ -35,7 +36,9 @@ _DASHBOARDS = (DASHBOARD, f"{DASHBOARD}~{TAILNET_PART}")
 _DASHBOARD_RULE = re.compile(r"Host\(`[^`]+`\)(?: && \(ClientIP\(.+\)\))?")
 
 _OTHERS = {
-    ("http", "middlewares"): re.compile(f"{TAILNET}|{forward_auth_name(NAME.pattern)}"),
+    ("http", "middlewares"): re.compile(
+        f"{TAILNET}|{forward_auth_name(NAME.pattern)}|{drop_headers_name(NAME.pattern)}"
+    ),
     ("http", "serversTransports"): re.compile(
         "|".join(
             rf"{transport_name(Backend(insecure_skip_verify=unchecked))}(?:\..+)?"
