@@ -11,6 +11,7 @@ import pytest
 from support.commands import COMMAND, Watch, bind_mounting, run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, names_in, streaming
+from test_lock import STRANGER, as_stranger, needs_root, open_folder
 
 from ctsdns_traefik.core.document import from_text
 from ctsdns_traefik.core.render import render
@@ -35,6 +36,8 @@ FOREIGN = [
     pytest.param(STATIC, 'the section "entryPoints"', id="static-configuration"),
     pytest.param(POLICY, "text that is neither JSON nor YAML", id="policy"),
 ]
+
+__all__ = ["open_folder"]  # a fixture
 
 SOURCE = json.dumps({"hosts": hosts("ab")}).encode()
 VARIABLE = "TRAEFIK_CONFIG_ADOPT"
@@ -271,6 +274,24 @@ def test_bind_mounted_file_is_adopted_in_place(path: Path, tmp_path: Path) -> No
         assert path.with_name("dynamic.yml.bak").read_text() == BY_HAND
         assert watch.stop() == 0
     assert path.read_text() == "hidden"
+
+
+@needs_root
+def test_closed_folder_has_no_copy_and_so_no_adoption(open_folder: Path) -> None:
+    """A file that could be written in place stays foreign where no copy can stand beside it."""
+    path = open_folder / "dynamic.yml"
+    path.write_text('{"hosts": {}}')
+    os.chown(path, STRANGER, STRANGER)
+    open_folder.chmod(0o755)
+    script = """
+try:
+    FileTarget(path, adopt=True).write(b"{}")
+except Exception as why:
+    print(why)
+"""
+    reason = "cannot keep a copy of {0} as {0.name}.bak: permission denied\n"
+    assert as_stranger(path, script) == reason.format(path)
+    assert path.read_text() == '{"hosts": {}}'
 
 
 def test_check_that_refuses_leaves_everything(path: Path) -> None:
