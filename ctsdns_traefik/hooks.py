@@ -91,15 +91,16 @@ def run_hook(
     words = [word.replace(PATH, there) for word in command]
     name = shown(words[0])
     try:
-        process = subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
-            words,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        with _signals_unblocked():
+            process = subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
+                words,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
     except (OSError, ValueError) as why:
         reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
         raise HookError(f"{name} cannot be run: {reason.lower()}") from why
@@ -113,6 +114,16 @@ def run_hook(
                 raise HookError(f"{name} took longer than {limit:g} s{_last_words(said)}")
     if process.returncode:
         raise HookError(f"{name} {_end_of(process.returncode)}{_last_words(said)}")
+
+
+@contextmanager
+def _signals_unblocked() -> Iterator[None]:
+    """Have a command begin with no signal blocked, whichever thread starts it: it inherits them."""
+    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _environment() -> dict[str, str]:

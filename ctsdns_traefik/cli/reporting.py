@@ -90,13 +90,14 @@ def make_journal(
     metrics_file: Path | None,
     undisturbed: Callable[[], AbstractContextManager[None]],
     noun: str = "file",
+    access_file: Path | None = None,
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager.
 
     Raise :class:`click.UsageError` if one of the files has another purpose, too.
     """
     from ctsdns_traefik.core.metrics import metrics_to_text
-    from ctsdns_traefik.core.status import Status
+    from ctsdns_traefik.core.status import AccessFile, Status
     from ctsdns_traefik.core.status_text import status_to_text
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.notify import service_manager
@@ -116,6 +117,7 @@ def make_journal(
         started=time.time(),
         endpoint=str(endpoint),
         output=str(output),
+        access=AccessFile(str(access_file)) if access_file else None,
     )
     publisher = Publisher(outlets, manager)
     return Journal(status, publisher, manager, undisturbed=undisturbed, noun=noun)

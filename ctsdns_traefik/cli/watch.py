@@ -127,9 +127,10 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.access_file import FollowedAccess
+    from ctsdns_traefik.access_file import follow_access_file
     from ctsdns_traefik.keeper import Keeper
     from ctsdns_traefik.memory import expect_large_snapshots
+    from ctsdns_traefik.reloader import AccessReloader
     from ctsdns_traefik.stream import load_libraries, open_stream
     from ctsdns_traefik.watch import Watch
 
@@ -142,14 +143,15 @@ def watch(
     check = make_check(check_command, stops)
     target = build_target(output, store_password_file, store_ca_file, check, sleep)
     kind = _KINDS[type(output) is str]
-    files = {"status_file": status_file, "metrics_file": metrics_file}
+    rights = follow_access_file(access_file) if access_file else None
+    files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
     with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
         keeper = Keeper(
             target,
             kind.form or form,
             guard=removal_guard,
             undisturbed=held,
-            access=FollowedAccess(access_file) if access_file else lambda: None,
+            access=rights.access if rights else None,
             journal=journal,
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_inquiry(traefik_api, journal, kind.provider),
@@ -158,7 +160,11 @@ def watch(
         expect_large_snapshots()
         connect = partial(open_stream, expect=journal.expect)
         return Watch(
-            source, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
+            *(source, keeper, interrupts),
+            delay=retry_delay,
+            connect=connect,
+            journal=journal,
+            beside=AccessReloader(rights, keeper, journal) if rights else None,
         ).run()
 
 

@@ -189,6 +189,13 @@ def priority_of(route: Route) -> int:
     return len(route.rule) if route.priority is None else route.priority
 
 
+def with_priorities(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Give named routes the priorities that :func:`plan_routes` would give them."""
+    kept = list(routes)
+    priorities = _priorities(kept)
+    return tuple(each._replace(priority=priorities.get(each.entry.name)) for each in kept)
+
+
 def _priorities(routes: list[Route]) -> dict[str, int]:
     """Raise a one-letter name above the wildcard beside it; by entry name.
 
