@@ -148,14 +148,15 @@ class Keeper:
     def _enforce(self) -> None:
         """Write the routes that stand, with the access.
 
-        They are those of the last hosts. Before any hosts have come, and after a failure that
-        leaves it open what stands, they are taken from the output itself.
+        They are those of the last hosts. Before any hosts have come, and after another watch has
+        written, they are taken from the output itself.
         """
         if self._enforced:
             return
-        if self._hosts is not None:
+        if self._hosts is not None and not self._target.moved():
             self.put(self._render(self._hosts), ordered=True)
             return
+        self._hosts = None
         standing = self._target.read()
         document = _document_in(standing or b"")
         rendering = render_routes(recover_routes(document), self._form, self._access)

@@ -59,8 +59,7 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
     try:
         told = _read(text)
         _require_alive(told, now)
-        if told.access is not None:
-            raise _Sick(f"the access file is not in force: {told.access}")  # noqa: TRY301
+        _require_access(told)
         age = _age_of_snapshot(told, now, max_age)
         _require_applied(told, now, max_age)
     except _Sick as why:
@@ -75,6 +74,11 @@ def _require_alive(told: _Told, now: float) -> None:
     silence = _age("updated", told.updated, now)
     if silence > LONGEST_SILENCE:
         raise _Sick(f"the status file was last updated {silence:.0f} s ago: watch is dead or hangs")
+
+
+def _require_access(told: _Told) -> None:
+    if told.access is not None:
+        raise _Sick(f"the access file is not in force: {told.access}")
 
 
 def _age_of_snapshot(told: _Told, now: float, max_age: float) -> float:

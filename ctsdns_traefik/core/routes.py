@@ -190,10 +190,13 @@ def priority_of(route: Route) -> int:
 
 
 def with_priorities(routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Give named routes the priorities that :func:`plan_routes` would give them."""
+    """Give named routes the priorities that :func:`plan_routes` would give them.
+
+    One that has a priority for other reasons keeps it.
+    """
     kept = list(routes)
-    priorities = _priorities(kept)
-    return tuple(each._replace(priority=priorities.get(each.entry.name)) for each in kept)
+    found = _priorities(kept)
+    return tuple(each._replace(priority=found.get(each.entry.name, each.priority)) for each in kept)
 
 
 def _priorities(routes: list[Route]) -> dict[str, int]:

@@ -84,7 +84,9 @@ def _route(
     route = make_route(entry)
     if route.backend != _backend(service, document[protocol]) or route.protocol != protocol:
         return None
-    return route._replace(router=name, service=base)
+    raised = len(route.rule) + 1  # above a wildcard whose route may be left out
+    one_letter = entry.domain[1:2] == "." and router.get("priority") == raised
+    return route._replace(router=name, service=base, priority=raised if one_letter else None)
 
 
 def _entry(
