@@ -103,7 +103,7 @@ class Keeper:
             else:
                 self.create_missing()
             try:
-                self._enforce()
+                self._enforce(leave_equal=True)
             except OutputError as why:
                 self._journal.access_waits(why)
 
@@ -145,11 +145,12 @@ class Keeper:
                 self._access, self._enforced = access, False
             self._enforce()
 
-    def _enforce(self) -> None:
+    def _enforce(self, *, leave_equal: bool = False) -> None:
         """Write the routes that stand, with the access.
 
         They are those of the last hosts. Before any hosts have come, and after another watch has
-        written, they are taken from the output itself.
+        written, they are taken from the output itself. ``leave_equal`` leaves what has them with
+        the access already, though perhaps in another form.
         """
         if self._enforced:
             return
@@ -160,12 +161,15 @@ class Keeper:
         standing = self._target.read()
         document = _document_in(standing or b"")
         rendering = render_routes(recover_routes(document), self._form, self._access)
-        held = self._target.as_held(rendering.text.encode())
-        if standing is None or outline(_document_in(held)) == outline(document):
+        self._journal.refused(rendering.problems)
+        if standing is None or (leave_equal and self._is_equal(rendering, document)):
             self._become_enforced()
         else:
-            self._journal.refused(rendering.problems)
             self.put(rendering, ordered=True)
+
+    def _is_equal(self, rendering: Rendering, document: Document) -> bool:
+        held = self._target.as_held(rendering.text.encode())
+        return outline(_document_in(held)) == outline(document)
 
     def _become_enforced(self) -> None:
         if self._access is not None:
@@ -227,7 +231,7 @@ class Keeper:
         """
         content = rendering.text.encode()
         with self._undisturbed():
-            before = _document_in(self._target.read() or b"") if ordered else {}
+            before = self._target.read() if ordered else None
             written = self._target.write(content, ordered=ordered)
             self._content = content
             self._hosts = self._hosts if hosts is None else hosts
@@ -240,7 +244,8 @@ class Keeper:
             changes, self._outline = compare(self._outline, new), new
             self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
             if ordered:
-                self._journal.unprotected(find_unprotected(before, document))
+                standing = _document_in(before or b"")
+                self._journal.unprotected(find_unprotected(standing, document))
                 self._become_enforced()
             self._tell(written, changes, document)
 
