@@ -24,7 +24,7 @@ def of_refusal(problem: Problem) -> dict[str, object]:
 def of_unused(problem: Problem) -> dict[str, object]:
     """Return which setting of the access file concerns no entry."""
     return as_event(
-        problem.code, setting=problem.setting, problem=problem.message, hint=problem.hint
+        "access-unused", setting=problem.setting, problem=problem.message, hint=problem.hint
     )
 
 

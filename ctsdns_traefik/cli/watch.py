@@ -32,8 +32,10 @@ from ctsdns_traefik.errors import ExitCode
 if TYPE_CHECKING:
     from ctsdns_traefik.core.document import Format
     from ctsdns_traefik.hooks import Command
+    from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.traefik_api import TraefikApi
+    from ctsdns_traefik.watch import Connect
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +131,7 @@ def watch(
 
     from ctsdns_traefik.access_file import follow_access_file
     from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.memory import expect_large_snapshots
     from ctsdns_traefik.reloader import AccessReloader
-    from ctsdns_traefik.stream import load_libraries, open_stream
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True, form=log_format)
@@ -143,9 +143,9 @@ def watch(
     check = make_check(check_command, stops)
     target = build_target(output, store_password_file, store_ca_file, check, sleep)
     kind = _KINDS[type(output) is str]
-    rights = follow_access_file(access_file) if access_file else None
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
     with make_journal(source, target, undisturbed=held, **files, noun=kind.noun) as journal:
+        rights = follow_access_file(access_file) if access_file else None
         keeper = Keeper(
             target,
             kind.form or form,
@@ -156,16 +156,19 @@ def watch(
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_inquiry(traefik_api, journal, kind.provider),
         )
-        load_libraries()
-        expect_large_snapshots()
-        connect = partial(open_stream, expect=journal.expect)
-        return Watch(
-            *(source, keeper, interrupts),
-            delay=retry_delay,
-            connect=connect,
-            journal=journal,
-            beside=AccessReloader(rights, keeper, journal) if rights else None,
-        ).run()
+        beside = AccessReloader(rights, keeper, journal) if rights else None
+        loop = partial(Watch, source, keeper, interrupts, delay=retry_delay, journal=journal)
+        return loop(connect=_prepare_to_connect(journal), beside=beside).run()
+
+
+def _prepare_to_connect(journal: Journal) -> Connect:
+    """Load what connections need, and return what makes one."""
+    from ctsdns_traefik.memory import expect_large_snapshots
+    from ctsdns_traefik.stream import load_libraries, open_stream
+
+    load_libraries()
+    expect_large_snapshots()
+    return partial(open_stream, expect=journal.expect)
 
 
 def _look_at(output: Path | str, on_change: Command | None) -> None:
