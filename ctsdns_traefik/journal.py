@@ -87,13 +87,13 @@ class Journal:
         """What is known now."""
         return self._status
 
-    def expect(self, seconds: float) -> None:
+    def expect(self, seconds: float | None = None) -> None:
         """Have the loop report again within so many seconds; it hangs if not.
 
-        Other threads promise nothing in its place.
+        They are :data:`LONGEST_STEP` unless given. Other threads promise nothing in its place.
         """
         if threading.current_thread() is threading.main_thread():
-            self._publisher.lease.renew(seconds)
+            self._publisher.lease.renew(LONGEST_STEP if seconds is None else seconds)
 
     def holds(self, routes: Mapping[str, int]) -> None:
         """Take note of the routes that the output holds, by entrypoint."""

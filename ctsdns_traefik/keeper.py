@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from ctsdns_traefik.core.access_checks import check_unused
 from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.changes import (
     NO_CHANGES,
@@ -100,8 +99,10 @@ class Keeper:
                 if self._target.needed:
                     raise
                 self._journal.unwritable(why)
-            else:
-                self.create_missing()
+                if self._access:
+                    self._journal.access_waits(why)
+                return
+            self.create_missing()
             try:
                 self._enforce(leave_equal=True)
             except OutputError as why:
@@ -183,6 +184,7 @@ class Keeper:
         have edited or removed it. While a large removal waits, the file is kept at what it was.
         """
         with self._lock:
+            self._journal.expect()  # the lock may have taken as long
             if hosts == self._hosts and self._enforced:
                 self._doubted = ()
                 self._keep()
@@ -196,6 +198,8 @@ class Keeper:
         rendering = render(hosts, self._form, self._access)
         self._journal.refused(rendering.problems)
         if self._access:
+            from ctsdns_traefik.core.access_checks import check_unused  # it imports much
+
             self._journal.access_unused(check_unused(rendering.entries, self._access))
         return rendering
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,8 +31,11 @@ from ctsdns_traefik.core.access_file import read_access
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.errors import CheckRefused, SettingsError
 from ctsdns_traefik.hooks import Check
+from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
 from ctsdns_traefik.output import FileTarget
+from ctsdns_traefik.publisher import MARGIN, Lease, Publisher
+from ctsdns_traefik.target import Written
 
 PUBLIC = "default: public\n"
 LOCKED = "default: tailscale-only\n"
@@ -353,3 +357,50 @@ def test_no_stop_waits_for_a_check_of_the_access(place: Place, tmp_path: Path) -
         os.kill(number, 0)
     assert place.guarded() == ""
     assert sorted(each.name for each in tmp_path.glob(".dynamic*")) == []
+
+
+class Overlooked(FileTarget):
+    """A file that notes when it is written by two threads at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Take where it is."""
+        super().__init__(path)
+        self.busy, self.clashes, self.waiting = 0, 0, threading.Event()
+
+    def write(self, content: bytes, *, ordered: bool = False) -> Written:
+        """Take a while for the first of two, so that the other can come."""
+        self.clashes += self.busy
+        self.busy += 1
+        try:
+            self.waiting.wait(0.2)
+            return super().write(content, ordered=ordered)
+        finally:
+            self.busy -= 1
+
+
+def test_hosts_and_access_come_one_at_a_time(tmp_path: Path) -> None:
+    """A snapshot and a change of the access file at one time end with both."""
+    target = Overlooked(tmp_path / "dynamic.yml")
+    keeper = Keeper(target, access=read_access(PUBLIC))
+    keeper.begin()
+    keeper.apply(hosts("a"))
+    thread = threading.Thread(target=keeper.change_access, args=(read_access(LOCKED),))
+    thread.start()
+    keeper.apply(hosts("ab"))
+    thread.join()
+    assert target.clashes == 0
+    assert target.read() == render(hosts("ab"), access=read_access(LOCKED)).text.encode()
+
+
+def test_only_the_loop_promises_to_be_back() -> None:
+    """What is written beside the loop changes nothing about when the loop hangs."""
+    now = [0.0]
+    publisher = Publisher()
+    publisher.lease = Lease(lambda: now[0])
+    journal = Journal(publisher=publisher)
+    journal.expect(500)
+    thread = threading.Thread(target=journal.expect)
+    thread.start()
+    thread.join()
+    now[0] = 500 + MARGIN
+    assert publisher.lease.holds
