@@ -366,7 +366,7 @@ ENTRY_NAMES = st.builds(
     st.sampled_from(["80", "81"]),
     st.sampled_from([*NAMES, "*.b.de", "*.a.b.de"]),
 )
-BYPASS = "default: {access: tailscale-bypass, forwardAuth: oidc}\n"
+BYPASS_DEFAULT = "default: {access: tailscale-bypass, forwardAuth: oidc}\n"
 SAYINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -387,7 +387,7 @@ ACCESSES = st.sampled_from(
         {"access": "mtls-strict", "clientAuth": "other"},
     ]
 )
-DEFAULTS = st.sampled_from(["", "default: tailscale-only\n", "default: public\n", BYPASS])
+DEFAULTS = st.sampled_from(["", "default: tailscale-only\n", "default: public\n", BYPASS_DEFAULT])
 HOSTS = st.dictionaries(ENTRY_NAMES, st.sampled_from(["100.64.0.1", "100.64.0.2"]), max_size=10)
 ROUTES = st.dictionaries(
     st.sampled_from([*NAMES, "*.b.de", "*.a.b.de", "*.de"]),
