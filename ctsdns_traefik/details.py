@@ -19,6 +19,18 @@ def of_warning(problem: Problem) -> dict[str, object]:
     return as_event("entry-warning", **_fields(problem))
 
 
+def of_unused(problem: Problem) -> dict[str, object]:
+    """Return which setting of the access file concerns no entry."""
+    return as_event(
+        "access-unused", setting=problem.setting, problem=problem.message, hint=problem.hint
+    )
+
+
+def of_unprotected(routers: tuple[str, ...]) -> dict[str, object]:
+    """Return the routers that have lost their protection."""
+    return as_event("unprotected", count=len(routers), routers=routers[:LISTED_AT_MOST])
+
+
 def of_doubt(changes: Changes) -> dict[str, object]:
     """Return what a removal that waits would remove."""
     return as_event("doubted", routes=changes.before, **_names("removed", changes.removed))

@@ -109,15 +109,26 @@ def run_hook(
 
 
 def _start(words: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
-        words,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    )
+    with _signals_unblocked():
+        return subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
+            words,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def _signals_unblocked() -> Iterator[None]:
+    """Have a command begin with no signal blocked, whichever thread starts it: it inherits them."""
+    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -194,13 +194,19 @@ class Expired(BaseException):
     """A deadline has passed; :func:`deadline` turns it into the error that it was given."""
 
 
-@contextmanager
-def deadline(seconds: float, error: Exception) -> Iterator[None]:
+def deadline(seconds: float, error: Exception) -> AbstractContextManager[None]:
     """Raise an error if this context takes longer than ``seconds``.
 
     It bounds everything inside, however slowly it trickles. One deadline may stand inside another,
-    and the sooner counts. For the main thread only.
+    and the sooner counts. In any thread but the main one, where no signal handler can be set, it
+    bounds nothing.
     """
+    main = threading.current_thread() is threading.main_thread()
+    return _deadline(seconds, error) if main else nullcontext()
+
+
+@contextmanager
+def _deadline(seconds: float, error: Exception) -> Iterator[None]:
     left, again = signal.getitimer(signal.ITIMER_REAL)
     if 0 < left <= seconds:
         yield

@@ -17,7 +17,14 @@ from ctsdns_traefik.core.changes import Changes, listed
 from ctsdns_traefik.core.loaded import Verdict
 from ctsdns_traefik.core.problems import Problem
 from ctsdns_traefik.core.status import Failure, State, Status
-from ctsdns_traefik.details import of_change, of_doubt, of_refusal, of_warning
+from ctsdns_traefik.details import (
+    of_change,
+    of_doubt,
+    of_refusal,
+    of_unprotected,
+    of_unused,
+    of_warning,
+)
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.notices import Notices, words_of
@@ -57,6 +64,8 @@ class Journal:
         self._warned: frozenset[Problem] = frozenset()
         self._said: set[str] = set()
         self._refusal = ""
+        self._unused: frozenset[Problem] = frozenset()
+        self._access_error = ""
         self._left = False
         self._traefik = TraefikNews()
         self._lock = threading.Lock()
@@ -101,9 +110,13 @@ class Journal:
         """What is known now."""
         return self._status
 
-    def expect(self, seconds: float) -> None:
-        """Take the loop's word that it will be back within so many seconds; it hangs if not."""
-        self._publisher.lease.renew(seconds)
+    def expect(self, seconds: float | None = None) -> None:
+        """Have the loop report again within so many seconds; it hangs if not.
+
+        They are :data:`LONGEST_STEP` unless given. Other threads promise nothing in its place.
+        """
+        if threading.current_thread() is threading.main_thread():
+            self._publisher.lease.renew(LONGEST_STEP if seconds is None else seconds)
 
     def holds(self, routes: Mapping[str, int]) -> None:
         """Take note of the routes that the output holds, by entrypoint."""
@@ -262,6 +275,57 @@ class Journal:
             if str(why) != self._refusal:
                 log.error("%s", why, extra=as_event("check-refused", error=why))
             self._refusal = str(why)
+
+    def access_changed(self, path: object) -> None:
+        """Report that the access file has another content, which can be used."""
+        message = f"{path} has changed"
+        with self._undisturbed():
+            waits = f"{message}, and the routes have not been written yet"
+            self._turn(lambda known, now: known.access_changed(now, "access-changed", waits))
+            log.info("%s", message, extra=as_event("access-changed", path=path))
+
+    def access_mended(self, path: object) -> None:
+        """Report that the access file can be used again, and has the content that it had."""
+        with self._undisturbed():
+            self._turn(lambda known, _: known.access_mended())
+            log.info("%s can be used again", path, extra=as_event("access-mended", path=path))
+
+    def access_broken(self, path: object, why: object) -> None:
+        """Report why the access file cannot be used."""
+        with self._undisturbed():
+            self._turn(lambda known, now: known.access_broken(now, "access-error", str(why)))
+            extra = as_event("access-error", path=path, error=why)
+            log.error("%s; the last usable content stays in force", why, extra=extra)
+
+    def access_waits(self, why: object) -> None:
+        """Report once, until it changes, why the access asked for is not in force."""
+        with self._undisturbed():
+            self._turn(lambda known, now: known.access_waits(now, "access-waits", str(why)))
+            if str(why) != self._access_error:
+                extra = as_event("access-waits", error=why)
+                log.error("the access file is not in force yet: %s", why, extra=extra)
+            self._access_error = str(why)
+
+    def access_enforced(self) -> None:
+        """Take note that the last usable access is in force."""
+        self._access_error = ""
+        self._turn(lambda known, now: known.access_enforced(now))
+
+    def access_unused(self, problems: Iterable[Problem]) -> None:
+        """Report each pattern of the access file that no entry has, once until it changes."""
+        problems = tuple(problems)
+        with self._undisturbed():
+            for problem in problems:
+                if problem not in self._unused:
+                    log.warning("%s", problem, extra=of_unused(problem))
+            self._unused = frozenset(problems)
+
+    def unprotected(self, routers: tuple[str, ...]) -> None:
+        """Report the routers from which a change of the access file has taken the protection."""
+        if routers:
+            with self._undisturbed():
+                said = "the access file has taken the protection from %s: anybody may reach them"
+                log.warning(said, listed(routers), extra=of_unprotected(routers))
 
     def hook_ended(self, why: object | None) -> None:
         """Take note that the command after a change has run; tell how it failed, if it has."""

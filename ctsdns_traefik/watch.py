@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 from ctsdns_traefik.core.printable import shown
@@ -40,8 +40,12 @@ class Watch:
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
         journal: Journal | None = None,
+        beside: AbstractContextManager[object] | None = None,
     ) -> None:
-        """Take what to follow, what keeps the file, and the seconds between two connections."""
+        """Take what to follow, what keeps the file, and the seconds between two connections.
+
+        ``beside`` runs while the endpoint is followed, in a thread of its own.
+        """
         self._endpoint = endpoint
         self._keeper = keeper
         self._interrupts = interrupts
@@ -50,6 +54,7 @@ class Watch:
         self._sleep = sleep
         self._chance = chance
         self._journal = journal or Journal()
+        self._beside = beside or nullcontext()
         self._asked = 0.0
         """Seconds that the server wants between connections, until one delivers."""
 
@@ -60,15 +65,20 @@ class Watch:
         """
         self._keeper.begin()
         self._journal.prepared()
-        while True:
-            try:
-                with self._interrupts.armed():
-                    reason = self._follow()
-                    delay = retry_delay(self._delay, self._asked, self._chance())
-                    self._journal.failed(reason, delay)
-                    self._sleep(delay)
-            except Reconnect:
-                self._journal.told_to_reconnect()
+        with self._beside:
+            while True:
+                self._connect_once()
+
+    def _connect_once(self) -> None:
+        """Connect, follow and wait; SIGHUP ends that early."""
+        try:
+            with self._interrupts.armed():
+                reason = self._follow()
+                delay = retry_delay(self._delay, self._asked, self._chance())
+                self._journal.failed(reason, delay)
+                self._sleep(delay)
+        except Reconnect:
+            self._journal.told_to_reconnect()
 
     def _follow(self) -> str:
         """Make one connection and follow it to its end; say how it ended."""

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ctsdns_traefik.core.access_file import AccessError, read_access
 from ctsdns_traefik.core.access_values import Access, RouteAccess
 from ctsdns_traefik.core.changes import compare, outline
-from ctsdns_traefik.core.document import Document, from_text, to_text
-from ctsdns_traefik.core.render import Rendering, render
+from ctsdns_traefik.core.document import Document, Format, from_text, to_text
+from ctsdns_traefik.core.render import Rendering, render, render_routes
+from ctsdns_traefik.core.standing import recover_routes
 
 DEFINED = """\
 tailnet: {ranges: [100.64.0.0/10]}
@@ -392,6 +393,7 @@ ENTRY_NAMES = st.builds(
     st.sampled_from(["80", "81"]),
     st.sampled_from([*NAMES, "*.b.de", "*.a.b.de"]),
 )
+BYPASS_DEFAULT = "default: {access: tailscale-bypass, forwardAuth: oidc}\n"
 SAYINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -412,6 +414,8 @@ ACCESSES = st.sampled_from(
         {"access": "mtls-strict", "clientAuth": "other"},
     ]
 )
+DEFAULTS = st.sampled_from(["", "default: tailscale-only\n", "default: public\n", BYPASS_DEFAULT])
+HOSTS = st.dictionaries(ENTRY_NAMES, st.sampled_from(["100.64.0.1", "100.64.0.2"]), max_size=10)
 ROUTES = st.dictionaries(
     st.sampled_from([*NAMES, "*.b.de", "*.a.b.de", "*.de"]),
     st.builds(dict.__or__, SAYINGS, ACCESSES | st.just({})),
@@ -425,28 +429,70 @@ SERVERS = st.sampled_from(
 
 
 @settings(max_examples=500, deadline=None)
-@given(
-    st.dictionaries(ENTRY_NAMES, st.sampled_from(["100.64.0.1", "100.64.0.2"]), max_size=10),
-    ROUTES,
-    SERVERS,
-    st.booleans(),
-)
+@given(HOSTS, ROUTES, DEFAULTS, SERVERS, st.booleans())
 def test_no_route_is_served_without_its_access(
-    hosts: dict[str, str], routes: dict[str, Any], sets: str, dashboard: bool
+    hosts: dict[str, str], routes: dict[str, Any], default: str, sets: str, dashboard: bool
 ) -> None:
     """Whichever router Traefik picks for a name, from the tailnet or not, holds to its access."""
-    defined = DEFINED.replace('4181"', f'4181"{sets}')
-    text = f"{defined}routes: {routes}\n" + (DASHBOARD if dashboard else "")
-    try:
-        access = read_access(text)
-    except AccessError:
+    access = read(routes, default, sets, dashboard=dashboard)
+    if access:
+        require_access(render(hosts, access=access).document, access, sets)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    HOSTS,
+    ROUTES,
+    DEFAULTS,
+    SERVERS,
+    ROUTES,
+    DEFAULTS,
+    st.booleans(),
+    st.sampled_from(["json", "yaml"]),
+)
+def test_routes_that_stand_are_read_back(
+    hosts: dict[str, str],
+    routes: dict[str, Any],
+    default: str,
+    sets: str,
+    other_routes: dict[str, Any],
+    other_default: str,
+    dashboard: bool,
+    form: Format,
+) -> None:
+    """What was made of hosts and an access file is made again of the text, and of another file.
+
+    With the other file each router is the one that the hosts would give, or holds to it anyway.
+    """
+    access = read(routes, default, sets, dashboard=dashboard)
+    other = read(other_routes, other_default, sets, dashboard=dashboard)
+    if not access or not other:
         return
-    rendering = render(hosts, access=access)
+    text = render(hosts, form, access).text
+    standing = recover_routes(from_text(text))
+    assert render_routes(standing, form, access).text == text
+    rendering = render_routes(standing, form, other)
+    require_access(rendering.document, other, sets)
+    if default == "default: public\n" and not routes:
+        assert rendering.text == render(hosts, form, other).text
+
+
+def read(routes: dict[str, Any], default: str, sets: str, *, dashboard: bool) -> Access | None:
+    """Read an access file; return ``None`` for one that is refused."""
+    defined = DEFINED.replace('4181"', f'4181"{sets}')
+    try:
+        end = DASHBOARD if dashboard else ""
+        return read_access(f"{defined}{default}routes: {routes}\n{end}")
+    except AccessError:
+        return None
+
+
+def require_access(document: Document, access: Access, sets: str) -> None:
+    """Require that every router that Traefik may pick for a name holds to its access."""
     for section in ("http", "tcp"):
         for entrypoint in ("w", "x"):
             for name in NAMES:
                 for inside, tls in product((False, True), (None, False, True)):
-                    document = rendering.document
                     for router in picked(document, section, entrypoint, name, inside, tls):
                         said = said_about(router, name, access)
                         assert holds(router, said, inside)

@@ -28,6 +28,7 @@ TCP = {"_web_ssh_22._tcp.a.example.com": "100.64.0.1"}
 ONLY = "routes: {a.example.com: {access: tailscale-only}}\n"
 BROKEN = "routes:\n  a.example.com: {acess: tailscale-only}\n"
 COMPLAINT = "access.yml:2:19: routes.a.example.com.acess is not known; did you mean access?"
+TAKEN = "the access file has taken the protection from {}: anybody may reach them"
 FORWARD = (
     "forwardAuth: {x: {address: 'http://a'}}\n"
     "routes: {a.example.com: {access: forward-auth, forwardAuth: x, middlewares: [y@file]}}\n"
@@ -120,34 +121,40 @@ def followed(access: Path) -> Iterator[tuple[Feed, Watch]]:
 
 
 def test_watch_reads_the_file_again(access: Path, followed: tuple[Feed, Watch]) -> None:
-    """A change of the file alone is in force at the next snapshot of the same hosts."""
-    feed, watch = followed
+    """A change of the file alone is in force without another snapshot, and is logged once.
+
+    So is, by name and as a warning, what it takes the protection from.
+    """
+    _, watch = followed
     assert guarded(watch.output) == ["router-a-example-com"]
     access.write_text(ONLY.replace("a.example", "b.example"))
-    feed.send(snapshot(HOSTS))
     watch.until_logged("changed router-a-example-com, router-b-example-com")
     assert guarded(watch.output) == ["router-b-example-com"]
     assert watch.lines.count("INFO access.yml has changed") == 1
+    assert watch.lines.count(f"WARNING {TAKEN.format('router-a-example-com')}") == 1
 
 
 def test_broken_file_while_watch_runs(access: Path, followed: tuple[Feed, Watch]) -> None:
-    """It is one error, whatever comes; what it said last stays in force until it is mended."""
+    """It is one error, whatever comes; the last usable content stays in force until then."""
     feed, watch = followed
+    stays = "; the last usable content stays in force"
     access.write_text(BROKEN)
+    watch.until_logged("did you mean access")
     feed.send(snapshot(HOSTS), snapshot(HOSTS), snapshot({**HOSTS, **TCP}))
     watch.until_logged("added router-a-example-com-ssh")
     access.unlink()
+    watch.until_logged("no such file")
     feed.send(snapshot(HOSTS), snapshot(HOSTS))
     watch.until_logged("removed router-a-example-com-ssh")
     errors = [line for line in watch.lines if line.startswith("ERROR")]
-    stays = "; what it said last stays in force"
     assert errors == [
         f"ERROR {COMPLAINT}{stays}",
         f"ERROR cannot read access.yml: no such file or directory{stays}",
     ]
     assert guarded(watch.output) == ["router-a-example-com"]
+    access.write_text(ONLY)
+    watch.until_logged("INFO access.yml can be used again")
     access.write_text("routes: {}\n")
-    feed.send(snapshot(HOSTS))
     watch.until_logged("changed router-a-example-com")
     assert guarded(watch.output) == []
 
@@ -157,22 +164,22 @@ def test_access_waits_for_no_second_opinion(tmp_path: Path) -> None:
 
     That also holds for the hosts in force while others wait.
     """
-    said = [ONLY]
     output = tmp_path / "dynamic.yml"
-    keeper = Keeper(FileTarget(output), access=lambda: read_access(said[0]))
+    keeper = Keeper(FileTarget(output), access=read_access(ONLY))
     keeper.look()
     keeper.apply(HOSTS)
     few = dict(list(HOSTS.items())[:1])
     keeper.apply(few)
-    said[0] = ONLY.replace("a.example", "b.example")
-    keeper.apply(HOSTS)
+    keeper.change_access(read_access(ONLY.replace("a.example", "b.example")))
     assert guarded(output) == ["router-b-example-com"]
     tls = {name.replace("_http_80", "_tls_443"): address for name, address in HOSTS.items()}
     keeper.apply(HOSTS | {name.replace("_web", "_ws"): each for name, each in tls.items()})
-    said[0] = (
-        'clientAuth: {x: {caFiles: [a]}}\nroutes: {"*.com": {access: mtls-strict, clientAuth: x}}'
+    keeper.change_access(
+        read_access(
+            "clientAuth: {x: {caFiles: [a]}}\n"
+            'routes: {"*.com": {access: mtls-strict, clientAuth: x}}'
+        )
     )
-    keeper.apply(few)
     assert list(json.loads(output.read_text())) == ["http", "tls"]
     assert len(json.loads(output.read_text())["http"]["routers"]) == len(HOSTS)
 

@@ -16,6 +16,7 @@ from ctsdns_traefik.core.static import read_static
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples" / "access").glob("*.yml"))
+SYSTEMD = ROOT / "examples" / "systemd" / "access.yml"
 STATIC = read_static((ROOT / "examples" / "traefik" / "traefik.yml").read_text(), "yaml")
 DOCUMENT = (ROOT / "docs" / "access.md").read_text()
 
@@ -65,3 +66,11 @@ def test_file_of_the_document() -> None:
     access = read_access(text)
     assert len(access.routes) == 6
     assert access.dashboard
+
+
+@pytest.mark.parametrize("path", [*EXAMPLES, SYSTEMD], ids=lambda path: path.parent.name)
+def test_every_example_denies_by_default(path: Path) -> None:
+    """What no example names is for the tailnet alone."""
+    default = read_access(path.read_text()).default
+    assert default
+    assert default.mode == "tailscale-only"

@@ -269,6 +269,25 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
             *(5, 3),
             id="wildcard-that-would-be-open",
         ),
+        pytest.param("default: {}", "default has no access", 1, 1, id="empty-default"),
+        pytest.param("default:", "default is not a map", 1, 1, id="null-default"),
+        pytest.param("default: open", 'names "open"', 1, 1, id="unknown-default"),
+        pytest.param(
+            "default: forward-auth", "is forward-auth, which needs forwardAuth", 1, 1, id="no-auth"
+        ),
+        pytest.param(
+            "default: {access: forward-auth, forwardAuth: x}", 'names "x"', 1, 33, id="no-such-auth"
+        ),
+        pytest.param(
+            "default: {access: public, priority: 7}", "is not known", 1, 27, id="default-priority"
+        ),
+        pytest.param(
+            "default: tailscale-only\nroutes: {a.de: {certResolver: le}}",
+            "has no access, but the default has: repeat it, or write access: public",
+            2,
+            10,
+            id="options-below-a-default",
+        ),
         pytest.param("dashboard: {}", "dashboard has no domain", 1, 1, id="empty-dashboard"),
         pytest.param(NO_ACCESS, "dashboard has no access", 1, 1, id="open-dashboard"),
         pytest.param(
@@ -316,6 +335,26 @@ def test_what_is_wrong(text: str, message: str, line: int, column: int) -> None:
     assert message in caught.value.message
     assert caught.value.message.isprintable()
     assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_default() -> None:
+    """It holds for every name that no pattern covers: a mode alone, or a map with what it needs."""
+    access = read_access("default: tailscale-only\nroutes: {'*.a.de': {access: public}}")
+    assert [found.mode for name in ("a.de", "x.y", "*.b.de") if (found := access.find(name))] == [
+        "tailscale-only"
+    ] * 3
+    found = access.find("b.a.de")
+    assert found
+    assert found.pattern == "*.a.de"
+    text = (
+        "forwardAuth: {o: {address: 'http://a'}}\n"
+        "default: {access: forward-auth, forwardAuth: o, middlewares: [m@file], tls: true}"
+    )
+    access = read_access(text)
+    assert access.default == RouteAccess(
+        "*", Place(2, 1), "forward-auth", "o", middlewares=("m@file",), tls=True
+    )
+    assert access.alone().default == access.default._replace(middlewares=())
 
 
 @pytest.mark.parametrize("value", ["x", 1, None, True, [], {}, [[]], {1: 2}, -1, "{{", 1.5])

@@ -35,6 +35,7 @@ WELL = {
     **LIVING,
     "last_snapshot_timestamp_seconds": "0+60x60",
     "output_error": "0x60",
+    "access_error": "0x60",
     'routes{entrypoint="web"}': "4x60",
     "traefik_error": "0x60",
     'traefik_routers{state="loaded"}': "4x60",
@@ -90,6 +91,7 @@ def firing(values: dict[str, str], folder: Path, minute: int) -> set[str]:
             {"CtsdnsTraefikStale"}, {"last_snapshot_timestamp_seconds": "_x60"}, id="no-snapshot"
         ),
         pytest.param({"CtsdnsTraefikCannotWrite"}, {"output_error": "1x60"}, id="cannot-write"),
+        pytest.param({"CtsdnsTraefikAccessNotInForce"}, {"access_error": "1x60"}, id="access"),
         pytest.param(
             {"CtsdnsTraefikRoutesLost"},
             {'routes{entrypoint="web"}': "9x10 4x50"},

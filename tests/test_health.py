@@ -15,7 +15,7 @@ from support.commands import run
 
 from ctsdns_traefik.core.changes import Changes
 from ctsdns_traefik.core.health import AHEAD, LONGEST_SILENCE, Health, judge
-from ctsdns_traefik.core.status import Status
+from ctsdns_traefik.core.status import AccessFile, Status
 from ctsdns_traefik.core.status_text import status_to_text
 from ctsdns_traefik.health import check_health
 
@@ -24,6 +24,8 @@ MAX_AGE = 120.0
 REMOVAL = Changes((), (), ("a", "b", "c"), before=4)
 
 WELL = Status(started=AT - 500).connected(AT - 490).trusted(AT - 40).applied(AT - 39)
+
+GUARDED = WELL._replace(access=AccessFile("access.yml"))
 
 
 def judged(status: Status, *, updated: float = AT - 3) -> Health:
@@ -66,6 +68,11 @@ def judged(status: Status, *, updated: float = AT - 3) -> Health:
             WELL.unwritable(AT - 9, "output-error", "full").applied(AT - 8),
             "healthy: connected, the last snapshot is 40 s old",
             id="mended-output",
+        ),
+        pytest.param(
+            GUARDED.access_enforced(AT - 30),
+            "healthy: connected, the last snapshot is 40 s old",
+            id="access-in-force",
         ),
     ],
 )
@@ -113,6 +120,21 @@ def test_well(status: Status, why: str) -> None:
             id="not-applied-for-long",
         ),
         pytest.param(WELL.stopped(), "watch has stopped", id="stopped"),
+        pytest.param(
+            GUARDED,
+            "the access file is not in force: the routes that stand have not been looked at yet",
+            id="access-not-applied-yet",
+        ),
+        pytest.param(
+            GUARDED.access_enforced(AT - 30).access_broken(AT - 9, "access-error", "line 2"),
+            "the access file is not in force: line 2",
+            id="broken-access-file",
+        ),
+        pytest.param(
+            GUARDED.access_enforced(AT - 30).access_waits(AT - 9, "access-waits", "disk full"),
+            "the access file is not in force: disk full",
+            id="access-that-cannot-be-written",
+        ),
     ],
 )
 def test_unwell(status: Status, why: str) -> None:
@@ -158,6 +180,7 @@ WRONG: list[tuple[str, object]] = [
     *(("state", "dancing"), ("state", None), ("state", []), ("updated", None)),
     *(("updated", 5), ("updated", "today"), ("updated", "2026-11-21T13:05:09")),
     *(("last_snapshot", True), ("last_applied", {}), ("output_error", "full")),
+    *(("access", "broken"), ("access", {}), ("access", {"error": {}})),
     *(("last_error", []), ("output_error", {}), ("updated", "9999-12-31T23:59:59-23:59")),
 ]
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -442,3 +443,21 @@ def test_documented_checks(path: Path, hosts: dict[str, str], agreed: list[bool]
         return path.read_bytes() == content
 
     assert [agrees(text) for text in DOCUMENTED] == agreed
+
+
+def test_command_begins_with_no_signal_blocked() -> None:
+    """A thread that blocks all signals starts a command that a signal ends all the same."""
+    caught: list[object] = []
+
+    def start() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            run_hook(("sh", "-c", "kill -TERM $$; exit 3"), None)
+        except HookError as why:
+            caught.append(str(why))
+        caught.append(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert caught == ["sh was killed by SIGTERM", True]

@@ -209,18 +209,29 @@ def test_render_once(tmp_path: Path) -> None:
 def test_access_file(path: Path, tmp_path: Path) -> None:
     """What happens to the access file has words of its own."""
     access = tmp_path / "access.yml"
-    access.write_text("{}\n")
+    access.write_text("default: tailscale-only\n")
     with (
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
         Watch(server.url, path, *JSON_LOG, "--access-file", str(access)) as watch,
     ):
-        watch.until_logged('"connected"')
-        for text, word in (("# 1\n{}\n", "access-changed"), ("[", "access-error")):
+        feed.send(snapshot(hosts("a")))
+        watch.until_logged('"written"')
+        open_to_all = "routes: {b.example.com: {access: public}}\n"
+        for text, word in ((open_to_all, "unprotected"), ("[", "error"), (open_to_all, "mended")):
             access.write_text(text)
-            feed.send(snapshot(hosts("a")))
-            watch.until_logged(word)
-        assert entries(watch.log)
+            watch.until_logged(f'"event": "(access-)?{word}"')
+        path.unlink()
+        path.mkdir()
+        access.write_text("default: public\n")
+        watch.until_logged("access-waits")
+        found = entries(watch.log)
+    assert picked(found, "access-changed") == [{"level": "info", "path": str(access)}] * 2
+    assert picked(found, "unprotected") == [
+        {"level": "warning", "count": 1, "routers": ["router-a-example-com"]}
+    ]
+    assert [each["setting"] for each in picked(found, "access-unused")] == ["routes.b.example.com"]
+    assert [each["level"] for each in picked(found, "access-waits")] == ["error"]
 
 
 def test_names_that_are_warned_of(path: Path, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_every_value() -> None:
         "refused_entries": 102,
         "doubted_routes": 3,
         "output_error": 1,
+        "access_error": 1,
         "hook_error": 1,
         "traefik_checked_timestamp_seconds": AT - 57,
         "traefik_error": 0,
@@ -70,7 +71,8 @@ def test_every_value() -> None:
 def test_what_is_not_known_is_not_there() -> None:
     """Before the first snapshot there are no times of it, rather than times of 1970."""
     said = values(metrics_to_text(Status(version="1", started=AT), AT))
-    assert not any(name.startswith(("last_", "routes", "hook_", "traefik_")) for name in said)
+    unknown = ("last_", "routes", "hook_", "traefik_", "access_")
+    assert not any(name.startswith(unknown) for name in said)
     assert (said["connected"], said["snapshots_total trusted"], said["up"]) == (0, 0, 1)
     assert values(metrics_to_text(Status().stopped(), AT))["up"] == 0
 

@@ -157,6 +157,15 @@ def test_text_says_all() -> None:
             "disabled": 2,
             "objections": [{"router": "router-b", "message": "no"}] * 2,
         },
+        "access": {
+            "path": "/etc/traefik/access.yml",
+            "enforced": "2026-11-21T13:03:49.250Z",
+            "error": {
+                "time": "2026-11-21T13:05:04.250Z",
+                "event": "access-waits",
+                "message": "no",
+            },
+        },
         "counters": {
             "connections": 1,
             "connection_failures": 2,
@@ -192,6 +201,8 @@ def test_schema_knows_exactly_what_is_said() -> None:
     assert SCHEMA["properties"]["state"]["enum"] == list(State)
     for name in ("refused", "hook", "traefik", "counters"):
         assert SCHEMA["properties"][name]["required"] == list(said[name])
+    access = SCHEMA["properties"]["access"]["anyOf"][1]
+    assert access["required"] == list(access["properties"]) == list(said["access"])
     for name, field in (("failure", "last_error"), ("doubt", "doubt")):
         assert SCHEMA["$defs"][name]["required"] == list(said[field])
 
@@ -218,7 +229,7 @@ def test_schema_knows_exactly_what_is_said() -> None:
         pytest.param(
             FULL,
             "connected; 4 routes; last snapshot 13:05:07 UTC; 102 entries refused;"
-            " a removal of 3 routes waits; disk full",
+            " a removal of 3 routes waits; the access file is not in force: no; disk full",
             id="full",
         ),
     ],

@@ -14,13 +14,12 @@ from support.entries import hosts
 from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access_file import read_access
-from ctsdns_traefik.core.access_values import Access
 from ctsdns_traefik.core.health import judge
 from ctsdns_traefik.core.render import render
 from ctsdns_traefik.core.status import Status
 from ctsdns_traefik.core.status_text import status_to_text
 from ctsdns_traefik.core.turns import AGAIN, PATIENCE
-from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.hooks import Check
 from ctsdns_traefik.journal import Journal
 from ctsdns_traefik.keeper import Keeper
@@ -491,14 +490,44 @@ def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
 
 
 def test_another_access_file_waits_for_nothing(server: Server) -> None:
-    """Access that is taken back is so at the next snapshot, though it stood there before."""
+    """Access that is taken back and given again is so at once, though all of it stood before."""
     strict = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
-    now = [None, strict, None, strict]
-    keeper = started(server, access=lambda: now[0])
-    for _ in range(4):
-        keeper.apply(hosts("a"))
-        limited = any("middlewares/0" in key or "ClientIP" in v for key, v in server.keys().items())
-        assert limited is (now.pop(0) is not None)
+    keeper = started(server)
+    keeper.apply(hosts("a"))
+    for access in (strict, None, strict, None):
+        keeper.change_access(access)
+        assert any("middlewares/0" in key for key in set(server.keys())) is (access is not None)
+
+
+def test_another_access_file_at_a_restart_waits_for_nothing(server: Server) -> None:
+    """The routes that a former watch published get it before any snapshot, and again the other."""
+    started(server).apply(hosts("ab"))
+    for mode in ("tailscale-only", "public", "tailscale-only"):
+        access = read_access(f"default: {mode}\n")
+        keeper = started(server, access=access)
+        assert keeper.has_enforced(access)
+        limited = [key for key in set(server.keys()) if key.endswith("/middlewares/0")]
+        assert len(limited) == (2 if mode == "tailscale-only" else 0)
+        assert names(server) == "ab"
+
+
+def test_access_that_was_refused_comes_with_the_next_hosts(server: Server, tmp_path: Path) -> None:
+    """The document with both is written at once, though the store has held it before."""
+    strict = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
+    refusing = tmp_path / "refusing"
+    check = Check(("sh", "-c", f"test ! -e {refusing}"))
+    keeper = Keeper(StoreTarget(address_from(server.url), check), access=strict)
+    keeper.begin()
+    keeper.apply(hosts("ab"))
+    wanted = server.keys()
+    keeper.change_access(None)
+    keeper.apply(hosts("abc"))
+    refusing.touch()
+    with pytest.raises(CheckRefused):
+        keeper.change_access(strict)
+    refusing.unlink()
+    keeper.apply(hosts("ab"))
+    assert (server.keys(), keeper.has_enforced(strict)) == (wanted, True)
 
 
 STRICT = """
@@ -508,15 +537,14 @@ routes: {"*.example.com": {access: forward-auth, forwardAuth: sso}}
 
 
 def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: Server) -> None:
-    """The operator's word does not wait three snapshots for a watch that has the old file."""
-    access: list[Access | None] = [None]
-    keeper = started(server, access=lambda: access[0])
+    """It does not wait three snapshots for a watch that has the old file, and loses no route."""
+    keeper = started(server)
     keeper.apply(hosts("a"))
     StoreTarget(address_from(server.url)).write(render(hosts("ab")).text.encode())
-    access[0] = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
-    keeper.apply(hosts("a"))
-    assert any("router-a-example-com/middlewares/0" in key for key in server.keys("*"))
-    assert names(server) == "a"
+    keeper.change_access(read_access("routes:\n  '*.example.com': {access: tailscale-only}\n"))
+    guarded = sorted(key for key in set(server.keys()) if key.endswith("/middlewares/0"))
+    assert [key.split("-")[1] for key in guarded] == ["a", "b"]
+    assert names(server) == "ab"
 
 
 def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:

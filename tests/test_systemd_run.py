@@ -63,8 +63,10 @@ class Machine:
         """Return the environment of a unit: the settings with the one address changed."""
         assert unit.value("EnvironmentFile") == "/etc/ctsdns-traefik/settings.env"
         settings = environment_file(EXAMPLE / "settings.env")
-        assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT"]
+        assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_ACCESS_FILE"]
+        assert settings["TRAEFIK_ACCESS_FILE"] == "/etc/ctsdns-traefik/access.yml"
         settings["TRAEFIK_CONFIG_API_ENDPOINT"] = endpoint
+        settings["TRAEFIK_ACCESS_FILE"] = str(EXAMPLE / "access.yml")
         return {**unit.environment(self._places), **settings}
 
     def command(self, unit: Unit) -> list[str]:

@@ -97,6 +97,7 @@ def render_once(
     out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
     from ctsdns_traefik.access_file import read_access_file
+    from ctsdns_traefik.core.access_checks import check_unused
     from ctsdns_traefik.core.render import render
     from ctsdns_traefik.journal import Journal
 
@@ -119,6 +120,8 @@ def render_once(
     journal = Journal()
     journal.refused(rendering.problems)
     journal.warned(rendering.warnings)
+    if rights:
+        journal.access_unused(check_unused(rendering.entries, rights))
     if output is None:
         emit(rendering.text)
     elif check or diff:

@@ -90,10 +90,11 @@ def make_journal(
     status_file: Path | None,
     metrics_file: Path | None,
     noun: str = "file",
+    access_file: Path | None = None,
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager."""
     from ctsdns_traefik.core.metrics import metrics_to_text
-    from ctsdns_traefik.core.status import Status
+    from ctsdns_traefik.core.status import AccessFile, Status
     from ctsdns_traefik.core.status_text import status_to_text
     from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.notify import service_manager
@@ -112,6 +113,7 @@ def make_journal(
         started=time.time(),
         endpoint=str(endpoint),
         output=str(output),
+        access=AccessFile(str(access_file)) if access_file else None,
     )
     publisher = Publisher(outlets, manager)
     journal = Journal(status, publisher, manager, undisturbed=interrupts.held, noun=noun)

@@ -41,13 +41,12 @@ from ctsdns_traefik.core.retry import SHORTEST
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ctsdns_traefik.core.access_values import Access
     from ctsdns_traefik.core.document import Format
     from ctsdns_traefik.hooks import Command
+    from ctsdns_traefik.journal import Journal
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.traefik_api import TraefikApi
+    from ctsdns_traefik.watch import Connect
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +145,9 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
+    from ctsdns_traefik.access_file import follow_access_file
     from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.stream import open_stream
+    from ctsdns_traefik.reloader import AccessReloader
     from ctsdns_traefik.watch import Watch
 
     start_logging(dated=True, form=log_format)
@@ -160,24 +160,33 @@ def watch(
     store = (store_password_file, store_ca_file)
     target = build_target(output, *store, check, adopt=adopt, sleep=sleep)
     kind = _KINDS[type(output) is str]
-    files = {"status_file": status_file, "metrics_file": metrics_file}
+    files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
     journal = make_journal(followed, target, interrupts, **files, noun=kind.noun)
     with target.claim(), journal:
+        rights = follow_access_file(access_file) if access_file else None
         keeper = Keeper(
             target,
             kind.form or form,
             guard=removal_guard,
             undisturbed=held,
-            access=_follow_access(access_file),
+            access=rights.access if rights else None,
             journal=journal,
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_inquiry(traefik_api, journal, kind.provider),
         )
-        _get_ready()
-        connect = partial(open_stream, expect=journal.expect)
-        return Watch(
-            followed, keeper, interrupts, delay=retry_delay, connect=connect, journal=journal
-        ).run()
+        beside = AccessReloader(rights, keeper, journal) if rights else None
+        loop = partial(Watch, followed, keeper, interrupts, delay=retry_delay, journal=journal)
+        return loop(connect=_prepare_to_connect(journal), beside=beside).run()
+
+
+def _prepare_to_connect(journal: Journal) -> Connect:
+    """Load what connections need, and return what makes one."""
+    from ctsdns_traefik.memory import expect_large_snapshots
+    from ctsdns_traefik.stream import load_libraries, open_stream
+
+    load_libraries()
+    expect_large_snapshots()
+    return partial(open_stream, expect=journal.expect)
 
 
 def _named(source: str | None, endpoint: str | None) -> str | None:
@@ -191,21 +200,6 @@ def _named(source: str | None, endpoint: str | None) -> str | None:
     if endpoint is not None and origin is ParameterSource.COMMANDLINE:
         raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
     return source
-
-
-def _follow_access(access_file: Path | None) -> Callable[[], Access | None]:
-    from ctsdns_traefik.access_file import FollowedAccess
-
-    return FollowedAccess(access_file) if access_file else lambda: None
-
-
-def _get_ready() -> None:
-    """Import what the first connection would wait for, and make room for what it brings."""
-    from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.stream import load_libraries
-
-    load_libraries()
-    expect_large_snapshots()
 
 
 def _look_at(output: Path | str, on_change: Command | None) -> None:

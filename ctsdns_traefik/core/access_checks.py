@@ -49,7 +49,7 @@ def check_access(
         *_replaced(routes, static),
         *_aliases(routes, access, static),
         *_proxied(routes, static),
-        *_unused(entries, access),
+        *check_unused(entries, access),
     )
 
 
@@ -221,22 +221,32 @@ def _is_wide(trusted: str) -> bool:
     return network.prefixlen < _SUBNETS[network.version] and not network.is_loopback
 
 
-def _unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:
-    """Report patterns that no entry has: a misspelt one protects nothing."""
+def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:
+    """Find the patterns that no entry has: a misspelt one protects nothing.
+
+    What may have been meant is, for a wildcard, a wildcard that covers an entry.
+    """
     domains = {entry.domain for entry in entries}
     used = {found.pattern for domain in domains if (found := access.find(domain))}
     for domain in domains:
         used |= {said.pattern for said in access.exact_below(domain)}
-    for pattern in access.routes:
-        if pattern not in used:
-            close = difflib.get_close_matches(pattern, sorted(domains), n=1)
-            yield _problem(
-                "access-unused",
-                "no entry has this name, or a more specific one covers all that have",
-                f"did you mean {close[0]}?" if close else "remove it, or add an entry",
-                setting=_setting(pattern),
-                severity=Severity.WARNING,
-            )
+    unused = [pattern for pattern in access.routes if pattern not in used]
+    around = {each for domain in domains for each in _wildcards_of(domain)} if unused else set()
+    for pattern in unused:
+        known = around if pattern.startswith("*") else domains
+        close = difflib.get_close_matches(pattern, sorted(known), n=1)
+        yield _problem(
+            "access-unused",
+            "no entry has this name, or a more specific one covers all that have",
+            f"did you mean {close[0]}?" if close else "remove it, or add an entry",
+            setting=_setting(pattern),
+            severity=Severity.WARNING,
+        )
+
+
+def _wildcards_of(domain: str) -> Iterator[str]:
+    while domain := wider(domain):
+        yield domain
 
 
 def _setting(pattern: str) -> str:

@@ -2,12 +2,14 @@
 
     forwardAuth:
       oidc: {address: "http://127.0.0.1:4181"}
+    default: tailscale-only
     routes:
       "*.internal.example.com": {access: tailscale-only}
       sso.example.com: {access: forward-auth, forwardAuth: oidc}
 
 Options bear Traefik's own names. A wildcard covers all names below it, however many labels they
-have: what an operator means to protect stays so when a name gets longer.
+have: what an operator means to protect stays so when a name gets longer. The default covers every
+name that nothing else covers.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from ctsdns_traefik.core.access_definitions import (
 from ctsdns_traefik.core.access_modes import TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access_values import (
     DEFAULT_RANGES,
+    EVERY,
     MODES,
     Access,
     Backend,
@@ -46,25 +49,37 @@ HIGHEST_PRIORITY = 2**31 - 1
 _ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MIDDLEWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}(@[a-z][a-z0-9-]{0,62})?")
 
+_SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "dashboard")
 _SHARED = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls", "priority")
+_OF_DEFAULT = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls")
 _OF_ROUTES = (*_SHARED, "acmeChallenge", "backend")
 _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
 
 
 def read_access(text: str) -> Access:
     """Read an access file; raise :class:`AccessError` for the first thing that is wrong."""
-    root = read_nodes(text).members(("tailnet", "forwardAuth", "clientAuth", "routes", "dashboard"))
+    root = read_nodes(text).members(_SECTIONS)
     tailnet = root["tailnet"].members(("ranges",)) if "tailnet" in root else {}
     access = Access(
         ranges=read_ranges(tailnet["ranges"]) if tailnet else DEFAULT_RANGES,
         forward_auth=read_named(root.get("forwardAuth"), read_forward_auth),
         client_auth=read_named(root.get("clientAuth"), read_client_auth),
     )
+    if "default" in root:
+        access = access._replace(default=_default(root["default"], access))
     if "routes" in root:
         access = access._replace(routes=_routes(root["routes"], access))
     if "dashboard" in root:
         access = access._replace(dashboard=_dashboard(root["dashboard"], access))
     return access
+
+
+def _default(node: Node, access: Access) -> RouteAccess:
+    """Return what holds for names that nothing else covers: a mode alone, or a map with it."""
+    members = {"access": node} if isinstance(node.value, str) else node.members(_OF_DEFAULT)
+    if "access" not in members:
+        node.fail("has no access")
+    return _route(node, members, EVERY, access)
 
 
 def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
@@ -80,9 +95,8 @@ def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
     for route, each in found.values():
         around = access._replace(routes=routes).find(wider(route.pattern))
         if around and around.is_protected and not route.mode:
-            each.fail(
-                f"has no access, but {around.pattern} has: repeat it, or write access: public"
-            )
+            other = "the default" if around.pattern == EVERY else around.pattern
+            each.fail(f"has no access, but {other} has: repeat it, or write access: public")
     return routes
 
 
@@ -186,6 +200,8 @@ def _matching(node: Node, form: re.Pattern[str], whose: str) -> str:
 
 
 def _domain(node: Node, text: str) -> str:
+    if text == EVERY:
+        node.fail("is no name or wildcard: for every name, write default: MODE beside routes")
     try:
         return read_domain(text, at=0)
     except Refusal as refusal:

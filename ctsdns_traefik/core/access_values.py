@@ -20,6 +20,10 @@ MODES: Mapping[str, str] = {
 """The modes of access, and the option that each needs besides."""
 
 
+EVERY = "*"
+"""The pattern of the default, which covers all names."""
+
+
 class Challenge(NamedTuple):
     """Where a machine that ends its own TLS answers HTTP-01 challenges."""
 
@@ -35,7 +39,7 @@ class Backend(NamedTuple):
 
 
 class RouteAccess(NamedTuple):
-    """What holds for the routes of one pattern: a name, or a wildcard for all names below."""
+    """What holds for the routes of one pattern: a name, a wildcard for all below, or all."""
 
     pattern: str
     place: Place
@@ -83,12 +87,17 @@ class Access(NamedTuple):
     routes: Mapping[str, RouteAccess] = {}
     """By pattern."""
     dashboard: Dashboard | None = None
+    default: RouteAccess | None = None
+    """What holds for every name that no pattern covers; its own pattern is :data:`EVERY`."""
 
     def find(self, domain: str) -> RouteAccess | None:
-        """Return what holds for a domain: the exact name's, else the longest wildcard's."""
+        """Return what holds for a domain: the exact name's, else the longest wildcard's.
+
+        Else it is the default, if there is one.
+        """
         while domain and domain not in self.routes:
             domain = wider(domain)
-        return self.routes.get(domain)
+        return self.routes.get(domain, self.default)
 
     def alone(self) -> Access:
         """Return the same without what only other dynamic files can define: middlewares."""
@@ -96,7 +105,8 @@ class Access(NamedTuple):
         dashboard = self.dashboard and self.dashboard._replace(
             access=self.dashboard.access._replace(middlewares=())
         )
-        return self._replace(routes=routes, dashboard=dashboard)
+        default = self.default and self.default._replace(middlewares=())
+        return self._replace(routes=routes, dashboard=dashboard, default=default)
 
     def exact_below(self, wildcard: str) -> list[RouteAccess]:
         """Return the names that have a say of their own in place of a route's wildcard.

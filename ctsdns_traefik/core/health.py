@@ -36,6 +36,8 @@ class _Told(NamedTuple):
     output_error: str | None
     last_error: str | None
     in_doubt: bool
+    access: str | None
+    """Why the access file is not in force; ``None`` if it is, or there is none."""
 
     @property
     def trouble(self) -> str:
@@ -50,12 +52,14 @@ class _Sick(Exception):
 def judge(text: bytes, now: float, max_age: float) -> Health:
     """Judge by a status file's text whether watch does its work.
 
-    It does if the file is kept up to date, and the last trusted snapshot is at most ``max_age``
-    seconds old and in the output. One that waits for the removal guard need not be.
+    It does if the file is kept up to date, the access file is in force, and the last trusted
+    snapshot is at most ``max_age`` seconds old and in the output. One that waits for the removal
+    guard need not be.
     """
     try:
         told = _read(text)
         _require_alive(told, now)
+        _require_access(told)
         age = _age_of_snapshot(told, now, max_age)
         _require_applied(told, now, max_age)
     except _Sick as why:
@@ -70,6 +74,11 @@ def _require_alive(told: _Told, now: float) -> None:
     silence = _age("updated", told.updated, now)
     if silence > LONGEST_SILENCE:
         raise _Sick(f"the status file was last updated {silence:.0f} s ago: watch is dead or hangs")
+
+
+def _require_access(told: _Told) -> None:
+    if told.access is not None:
+        raise _Sick(f"the access file is not in force: {told.access}")
 
 
 def _age_of_snapshot(told: _Told, now: float, max_age: float) -> float:
@@ -108,9 +117,16 @@ def _read(text: bytes) -> _Told:
             _message(read["output_error"]),
             _message(read["last_error"]),
             read["doubt"] is not None,
+            _access(read.get("access")),
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as why:
         raise _Sick("the status file is not one that watch writes") from why
+
+
+def _access(access: Any) -> str | None:
+    if access is None or (access["error"] is None and access["enforced"] is not None):
+        return None
+    return _message(access["error"]) or "the routes that stand have not been looked at yet"
 
 
 def _time(value: Any) -> float | None:

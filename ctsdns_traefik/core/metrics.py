@@ -132,6 +132,11 @@ METRICS = (
         lambda s: s.output_error is not None,
     ),
     _gauge(
+        "access_error",
+        "1 while what the access file says is not in force.",
+        lambda s: (s.access.error is not None or s.access.enforced is None) if s.access else None,
+    ),
+    _gauge(
         "hook_error",
         "1 if the command after the last change failed.",
         lambda s: s.hook.error is not None if s.hook else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access import Applied, apply_access
@@ -34,9 +34,27 @@ def render(
     """Turn a hosts map into Traefik's document; the same hosts in any order give the same bytes."""
     entries, refused = read_hosts(hosts)
     routes, conflicts = plan_routes(entries)
+    rendering = _render(entries, routes, (*refused, *conflicts), form, access)
+    return rendering._replace(warnings=find_near_misses(hosts, entries))
+
+
+def render_routes(
+    routes: Sequence[Route], form: Format = "json", access: Access | None = None
+) -> Rendering:
+    """Turn routes that were planned before into a document, with another access."""
+    entries = tuple(route.entry for route in routes)
+    return _render(entries, tuple(routes), (), form, access)
+
+
+def _render(
+    entries: tuple[HostEntry, ...],
+    routes: tuple[Route, ...],
+    problems: tuple[Problem, ...],
+    form: Format,
+    access: Access | None,
+) -> Rendering:
     applied = apply_access(routes, access) if access else Applied(routes)
-    found = (*refused, *conflicts, *applied.problems)
-    problems = tuple(sorted(found, key=lambda problem: problem.entry))
+    found = (*problems, *applied.problems)
+    in_order = tuple(sorted(found, key=lambda problem: problem.entry))
     document = build_document(applied.routes, applied.references)
-    warnings = find_near_misses(hosts, entries)
-    return Rendering(entries, applied.routes, problems, document, to_text(document, form), warnings)
+    return Rendering(entries, applied.routes, in_order, document, to_text(document, form))

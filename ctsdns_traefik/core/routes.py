@@ -189,6 +189,16 @@ def priority_of(route: Route) -> int:
     return len(route.rule) if route.priority is None else route.priority
 
 
+def with_priorities(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Give named routes the priorities that :func:`plan_routes` would give them.
+
+    One that has a priority for other reasons keeps it.
+    """
+    kept = list(routes)
+    found = _priorities(kept)
+    return tuple(each._replace(priority=found.get(each.entry.name, each.priority)) for each in kept)
+
+
 def _priorities(routes: list[Route]) -> dict[str, int]:
     """Raise a one-letter name above the wildcard beside it; by entry name.
 

@@ -65,6 +65,23 @@ class Answer(NamedTuple):
     error: Failure | None = None
 
 
+class AccessFile(NamedTuple):
+    """The access file of watch, and whether what it says is in force."""
+
+    path: str
+    enforced: float | None = None
+    """When its last usable content came into force; ``None`` until one has."""
+    broken: Failure | None = None
+    """Why its present content cannot be used."""
+    waits: Failure | None = None
+    """Why its last usable content is not in force."""
+
+    @property
+    def error(self) -> Failure | None:
+        """Why what was asked for is not in force, if something keeps it from that."""
+        return self.broken or self.waits
+
+
 class Counters(NamedTuple):
     """How often something has happened since the start."""
 
@@ -105,6 +122,8 @@ class Status(NamedTuple):
     doubt: Doubt | None = None
     hook: Hook | None = None
     traefik: Answer | None = None
+    access: AccessFile | None = None
+    """``None`` if there is no access file."""
     counters: Counters = Counters()
 
     def holding(self, routes: Mapping[str, int]) -> Status:
@@ -166,6 +185,31 @@ class Status(NamedTuple):
         error = Failure(now, event, message)
         return self._replace(last_error=error, output_error=error).counting("write_errors")
 
+    def access_changed(self, now: float, event: str, message: str) -> Status:
+        """Know that the access file has another usable content, which is not in force yet."""
+        return self._with_access(broken=None, waits=Failure(now, event, message))
+
+    def access_broken(self, now: float, event: str, message: str) -> Status:
+        """Know why the access file cannot be used."""
+        error = Failure(now, event, message)
+        return self._with_access(broken=error)._replace(last_error=error)
+
+    def access_mended(self) -> Status:
+        """Know that the access file has its last usable content again."""
+        return self._with_access(broken=None)
+
+    def access_waits(self, now: float, event: str, message: str) -> Status:
+        """Know why the access asked for could not be put in force."""
+        error = Failure(now, event, message)
+        return self._with_access(waits=error)._replace(last_error=error)
+
+    def access_enforced(self, now: float) -> Status:
+        """Know that the last usable access is in force."""
+        return self._with_access(enforced=now, waits=None)
+
+    def _with_access(self, **known: object) -> Status:
+        return self._replace(access=self.access and self.access._replace(**known))  # type: ignore[arg-type]
+
     def ran_hook(self, now: float, event: str, error: str | None) -> Status:
         """Know that the command after a change has run, and how it failed, if it has."""
         if error is None:
@@ -202,6 +246,8 @@ def summarize(status: Status) -> str:
         parts.append(f"{refused} entr{'y' if refused == 1 else 'ies'} refused")
     if status.doubt:
         parts.append(f"a removal of {len(status.doubt.removed)} routes waits")
+    if status.access and status.access.error:
+        parts.append(f"the access file is not in force: {status.access.error.message}")
     if status.output_error:
         parts.append(status.output_error.message)
     elif status.state is not State.CONNECTED and status.last_error:

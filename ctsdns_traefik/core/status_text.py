@@ -10,7 +10,15 @@ from typing import Any
 
 from ctsdns_traefik.core.printable import shown
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.status import LISTED_AT_MOST, Answer, Doubt, Failure, Hook, Status
+from ctsdns_traefik.core.status import (
+    LISTED_AT_MOST,
+    AccessFile,
+    Answer,
+    Doubt,
+    Failure,
+    Hook,
+    Status,
+)
 from ctsdns_traefik.core.times import time_to_text
 
 
@@ -36,6 +44,7 @@ def status_to_text(status: Status, updated: float) -> str:
         "doubt": _doubt(status.doubt),
         "hook": _hook(status.hook),
         "traefik": _answer(status.traefik),
+        "access": _access(status.access),
         "counters": status.counters._asdict(),
     }
     return json.dumps(document, indent=2) + "\n"
@@ -81,6 +90,16 @@ def _hook(hook: Hook | None) -> dict[str, Any] | None:
     if hook is None:
         return None
     return {"time": time_to_text(hook.time), "error": _failure(hook.error)}
+
+
+def _access(access: AccessFile | None) -> dict[str, Any] | None:
+    if access is None:
+        return None
+    return {
+        "path": shown(access.path),
+        "enforced": _time(access.enforced),
+        "error": _failure(access.error),
+    }
 
 
 def _answer(answer: Answer | None) -> dict[str, Any] | None:

@@ -16,7 +16,16 @@ from support.commands import Watch
 from ctsdns_traefik.core.changes import Changes
 from ctsdns_traefik.core.loaded import Objection, Verdict
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.status import Answer, Counters, Doubt, Failure, Hook, State, Status
+from ctsdns_traefik.core.status import (
+    AccessFile,
+    Answer,
+    Counters,
+    Doubt,
+    Failure,
+    Hook,
+    State,
+    Status,
+)
 
 SCHEMA = json.loads(
     resources.files("ctsdns_traefik").joinpath("schemas/status.schema.json").read_text()
@@ -69,6 +78,9 @@ FULL = Status(
     hook=Hook(AT - 58, Failure(AT - 58, "hook-failed", "sh exited with status 1")),
     traefik=Answer(
         AT - 57, Verdict(5, ("router-a",), ("router-z",), (Objection("router-b", "no"),) * 2)
+    ),
+    access=AccessFile(
+        "/etc/traefik/access.yml", AT - 80, waits=Failure(AT - 5, "access-waits", "no")
     ),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )
