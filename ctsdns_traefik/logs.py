@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Literal, TextIO
 
-from ctsdns_traefik.core.printable import printable
-from ctsdns_traefik.core.times import time_to_text
+from ctsdns_traefik.core.status.timestamps import time_to_text
+from ctsdns_traefik.core.text import printable
 
 PACKAGE = "ctsdns_traefik"
 

@@ -25,6 +25,8 @@ settings.load_profile("everyday")
 @pytest.fixture(autouse=True)
 def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
+    for variable in ("COLUMNS", "LINES"):  # pytest-xdist sets them in its workers
+        monkeypatch.delenv(variable, raising=False)
     for variable in list(os.environ):
         if variable.startswith(("TRAEFIK_", "CTSDNS_ACCESS_")) or variable.lower().endswith(
             "_proxy"

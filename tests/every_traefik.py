@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 
 RELEASES = ("3.0.4", "3.2.3", "3.3.6", "3.4.3", "3.5.3", "3.6.15", "3.7.15")
-TESTS = ("tests/test_end_to_end.py", "tests/test_prove.py")
+TESTS = ("tests/daemon/test_end_to_end.py", "tests/traefik/test_proof.py")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -16,14 +16,15 @@ import pytest
 from support.commands import Watch, run
 from support.endpoints import STREAM, Feed, ScriptedEndpoint, answering, event, sending, snapshot
 from support.entries import hosts, streaming
+from support.paths import ROOT
 
 import ctsdns_traefik
 from ctsdns_traefik import logs
-from ctsdns_traefik.notices import WORDS
+from ctsdns_traefik.daemon.output_warnings import WORDS
 
 JSON_LOG = ("--log-format", "json")
 BASE = ["time", "level", "event", "message"]
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "status.md").read_text()
+DOCUMENT = (ROOT / "docs" / "status.md").read_text()
 
 Entry = dict[str, Any]
 
@@ -170,7 +171,7 @@ def test_ending_by_an_error_is_an_object(path: Path, tmp_path: Path) -> None:
 
 DEFECTIVE = """
 import sys
-from ctsdns_traefik import watch
+from ctsdns_traefik.daemon import loop as watch
 from ctsdns_traefik.cli import main
 def run(self):
     raise RuntimeError("one\\ntwo")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.endpoint import Header, endpoint_from, header_from, token_from
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import Setting
+from ctsdns_traefik.source.endpoint import Header, endpoint_from, header_from, token_from
 
 
 @pytest.mark.parametrize(

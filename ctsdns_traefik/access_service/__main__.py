@@ -2,7 +2,7 @@
 
 import sys
 
-from ctsdns_traefik.access_service.program import main
+from ctsdns_traefik.access_service.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

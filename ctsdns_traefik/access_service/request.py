@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ctsdns_traefik.access_service.tokens import Refused
-from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
 Environ = Mapping[str, Any]

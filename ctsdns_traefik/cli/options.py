@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.types import CommandLine, HeaderType, Seconds
-from ctsdns_traefik.core.printable import in_quotes
+from ctsdns_traefik.cli.parameter_types import CommandLine, HeaderType, Seconds
+from ctsdns_traefik.core.text import in_quotes
 from ctsdns_traefik.errors import MEANINGS, ExitCode
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import click
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.cli.options import epilog, verbosity_options
-from ctsdns_traefik.cli.streams import writing
-from ctsdns_traefik.core.printable import printable
+from ctsdns_traefik.cli.stdio import writing
+from ctsdns_traefik.core.text import printable
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
 
 PROGRAM = "ctsdns-traefik"

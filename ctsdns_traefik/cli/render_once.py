@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import LeafCommand
-from ctsdns_traefik.cli.hooks import make_check, make_on_change
+from ctsdns_traefik.cli.file_arguments import require_different
+from ctsdns_traefik.cli.hook_options import make_check, make_on_change
+from ctsdns_traefik.cli.leaf_command import LeafCommand
 from ctsdns_traefik.cli.options import (
     access_file_option,
     adopt_option,
@@ -27,18 +28,17 @@ from ctsdns_traefik.cli.options import (
     timeout_option,
     verbosity_options,
 )
-from ctsdns_traefik.cli.paths import require_different
-from ctsdns_traefik.cli.sources import read_source
-from ctsdns_traefik.cli.streams import STANDARD_STREAM, emit
-from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
+from ctsdns_traefik.cli.output_options import Output, build_target, refuse_path, store_options
+from ctsdns_traefik.cli.source_options import read_source
+from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.document import Format
-    from ctsdns_traefik.core.render import Rendering
-    from ctsdns_traefik.hooks import Check, Command
+    from ctsdns_traefik.core.dynamic.document import Format
+    from ctsdns_traefik.core.dynamic.rendering import Rendering
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.target import Target
+    from ctsdns_traefik.output.base import Target
+    from ctsdns_traefik.output.hooks import Check, Command
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """How diff shows a last line that does not end; difflib leaves it at that."""
@@ -96,10 +96,10 @@ def render_once(
     SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
     out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
-    from ctsdns_traefik.access_file import read_access_file
-    from ctsdns_traefik.core.access_checks import check_unused
-    from ctsdns_traefik.core.render import render
-    from ctsdns_traefik.journal import Journal
+    from ctsdns_traefik.core.checks.access import check_unused
+    from ctsdns_traefik.core.dynamic.rendering import render
+    from ctsdns_traefik.daemon.access_file import read_access_file
+    from ctsdns_traefik.daemon.events import Journal
 
     start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
@@ -139,9 +139,9 @@ def _write(
     check_command: Command | None,
 ) -> None:
     """Write the file as watch does; a signal waits for it, and ends the commands around it."""
-    from ctsdns_traefik.interrupts import postponed
-    from ctsdns_traefik.journal import Journal
-    from ctsdns_traefik.keeper import Keeper
+    from ctsdns_traefik.daemon.events import Journal
+    from ctsdns_traefik.daemon.reconciler import Keeper
+    from ctsdns_traefik.signals import postponed
 
     journal = Journal(noun="store" if isinstance(output, str) else "file")
     with postponed() as came:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import LeafCommand
+from ctsdns_traefik.cli.leaf_command import LeafCommand
 from ctsdns_traefik.cli.options import (
     access_file_option,
     endpoint_options,
@@ -20,13 +20,13 @@ from ctsdns_traefik.cli.options import (
     timeout_option,
     verbosity_options,
 )
-from ctsdns_traefik.cli.sources import read_source
-from ctsdns_traefik.cli.streams import emit, writing
-from ctsdns_traefik.cli.types import EntrypointName, TraefikVersion
+from ctsdns_traefik.cli.parameter_types import EntrypointName, TraefikVersion
+from ctsdns_traefik.cli.source_options import read_source
+from ctsdns_traefik.cli.stdio import emit, writing
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.validation import Validation
+    from ctsdns_traefik.cli.validation import Validation
 
 
 @click.command(
@@ -103,12 +103,12 @@ def validate(
     SOURCE is an http(s) URL, a file, or - for standard input, as for render-once;
     TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
-    from ctsdns_traefik.access_file import read_access_file
-    from ctsdns_traefik.core.checks import NEWEST
+    from ctsdns_traefik.cli.validation import read_static_file
+    from ctsdns_traefik.cli.validation import validate as find_problems
+    from ctsdns_traefik.core.checks.run import NEWEST
     from ctsdns_traefik.core.problems import Severity
-    from ctsdns_traefik.store.address import is_store_url
-    from ctsdns_traefik.validation import read_static_file
-    from ctsdns_traefik.validation import validate as find_problems
+    from ctsdns_traefik.daemon.access_file import read_access_file
+    from ctsdns_traefik.output.redis.url import is_store_url
 
     start_logging()
     static = read_static_file(static_config, entrypoints)
@@ -126,8 +126,8 @@ def validate(
 
 
 def _show(validation: Validation, form: str) -> None:
-    from ctsdns_traefik.report import as_json
-    from ctsdns_traefik.report.validations import (
+    from ctsdns_traefik.cli.report import as_json
+    from ctsdns_traefik.cli.report.validation_report import (
         print_validation,
         validation_as_annotations,
         validation_as_json,

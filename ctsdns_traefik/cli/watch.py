@@ -11,8 +11,16 @@ import click
 from click.core import ParameterSource
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import LeafCommand
-from ctsdns_traefik.cli.hooks import make_check, make_on_change, start_inquiry, take_signals
+from ctsdns_traefik.cli.file_arguments import require_different
+from ctsdns_traefik.cli.hook_options import make_check, make_on_change, start_inquiry, take_signals
+from ctsdns_traefik.cli.leaf_command import LeafCommand
+from ctsdns_traefik.cli.monitoring_options import (
+    WRITTEN,
+    make_journal,
+    needed,
+    report_health,
+    reporting_options,
+)
 from ctsdns_traefik.cli.options import (
     access_file_option,
     adopt_option,
@@ -25,28 +33,20 @@ from ctsdns_traefik.cli.options import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.paths import require_different
-from ctsdns_traefik.cli.reporting import (
-    WRITTEN,
-    make_journal,
-    needed,
-    report_health,
-    reporting_options,
-)
-from ctsdns_traefik.cli.sources import build_endpoint
-from ctsdns_traefik.cli.streams import STANDARD_STREAM
-from ctsdns_traefik.cli.targets import Output, build_target, refuse_path, store_options
-from ctsdns_traefik.cli.types import Seconds, TraefikUrl
-from ctsdns_traefik.core.retry import SHORTEST
+from ctsdns_traefik.cli.output_options import Output, build_target, refuse_path, store_options
+from ctsdns_traefik.cli.parameter_types import Seconds, TraefikUrl
+from ctsdns_traefik.cli.source_options import build_endpoint
+from ctsdns_traefik.cli.stdio import STANDARD_STREAM
+from ctsdns_traefik.core.sse.backoff import SHORTEST
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.document import Format
-    from ctsdns_traefik.hooks import Command
-    from ctsdns_traefik.journal import Journal
+    from ctsdns_traefik.core.dynamic.document import Format
+    from ctsdns_traefik.daemon.events import Journal
+    from ctsdns_traefik.daemon.loop import Connect
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.traefik_api import TraefikApi
-    from ctsdns_traefik.watch import Connect
+    from ctsdns_traefik.output.hooks import Command
+    from ctsdns_traefik.traefik.api import TraefikApi
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +145,10 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.access_file import follow_access_file
-    from ctsdns_traefik.keeper import Keeper
-    from ctsdns_traefik.reloader import AccessReloader
-    from ctsdns_traefik.watch import Watch
+    from ctsdns_traefik.daemon.access_file import follow_access_file
+    from ctsdns_traefik.daemon.access_reloader import AccessReloader
+    from ctsdns_traefik.daemon.loop import Watch
+    from ctsdns_traefik.daemon.reconciler import Keeper
 
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
@@ -181,8 +181,8 @@ def watch(
 
 def _prepare_to_connect(journal: Journal) -> Connect:
     """Load what connections need, and return what makes one."""
-    from ctsdns_traefik.memory import expect_large_snapshots
-    from ctsdns_traefik.stream import load_libraries, open_stream
+    from ctsdns_traefik.daemon.memory import expect_large_snapshots
+    from ctsdns_traefik.source.stream import load_libraries, open_stream
 
     load_libraries()
     expect_large_snapshots()

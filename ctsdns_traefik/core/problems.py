@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from ctsdns_traefik.core.printable import shown
+from ctsdns_traefik.core.text import shown
 
 
 class Severity(StrEnum):

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from ctsdns_traefik.core import hujson
+from ctsdns_traefik.core.policy import hujson
 
 INTERVAL = 30.0
 """Seconds between two snapshots; the worker's own default."""

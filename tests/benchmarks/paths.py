@@ -10,11 +10,11 @@ from typing import Any
 from benchmarks.data import Sample
 from benchmarks.measure import cpu_seconds
 
-from ctsdns_traefik.core.render import render
-from ctsdns_traefik.core.snapshot import hosts_of_snapshot
-from ctsdns_traefik.keeper import Keeper
-from ctsdns_traefik.output import FileTarget
-from ctsdns_traefik.stream import read_events
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot
+from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.source.stream import read_events
 
 
 def text_of(pieces: list[bytes]) -> str:

@@ -13,14 +13,14 @@ from benchmarks.measure import Spread, cpu_seconds, wall_seconds
 from benchmarks.scale import Scale
 from support.commands import COMMAND
 
-from ctsdns_traefik.core.changes import compare, outline
-from ctsdns_traefik.core.document import build_document, to_text
-from ctsdns_traefik.core.hosts import read_hosts
-from ctsdns_traefik.core.render import render
-from ctsdns_traefik.core.routes import plan_routes
-from ctsdns_traefik.core.snapshot import hosts_of_snapshot
-from ctsdns_traefik.output import write_if_changed
-from ctsdns_traefik.stream import read_events
+from ctsdns_traefik.core.dynamic.diff import compare, outline
+from ctsdns_traefik.core.dynamic.document import build_document, to_text
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.dynamic.routes import plan_routes
+from ctsdns_traefik.core.entries.grammar import read_hosts
+from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot
+from ctsdns_traefik.output.file import write_if_changed
+from ctsdns_traefik.source.stream import read_events
 
 _ENOUGH = 2_000
 """Hosts that one measurement is to handle: fewer are handled several times in a row."""

@@ -19,7 +19,7 @@ from benchmarks.scale import QUICK, Scale
 from benchmarks.stores import show_store
 from support.traefik import traefik_version
 
-from ctsdns_traefik.memory import expect_large_snapshots
+from ctsdns_traefik.daemon.memory import expect_large_snapshots
 
 SECTIONS: dict[str, Callable[[Scale, Path], None]] = {
     "budgets": show_budgets,

@@ -19,8 +19,8 @@ from support.backends import http_backend
 from support.stores import Server, StoreTraefik, StoreWatch
 from support.traefik import Answer
 
-from ctsdns_traefik.core.pairs import to_pairs
-from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.dynamic.key_values import to_pairs
+from ctsdns_traefik.core.dynamic.rendering import render
 
 TRAEFIKS = 3
 _LIVE = Answer(200, "live")

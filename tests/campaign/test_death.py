@@ -20,7 +20,7 @@ from support.commands import COMMAND, Watch
 from support.endpoints import STREAM, ScriptedEndpoint, snapshot
 from support.entries import names_in, streaming
 
-from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.dynamic.rendering import render
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from support.commands import COMMAND, Watch, bind_mounting
 from support.endpoints import Feed, ScriptedEndpoint, event, snapshot
 from support.entries import hosts
 
-from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.dynamic.rendering import render
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
 from support.traefik import Traefik
 
-from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.dynamic.rendering import render
 
 STRANGER = 12345
 """A user and a group that own nothing here."""

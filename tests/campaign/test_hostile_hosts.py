@@ -16,8 +16,8 @@ from local import until
 from support.campaigns import FULL, rounds
 from support.traefik import Traefik
 
-from ctsdns_traefik.core.document import Format
-from ctsdns_traefik.core.render import Rendering, render
+from ctsdns_traefik.core.dynamic.document import Format
+from ctsdns_traefik.core.dynamic.rendering import Rendering, render
 
 ENTRIES = rounds(1_500, 10_000)
 SECRET = "HOSTILE_HOSTS_SECRET"

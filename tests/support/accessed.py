@@ -15,11 +15,11 @@ from support.certificates import Authority
 from support.checked import CheckedTraefik, Settings
 from support.traefik import any_certificate
 
-from ctsdns_traefik.core.access_checks import check_access
-from ctsdns_traefik.core.access_file import read_access
+from ctsdns_traefik.core.access.parser import read_access
+from ctsdns_traefik.core.checks.access import check_access
+from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.render import render
-from ctsdns_traefik.core.static import read_static
+from ctsdns_traefik.core.static_config.configuration import read_static
 
 INTERNET, TAILNET = "127.0.0.1", "127.0.0.2"
 """Where clients come from: on Linux all of 127.0.0.0/8 is this machine's."""

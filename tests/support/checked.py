@@ -12,12 +12,12 @@ from typing import Any
 from local import free_ports, until
 from support.traefik import Traefik, any_certificate, traefik_version
 
-from ctsdns_traefik.core.checks import check
-from ctsdns_traefik.core.document import build_document, to_text
-from ctsdns_traefik.core.hosts import read_hosts
+from ctsdns_traefik.core.checks.run import check
+from ctsdns_traefik.core.dynamic.document import build_document, to_text
+from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
+from ctsdns_traefik.core.entries.grammar import read_hosts
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.routes import Route, plan_routes
-from ctsdns_traefik.core.static import read_static
+from ctsdns_traefik.core.static_config.configuration import read_static
 
 Settings = Mapping[str, Any]
 

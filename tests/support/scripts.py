@@ -11,7 +11,7 @@ from contextlib import contextmanager
 PREAMBLE = """
 import os, signal, sys, time
 from ctsdns_traefik.errors import SourceError, Stop
-from ctsdns_traefik.interrupts import PATIENCE, Interrupts, Reconnect, deadline
+from ctsdns_traefik.signals import PATIENCE, Interrupts, Reconnect, deadline
 
 def send(number):
     os.kill(os.getpid(), number)

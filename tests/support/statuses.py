@@ -13,10 +13,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from support.commands import Watch
 
-from ctsdns_traefik.core.changes import Changes
-from ctsdns_traefik.core.loaded import Objection, Verdict
+from ctsdns_traefik.core.dynamic.diff import Changes
+from ctsdns_traefik.core.dynamic.served import Objection, Verdict
 from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.status import (
+from ctsdns_traefik.core.status.status import (
     AccessFile,
     Answer,
     Counters,
@@ -34,9 +34,11 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 
 QUICK = """
 import sys, time
-from ctsdns_traefik import journal, keeper, publisher
+from ctsdns_traefik.daemon import events
+from ctsdns_traefik.daemon import reconciler
+from ctsdns_traefik.daemon import status_reporter
 from ctsdns_traefik.cli import main
-publisher.BEAT, publisher.MARGIN, journal.LONGEST_STEP = 0.1, 0.3, 0.3
+status_reporter.BEAT, status_reporter.MARGIN, events.LONGEST_STEP = 0.1, 0.3, 0.3
 {}
 sys.exit(main(sys.argv[1:]))
 """
@@ -46,7 +48,7 @@ HANGING = """
 def hang(self, hosts):
     while True:
         time.sleep(1)
-keeper.Keeper.apply = hang
+reconciler.Keeper.apply = hang
 """
 
 SILENT = 1.5

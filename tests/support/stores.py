@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from support.commands import COMMAND, Watch
 from support.traefik import Traefik
 
-from ctsdns_traefik.core.pairs import to_pairs
-from ctsdns_traefik.core.render import render
+from ctsdns_traefik.core.dynamic.key_values import to_pairs
+from ctsdns_traefik.core.dynamic.rendering import render
 
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
 

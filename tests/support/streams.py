@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ctsdns_traefik.endpoint import Endpoint
-from ctsdns_traefik.stream import Event, StreamError, open_stream
+from ctsdns_traefik.source.endpoint import Endpoint
+from ctsdns_traefik.source.stream import Event, StreamError, open_stream
 
 
 def end_of(endpoint: Endpoint) -> tuple[list[Event], StreamError]:

@@ -26,17 +26,17 @@ with atheris.instrument_imports(include=FOLLOWED):
     import ruamel.yaml  # noqa: F401  (else imported later, and then not followed)
     import sseclient  # noqa: F401  (likewise)
 
-    from ctsdns_traefik.core import hujson
-    from ctsdns_traefik.core.changes import compare, outline
-    from ctsdns_traefik.core.document import Document, Format, from_text
-    from ctsdns_traefik.core.findings import find_in_policy
-    from ctsdns_traefik.core.hosts import HostEntry, parse_host
-    from ctsdns_traefik.core.places import Source
-    from ctsdns_traefik.core.policy import PolicyError, hosts_of_policy
+    from ctsdns_traefik.core.checks.diagnostics import find_in_policy
+    from ctsdns_traefik.core.dynamic.diff import compare, outline
+    from ctsdns_traefik.core.dynamic.document import Document, Format, from_text
+    from ctsdns_traefik.core.dynamic.rendering import Rendering, render
+    from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
+    from ctsdns_traefik.core.policy import hujson
+    from ctsdns_traefik.core.policy.locations import Source
+    from ctsdns_traefik.core.policy.reader import PolicyError, hosts_of_policy
+    from ctsdns_traefik.core.policy.snapshot import SnapshotError, hosts_of_snapshot, hosts_of_text
     from ctsdns_traefik.core.problems import Problem
-    from ctsdns_traefik.core.render import Rendering, render
-    from ctsdns_traefik.core.snapshot import SnapshotError, hosts_of_snapshot, hosts_of_text
-    from ctsdns_traefik.stream import Event, StreamError, read_events
+    from ctsdns_traefik.source.stream import Event, StreamError, read_events
 
 CUT = b"\xf8"
 """Where an input for ``stream`` is cut into pieces; no UTF-8 text holds it."""

@@ -1,0 +1,144 @@
+"""``ctsdns-traefik-access``: the service as a program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from ctsdns_traefik import __version__
+from ctsdns_traefik.access_service import defaults as settings
+from ctsdns_traefik.access_service.parameters import (
+    Audience,
+    Leeway,
+    Listen,
+    TeamDomain,
+    keys_endpoint,
+)
+from ctsdns_traefik.cli.leaf_command import LeafCommand
+from ctsdns_traefik.cli.options import epilog, setting_option, start_logging, verbosity_options
+from ctsdns_traefik.cli.parameter_types import Seconds
+from ctsdns_traefik.cli.program import run
+from ctsdns_traefik.errors import ExitCode, SettingsError
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "ctsdns-traefik-access"
+
+MEANINGS = {
+    ExitCode.OK: "stopped by SIGTERM",
+    ExitCode.USAGE: "bad usage or settings, or the extra 'access' is not installed",
+    ExitCode.INTERNAL: "a defect of this program",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT)",
+}
+
+
+@click.command(
+    cls=LeafCommand,
+    epilog=epilog(
+        "ctsdns-traefik-access --team-domain myteam.cloudflareaccess.com",
+        meanings=MEANINGS,
+    ),
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
+)
+@setting_option(
+    "--team-domain",
+    setting=settings.TEAM_DOMAIN,
+    type=TeamDomain(),
+    required=True,
+    help="The team's domain, myteam.cloudflareaccess.com: its tokens are believed.",
+)
+@setting_option(
+    "--listen", setting=settings.LISTEN, type=Listen(), help="Where Traefik asks, over plain HTTP."
+)
+@setting_option(
+    "--audience",
+    "audiences",
+    setting=settings.AUDIENCES,
+    type=Audience(),
+    multiple=True,
+    help="Audience tag that may be asked for at all; repeatable, in the variable between spaces."
+    " Without one, /verify?aud=AUD may name any.",
+)
+@setting_option(
+    "--leeway",
+    setting=settings.LEEWAY,
+    type=Leeway(),
+    help="Seconds by which Cloudflare's clock may differ.",
+)
+@setting_option(
+    "--keys-url",
+    setting=settings.KEYS_URL,
+    metavar="URL",
+    help=f"Where the keys are; by default {settings.KEYS_PATH} at the team's domain.",
+)
+@setting_option(
+    "--ca-file",
+    setting=settings.CA_FILE,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Certificates to trust instead of the usual ones where the keys are fetched.",
+)
+@setting_option(
+    "--refresh-pause",
+    setting=settings.REFRESH_PAUSE,
+    type=Seconds(),
+    help="Least time between two attempts to fetch the keys.",
+)
+@verbosity_options
+@click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)
+def access(
+    team_domain: str,
+    listen: tuple[str, int],
+    audiences: tuple[str, ...],
+    leeway: float,
+    keys_url: str | None,
+    ca_file: Path | None,
+    refresh_pause: float,
+) -> None:
+    """Tell Traefik's forwardAuth whether a request's Cloudflare Access token is good.
+
+    GET /verify?aud=AUD answers 200 with X-Auth-User and X-Auth-Subject, or 401; GET /healthz
+    answers 200 while the team's keys are at hand. SIGTERM and SIGINT stop it.
+    """
+    _require_extra()
+    from ctsdns_traefik.access_service import server
+    from ctsdns_traefik.access_service.fetch import fetch_keys
+    from ctsdns_traefik.access_service.jwks import read_keys
+    from ctsdns_traefik.access_service.keys import KeyCache
+    from ctsdns_traefik.access_service.tokens import Expectations
+    from ctsdns_traefik.access_service.wsgi import Application
+
+    start_logging(dated=True)
+    endpoint = keys_endpoint(keys_url, team_domain, ca_file)
+    keys = KeyCache(lambda: read_keys(fetch_keys(endpoint)), pause=refresh_pause)
+    expected = Expectations(f"https://{team_domain}", frozenset(audiences), leeway)
+    listener = server.listen(*listen)
+    where = server.address_of(listen[0], listener.getsockname()[1])
+
+    def begin() -> None:
+        log.info("listening on http://%s for tokens of %s", where, expected.issuer)
+        keys.are_usable()  # fetches them
+
+    server.serve(Application(keys, expected), listener, begin)
+
+
+def _require_extra() -> None:
+    """Raise :class:`.SettingsError` with the way out if the extra's packages are missing."""
+    try:
+        for module in ("cryptography", "jwt.algorithms", "waitress.server"):
+            import_module(module)
+    except ImportError as why:
+        message = f"{why.name} is missing: pip install 'ctsdns-traefik[access]'"
+        raise SettingsError(message) from why
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the service; every error becomes one line on standard error and an exit code."""
+    return run(access, PROGRAM, arguments)

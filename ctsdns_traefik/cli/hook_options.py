@@ -1,0 +1,61 @@
+"""What goes on around a change: the user's commands, and the question to Traefik."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.daemon.events import Journal
+    from ctsdns_traefik.daemon.verifier import Inquiry
+    from ctsdns_traefik.output.hooks import Check, Command, OnChange
+    from ctsdns_traefik.signals import Interrupts
+    from ctsdns_traefik.traefik.api import TraefikApi
+
+log = logging.getLogger(__name__)
+
+
+def take_signals() -> Interrupts:
+    """Handle signals from now on; a stop that is not heeded in time ends the commands, too."""
+    from ctsdns_traefik.output.hooks import kill_running
+    from ctsdns_traefik.signals import Interrupts
+
+    return Interrupts(last_act=kill_running)
+
+
+def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | None:
+    """Make the check of new content, if there is a command for it."""
+    from ctsdns_traefik.output.hooks import Check
+
+    return Check(command, stops) if command else None
+
+
+def make_on_change(
+    command: Command | None, output: Path | str, journal: Journal, stops: Callable[[], bool]
+) -> OnChange | None:
+    """Make what runs after each change, if there is a command for it."""
+    from ctsdns_traefik.output.hooks import OnChange
+
+    if command is None:
+        return None
+    path = output if isinstance(output, Path) else None
+    return OnChange(command, path, journal.hook_ended, stops)
+
+
+def start_inquiry(
+    api: TraefikApi | None, journal: Journal, provider: str = "file"
+) -> Inquiry | None:
+    """Begin to ask Traefik about what it has from a provider, if its API is known."""
+    if api is None:
+        return None
+    from ctsdns_traefik.daemon.verifier import Inquiry
+    from ctsdns_traefik.logs import as_event
+
+    if api.in_the_clear:
+        said, extra = "credentials for %s go over the network unencrypted: use https", "unencrypted"
+        log.warning(said, api, extra=as_event(extra, endpoint=api))
+    inquiry = Inquiry(api, journal, provider)
+    inquiry.start()
+    return inquiry

@@ -1,0 +1,69 @@
+"""One entry explained, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ctsdns_traefik.cli.report.diagnostic_text import problem_as_json, problem_as_text
+from ctsdns_traefik.core.entries.client_commands import ClientCommands
+from ctsdns_traefik.core.entries.explanation import Explanation
+from ctsdns_traefik.core.text import printable
+
+
+def explanation_as_json(explained: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON values; ``kind`` is ``route``, ``problem`` or ``alias``."""
+    if explained.problem:
+        return {"kind": "problem", **problem_as_json(explained.problem)}
+    found = [problem_as_json(warning) for warning in explained.warnings]
+    warnings = {"warnings": found} if found else {}
+    if explained.route is None:
+        return {"kind": "alias", "entry": explained.entry, **warnings}
+    clients = {"clients": explained.clients._asdict()} if explained.clients else {}
+    return {"kind": "route", **explained.route, **clients, **warnings}
+
+
+def explanation_as_text(explained: Explanation) -> str:
+    """Explain an entry to people, with a final newline."""
+    if explained.problem:
+        return problem_as_text(explained.problem)
+    route = explained.route
+    head = "".join(problem_as_text(warning) for warning in explained.warnings)
+    name = head.rstrip("\n") or printable(explained.entry)
+    if route is None and head:
+        return head
+    if route is None:
+        return f"{name}\n  an ordinary host alias: it starts with no underscore, and is ignored\n"
+    rows = (
+        ("entrypoint", route["entrypoint"]),
+        ("scheme", route["scheme"]),
+        ("port", route["port"]),
+        ("router", f"{route['router']} ({route['type'].upper()})"),
+        ("rule", route["rule"]),
+        ("service", route["service"]),
+        ("backend", route["backend"]),
+        ("TLS", _tls_in_words(route["passthrough"])),
+    )
+    lines = [name, *(f"  {label:<11} {value}" for label, value in rows)]
+    if explained.clients:
+        lines += _clients_in_words(explained.clients)
+    return "\n".join(lines) + "\n"
+
+
+def _tls_in_words(passthrough: bool | None) -> str:
+    if passthrough is None:
+        return "as its entrypoint has it; no passthrough"
+    if passthrough:
+        return "passes through to the backend (passthrough: true)"
+    return "ends at Traefik (passthrough: false)"
+
+
+def _clients_in_words(clients: ClientCommands) -> Iterator[str]:
+    if clients.ssh:
+        yield "  ssh"
+        yield f"      {clients.ssh}"
+    yield "  For clients that send no SNI, open a local port with one of these, and let them"
+    yield f"  connect to 127.0.0.1:{clients.port}:"
+    for tool in ("socat", "stunnel", "haproxy"):
+        yield f"  {tool}"
+        yield from (f"      {line}" for line in getattr(clients, tool).splitlines())

@@ -1,0 +1,144 @@
+"""A policy held against the rules, Traefik's static configuration and, if asked, Traefik itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ctsdns_traefik.core.access.apply import DASHBOARD
+from ctsdns_traefik.core.checks.access import check_access, places_in
+from ctsdns_traefik.core.checks.diagnostics import Finding, find_in_policy, find_in_static
+from ctsdns_traefik.core.checks.run import NEWEST, check
+from ctsdns_traefik.core.dynamic.rendering import Rendering, render
+from ctsdns_traefik.core.dynamic.routes import Route
+from ctsdns_traefik.core.policy.locations import in_bytes
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.static_config.configuration import (
+    StaticConfiguration,
+    StaticError,
+    read_static,
+    with_entrypoints,
+)
+from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.daemon.access_file import AccessText
+from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.source.once import Reading
+from ctsdns_traefik.traefik.proof import prove
+from ctsdns_traefik.traefik.sandbox import TrialEntrypoint
+
+
+class StaticFile(NamedTuple):
+    """Traefik's static configuration, as far as it is known."""
+
+    path: str = ""
+    text: str = ""
+    configuration: StaticConfiguration | None = None
+
+
+class Validation(NamedTuple):
+    """What Traefik would do with a policy."""
+
+    routes: tuple[Route, ...]
+    findings: tuple[Finding, ...]
+    """Those of the policy in the order of its file, then of the static and the access file."""
+    traefik: str = ""
+    """The version of the Traefik that has proved it, ``""`` if none was asked."""
+    entrypoints_checked: bool = False
+    """Whether it was known which entrypoints Traefik has."""
+
+    def count(self, severity: Severity) -> int:
+        """Count the problems of one severity."""
+        return sum(finding.problem.severity is severity for finding in self.findings)
+
+
+def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFile:
+    """Read a static configuration, and add the entrypoints given as ``NAME`` or ``NAME=ADDRESS``.
+
+    Raise :class:`SettingsError`, with the place, for one that Traefik would not start with.
+    """
+    if path is None:
+        return StaticFile(configuration=with_entrypoints(None, entrypoints))
+    name = shown(str(path))
+    if path.suffix.lower() not in (".yml", ".yaml", ".toml"):
+        raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        static = read_static(text, "toml" if path.suffix.lower() == ".toml" else "yaml")
+    except StaticError as why:
+        place = in_bytes(why.place, text)
+        raise SettingsError(f"{name}:{place.line}:{place.column}: {why.message}") from why
+    except OSError as why:
+        raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
+    except ValueError as why:
+        raise SettingsError(f"{name}: it is not UTF-8") from why
+    return StaticFile(str(path), text, with_entrypoints(static, entrypoints))
+
+
+def validate(
+    reading: Reading,
+    static: StaticFile,
+    access: AccessText | None = None,
+    *,
+    output: str | None = None,
+    version: tuple[int, int] = NEWEST,
+    proving: bool = False,
+) -> Validation:
+    """Find every problem of a policy, and prove its routes in a real Traefik if that is wanted.
+
+    ``output`` is the dynamic file's path, ``version`` that of the Traefik that will run. Raise
+    :class:`SettingsError` if there is no Traefik to prove with.
+    """
+    said = access.access if access else None
+    rendering = render(reading.hosts, access=said)
+    entries, routes, configuration = rendering.entries, rendering.routes, static.configuration
+    problems = [
+        *rendering.problems,
+        *rendering.warnings,
+        *check(entries, configuration, output=output, traefik_version=version, routes=routes),
+    ]
+    if said:
+        problems += check_access(entries, routes, said, configuration)
+    traefik = ""
+    if proving:
+        provable = render(reading.hosts, access=said.alone()) if said else rendering
+        traefik, unproved = _prove(provable, static.configuration)
+        problems += unproved
+    findings = tuple(_findings(problems, reading, static, access))
+    return Validation(routes, findings, traefik, bool(configuration and configuration.entrypoints))
+
+
+def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
+    """Return Traefik's version, and a problem for each route that it does not enable."""
+    entrypoints = static and [
+        TrialEntrypoint(each.name, each.protocol == "udp", each.tls)
+        for each in static.entrypoints.values()
+    ]
+    proof = prove(rendering.text, rendering.routes, entrypoints)
+    return proof.version, [
+        Problem(
+            code="not-enabled",
+            entry=verdict.route.entry.name,
+            message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
+            hint="fix what Traefik reports",
+            span=(0, len(verdict.route.entry.name)),
+            address=verdict.route.entry.address,
+            setting="" if verdict.route.entry.name else DASHBOARD,
+        )
+        for verdict in proof.failed
+    ]
+
+
+def _findings(
+    problems: list[Problem], reading: Reading, static: StaticFile, access: AccessText | None
+) -> Iterator[Finding]:
+    of_entries = [problem for problem in problems if not problem.setting]
+    yield from find_in_policy(of_entries, reading.source)
+    known = places_in(access.access) if access else {}
+    places = static.configuration.places if static.configuration else {}
+    of_settings = [problem for problem in problems if problem.setting]
+    of_static = [problem for problem in of_settings if problem.setting not in known]
+    yield from find_in_static(of_static, static.path, static.text, places)
+    if access:
+        of_access = [problem for problem in of_settings if problem.setting in known]
+        yield from find_in_static(of_access, access.path, access.text, known)

@@ -1,0 +1,96 @@
+"""What routers and services refer to by name, as far as the access file defines it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ctsdns_traefik.core.access.model import Access, Backend
+from ctsdns_traefik.core.access.modes import (
+    TAILNET,
+    TRUSTED,
+    client_auth_name,
+    drop_headers_name,
+    forward_auth_name,
+    transport_name,
+)
+from ctsdns_traefik.core.dynamic.routes import Route
+
+References = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By section, map and name, as they stand in the document: ``http``, ``middlewares``, NAME."""
+
+NOTHING: References = {}
+
+
+def references_of(routes: Sequence[Route], access: Access) -> References:
+    """Return what some routes refer to, and nothing else; no section or map is empty."""
+    tailnet = {TAILNET: {"ipAllowList": {"sourceRange": list(access.ranges)}}}
+    forward_auth = {
+        forward_auth_name(name): {"forwardAuth": dict(options)}
+        for name, options in access.forward_auth.items()
+    }
+    drop_headers = {
+        drop_headers_name(name): _without_headers(options[TRUSTED])
+        for name, options in access.forward_auth.items()
+        if TRUSTED in options
+    }
+    used = {
+        protocol: {
+            name for route in routes if route.protocol == protocol for name in route.middlewares
+        }
+        for protocol in ("http", "tcp")
+    }
+    transports = {route.servers_transport for route in routes}
+    options = {route.tls.options for route in routes if route.tls}
+    return _without_empty(
+        {
+            "http": {
+                "middlewares": _only(used["http"], tailnet | forward_auth | drop_headers),
+                "serversTransports": _only(transports, _transports(access)),
+            },
+            "tcp": {"middlewares": _only(used["tcp"], tailnet)},
+            "tls": {"options": _only(options, _tls_options(access))},
+        }
+    )
+
+
+def _without_headers(names: Iterable[str]) -> dict[str, Any]:
+    """Return a middleware; an empty value is how Traefik removes a header, whatever its case."""
+    return {"headers": {"customRequestHeaders": dict.fromkeys(names, "")}}
+
+
+def _transports(access: Access) -> dict[str, Any]:
+    backends = {route.backend for route in access.routes.values() if route.backend}
+    return {transport_name(backend): _transport(backend) for backend in backends}
+
+
+def _transport(backend: Backend) -> dict[str, Any]:
+    settings = {
+        "serverName": backend.server_name,
+        "insecureSkipVerify": backend.insecure_skip_verify,
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+def _tls_options(access: Access) -> dict[str, Any]:
+    return {
+        client_auth_name(name): {
+            "clientAuth": {
+                "caFiles": list(files),
+                "clientAuthType": "RequireAndVerifyClientCert",
+            }
+        }
+        for name, files in access.client_auth.items()
+    }
+
+
+def _only(used: Iterable[str], defined: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: defined[name] for name in sorted(used) if name in defined}
+
+
+def _without_empty(sections: Mapping[str, Mapping[str, Any]]) -> References:
+    kept = {
+        section: {name: each for name, each in maps.items() if each}
+        for section, maps in sections.items()
+    }
+    return {section: maps for section, maps in kept.items() if maps}

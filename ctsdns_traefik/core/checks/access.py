@@ -1,0 +1,267 @@
+"""The rules about the access file: what Traefik would do with the routers that it adds.
+
+tests/traefik/test_access_in_traefik.py has the real Traefik show what they say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ctsdns_traefik.core.access.apply import CHALLENGE_PART, DASHBOARD
+from ctsdns_traefik.core.access.model import Access, wider
+from ctsdns_traefik.core.access.modes import (
+    TRUSTED,
+    TRUSTED_BY_PATTERN,
+    depends_on_address,
+    forward_auth_name,
+)
+from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, priority_of
+from ctsdns_traefik.core.entries.grammar import HostEntry
+from ctsdns_traefik.core.policy.locations import Place
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
+from ctsdns_traefik.core.text import shown
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""IPv4 as IPv6 writes it, which Traefik reads as IPv4."""
+
+_SUBNETS = {4: 24, 6: 64}
+"""The lengths of a subnet's prefix, by the version of IP: proxies may share one that is theirs."""
+
+
+def check_access(
+    entries: Iterable[HostEntry],
+    routes: Sequence[Route],
+    access: Access,
+    static: StaticConfiguration | None,
+) -> tuple[Problem, ...]:
+    """Find what keeps the added routers from their work, and patterns that nothing has.
+
+    Problems that are no entry's have a setting, a dotted path in the access file.
+    """
+    static = static or StaticConfiguration({}, described=False)
+    return (
+        *_challenges(routes, static),
+        *_dashboard(routes, static),
+        *_tied(routes),
+        *_replaced(routes, static),
+        *_aliases(routes, access, static),
+        *_proxied(routes, static),
+        *check_unused(entries, access),
+    )
+
+
+def places_in(access: Access) -> Mapping[str, Place]:
+    """Return where the settings stand that problems can name."""
+    places = {_setting(route.pattern): route.place for route in access.routes.values()}
+    return places | ({DASHBOARD: access.dashboard.access.place} if access.dashboard else {})
+
+
+def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+    for route in routes:
+        if route.part == CHALLENGE_PART:
+            for why, hint in _obstacles(route, static, challenge=True):
+                message = (
+                    f"ACME challenges for {route.entry.domain} do not reach the backend: {why}"
+                )
+                yield _problem("challenge-unreachable", message, hint, entry=route.entry)
+
+
+def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+    for route in routes:
+        if route.router == DASHBOARD:
+            for why, hint in _obstacles(route, static, challenge=False):
+                message = f"the dashboard cannot be reached: {why}"
+                yield _problem("dashboard-unreachable", message, hint, setting=DASHBOARD)
+
+
+def _obstacles(
+    route: Route, static: StaticConfiguration, *, challenge: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield each reason why requests do not come to a router, and how to mend it."""
+    name = route.entry.entrypoint
+    entrypoint = static.entrypoints.get(name, Entrypoint(name, described=False))
+    redirect = static.redirect_of(entrypoint)
+    if static.entrypoints and name not in static.entrypoints:
+        yield (
+            f"Traefik has no entrypoint {name}",
+            f"set entryPoint to one of {', '.join(static.entrypoints)}",
+        )
+    if entrypoint.protocol == "udp":
+        yield f"entrypoint {name} listens on UDP", "set entryPoint to one that listens on TCP"
+    if redirect and redirect.priority >= priority_of(route):
+        yield (
+            f"entrypoint {name} redirects every request with priority {redirect.priority}",
+            f"set entryPoints.{name}.http.redirections.entryPoint.priority to 1",
+        )
+    if challenge and entrypoint.tls:
+        yield (
+            f"entrypoint {name} has TLS, and challenges come without it",
+            "set entryPoint to one without TLS on port 80",
+        )
+    if challenge and name in static.challenge_entrypoints and not entrypoint.acme_bypass:
+        yield (
+            f"on entrypoint {name} Traefik answers all challenges itself",
+            f"set entryPoints.{name}.allowACMEByPass to true",
+        )
+    if not challenge and static.described and not static.api:
+        yield "Traefik has no API", "set api: {} in its static configuration"
+
+
+def _tied(routes: Sequence[Route]) -> Iterator[Problem]:
+    """Report names of one letter with other TLS options than the wildcard beside them.
+
+    By equally long names Traefik was seen to pick either, anew at each start.
+    """
+    options = {
+        (route.entry.entrypoint, route.entry.domain): route.tls.options if route.tls else ""
+        for route in routes
+        if route.protocol == "http" and not route.part
+    }
+    for route in routes:
+        entrypoint, domain = route.entry.entrypoint, route.entry.domain
+        ours, around = route.tls.options if route.tls else "", wider(domain)
+        if (
+            route.protocol == "http"
+            and len(domain) == len(around)
+            and options.get((entrypoint, around), ours) != ours
+        ):
+            yield _problem(
+                "tls-options-tied",
+                f"at each start Traefik picks either its TLS options or those of {around}, and"
+                " answers 421 if they are the wrong ones",
+                "use a longer name, or the same access for both",
+                entry=route.entry,
+            )
+
+
+def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+    """Report HTTP routers whose TLS puts that of their entrypoint, and its mTLS, out of force."""
+    for route in routes:
+        entrypoint = static.entrypoints.get(route.entry.entrypoint)
+        options = entrypoint.tls_options if entrypoint else ""
+        ours = route.tls and route.protocol == "http" and not route.tls.options
+        if ours and options not in ("", "default"):
+            yield _problem(
+                "entrypoint-tls-replaced",
+                f"its tls or certResolver replaces the TLS options {shown(options)} of entrypoint"
+                f" {route.entry.entrypoint}, so that these do not apply",
+                "remove tls and certResolver, or set access to mtls-strict",
+                entry=route.entry if route.entry.name else None,
+                setting=DASHBOARD,
+            )
+
+
+def _aliases(
+    routes: Sequence[Route], access: Access, static: StaticConfiguration
+) -> Iterator[Problem]:
+    """Report entrypoints that let clients send a header that backends take for a trusted one."""
+    trusting = {
+        forward_auth_name(name)
+        for name, options in access.forward_auth.items()
+        if TRUSTED in options or TRUSTED_BY_PATTERN in options
+    }
+    used = {
+        route.entry.entrypoint
+        for route in routes
+        if trusting.intersection(route.middlewares) and not route.service.endswith(INTERNAL)
+    }
+    for entrypoint in _described(used, static):
+        if not entrypoint.alias_headers:
+            setting = f"entryPoints.{entrypoint.name}.http.aliasHeadersStrategy"
+            yield _problem(
+                "header-aliases-pass",
+                f"entrypoint {entrypoint.name} passes on X_Name and X.Name from clients, and PHP,"
+                " WSGI and CGI take them for X-Name, which the auth server sets",
+                f"set {setting} to delete, with Traefik 3.7.12 or newer",
+                setting=setting,
+                severity=Severity.WARNING,
+            )
+
+
+def _proxied(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+    """Report entrypoints where clients choose the address that decides about their access."""
+    used = {route.entry.entrypoint for route in routes if depends_on_address(route)}
+    for entrypoint in _described(used, static):
+        protocol = entrypoint.proxy_protocol
+        wide = [each for each in protocol.trusted if _is_wide(each)]
+        if protocol.insecure or wide:
+            whence = "" if protocol.insecure else f" from {shown(', '.join(wide))}"
+            setting = "insecure" if protocol.insecure else "trustedIPs"
+            yield _problem(
+                "proxy-protocol-trusted",
+                f"whoever connects{whence} to entrypoint {entrypoint.name} chooses the address that"
+                " tailscale-only and tailscale-bypass judge",
+                "name the addresses of your own proxies in trustedIPs, and leave insecure out",
+                setting=f"entryPoints.{entrypoint.name}.proxyProtocol.{setting}",
+                severity=Severity.WARNING,
+            )
+
+
+def _described(names: Iterable[str], static: StaticConfiguration) -> Iterator[Entrypoint]:
+    """Yield those entrypoints of which all is known."""
+    for name in sorted(names):
+        if name in static.entrypoints and static.entrypoints[name].described:
+            yield static.entrypoints[name]
+
+
+def _is_wide(trusted: str) -> bool:
+    """Return whether a network is larger than a subnet of proxies; this machine's own is not.
+
+    One that Traefik does not read keeps it from starting, which makes nothing wide.
+    """
+    try:
+        network = ipaddress.ip_network(trusted, strict=False)
+    except ValueError:
+        return False
+    if network.version == 6 and network.subnet_of(_MAPPED):  # noqa: PLR2004
+        network = ipaddress.ip_network((int(network[0]) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network.prefixlen < _SUBNETS[network.version] and not network.is_loopback
+
+
+def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:
+    """Find the patterns that no entry has: a misspelt one protects nothing.
+
+    What may have been meant is, for a wildcard, a wildcard that covers an entry.
+    """
+    domains = {entry.domain for entry in entries}
+    used = {found.pattern for domain in domains if (found := access.find(domain))}
+    for domain in domains:
+        used |= {said.pattern for said in access.exact_below(domain)}
+    unused = [pattern for pattern in access.routes if pattern not in used]
+    around = {each for domain in domains for each in _wildcards_of(domain)} if unused else set()
+    for pattern in unused:
+        known = around if pattern.startswith("*") else domains
+        close = difflib.get_close_matches(pattern, sorted(known), n=1)
+        yield _problem(
+            "access-unused",
+            "no entry has this name, or a more specific one covers all that have",
+            f"did you mean {close[0]}?" if close else "remove it, or add an entry",
+            setting=_setting(pattern),
+            severity=Severity.WARNING,
+        )
+
+
+def _wildcards_of(domain: str) -> Iterator[str]:
+    while domain := wider(domain):
+        yield domain
+
+
+def _setting(pattern: str) -> str:
+    return f"routes.{pattern}"
+
+
+def _problem(
+    code: str,
+    message: str,
+    hint: str,
+    *,
+    entry: HostEntry | None = None,
+    setting: str = "",
+    severity: Severity = Severity.ERROR,
+) -> Problem:
+    if entry is None:
+        return Problem(code, "", message, hint, (0, 0), severity=severity, setting=setting)
+    return Problem(code, entry.name, message, hint, (0, len(entry.name)), entry.address, severity)

@@ -1,0 +1,255 @@
+"""The rules about entries: what Traefik would do with each that the grammar accepts.
+
+A rule is a function that yields problems. All were seen to hold on Traefik 3.7.15, which
+tests/traefik/test_checks_in_traefik.py has it show again; docs/problems.md explains them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ctsdns_traefik.core.dynamic.routes import Route, priority_of
+from ctsdns_traefik.core.entries.grammar import HostEntry
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
+from ctsdns_traefik.core.text import shown
+
+_FIRST_WITH_WILDCARDS = (3, 7)
+_CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
+"""Of Traefik's own route for challenges where routes can have them (``allowACMEByPass``)."""
+
+
+class Known(NamedTuple):
+    """All that a rule may ask about."""
+
+    entries: tuple[HostEntry, ...]
+    """In the order of their names, also those that a conflict leaves out."""
+    routes: tuple[Route, ...]
+    """In the order of their entries' names."""
+    static: StaticConfiguration
+    version: tuple[int, int]
+
+    def entrypoint(self, name: str) -> Entrypoint:
+        """Return what is known of an entrypoint, which may be nothing."""
+        return self.static.entrypoints.get(name, Entrypoint(name, described=False))
+
+
+def passthrough_shadowed(known: Known) -> Iterator[Problem]:
+    """Report TCP entries whose connections an HTTP entry for the name takes.
+
+    Where an HTTP router speaks TLS it beats every TCP router for its names, longer rule or not.
+    """
+    takers: dict[tuple[str, str], HostEntry] = {}
+    own_tls = {route.entry for route in known.routes if route.tls}
+    for entry in known.entries:
+        if entry.is_http:
+            takers.setdefault((entry.entrypoint, entry.domain), entry)
+    for entry in known.entries:
+        entrypoint = known.entrypoint(entry.entrypoint)
+        keys = [(entrypoint.name, domain) for domain in _rules_for(entry.domain)]
+        found = [takers[key] for key in keys if key in takers]
+        no_tls = entrypoint.described and not entrypoint.tls
+        if entry.is_http or not found or (no_tls and not own_tls.intersection(found)):
+            continue
+        when = "" if entrypoint.described else f" if entrypoint {entrypoint.name} has TLS"
+        yield _problem(
+            "passthrough-shadowed",
+            entry,
+            f"{shown(found[0].name)} takes the TLS connections for {entry.domain}{when}",
+            "give one of the two another entrypoint or domain",
+            Severity.ERROR if entrypoint.described else Severity.WARNING,
+        )
+
+
+def unknown_entrypoint(known: Known) -> Iterator[Problem]:
+    """Report entries on entrypoints that Traefik does not have."""
+    there = known.static.entrypoints
+    if not there:
+        return
+    unknown = {entry.entrypoint for entry in known.entries} - there.keys()
+    hints = {name: _instead_of(name, sorted(there)) for name in unknown}
+    for entry in known.entries:
+        if entry.entrypoint in unknown:
+            yield _problem(
+                "unknown-entrypoint",
+                entry,
+                f"Traefik has no entrypoint {entry.entrypoint}",
+                hints[entry.entrypoint],
+                span=_entrypoint_span(entry),
+            )
+
+
+def udp_entrypoint(known: Known) -> Iterator[Problem]:
+    """Report entries on entrypoints that listen on UDP alone."""
+    for entry in known.entries:
+        entrypoint = known.entrypoint(entry.entrypoint)
+        if entrypoint.protocol == "udp":
+            yield _problem(
+                "udp-entrypoint",
+                entry,
+                f"entrypoint {entrypoint.name} listens on UDP ({shown(entrypoint.address)})",
+                "use an entrypoint that listens on TCP",
+                span=_entrypoint_span(entry),
+            )
+
+
+def redirect_shadows_route(known: Known) -> Iterator[Problem]:
+    """Report HTTP routes that the redirect of their entrypoint outranks; TCP knows no redirect.
+
+    Between equal priorities Traefik picks either, anew at each start.
+    """
+    for route in known.routes:
+        entrypoint = known.entrypoint(route.entry.entrypoint)
+        redirect = known.static.redirect_of(entrypoint)
+        if route.protocol == "tcp" or not redirect or redirect.priority < priority_of(route):
+            continue
+        if route.part:  # it is there besides the entry's own
+            continue
+        yield _problem(
+            "redirect-shadows-route",
+            route.entry,
+            f"entrypoint {entrypoint.name} redirects every request to {shown(redirect.to)} with"
+            f" priority {redirect.priority}, and the route has {priority_of(route)}",
+            "use another entrypoint, or set"
+            f" entryPoints.{entrypoint.name}.http.redirections.entryPoint.priority to 1",
+            span=_entrypoint_span(route.entry),
+        )
+
+
+def entrypoint_without_tls(known: Known) -> Iterator[Problem]:
+    """Report HTTP entries that answer plain HTTP where clients come with HTTPS."""
+    redirects = {
+        name: redirect
+        for name, entrypoint in known.static.entrypoints.items()
+        if (redirect := known.static.redirect_of(entrypoint)) and redirect.scheme.lower() == "https"
+    }
+    own_tls = {route.entry.name for route in known.routes if route.tls}
+    for entry in known.entries:
+        entrypoint = known.entrypoint(entry.entrypoint)
+        speaks_tls = entrypoint.tls or entry.name in own_tls
+        if not entry.is_http or not entrypoint.described or speaks_tls:
+            continue
+        reasons = ["it listens on port 443"] if entrypoint.port == "443" else []
+        reasons += [
+            f"entrypoint {shown(name)} redirects to it with https"
+            for name, redirect in redirects.items()
+            if redirect.to in (entrypoint.name, f":{entrypoint.port}")
+        ]
+        if reasons:
+            yield _problem(
+                "entrypoint-without-tls",
+                entry,
+                f"entrypoint {entrypoint.name} serves only plain HTTP, though {reasons[0]}",
+                f"set entryPoints.{entrypoint.name}.http.tls to {{}}",
+                Severity.WARNING,
+                _entrypoint_span(entry),
+            )
+
+
+def https_backend_unverifiable(known: Known) -> Iterator[Problem]:
+    """Report https entries, whose backends' certificates Traefik checks against an IP address."""
+    static = known.static
+    if not static.described or static.insecure_skip_verify or static.own_trust:
+        return
+    settled = {route.entry.name for route in known.routes if route.servers_transport}
+    for entry in known.entries:
+        if entry.scheme == "https" and entry.name not in settled:
+            start = len(entry.entrypoint) + 2
+            yield _problem(
+                "https-backend-unverifiable",
+                entry,
+                "Traefik answers 500 unless the backend's certificate names"
+                f" {entry.address or 'the address'} and the system trusts its issuer",
+                "set serversTransport.insecureSkipVerify to true, or serversTransport.rootCAs if"
+                " the certificate names the address, or use http",
+                Severity.WARNING,
+                (start, start + len(entry.scheme)),
+            )
+
+
+def acme_intercepts(known: Known) -> Iterator[Problem]:
+    """Report passthrough entries whose backends never see HTTP-01 challenges of their own."""
+    passthrough = [entry for entry in known.entries if entry.scheme == "tls"]
+    for name in known.static.challenge_entrypoints:
+        own = _domains_with_challenges(known, name)
+        for entry in passthrough:
+            if own.isdisjoint(_rules_for(entry.domain)):
+                yield _problem(
+                    "acme-intercepts",
+                    entry,
+                    f"Traefik answers the HTTP-01 challenges for {entry.domain} on entrypoint"
+                    f" {shown(name)} itself, so that the backend cannot get a certificate by them",
+                    "use DNS-01 challenges for Traefik's certificate resolver, or for the backend",
+                    Severity.WARNING,
+                )
+
+
+def unreachable_wildcard(known: Known) -> Iterator[Problem]:
+    """Report wildcards for a Traefik that has none: to HTTP ``*`` is a letter, to TCP an error."""
+    for entry in known.entries:
+        if entry.domain.startswith("*") and known.version < _FIRST_WITH_WILDCARDS:
+            at = entry.name.index("*")
+            yield _problem(
+                "unreachable-wildcard",
+                entry,
+                f"Traefik {known.version[0]}.{known.version[1]} does not support wildcards",
+                "use Traefik 3.7 or newer, or write an entry for each name",
+                span=(at, at + 1),
+            )
+
+
+def _problem(
+    code: str,
+    entry: HostEntry,
+    message: str,
+    hint: str,
+    severity: Severity = Severity.ERROR,
+    span: tuple[int, int] | None = None,
+) -> Problem:
+    """Make a problem with the whole of an entry's name, or a part of it."""
+    span = span or (0, len(entry.name))
+    return Problem(code, entry.name, message, hint, span, entry.address or None, severity)
+
+
+def _entrypoint_span(entry: HostEntry) -> tuple[int, int]:
+    return 1, 1 + len(entry.entrypoint)
+
+
+def _instead_of(name: str, there: list[str]) -> str:
+    """Say which entrypoints there are, first the one that looks like the name."""
+    by_lower = {each.lower(): each for each in there}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    meant = f"did you mean {shown(by_lower[close[0]])}? " if close else ""
+    return f"{meant}it has {shown(', '.join(there))}"
+
+
+def _rules_for(domain: str) -> tuple[str, str]:
+    """Return the domains whose rules take a domain: itself, and the wildcard one label up."""
+    return domain, f"*.{domain.partition('.')[2]}"
+
+
+def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
+    """Return the domains on an entrypoint whose routes have challenges, before Traefik itself."""
+    if not known.entrypoint(entrypoint).acme_bypass:
+        return set()
+    return {
+        route.entry.domain
+        for route in known.routes
+        if route.protocol == "http"
+        and route.entry.entrypoint == entrypoint
+        and priority_of(route) > _CHALLENGE_PRIORITY
+    }
+
+
+ENTRY_RULES: tuple[Callable[[Known], Iterator[Problem]], ...] = (
+    passthrough_shadowed,
+    unknown_entrypoint,
+    udp_entrypoint,
+    redirect_shadows_route,
+    entrypoint_without_tls,
+    https_backend_unverifiable,
+    acme_intercepts,
+    unreachable_wildcard,
+)

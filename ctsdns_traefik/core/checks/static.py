@@ -1,0 +1,118 @@
+"""What is wrong with Traefik's static configuration, whatever the entries are."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+from collections.abc import Iterator
+
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.static_config.configuration import (
+    Entrypoint,
+    FileProvider,
+    StaticConfiguration,
+)
+from ctsdns_traefik.core.text import quoted, shown
+
+_FIRST_WITHOUT_JSON = (3, 7)
+
+
+def check_static(
+    static: StaticConfiguration, output: str | None, version: tuple[int, int]
+) -> Iterator[Problem]:
+    """Find what keeps Traefik from the dynamic file, and who may see its dashboard."""
+    if not static.described:
+        return
+    if output is not None:
+        yield from dynamic_file_not_watched(static.file_provider, output, version)
+    yield from dashboard_exposed(static)
+
+
+def dynamic_file_not_watched(
+    provider: FileProvider | None, output: str, version: tuple[int, int]
+) -> Iterator[Problem]:
+    """Report each reason why Traefik would not read the dynamic file, or not its changes."""
+    provider, output = provider or FileProvider(), posixpath.normpath(output)
+    reasons = (*_wrong_ending(provider, output, version), *_reasons_not_to_read(provider, output))
+    for setting, message, hint in reasons:
+        yield _problem("dynamic-file-not-watched", setting, message, hint, Severity.ERROR)
+
+
+def dashboard_exposed(static: StaticConfiguration) -> Iterator[Problem]:
+    """Report an API without a password on an address that others can reach."""
+    entrypoint = static.entrypoints.get("traefik")
+    if static.api_insecure and entrypoint and not _is_loopback(entrypoint):
+        yield _problem(
+            "dashboard-exposed",
+            "api.insecure",
+            f"everybody who can reach {quoted(entrypoint.address)} sees the API and the dashboard"
+            " without a password",
+            'set entryPoints.traefik.address to "127.0.0.1:8080"',
+            Severity.WARNING,
+        )
+
+
+def _wrong_ending(
+    provider: FileProvider, output: str, version: tuple[int, int]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield a setting, a message and a hint if Traefik takes the file for something else.
+
+    Before 3.7 it was seen to read JSON from a file that it is told by name.
+    """
+    ending = posixpath.splitext(output)[1].lower()
+    json = ending == ".json" and version < _FIRST_WITHOUT_JSON and not provider.directory
+    if ending not in (".yml", ".yaml") and not json:
+        what = "TOML" if ending == ".toml" else "nothing"
+        message = f"Traefik reads {what} from a file with the ending {quoted(ending)}"
+        yield "providers.file", message, "write to a file whose name ends in .yml"
+
+
+def _reasons_not_to_read(provider: FileProvider, output: str) -> Iterator[tuple[str, str, str]]:
+    """Yield a setting, a message and a hint for each other reason."""
+    if not (provider.filename or provider.directory):
+        message = "Traefik is not configured to read a dynamic file"
+        yield "providers.file", message, f"set providers.file.filename to {quoted(output)}"
+        return
+    if provider.directory and not _is_in(provider.directory, output):
+        message = (
+            f"Traefik watches only the files directly in {quoted(provider.directory)}, and"
+            f" {shown(output)} is not there"
+        )
+        hint = "set providers.file.directory to the folder of the file, or write the file there"
+        yield "providers.file.directory", message, hint
+    elif not provider.directory and not _same_file(provider.filename, output):
+        message = f"Traefik reads {quoted(provider.filename)}, not {shown(output)}"
+        hint = f"set providers.file.filename to {quoted(output)}"
+        yield "providers.file.filename", message, hint
+    if not provider.watch:
+        message = "Traefik reads the dynamic file only once, when it starts"
+        yield "providers.file.watch", message, "remove providers.file.watch, or set it to true"
+
+
+def _same_file(filename: str, output: str) -> bool:
+    """Tell whether two paths can mean one file; a relative one, if the names are the same."""
+    filename = posixpath.normpath(filename)
+    if posixpath.isabs(filename) and posixpath.isabs(output):
+        return filename == output
+    return posixpath.basename(filename) == posixpath.basename(output)
+
+
+def _is_in(directory: str, output: str) -> bool:
+    """Tell whether a file can be in a directory itself; Traefik watches none of those below."""
+    directory = posixpath.normpath(directory)
+    if posixpath.isabs(directory) and posixpath.isabs(output):
+        return directory == posixpath.dirname(output)
+    return True
+
+
+def _is_loopback(entrypoint: Entrypoint) -> bool:
+    if entrypoint.host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(entrypoint.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _problem(code: str, setting: str, message: str, hint: str, severity: Severity) -> Problem:
+    return Problem(code, "", message, hint, (0, 0), severity=severity, setting=setting)

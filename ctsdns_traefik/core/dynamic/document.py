@@ -1,0 +1,247 @@
+"""Routes to Traefik's dynamic configuration, and the configuration to text and back.
+
+The document holds only fields that Traefik 3.0 and newer know and never an empty map: either
+would make Traefik refuse the whole file. The text is JSON (which is YAML too) or block-style
+YAML, the same bytes for the same routes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from json.encoder import encode_basestring_ascii as _json_string
+from operator import attrgetter
+from typing import Any, Literal, get_args
+
+from ctsdns_traefik.core.access.resources import NOTHING, References
+from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route, RouterTls
+
+Document = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
+
+MAPS = {
+    "http": ("routers", "services", "middlewares", "serversTransports"),
+    "tcp": ("routers", "services", "middlewares"),
+    "tls": ("options",),
+}
+"""The maps that this tool writes, by section."""
+
+Format = Literal["json", "yaml"]
+
+_EXPANDED_LEVELS = 4
+"""Section, map, router or service, field: one a line; what is inside a field stays on its line."""
+
+
+_MATCHER = r"(?:Host|HostSNI|PathPrefix|Method|ClientIP)\(`[A-Za-z0-9*./:-]+`\)"
+_EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
+_RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && !{_MATCHER})*"
+_RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
+"""All forms that a rule has, in either format of the text; a word first, which makes it fast."""
+
+
+class UnacceptableText(Exception):
+    """The text would break Traefik's file provider; a defect of this module, never of the input."""
+
+
+def build_document(routes: Iterable[Route], references: References = NOTHING) -> Document:
+    """Build the document, with what routes refer to; each map in the order of its names."""
+    document: dict[str, dict[str, Mapping[str, Any]]] = {}
+    kept = list(routes)
+    for protocol in get_args(Protocol):
+        section = [route for route in kept if route.protocol == protocol]
+        if section:
+            document[protocol] = {"routers": _Built(_router, section, attrgetter("router"))}
+        if served := [route for route in section if not route.service.endswith(INTERNAL)]:
+            document[protocol]["services"] = _Built(_service, served, attrgetter("service"))
+    for name, maps in references.items():
+        document.setdefault(name, {}).update(maps)
+    return document
+
+
+def to_text(document: Document, form: Format = "json") -> str:
+    """Write a document as text that Traefik is known to accept, with a final newline."""
+    text = (_to_json(document) if form == "json" else _to_yaml(document)) + "\n"
+    _require_acceptable(text, document)
+    return text
+
+
+def to_plain_text(document: Mapping[str, Any]) -> str:
+    """Write any document in the layout of :func:`to_text`, for people and comparison alone."""
+    return _to_json(document) + "\n"
+
+
+def from_text(text: str) -> Document:
+    """Read a document back, from either format and from other hands; ``{}`` if it is none.
+
+    Only the maps that this tool reads are looked at: what comes back has a map for each name.
+    """
+    try:
+        return sections_of(load_text(text))
+    except ValueError:
+        return {}
+
+
+def sections_of(read: object) -> Document:
+    """Return what this tool reads of something that was loaded; ``{}`` if it is no document."""
+    return {
+        section: {
+            part: found
+            for part in MAPS[section]
+            if (found := _maps_in(_maps_in(read).get(section, {}).get(part)))
+        }
+        for section in _maps_in(read)
+        if section in MAPS
+    }
+
+
+def load_text(text: str, *, unique: bool = False) -> object:
+    """Read JSON or YAML from other hands; raise :class:`ValueError` if it is neither.
+
+    ``unique`` refuses JSON in which a map has one name twice, as YAML always does.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
+    except (ValueError, RecursionError):
+        return _from_yaml(text)
+
+
+class _Built(Mapping[str, Any]):
+    """Routers or services by name, in order, each built when it is asked for.
+
+    All at once they would take more memory than all else about the routes.
+    """
+
+    def __init__(
+        self, build: Callable[[Route], Any], routes: list[Route], name: Callable[[Route], str]
+    ) -> None:
+        self._build = build
+        self._routes = {name(route): route for route in sorted(routes, key=name)}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._build(self._routes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._routes)
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+
+def _router(route: Route) -> dict[str, Any]:
+    router: dict[str, Any] = {
+        "rule": route.rule,
+        "service": route.service,
+        "entryPoints": [route.entry.entrypoint],
+    }
+    if route.middlewares:
+        router["middlewares"] = list(route.middlewares)
+    if route.priority is not None:
+        router["priority"] = route.priority
+    if route.protocol == "tcp":
+        router["tls"] = {"passthrough": route.passthrough}
+    if route.tls:
+        router["tls"] = {**router.get("tls", {}), **_router_tls(route.tls)}
+    return router
+
+
+def _router_tls(tls: RouterTls) -> dict[str, str]:
+    """Name Traefik's own options where there is nothing else to say: no map may be empty."""
+    settings = {"certResolver": tls.cert_resolver, "options": tls.options}
+    return {key: value for key, value in settings.items() if value} or {"options": "default"}
+
+
+def _service(route: Route) -> dict[str, Any]:
+    key = "url" if route.protocol == "http" else "address"
+    service: dict[str, Any] = {"servers": [{key: route.backend}]}
+    if route.servers_transport:
+        service["serversTransport"] = route.servers_transport
+    return {"loadBalancer": service}
+
+
+def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
+    """Write the outer levels over several lines and the inner ones on one."""
+    if not (levels and value and isinstance(value, Mapping)):
+        return _json_line(value)
+    inner = indent + "  "
+    separator = ",\n" + inner
+    if levels == 1:
+        rows = [f"{_json_string(key)}: {_json_line(item)}" for key, item in value.items()]
+        return f"{{\n{inner}{separator.join(rows)}\n{indent}}}"
+    pieces: list[str] = []
+    for key in value:
+        pieces.append(f"{separator if pieces else separator[1:]}{_json_string(key)}: ")
+        pieces.append(_to_json(value[key], levels - 1, inner))
+    return "".join(["{", *pieces, f"\n{indent}}}"])
+
+
+def _json_line(value: object) -> str:
+    """Write a value as ``json.dumps`` does; that takes longer to set out than to do the work."""
+    if isinstance(value, str):
+        return _json_string(value)
+    if isinstance(value, list):
+        return f"[{', '.join([_json_line(item) for item in value])}]"
+    if isinstance(value, dict):
+        pairs = [f"{_json_string(key)}: {_json_line(item)}" for key, item in value.items()]
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value)
+
+
+def _to_yaml(document: Document) -> str:
+    """Quote every value: bare ``on`` or ``1_000`` is text to one YAML version, not to another."""
+    from ruamel.yaml import YAML  # only this format pays for it
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    def quoted(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {key: quoted(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [quoted(item) for item in value]
+        return DoubleQuotedScalarString(value) if isinstance(value, str) else value
+
+    yaml = YAML()
+    yaml.width = 2**31
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    yaml.dump(quoted(document), stream)
+    return stream.getvalue().removesuffix("\n")
+
+
+def _from_yaml(text: str) -> object:
+    from ruamel.yaml import YAML  # only text that is not JSON pays for it
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return YAML(typ="safe").load(text)
+    except Exception as why:  # what other hands wrote breaks in many ways
+        raise ValueError("the text is neither JSON nor YAML") from why
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a map from its members; raise :class:`ValueError` if two have one name."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        raise ValueError("a name stands twice in one map")
+    return built
+
+
+def _maps_in(value: object) -> dict[str, Any]:
+    """Return what has a text for its name and a map for its value; nothing if there is no map."""
+    items = value.items() if isinstance(value, dict) else ()
+    return {name: item for name, item in items if isinstance(name, str) and isinstance(item, dict)}
+
+
+def _require_acceptable(text: str, document: Document) -> None:
+    """Check the last line of defence: rules of known form, no template action, no empty map."""
+    rules = sum(len(parts.get("routers", ())) for parts in document.values())
+    found = _RULE_LINE.findall(text)
+    if "{{" in text:
+        raise UnacceptableText("a template action in the document")
+    if len(found) != rules:
+        raise UnacceptableText("a rule that is not of a known form")
+    if text.count("`") != sum(rule.count("`") for rule in found):
+        raise UnacceptableText("a backtick outside the rules")
+    if document and ("{}" in text or not rules):
+        raise UnacceptableText("an empty map in the document")

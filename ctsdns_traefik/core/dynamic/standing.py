@@ -1,0 +1,152 @@
+"""A document that stands, read back: the routes it was made of, and those that anybody may reach.
+
+At a restart nothing but the output says which routes are live. To put another access in force
+before the first snapshot, the routes are taken from there; what cannot be read back exactly as
+this tool would write it is no route of this tool's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ctsdns_traefik.core.access.apply import CHALLENGE_PART
+from ctsdns_traefik.core.access.model import wider
+from ctsdns_traefik.core.access.modes import TAILNET, client_auth_name, forward_auth_name
+from ctsdns_traefik.core.dynamic.document import Document
+from ctsdns_traefik.core.dynamic.routes import Protocol, Route, make_route, with_priorities
+from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
+
+_RULE = re.compile(r"Host(?:SNI)?\(`([^`]+)`\)")
+_NAME = re.compile(r"router-[A-Za-z0-9_.+-]+")
+_SERVICE = re.compile(r"service-[A-Za-z0-9_.+-]+")
+_BACKENDS: Mapping[Protocol, re.Pattern[str]] = {
+    "http": re.compile(r"(?P<scheme>https?)://(?P<address>.+):(?P<port>[0-9]+)"),
+    "tcp": re.compile(r"(?P<address>.+):(?P<port>[0-9]+)"),
+}
+_HTTP_SCHEMES = ("http", "https", "tls")
+
+
+def recover_routes(document: Document) -> tuple[Route, ...]:
+    """Return the routes that a document of this tool's was made of, without any access.
+
+    They keep their names and backends. The routers that an access file adds are left out, since
+    they are made again. The names of entries are in their plainest spelling; the scheme of a TCP
+    route, which a document has only in names, is ``tcp`` where it cannot be found there.
+    """
+    found = [
+        route
+        for protocol in ("http", "tcp")
+        for name, router in document.get(protocol, {}).get("routers", {}).items()
+        if _NAME.fullmatch(name) and (route := _route(protocol, name, router, document))
+    ]
+    return with_priorities(found)
+
+
+def find_unprotected(before: Document, after: Document) -> tuple[str, ...]:
+    """Return the routers that anybody may reach, of names that had a protection before.
+
+    That of a name without a router of its own was its wildcard's.
+    """
+    protected = {key: all(each.protected for each in parts) for key, parts in _doors(before)}
+    return tuple(
+        sorted(
+            door.router
+            for key, parts in _doors(after)
+            for door in parts
+            if not door.protected and protected.get(key, protected.get(_around(key), False))
+        )
+    )
+
+
+class _Door(NamedTuple):
+    """A router, and whether not everybody may come by it."""
+
+    router: str
+    protected: bool
+
+
+_Key = tuple[str, str, str]
+"""Section, entrypoint and domain."""
+
+
+def _route(
+    protocol: Protocol, name: str, router: Mapping[str, Any], document: Document
+) -> Route | None:
+    rule = _RULE.match(str(router.get("rule")))
+    service = str(router.get("service"))
+    entry = rule and _entry(protocol, rule[1], router, document)
+    base = service.partition("~")[0]
+    if not entry or not _SERVICE.fullmatch(base):
+        return None
+    route = make_route(entry)
+    if route.backend != _backend(service, document[protocol]) or route.protocol != protocol:
+        return None
+    raised = len(route.rule) + 1  # above a wildcard whose route may be left out
+    one_letter = entry.domain[1:2] == "." and router.get("priority") == raised
+    return route._replace(router=name, service=base, priority=raised if one_letter else None)
+
+
+def _entry(
+    protocol: Protocol, domain: str, router: Mapping[str, Any], document: Document
+) -> HostEntry | None:
+    entrypoints, service = router.get("entryPoints"), str(router.get("service"))
+    backend = _BACKENDS[protocol].fullmatch(_backend(service, document[protocol]))
+    if not backend or not isinstance(entrypoints, list) or len(entrypoints) != 1:
+        return None
+    parts = backend.groupdict()
+    scheme = parts.get("scheme") or _scheme(domain, parts["port"], router, service)
+    name = f"_{entrypoints[0]}_{scheme}_{parts['port']}._tcp.{domain}"
+    entry = parse_host(name, parts["address"].removeprefix("[").removesuffix("]"))
+    return entry if isinstance(entry, HostEntry) and entry.domain == domain else None
+
+
+def _scheme(domain: str, port: str, router: Mapping[str, Any], service: str) -> str:
+    tls = router.get("tls")
+    if isinstance(tls, Mapping) and tls.get("passthrough") is True:
+        return "tls"
+    slug = re.escape(domain.replace("*", "wildcard").replace(".", "-"))
+    found = re.match(f"service-{slug}-([a-z0-9][a-z0-9+.-]*?)-{port}(?:-|~|$)", service)
+    return found[1] if found and found[1] not in _HTTP_SCHEMES else "tcp"
+
+
+def _backend(service: str, section: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the only server of a service, ``""`` if there is none or more."""
+    balancer = section.get("services", {}).get(service, {}).get("loadBalancer")
+    servers = balancer.get("servers") if isinstance(balancer, Mapping) else None
+    if not isinstance(servers, list) or len(servers) != 1 or not isinstance(servers[0], Mapping):
+        return ""
+    return str(servers[0].get("url") or servers[0].get("address") or "")
+
+
+def _doors(document: Document) -> Iterator[tuple[_Key, list[_Door]]]:
+    """Yield the routers for each name, those for ACME challenges left out."""
+    found: dict[_Key, list[_Door]] = defaultdict(list)
+    for section, parts in document.items():
+        for name, router in parts.get("routers", {}).items():
+            rule = _RULE.match(str(router.get("rule")))
+            entrypoints = router.get("entryPoints")
+            if rule and not name.endswith(f"~{CHALLENGE_PART}") and isinstance(entrypoints, list):
+                key = section, str(entrypoints), rule[1]
+                found[key].append(_Door(name, _is_protected(router)))
+    yield from found.items()
+
+
+def _around(key: _Key) -> _Key:
+    return key[0], key[1], wider(key[2])
+
+
+def _is_protected(router: Mapping[str, Any]) -> bool:
+    names, tls = router.get("middlewares"), router.get("tls")
+    options = tls.get("options") if isinstance(tls, Mapping) else None
+    return (
+        any(_is_access(str(name)) for name in (names if isinstance(names, list) else ()))
+        or str(options).startswith(client_auth_name(""))
+        or "ClientIP(`" in str(router.get("rule"))
+    )
+
+
+def _is_access(middleware: str) -> bool:
+    return middleware == TAILNET or middleware.startswith(forward_auth_name(""))

@@ -1,0 +1,90 @@
+"""The domain of an entry: a host name or a wildcard, as Traefik's rules take it.
+
+ASCII letters, digits and hyphens in labels of 1 to 63, at most 253 in all (RFC 1035, section
+2.3.4); other scripts as A-labels (IDNA 2008, RFC 5891). Nothing else can get into a rule.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+from ctsdns_traefik.core.problems import Refusal
+from ctsdns_traefik.core.text import quoted, shown
+
+LONGEST_DOMAIN = 253
+LONGEST_LABEL = 63
+
+_LABEL = re.compile(r"[a-z0-9-]{1,63}")
+_DOMAIN = re.compile(rf"(?:\*\.)?(?:{_LABEL.pattern}\.)*{_LABEL.pattern}")
+
+
+def read_domain(text: str, at: int) -> str:
+    """Return a domain in lower case, as A-labels, without its trailing dot.
+
+    ``at`` is where the text stands in the entry. Raise :class:`Refusal` with the span of the
+    label that is wrong.
+    """
+    domain = text.lower().removesuffix(".")
+    if text.isascii() and len(domain) <= LONGEST_DOMAIN and _DOMAIN.fullmatch(domain):
+        return domain
+    return _read_labels(text.removesuffix("."), at)
+
+
+def _read_labels(text: str, at: int) -> str:
+    """Read label by label: the slower way, for names in other scripts and for what is wrong."""
+    if not text:
+        _refuse(text, at, "the domain is missing", "write it after the transport")
+    if len(text) > LONGEST_DOMAIN:
+        _refuse(text, at, f"the domain is longer than {LONGEST_DOMAIN} characters", "shorten it")
+    labels = text.split(".")
+    read: list[str] = []
+    start = at
+    for label in labels:
+        wildcard = label == "*" and not read and len(labels) > 1
+        read.append(label if wildcard else _read_label(label, start))
+        start += len(label) + 1
+    domain = ".".join(read)
+    if len(domain) > LONGEST_DOMAIN:
+        message = f"the domain is longer than {LONGEST_DOMAIN} characters as A-labels"
+        _refuse(text, at, message, "shorten it")
+    return domain
+
+
+def _read_label(label: str, at: int) -> str:
+    if not label:
+        _refuse(
+            label,
+            at,
+            "the domain has an empty label",
+            "write exactly one dot between labels, and none before the first",
+        )
+    if "*" in label:
+        message = "a wildcard must be the whole first label, with a domain behind it"
+        _refuse(label, at, message, "write it like *.example.com")
+    if not label.isascii():
+        return _to_a_label(label, at)
+    if len(label) > LONGEST_LABEL:
+        message = f"a label of the domain is longer than {LONGEST_LABEL} characters"
+        _refuse(label, at, message, "shorten it")
+    if not _LABEL.fullmatch(label.lower()):
+        message = f"{quoted(label)} is not a label of a domain"
+        _refuse(label, at, message, "use only letters, digits and hyphens between the dots")
+    return label.lower()
+
+
+def _to_a_label(label: str, at: int) -> str:
+    """Convert a label in another script; what merely looks like ASCII is no such label."""
+    import idna  # such names are rare, and its tables are large
+
+    try:
+        if any(char.lower().isascii() and not char.isascii() for char in label):
+            raise idna.IDNAError("it only looks like ASCII")  # noqa: TRY301
+        return idna.alabel(label.lower()).decode("ascii")
+    except idna.IDNAError as why:
+        message = f"{quoted(label)} is not an internationalised label: {shown(str(why))}"
+        _refuse(label, at, message, "write the name as it is registered, or its xn-- form")
+
+
+def _refuse(text: str, at: int, message: str, hint: str) -> NoReturn:
+    raise Refusal("bad-domain", (at, at + len(text)), message, hint)

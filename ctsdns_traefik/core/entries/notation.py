@@ -1,0 +1,100 @@
+"""One entry as people write it on a command line, taken apart into its name and its address.
+
+It may be ``NAME``, ``NAME=ADDRESS`` or ``NAME ADDRESS``, or stand as in a policy, with quotes,
+colon, comma and comment: ``"NAME": "ADDRESS",  // what it is for``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ctsdns_traefik.core.entries.address import looks_like_address
+
+COMMENT = "//"
+"""What a comment starts with, in a policy and behind an entry."""
+
+_STRING = r'"(?:[^"\\]|\\.)*"|\'[^\']*\''
+_ENTRY = re.compile(
+    rf"""
+    [ \t]*+
+    (?P<name> {_STRING} | [^\s"'=:,]++ )
+    (?: (?P<sign> [ \t]*+[=:][ \t]*+ | [ \t]++ )
+        (?P<address> {_STRING} | (?!//) [^\s"',]++ )? )?
+    [ \t]*+,?[ \t]*+
+    (?: //.* | /\*.* )?
+    """,
+    re.VERBOSE,
+)
+"""Without backtracking (``++``), so that the time grows with the length alone."""
+
+_QUOTES = ('"', "'")
+_TRANSPORT = re.compile(r"\._(?:tcp|udp)\.")
+
+
+class Written(NamedTuple):
+    """An entry as it was written: its name, and its address if there is one."""
+
+    name: str
+    address: str | None = None
+
+
+def read_notation(text: str) -> Written:
+    """Read one entry in any of the forms above.
+
+    What has none of them is ``NAME=ADDRESS``, divided at the first equals sign, or a name, for the
+    grammar to refuse at the right place.
+    """
+    found = _ENTRY.fullmatch(text)
+    if found is None or looks_like_address(text) or not _is_meant(found):
+        name, equals, address = text.partition("=")
+        return Written(name, address if equals else None)
+    address = found["address"]
+    if address is None:
+        return Written(_unquoted(found["name"]), "" if "=" in (found["sign"] or "") else None)
+    return Written(_unquoted(found["name"]), _unquoted(address))
+
+
+def read_arguments(arguments: Iterable[str]) -> Iterator[Written]:
+    """Read entries that a shell has split: an address alone belongs to the name before it.
+
+    So does anything after a name that ends in a colon, as in a policy's line without its quotes,
+    which a shell takes away. From an argument that starts with ``//`` on, all is a comment.
+    """
+    before: Written | None = None
+    expected = False
+    for argument in arguments:
+        if argument.startswith(COMMENT):
+            break
+        address = argument.removesuffix(",")
+        if before and before.address is None and (expected or looks_like_address(address)):
+            yield before._replace(address=address)
+            before, expected = None, False
+            continue
+        if before:
+            yield before
+        before, expected = read_notation(argument), argument.endswith(":")
+    if before:
+        yield before
+
+
+def _is_meant(found: re.Match[str]) -> bool:
+    """Return whether a match is an entry in parts, not a malformed name with such a sign in it."""
+    name, sign, address = found["name"], found["sign"] or "", found["address"] or ""
+    if name.startswith(_QUOTES) or address.startswith(_QUOTES):
+        return True
+    if "=" in sign or not address or looks_like_address(address):
+        return True
+    return sign != ":" and bool(":" in sign or _TRANSPORT.search(name))
+
+
+def _unquoted(text: str) -> str:
+    if not text.startswith(_QUOTES):
+        return text
+    import json  # most entries have no quotes
+
+    try:
+        return str(json.loads(text, strict=False)) if text.startswith('"') else text[1:-1]
+    except ValueError:
+        return text[1:-1]

@@ -1,0 +1,162 @@
+"""Snapshots to the hosts map, and files that hold a snapshot or a Tailscale policy.
+
+A snapshot is ``{"machines": [...], "acl": {...}}``, where ``acl`` is the tailnet's whole policy.
+It is JSON, written by a program: its own names match exactly, and of one name the last counts.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+from json import JSONDecodeError
+from typing import NoReturn
+
+from ctsdns_traefik.core.policy import hujson
+from ctsdns_traefik.core.policy.json_scanner import Enter, Member, members_of
+from ctsdns_traefik.core.policy.reader import (
+    TOO_DEEP,
+    HostsMap,
+    PolicyError,
+    hosts_of_policy,
+    is_policy,
+)
+from ctsdns_traefik.core.text import json_type
+
+__all__ = ["HostsMap", "SnapshotError", "hosts_of_snapshot", "hosts_of_text", "message_of_error"]
+
+_PIECE = 64 * 1024
+_SNAPSHOT_MEMBERS = frozenset(("acl", "machines"))
+
+
+class SnapshotError(Exception):
+    """The text is no snapshot and no policy, so nothing may be concluded from it."""
+
+
+def hosts_of_snapshot(data: bytes) -> HostsMap:
+    """Return the hosts map of a ``machines-snapshot`` event's data.
+
+    Raise :class:`SnapshotError` for anything short of a whole snapshot: bad UTF-8, bad JSON, a
+    missing or non-object ``acl``, ``hosts`` that is neither an object nor null. An absent
+    ``hosts`` is empty.
+    """
+    _require_utf8(data)
+    text = data.decode("iso-8859-1")
+    return _hosts_of_acl(text, _members(text))
+
+
+def hosts_of_text(data: bytes) -> HostsMap:
+    """Return the hosts map of a file that holds a snapshot or a policy, in JSON or HuJSON.
+
+    Raise :class:`SnapshotError` if it is neither, or a policy that Tailscale would not save.
+    """
+    try:
+        text, members = hujson.root_members(data)
+    except (JSONDecodeError, TypeError):
+        return _hosts_of_broken(data)
+    except RecursionError as why:
+        raise SnapshotError(TOO_DEEP) from why
+    names = {member.name for member in members}
+    if not _SNAPSHOT_MEMBERS.isdisjoint(names):
+        _require_utf8(data)
+        return _hosts_of_acl(text, members)
+    if not is_policy(names):
+        _refuse("it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)")
+    return _hosts_of_policy(data)
+
+
+def message_of_error(data: bytes) -> str:
+    """Return the worker's own words from an ``error`` event's data, whatever its form."""
+    text = data.decode("utf-8", "replace")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    message = fields.get("message") if isinstance(fields, dict) else None
+    return message if isinstance(message, str) else text
+
+
+def _hosts_of_acl(text: str, members: Iterable[Member]) -> HostsMap:
+    policies = [text[acl.start : acl.end] for acl in members if acl.name == "acl"]
+    if not policies:
+        _refuse("acl is missing")
+    return _hosts_of_policy(policies[-1].encode("iso-8859-1"), "acl.")
+
+
+def _hosts_of_policy(policy: bytes, inside: str = "") -> HostsMap:
+    try:
+        return hosts_of_policy(policy, inside)
+    except PolicyError as why:  # lines and columns count from the start of a file
+        raise SnapshotError(why.reason if inside else str(why)) from why
+
+
+def _hosts_of_broken(data: bytes) -> HostsMap:
+    """Report what is wrong with a file that holds no object, or one that is no JSON or HuJSON."""
+    text = hujson.blank_out(data)
+    names: set[str] = set()
+
+    def enter(name: str, *_: int) -> None:
+        names.add(name)
+
+    try:
+        for _ in _walk(text, enter):
+            pass
+    except JSONDecodeError:
+        if not _SNAPSHOT_MEMBERS.isdisjoint(names):
+            _require_utf8(data)
+            return _hosts_of_acl(text, _members(text))
+    return _hosts_of_policy(data)
+
+
+def _members(text: str) -> Iterator[Member]:
+    """Walk the members of a snapshot by their places among its bytes.
+
+    ISO 8859-1 makes a character of each byte, whereas one emoji in the name of a machine would
+    make the text of UTF-8 four times as large. JSON's own characters are the same in both.
+    """
+    try:
+        yield from _walk(text)
+    except JSONDecodeError as why:
+        where = f"line {why.lineno}, column {why.colno}"
+        raise SnapshotError(f"it is not JSON: {why.msg} at {where}") from why
+
+
+def _walk(text: str, enter: Enter | None = None) -> Iterator[Member]:
+    """Walk the object that a text holds, and refuse all other values."""
+    try:
+        yield from members_of(text, enter)
+    except TypeError:
+        if not text.strip():
+            _refuse("it is empty")
+        _refuse(f"it is {json_type(_value(text))}, not an object")
+    except RecursionError as why:
+        raise SnapshotError(TOO_DEEP) from why
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text, parse_int=float)
+    except RecursionError as why:
+        raise SnapshotError(TOO_DEEP) from why
+
+
+def _require_utf8(data: bytes) -> None:
+    """Check piece by piece, without a text of it all."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for at in range(0, len(data), _PIECE):
+            decoder.decode(data[at : at + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        _decode(data)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as why:
+        raise SnapshotError(f"it is not UTF-8: {why.reason} at byte {why.start + 1}") from why
+
+
+def _refuse(message: str) -> NoReturn:
+    raise SnapshotError(message)

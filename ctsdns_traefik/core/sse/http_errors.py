@@ -1,0 +1,98 @@
+"""Answers of the endpoint that are no event stream: what each most likely means."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ctsdns_traefik.core.text import shown
+
+EVENT_STREAM = "text/event-stream"
+
+
+class Answer(NamedTuple):
+    """The parts of an HTTP response that tell what is behind it."""
+
+    status: int
+    content_type: str = ""
+    """The header's value, parameters included; ``""`` if there is none."""
+    location: str = ""
+    body: bytes = b""
+    """The first few kilobytes."""
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters, in lower case."""
+        return self.content_type.partition(";")[0].strip().lower()
+
+
+def fault_of(answer: Answer) -> str | None:
+    """Say why an answer is no event stream, with its likely cause; ``None`` if it is one."""
+    if answer.status == HTTPStatus.OK:
+        return _wrong_content(answer)
+    if answer.location and answer.status // 100 == _REDIRECTION:
+        return f"it answers {answer.status}, {_redirect(answer.location)}"
+    return f"it answers {answer.status}{_message(answer)}{_STATUS_CAUSES.get(answer.status, '')}"
+
+
+_NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
+
+_REDIRECTION = 3
+
+_STATUS_CAUSES = {
+    204: ": it has nothing to stream",
+    401: ": it asks for credentials; set the token or the headers",
+    403: ": it refuses these credentials; check the token and the headers",
+    404: f": {_NO_SUCH_PATH}",
+    407: ": a proxy on the way asks for credentials",
+    429: ": it is asked too often",
+    502: ": the worker does not answer the proxy or tunnel in front of it",
+    503: ": the worker is not available",
+    504: ": the worker does not answer the proxy or tunnel in front of it in time",
+    520: ": Cloudflare cannot make sense of what the worker answers",
+    522: ": Cloudflare cannot connect to the worker",
+    524: ": the worker does not answer Cloudflare in time",
+}
+
+
+def _wrong_content(answer: Answer) -> str | None:
+    if answer.media_type == EVENT_STREAM:
+        return None
+    if answer.media_type == "text/html":
+        return f"it answers with an HTML page: {_NO_SUCH_PATH}, or this is a login page"
+    kind = shown(answer.media_type) or "content of no type"
+    return f"it answers with {kind}{_message(answer)}, not {EVENT_STREAM}"
+
+
+def _redirect(location: str) -> str:
+    """Name the host that a redirect leads to; the rest of the location may hold secrets."""
+    try:
+        target = urlsplit(location)
+        host = target.hostname or ""
+    except ValueError:
+        return "a redirect to what is no URL"
+    if f".{host}".endswith(".cloudflareaccess.com") or target.path.startswith("/cdn-cgi/access/"):
+        return (
+            "a redirect to the login of Cloudflare Access: set the headers CF-Access-Client-Id"
+            " and CF-Access-Client-Secret of a service token"
+        )
+    return (
+        f"a redirect to {shown(host) or 'another path'}, which is not followed: set the endpoint to"
+        " its final URL, or, if this is a login such as Cloudflare Access, the headers of a service"
+        " token"
+    )
+
+
+def _message(answer: Answer) -> str:
+    """Return the worker's own words from a JSON body, with a separator in front."""
+    if answer.media_type != "application/json":
+        return ""
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return ""
+    fields = body if isinstance(body, dict) else {}
+    words = [word for word in (fields.get("error"), fields.get("message")) if isinstance(word, str)]
+    return f" ({shown(': '.join(words))})" if words else ""

@@ -1,0 +1,120 @@
+"""A status -> JSON, as the status file has it.
+
+schemas/status.schema.json says what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.status.status import (
+    LISTED_AT_MOST,
+    AccessFile,
+    Answer,
+    Doubt,
+    Failure,
+    Hook,
+    Status,
+)
+from ctsdns_traefik.core.status.timestamps import time_to_text
+from ctsdns_traefik.core.text import shown
+
+
+def status_to_text(status: Status, updated: float) -> str:
+    """Write a status as JSON, with the time at which all of it held."""
+    document = {
+        "version": status.version,
+        "state": status.state,
+        "pid": status.pid,
+        "started": time_to_text(status.started),
+        "updated": time_to_text(updated),
+        "endpoint": shown(status.endpoint),
+        "output": shown(status.output),
+        **{name: _time(getattr(status, name)) for name in _TIMES},
+        "routes": status.routes,
+        "refused": {
+            "count": len(status.refused),
+            "entries": [_problem(each) for each in status.refused[:LISTED_AT_MOST]],
+        },
+        "consecutive_failures": status.consecutive_failures,
+        "last_error": _failure(status.last_error),
+        "output_error": _failure(status.output_error),
+        "doubt": _doubt(status.doubt),
+        "hook": _hook(status.hook),
+        "traefik": _answer(status.traefik),
+        "access": _access(status.access),
+        "counters": status.counters._asdict(),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+_TIMES = ("connected_since", "last_event", "last_snapshot", "last_applied", "last_write")
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else time_to_text(seconds)
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {
+        "entry": shown(problem.entry),
+        "code": problem.code,
+        "message": shown(problem.message),
+    }
+
+
+def _failure(failure: Failure | None) -> dict[str, str] | None:
+    if failure is None:
+        return None
+    return {
+        "time": time_to_text(failure.time),
+        "event": failure.event,
+        "message": shown(failure.message),
+    }
+
+
+def _doubt(doubt: Doubt | None) -> dict[str, Any] | None:
+    if doubt is None:
+        return None
+    return {
+        "since": time_to_text(doubt.since),
+        "removed": len(doubt.removed),
+        "routes": doubt.routes,
+        "routers": list(doubt.removed[:LISTED_AT_MOST]),
+    }
+
+
+def _hook(hook: Hook | None) -> dict[str, Any] | None:
+    if hook is None:
+        return None
+    return {"time": time_to_text(hook.time), "error": _failure(hook.error)}
+
+
+def _access(access: AccessFile | None) -> dict[str, Any] | None:
+    if access is None:
+        return None
+    return {
+        "path": shown(access.path),
+        "enforced": _time(access.enforced),
+        "error": _failure(access.error),
+    }
+
+
+def _answer(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    verdict = answer.verdict
+    return {
+        "checked": time_to_text(answer.checked),
+        "error": _failure(answer.error),
+        "loaded": verdict and verdict.loaded,
+        "missing": verdict and len(verdict.missing),
+        "lingering": verdict and len(verdict.lingering),
+        "disabled": verdict and len(verdict.objections),
+        "objections": [
+            {"router": shown(each.router), "message": each.words}
+            for each in (verdict.objections[:LISTED_AT_MOST] if verdict else ())
+        ],
+    }

@@ -1,0 +1,36 @@
+"""How watch is doing, by the status file that it keeps."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+from ctsdns_traefik.core.status.health import Health, judge
+from ctsdns_traefik.core.text import shown
+
+_LARGEST = 16 * 1024 * 1024
+"""Bytes; only a policy of many thousands of entrypoints, each with a long name, could need more."""
+
+
+def check_health(path: Path, max_age: float) -> Health:
+    """Judge by a status file; one that cannot be read is a verdict, too."""
+    try:
+        text = _read(path)
+    except (OSError, ValueError) as why:
+        reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
+        return Health(False, f"unhealthy: cannot read {shown(str(path))}: {shown(reason).lower()}")
+    return judge(text, time.time(), max_age)
+
+
+def _read(path: Path) -> bytes:
+    """Return what a file holds; a pipe in its place is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is not a regular file")
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ValueError("it is too large")
+    return text

@@ -1,0 +1,133 @@
+"""Where the store is, and how to get in, with its secrets out of sight."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from ctsdns_traefik.core.text import quoted, shown
+from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.source.endpoint import is_private
+
+SCHEMES = ("redis", "rediss")
+DEFAULT_PORT = 6379
+DEFAULT_ROOT = "traefik"
+
+_EXAMPLE = "redis://127.0.0.1:6379/0?rootKey=traefik"
+_ROOT = re.compile(r"[A-Za-z0-9._:-]+")
+_DATABASE = re.compile("/?|/[0-9]{1,4}")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the store is, and how to get in; its text and repr hold no secret."""
+
+    host: str
+    port: int = DEFAULT_PORT
+    database: int = 0
+    root: str = DEFAULT_ROOT
+    tls: bool = False
+    ca_file: Path | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_file: Path | None = None
+
+    @property
+    def in_the_clear(self) -> bool:
+        """Tell whether a password goes unencrypted over networks between the machines."""
+        return not self.tls and bool(self.password or self.password_file) and not self._private
+
+    @property
+    def _private(self) -> bool:
+        return is_private(self.host)
+
+    def read_password(self) -> str | None:
+        """Return the password, from its file if there is one, read anew each time.
+
+        Raise :class:`SettingsError` if the file cannot be used.
+        """
+        if self.password_file is None:
+            return self.password
+        name = shown(str(self.password_file))
+        try:
+            password = self.password_file.read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, ValueError) as why:
+            reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
+            raise SettingsError(f"the password file {name} cannot be read: {reason}") from why
+        if not password:
+            raise SettingsError(f"the password file {name} is empty")
+        return password
+
+    def __str__(self) -> str:
+        """Show the URL without user and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "rediss" if self.tls else "redis"
+        return f"{scheme}://{host}:{self.port}/{self.database}?rootKey={self.root}"
+
+
+def is_store_url(text: str) -> bool:
+    """Tell a URL, which only a store has, even a broken one, from a file."""
+    return (
+        re.match(r"(rediss?|valkeys?|unix):|[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) is not None
+    )
+
+
+def address_from(
+    url: str,
+    *,
+    password: str | None = None,
+    password_file: Path | None = None,
+    ca_file: Path | None = None,
+) -> Address:
+    """Build an address from what the user set.
+
+    The password's file wins over the password that is given, and that over the one in the URL.
+    Raise :class:`SettingsError`, whose message never repeats what may be the password.
+    """
+    parts, port = _split(url)
+    if not _DATABASE.fullmatch(parts.path):
+        raise SettingsError("the store's URL has no number of a database behind the host")
+    user_info, _, _ = parts.netloc.rpartition("@")
+    user, colon, in_url = user_info.partition(":")
+    tls = parts.scheme == "rediss"
+    if ca_file and not tls:
+        raise SettingsError("--store-ca-file is for rediss:// alone, which is with TLS")
+    return Address(
+        host=parts.hostname or "",
+        port=port,
+        database=int(parts.path.strip("/") or 0),
+        root=_root_in(parts.query),
+        tls=tls,
+        ca_file=ca_file,
+        user=unquote(user) or None,
+        password=password or (unquote(in_url) if colon else None) or None,
+        password_file=password_file,
+    )
+
+
+def _split(url: str) -> tuple[SplitResult, int]:
+    if not url.isprintable() or " " in url:
+        raise SettingsError("the store's URL holds a space or a control character")
+    try:
+        parts = urlsplit(url)
+        port = DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError as why:
+        raise SettingsError("the store's URL has a bad host or port") from why
+    if parts.scheme not in SCHEMES or not parts.hostname or not port or parts.fragment:
+        raise SettingsError(f"the store is not a URL like {_EXAMPLE}, or rediss:// for TLS")
+    return parts, port
+
+
+def _root_in(query: str) -> str:
+    root = DEFAULT_ROOT
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name != "rootKey":
+            raise SettingsError("the store's URL may hold a rootKey behind ?, and nothing else")
+        root = value
+    if not _ROOT.fullmatch(root):
+        raise SettingsError(
+            f"the rootKey {quoted(root)} is not of letters, digits and . _ : - alone"
+        )
+    return root

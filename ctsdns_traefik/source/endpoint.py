@@ -1,0 +1,154 @@
+"""The endpoint: where snapshots come from and how to get in, with its secrets out of sight."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ctsdns_traefik.core.text import in_quotes, quoted, shown
+from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.settings import READ_TIMEOUT
+
+TAILNET = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "fd7a:115c:a1e0::/48")))
+"""Addresses of Tailscale (https://tailscale.com/kb/1015/100.x-addresses)."""
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where snapshots come from, and how to get in; its text and repr hold no secret."""
+
+    url: str = field(repr=False)
+    """Without user and password; the query may hold a secret."""
+    host: str
+    headers: tuple[Header, ...] = field(default=(), repr=False)
+    credentials: str | None = field(default=None, repr=False)
+    """``user:password`` from the URL, for ``Authorization: Basic``."""
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    read_timeout: float = READ_TIMEOUT.default
+
+    @property
+    def in_the_clear(self) -> bool:
+        """Tell whether what may be secret goes unencrypted over networks between the machines.
+
+        Loopback addresses leave no machine, and a tailnet encrypts what goes over it.
+        """
+        parts = urlsplit(self.url)
+        secrets = (self.headers, self.credentials, self.token, self.token_file, parts.query)
+        return parts.scheme == "http" and any(secrets) and not is_private(self.host)
+
+    def authorization(self) -> dict[str, str]:
+        """Build the Authorization header, if any; the token file is read anew each time.
+
+        Raise :class:`SettingsError` if it cannot be used.
+        """
+        token = _read_token(self.token_file) if self.token_file else self.token
+        if token:
+            return {"Authorization": f"Bearer {token}"}
+        if self.credentials is not None:
+            basic = b64encode(self.credentials.encode()).decode()
+            return {"Authorization": f"Basic {basic}"}
+        return {}
+
+    def __str__(self) -> str:
+        """Show the URL without what may be secret: user, password, query and fragment."""
+        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
+
+
+def endpoint_from(
+    url: str,
+    *,
+    headers: Iterable[Header] = (),
+    token: str | None = None,
+    token_file: Path | None = None,
+    ca_file: Path | None = None,
+    read_timeout: float = READ_TIMEOUT.default,
+    what: str = "the endpoint",
+    like: str = "https://worker.example.com/api/config",
+) -> Endpoint:
+    """Build an endpoint from what the user set; complaints call it ``what``.
+
+    Raise :class:`SettingsError`, whose message never repeats the URL, since it may hold a password.
+    """
+    if in_quotes(url):
+        raise SettingsError(f"the URL of {what} is in quotes: write it without")
+    if not url.isprintable() or " " in url:
+        raise SettingsError(f"the URL of {what} holds a space or a control character")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as why:
+        raise SettingsError(f"the URL of {what} has a bad host or port") from why
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError(f"{what} is not a URL like {like}")
+    user_info, at, _ = parts.netloc.rpartition("@")
+    authority = f"[{host}]" if ":" in host else host
+    if port is not None:
+        authority += f":{port}"
+    return Endpoint(
+        url=urlunsplit(parts._replace(netloc=authority, fragment="")),
+        host=host,
+        headers=tuple(headers),
+        credentials=_credentials(user_info) if at else None,
+        token=token_from(token) if token is not None else None,
+        token_file=token_file,
+        ca_file=ca_file,
+        read_timeout=read_timeout,
+    )
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return token_from(path.read_text(encoding="utf-8"))
+    except SettingsError as why:
+        raise SettingsError(f"the token file {shown(str(path))} cannot be used: {why}") from why
+    except (OSError, ValueError) as why:
+        reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
+        raise SettingsError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
+
+
+def is_private(host: str) -> bool:
+    """Tell whether a host is this machine, or by its address or name in a tailnet."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".ts.net"))
+    return address.is_loopback or any(address in network for network in TAILNET)
+
+
+def _credentials(user_info: str) -> str:
+    """Return ``user:password`` from a URL, the password empty if there is none."""
+    user, _, password = user_info.partition(":")
+    return f"{unquote(user)}:{unquote(password)}"
+
+
+def header_from(text: str) -> Header:
+    """Read ``Name: value``; raise :class:`SettingsError`, which never repeats the value."""
+    name, colon, value = text.partition(":")
+    name, value = name.strip(), value.strip()
+    if not colon or not _HEADER_NAME.fullmatch(name):
+        raise SettingsError("a header is not of the form 'Name: value'")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise SettingsError(f"the value of header {quoted(name)} holds a forbidden character")
+    return name, value
+
+
+def token_from(text: str) -> str:
+    """Read a bearer token, white space around it dropped; raise :class:`SettingsError`."""
+    token = text.strip()
+    if in_quotes(token):
+        raise SettingsError("the token is in quotes: write it without")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise SettingsError("the token is empty, or holds a space or a character outside ASCII")
+    return token

@@ -1,0 +1,110 @@
+"""The proof of a document: a real Traefik loads it and says of each route whether it works.
+
+What is proved is that Traefik accepts the router and the service of a route, not that a backend
+answers: none is asked (see :mod:`.trial`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route
+from ctsdns_traefik.core.dynamic.served import words_of
+from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.signals import postponed
+from ctsdns_traefik.traefik.binary import find_traefik
+from ctsdns_traefik.traefik.sandbox import PortTaken, Trial, TrialEntrypoint, start_trial
+
+PATIENCE = 30.0
+"""Seconds that Traefik has to load a document, besides :data:`PATIENCE_PER_ROUTE`."""
+
+PATIENCE_PER_ROUTE = 0.004
+"""Seconds more for each route: ten times what Traefik was seen to need."""
+
+ATTEMPTS = 5
+"""How often Traefik is started before somebody else has taken the port of its API too often."""
+
+Listed = dict[str, dict[str, Any]]
+"""Routers or services of Traefik's API, by name."""
+
+
+class Verdict(NamedTuple):
+    """What Traefik says about one route."""
+
+    route: Route
+    enabled: bool
+    error: str = ""
+    """Why not, in Traefik's own words as far as it has any, in one line."""
+
+
+class Proof(NamedTuple):
+    """What Traefik says about a document."""
+
+    version: str
+    """Of the Traefik that was asked, ``3.7.15`` for one."""
+    verdicts: tuple[Verdict, ...]
+    """One for each route, in the order of the routes."""
+
+    @property
+    def failed(self) -> tuple[Verdict, ...]:
+        """The verdicts on the routes that are not enabled."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.enabled)
+
+
+def prove(
+    document_text: str,
+    routes: Sequence[Route],
+    entrypoints: Iterable[TrialEntrypoint] | None = None,
+    patience: float | None = None,
+) -> Proof:
+    """Load a document into a real Traefik and report its verdict on each route.
+
+    ``entrypoints`` are those of the static configuration; ``None`` if none is known, and then those
+    that the routes name. ``patience`` is how many seconds Traefik has to load the document. Raise
+    :class:`.SettingsError` if there is no Traefik, or none that can be used.
+    """
+    traefik = find_traefik()
+    if entrypoints is None:
+        names = sorted({route.entry.entrypoint for route in routes})
+        entrypoints = [TrialEntrypoint(name) for name in names]
+    offered = list(entrypoints)
+    if patience is None:
+        patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
+    with postponed() as came:
+        for _ in range(ATTEMPTS - 1):
+            with (
+                suppress(PortTaken),
+                start_trial(traefik, document_text, offered, came) as trial,
+            ):
+                return _ask(trial, routes, patience)
+        with start_trial(traefik, document_text, offered, came) as trial:
+            return _ask(trial, routes, patience)
+
+
+def _ask(trial: Trial, routes: Sequence[Route], patience: float) -> Proof:
+    """Wait for Traefik to load the document, and ask it about each route."""
+    trial.wait(patience)
+    if refusal := trial.refusal:
+        error = shown(f"Traefik refused the whole document: {refusal}")
+        return Proof(trial.version, tuple(Verdict(route, False, error) for route in routes))
+    listed: dict[Protocol, tuple[Listed, Listed]] = {
+        protocol: (trial.read(f"{protocol}/routers"), trial.read(f"{protocol}/services"))
+        for protocol in {route.protocol for route in routes}
+    }
+    verdicts = tuple(_judge(route, *listed[route.protocol]) for route in routes)
+    return Proof(trial.version, verdicts)
+
+
+def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:
+    """Join what Traefik says about a route's router and about its service."""
+    parts = [("router", route.router, routers), ("service", route.service, services)]
+    if route.service.endswith(INTERNAL):
+        parts.pop()
+    missing = [
+        f"Traefik lists no {what} {name}" for what, name, listed in parts if name not in listed
+    ]
+    items = [listed[name] for _, name, listed in parts if name in listed]
+    reasons = [*missing, *words_of(items)]
+    return Verdict(route, not reasons, shown("; ".join(reasons)))

@@ -1,0 +1,241 @@
+"""A trial: a real Traefik that loads a document on loopback ports, for as long as it is asked.
+
+Traefik runs in a temporary folder with a static configuration of its own: the given entrypoints
+on ports that the system picks, and one entrypoint more, of a name that no route can guess, for
+Traefik's API. The router to the API stands in a second dynamic file, so no user's entrypoint is
+needed for it, ``traefik`` neither. Traefik applies both files at once: when the API answers, the
+document is loaded.
+
+Nothing leaves the machine: there are no certificate resolvers, no version check, no statistics,
+no proxies and none of the caller's variables. Traefik dials a backend when a request for it comes
+and none does; our documents have no health checks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.traefik.api import ApiError, traefik_api_from
+from ctsdns_traefik.traefik.binary import running
+
+OLDEST = 3
+"""The oldest major version of Traefik that can load our documents."""
+
+_LOOPBACK = "127.0.0.1"
+_READY_WITHIN = 2.0
+_A_MOMENT = 0.02
+
+_NO_FOLDER = "cannot make the temporary files of a trial (TMPDIR says where)"
+
+_STATIC, _DYNAMIC, _LOG, _OUTPUT = "traefik.yml", "dynamic", "traefik.log", "output"
+
+
+class TrialEntrypoint(NamedTuple):
+    """An entrypoint of the static configuration, as far as it matters to whether routes work."""
+
+    name: str
+    udp: bool = False
+    tls: bool = False
+    """Whether it gives its HTTP routers TLS (``http.tls``)."""
+
+
+class _Files(NamedTuple):
+    """What a trial is set up with."""
+
+    folder: Path
+    api: str
+    """The name of the API's entrypoint, and of the router to it."""
+    port: int
+    """The API's."""
+
+
+class PortTaken(SettingsError):
+    """Another program took the port of Traefik's API before Traefik did; worth another try."""
+
+
+class Trial:
+    """A Traefik that runs, and what it has to say."""
+
+    def __init__(
+        self, traefik: str, process: subprocess.Popen[bytes], files: _Files, came: list[int]
+    ) -> None:
+        """Take Traefik's path and process, the files it reads, and the signals as they come."""
+        self._program, self._process, self._files, self._came = shown(traefik), process, files, came
+        self._api = traefik_api_from(f"http://{_LOOPBACK}:{files.port}")
+
+    @property
+    def version(self) -> str:
+        """Traefik's version, ``3.7.15`` for one, as it logs it first of all."""
+        said = re.search(r"Traefik version v?(\S+) built on", self._read(_LOG))
+        return said[1] if said else "unknown"
+
+    @property
+    def refusal(self) -> str:
+        """Why Traefik refused the document as a whole; nothing if it did not."""
+        lines = self._read(_LOG).splitlines()
+        refused = (
+            _words(line) for line in lines if "Cannot start the provider *file.Provider" in line
+        )
+        return self._tidy(next(refused, ""))
+
+    def wait(self, patience: float) -> None:
+        """Wait for Traefik to load the document or to refuse it; raise :class:`SettingsError`."""
+        until = time.monotonic() + patience
+        while not (self._has_loaded() or self.refusal):
+            if self._process.poll() is not None:
+                raise self._failed(f"ended with status {self._process.returncode}")
+            if time.monotonic() > until:
+                raise self._failed(f"has not loaded the routes within {patience:g} s")
+            self._heed()
+            time.sleep(_A_MOMENT)
+        self._require_new_enough()
+
+    def read(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the API's ``http/routers`` or another kind, by the name in the document."""
+        try:
+            return self._api.read(kind, "file", self._heed)
+        except ApiError as why:
+            raise SettingsError(f"Traefik's API gives no answer about {kind}: {why}") from why
+
+    def _has_loaded(self) -> bool:
+        """Tell whether the API answers, and that it is this Traefik's: no other has the name."""
+        try:
+            self._api.get(f"/api/entrypoints/{self._files.api}", _READY_WITHIN)
+        except ApiError:
+            return False
+        return True
+
+    def _heed(self) -> None:
+        """End at once if a signal wants the process to end; it then acts itself."""
+        if self._came:
+            raise KeyboardInterrupt
+
+    def _failed(self, how: str) -> SettingsError:
+        """Say how Traefik has failed, with its last words."""
+        self._require_new_enough()
+        lines = (self._read(_LOG) + self._read(_OUTPUT)).strip().splitlines()
+        words = self._tidy(_words(lines[-1])) if lines else "it said nothing"
+        kind = PortTaken if "address already in use" in words else SettingsError
+        return kind(f"{self._program} {how}: {words}")
+
+    def _require_new_enough(self) -> None:
+        major = re.match(r"\d+", self.version)
+        if major and int(major[0]) < OLDEST:
+            version = shown(self.version)
+            raise SettingsError(
+                f"{self._program} is Traefik {version}; {OLDEST} or newer is needed"
+            )
+
+    def _tidy(self, words: str) -> str:
+        """Leave out where the temporary folder is, which says nothing to anybody."""
+        for folder in (self._files.folder / _DYNAMIC, self._files.folder):
+            words = words.replace(f"{folder}{os.sep}", "")
+        return shown(words)
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self._files.folder / name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as why:
+            raise _unusable(f"cannot read {name} of {self._program}", why) from why
+
+
+@contextmanager
+def start_trial(
+    traefik: str, document: str, entrypoints: Iterable[TrialEntrypoint], came: list[int]
+) -> Iterator[Trial]:
+    """Run Traefik with a document in this context, then end it and remove its files.
+
+    Only if this process is killed (SIGKILL) they stay. ``came`` is what :func:`.postponed` yields.
+    Raise :class:`SettingsError` if Traefik cannot be run.
+    """
+    with _folder() as folder:
+        files = _Files(folder, f"trial-{secrets.token_hex(8)}", _free_port())
+        _write(files, document, entrypoints)
+        command = [traefik, f"--configFile={folder / _STATIC}"]
+        with running(command, folder, folder / _OUTPUT) as process:
+            yield Trial(traefik, process, files, came)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="ctsdns-traefik-", ignore_cleanup_errors=True)
+    except OSError as why:
+        raise _unusable(_NO_FOLDER, why) from why
+    with made as folder:
+        yield Path(folder)
+
+
+def _unusable(what: str, why: OSError) -> SettingsError:
+    return SettingsError(f"{what}: {shown(why.strerror or str(why)).lower()}")
+
+
+def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint]) -> None:
+    """Write what Traefik reads: static configuration, document, and the router to the API."""
+    folder, name, port = files
+    router = {"rule": "PathPrefix(`/api`)", "service": "api@internal", "entryPoints": [name]}
+    listening: dict[str, Any] = {each.name: _listening(each) for each in entrypoints}
+    listening[name] = {
+        "address": f"{_LOOPBACK}:{port}",
+        "transport": {"lifeCycle": {"graceTimeOut": "1ms"}},  # at its end it waits for nobody
+    }
+    static = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "INFO", "format": "json", "filePath": str(folder / _LOG)},
+        "api": {"dashboard": False},
+        "entryPoints": listening,
+        "providers": {
+            "providersThrottleDuration": 0,
+            "file": {"directory": str(folder / _DYNAMIC), "watch": False},
+        },
+    }
+    try:
+        (folder / _STATIC).write_text(json.dumps(static))
+        (folder / _DYNAMIC).mkdir()
+        (folder / _DYNAMIC / "document.yml").write_text(document, encoding="utf-8")
+        api = {"http": {"routers": {name: router}}}
+        (folder / _DYNAMIC / "api.yml").write_text(json.dumps(api))
+    except OSError as why:
+        raise _unusable(_NO_FOLDER, why) from why
+
+
+def _listening(entrypoint: TrialEntrypoint) -> dict[str, Any]:
+    """Let the system pick a port: nobody else can take it first."""
+    listening: dict[str, Any] = {"address": f"{_LOOPBACK}:0{'/udp' if entrypoint.udp else ''}"}
+    if entrypoint.tls and not entrypoint.udp:
+        listening["http"] = {"tls": {}}
+    return listening
+
+
+def _free_port() -> int:
+    try:
+        with socket.socket() as trial:
+            trial.bind((_LOOPBACK, 0))
+            port: int = trial.getsockname()[1]
+            return port
+    except OSError as why:
+        raise _unusable(f"cannot listen on {_LOOPBACK}", why) from why
+
+
+def _words(line: str) -> str:
+    """Return what a line of Traefik's log says: its error, or else its message."""
+    try:
+        record = json.loads(line)
+        return str(record.get("error") or record["message"])
+    except (ValueError, AttributeError, LookupError):
+        return line

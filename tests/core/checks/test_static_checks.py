@@ -1,0 +1,217 @@
+"""The rules about Traefik's static configuration alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ctsdns_traefik.core.checks.static import check_static
+from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.static_config.configuration import read_static, with_entrypoints
+
+
+def problems_of(
+    text: str, output: str | None = None, version: tuple[int, int] = (3, 7)
+) -> tuple[Problem, ...]:
+    """Check a static configuration in YAML."""
+    return tuple(check_static(read_static(text, "yaml"), output, version))
+
+
+def not_watched(setting: str, message: str, hint: str) -> Problem:
+    """Return a problem of the dynamic file."""
+    return Problem("dynamic-file-not-watched", "", message, hint, (0, 0), setting=setting)
+
+
+SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "problem"),
+    [
+        pytest.param(
+            "log: {level: INFO}",
+            "/etc/d.yml",
+            not_watched(
+                "providers.file", "Traefik is not configured to read a dynamic file", SET_FILENAME
+            ),
+            id="no-provider",
+        ),
+        pytest.param(
+            "providers: {file: {watch: true}}",
+            "/etc//x/../d.yml",
+            not_watched(
+                "providers.file", "Traefik is not configured to read a dynamic file", SET_FILENAME
+            ),
+            id="provider-without-a-file",
+        ),
+        pytest.param(
+            "providers: {file: {filename: /etc/other.yml}}",
+            "/etc/d.yml",
+            not_watched(
+                "providers.file.filename",
+                'Traefik reads "/etc/other.yml", not /etc/d.yml',
+                SET_FILENAME,
+            ),
+            id="another-file",
+        ),
+        pytest.param(
+            "providers: {file: {filename: other.yml}}",
+            "/etc/d.yml",
+            not_watched(
+                "providers.file.filename", 'Traefik reads "other.yml", not /etc/d.yml', SET_FILENAME
+            ),
+            id="relative-with-another-name",
+        ),
+        pytest.param(
+            "providers: {file: {directory: /etc/traefik, filename: /etc/d.yml}}",
+            "/etc/d.yml",
+            not_watched(
+                "providers.file.directory",
+                'Traefik watches only the files directly in "/etc/traefik", and /etc/d.yml is not'
+                " there",
+                "set providers.file.directory to the folder of the file, or write the file there",
+            ),
+            id="directory-wins",
+        ),
+        pytest.param(
+            "providers: {file: {directory: /etc}}",
+            "/etc/below/d.yml",
+            not_watched(
+                "providers.file.directory",
+                'Traefik watches only the files directly in "/etc", and /etc/below/d.yml is not'
+                " there",
+                "set providers.file.directory to the folder of the file, or write the file there",
+            ),
+            id="below-the-directory",
+        ),
+        pytest.param(
+            "providers: {file: {filename: /etc/d.yml, watch: false}}",
+            "/etc/d.yml",
+            not_watched(
+                "providers.file.watch",
+                "Traefik reads the dynamic file only once, when it starts",
+                "remove providers.file.watch, or set it to true",
+            ),
+            id="no-watch",
+        ),
+        pytest.param(
+            "providers: {file: {filename: /etc/d.json}}",
+            "/etc/d.json",
+            not_watched(
+                "providers.file",
+                'Traefik reads nothing from a file with the ending ".json"',
+                "write to a file whose name ends in .yml",
+            ),
+            id="json",
+        ),
+        pytest.param(
+            "providers: {file: {directory: /etc}}",
+            "/etc/d.toml",
+            not_watched(
+                "providers.file",
+                'Traefik reads TOML from a file with the ending ".toml"',
+                "write to a file whose name ends in .yml",
+            ),
+            id="toml",
+        ),
+    ],
+)
+def test_dynamic_file_not_watched(text: str, output: str, problem: Problem) -> None:
+    """A dynamic file that Traefik does not read, or not again, is an error of the setting."""
+    assert problems_of(text, output) == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("provider", "output"),
+    [
+        pytest.param("filename: /etc/d.yml", "/etc/d.yml", id="file"),
+        pytest.param("filename: /etc/./x/../d.YAML", "/etc//d.YAML", id="other-spelling"),
+        pytest.param("filename: d.yml", "/etc/d.yml", id="relative-file"),
+        pytest.param("filename: /etc/d.yml", "d.yml", id="relative-output"),
+        pytest.param("directory: /etc", "/etc/d.yml", id="directory"),
+        pytest.param("directory: /etc/", "/etc/d.yml", id="directory-with-a-slash"),
+        pytest.param("directory: etc", "/etc/d.yml", id="relative-directory"),
+    ],
+)
+def test_dynamic_file_watched(provider: str, output: str) -> None:
+    """A file that the provider names, or may mean by a relative path, is watched."""
+    assert problems_of(f"providers: {{file: {{{provider}}}}}", output) == ()
+
+
+def test_json_before_it_was_refused() -> None:
+    """Before 3.7 Traefik reads JSON from a file that it is told by name, not from a directory."""
+    named = "providers: {file: {filename: /etc/d.json}}"
+    assert problems_of(named, "/etc/d.json", (3, 6)) == ()
+    in_directory = "providers: {file: {directory: /etc}}"
+    assert len(problems_of(in_directory, "/etc/d.json", (3, 6))) == 1
+    assert len(problems_of(named, "/etc/d.json", (3, 7))) == 1
+
+
+def test_each_reason_is_reported() -> None:
+    """Another file with a wrong ending that is not watched is three problems."""
+    found = problems_of("providers: {file: {filename: /a.yml, watch: false}}", "/b")
+    assert [problem.setting for problem in found] == [
+        "providers.file",
+        "providers.file.filename",
+        "providers.file.watch",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entrypoints", "address"),
+    [
+        pytest.param("{web: {address: ':80'}}", ":8080", id="default"),
+        pytest.param("{traefik: {address: '0.0.0.0:9000'}}", "0.0.0.0:9000", id="ipv4"),
+        pytest.param("{traefik: {address: '[::]:9000'}}", "[::]:9000", id="ipv6"),
+        pytest.param("{traefik: {address: 'nas.example:80'}}", "nas.example:80", id="name"),
+    ],
+)
+def test_dashboard_exposed(entrypoints: str, address: str) -> None:
+    """An API without a password on an address that is not loopback is a warning."""
+    assert problems_of(f"api: {{insecure: true}}\nentryPoints: {entrypoints}") == (
+        Problem(
+            code="dashboard-exposed",
+            entry="",
+            message=f'everybody who can reach "{address}" sees the API and the dashboard without a'
+            " password",
+            hint='set entryPoints.traefik.address to "127.0.0.1:8080"',
+            span=(0, 0),
+            severity=Severity.WARNING,
+            setting="api.insecure",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("api: {insecure: false}", id="secure"),
+        pytest.param("api: true", id="default"),
+        pytest.param(
+            "api: {insecure: true}\nentryPoints: {traefik: {address: '127.0.0.1:1'}}", id="ipv4"
+        ),
+        pytest.param("api: {insecure: true}\nentryPoints: {traefik: {address: '[::1]:1'}}", id="6"),
+        pytest.param(
+            "api: {insecure: true}\nentryPoints: {traefik: {address: 'LocalHost:1'}}", id="name"
+        ),
+    ],
+)
+def test_dashboard_not_exposed(text: str) -> None:
+    """An API that is not insecure, or only on the loopback address, is fine."""
+    assert problems_of(text) == ()
+
+
+def test_given_entrypoints_say_nothing_of_settings() -> None:
+    """Of a Traefik of which only entrypoints are known, no setting is judged."""
+    static = with_entrypoints(None, ["traefik=:8080"])
+    assert static
+    assert tuple(check_static(static, "/etc/d.json", (3, 7))) == ()
+
+
+def test_problem_of_a_setting_in_one_line() -> None:
+    """A problem of a setting reads like one of an entry, with the setting in its place."""
+    (problem,) = problems_of("api: {insecure: true}")
+    assert problem.source == "api.insecure"
+    assert str(problem) == (
+        'dashboard-exposed: api.insecure: everybody who can reach ":8080" sees the API and the'
+        ' dashboard without a password; set entryPoints.traefik.address to "127.0.0.1:8080"'
+    )

@@ -1,0 +1,146 @@
+"""What one document changes about another, and when to connect again."""
+
+from __future__ import annotations
+
+import pytest
+
+from ctsdns_traefik.core.dynamic.diff import Changes, compare, outline
+from ctsdns_traefik.core.dynamic.document import Document, from_text
+from ctsdns_traefik.core.sse.backoff import JITTER, LONGEST_RAISE, SHORTEST, retry_delay
+
+
+def document_of(*, app: str = "", db: str = "", shell: str = "") -> Document:
+    """Make a document with a router for each backend that is given."""
+    http = {"app": app} if app else {}
+    tcp = {name: backend for name, backend in (("db", db), ("shell", shell)) if backend}
+    return {
+        section: {
+            "routers": {name: {"service": f"service-{name}"} for name in backends},
+            "services": {f"service-{name}": {"to": backend} for name, backend in backends.items()},
+        }
+        for section, backends in (("http", http), ("tcp", tcp))
+        if backends
+    }
+
+
+def routers(count: int) -> Document:
+    """Make a document with as many routers."""
+    return {"http": {"routers": {f"router-{number}": {"rule": "x"} for number in range(count)}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        pytest.param({}, {}, Changes((), (), (), 0), id="nothing"),
+        pytest.param(
+            document_of(app="a"), document_of(app="a"), Changes((), (), (), 1), id="the-same"
+        ),
+        pytest.param(
+            {},
+            document_of(db="a", app="a", shell="a"),
+            Changes(("app", "db", "shell"), (), (), 0),
+            id="added",
+        ),
+        pytest.param(
+            {
+                "tcp": {"routers": {"b": {"rule": "x"}, "a": {"rule": "x"}}},
+                "http": {"routers": {"d": {"rule": "x"}, "c": {"rule": "x"}}},
+            },
+            {},
+            Changes((), (), ("c", "d", "a", "b"), 4),
+            id="removed-and-sorted-http-before-tcp",
+        ),
+        pytest.param(
+            document_of(app="a", shell="a"),
+            document_of(app="b", db="a"),
+            Changes(("db",), ("app",), ("shell",), 2),
+            id="changed-in-its-service-alone",
+        ),
+        pytest.param(
+            {"http": {"routers": {"a": {"rule": "x"}}}},
+            {"http": {"routers": {"a": {"rule": "y"}}}},
+            Changes((), ("a",), (), 1),
+            id="changed-in-its-router-alone",
+        ),
+        pytest.param(
+            {"http": {"routers": {"a": {"rule": "x"}}}},
+            {"tcp": {"routers": {"a": {"rule": "x"}}}},
+            Changes(("a",), (), ("a",), 1),
+            id="same-name-in-the-other-section",
+        ),
+        pytest.param(
+            {"http": {"services": {"a": {"x": 1}}}}, {}, Changes((), (), (), 0), id="only-services"
+        ),
+        pytest.param(
+            {"http": {"routers": {"a": {"service": ["x"]}}}},
+            {"http": {"routers": {"a": {"service": "x"}}}},
+            Changes((), ("a",), (), 1),
+            id="service-that-is-no-name",
+        ),
+    ],
+)
+def test_changes_between_documents(old: Document, new: Document, changes: Changes) -> None:
+    """Routers are told by section and name; one has changed if it or its service has."""
+    assert compare(outline(old), outline(new)) == changes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("http: {routers: {1: {rule: a}, b: {rule: c}}}", id="numbers-as-names"),
+        pytest.param("http: {routers: {~: {rule: a}, b: {rule: c}}}", id="null-as-a-name"),
+        pytest.param("http: {routers: {true: {rule: a}, b: {rule: c}}}", id="true-as-a-name"),
+        pytest.param("&a {http: {routers: {b: {c: *a}}}}", id="map-in-itself"),
+    ],
+)
+def test_file_from_other_hands_can_be_compared(text: str) -> None:
+    """Whatever names a file has, what replaces it can be told: a route more."""
+    changes = compare(outline(from_text(text)), outline(document_of(app="a")))
+    assert (changes.added, changes.changed) == (("app",), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "drastic"),
+    [
+        pytest.param(3, 0, False, id="all-of-three"),
+        pytest.param(4, 2, False, id="half-of-four"),
+        pytest.param(4, 1, True, id="more-than-half-of-four"),
+        pytest.param(5, 3, False, id="less-than-half-of-five"),
+        pytest.param(5, 2, True, id="more-than-half-of-five"),
+        pytest.param(100, 0, True, id="all-of-many"),
+        pytest.param(4, 8, False, id="none-at-all"),
+        pytest.param(0, 0, False, id="none-there"),
+    ],
+)
+def test_drastic_change(before: int, after: int, drastic: bool) -> None:
+    """To lose more than half of at least four routers is drastic."""
+    assert compare(outline(routers(before)), outline(routers(after))).drastic is drastic
+
+
+def test_additions_do_not_make_up_for_removals() -> None:
+    """Routers that go count, however many come."""
+    others: Document = {"tcp": routers(10)["http"]}
+    assert compare(outline(routers(4)), outline(others)).drastic is True
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked", "chance", "seconds"),
+    [
+        pytest.param(5.0, 0.0, 0.0, 5.0, id="nothing-asked"),
+        pytest.param(5.0, 3.0, 0.0, 5.0, id="less-asked"),
+        pytest.param(5.0, 30.0, 0.0, 30.0, id="more-asked"),
+        pytest.param(5.0, 1e9, 0.0, 300.0, id="too-much-asked"),
+        pytest.param(5.0, float("inf"), 0.0, 300.0, id="for-ever-asked"),
+        pytest.param(600.0, 1e9, 0.0, 600.0, id="more-configured-than-is-believed"),
+        pytest.param(5.0, 0.0, 1.0, 6.0, id="most-jitter"),
+        pytest.param(5.0, 0.0, 0.5, 5.5, id="half-the-jitter"),
+        pytest.param(5.0, 30.0, 1.0, 36.0, id="jitter-on-what-is-asked"),
+        pytest.param(0.0, 0.0, 0.0, 0.1, id="no-delay"),
+        pytest.param(0.05, 0.0, 1.0, 0.12, id="less-than-the-least"),
+        pytest.param(0.0, 0.15, 0.0, 0.15, id="more-asked-than-the-least"),
+    ],
+)
+def test_retry_delay(configured: float, asked: float, chance: float, seconds: float) -> None:
+    """A tenth of a second at least; a server can raise it to five minutes, chance by a fifth."""
+    assert retry_delay(configured, asked, chance) == pytest.approx(seconds)
+    assert (SHORTEST, LONGEST_RAISE, JITTER) == (0.1, 300.0, 0.2)

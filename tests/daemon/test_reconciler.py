@@ -1,0 +1,299 @@
+"""The keeper of the file: what it writes at each snapshot, what it says, what it doubts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.entries import hosts, names_in, routers
+
+from ctsdns_traefik.core.dynamic.document import Document, from_text, to_text
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.output.file import FileTarget
+
+Lines = Callable[[], list[str]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the file is to be."""
+    return tmp_path / "dynamic.yml"
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """Return what gives the log's lines since it was last asked, each with its level."""
+    package = logging.getLogger("ctsdns_traefik")
+    monkeypatch.setattr(package, "propagate", True)  # another test may have set up logging
+    monkeypatch.setattr(package, "handlers", [])
+    caplog.set_level(logging.INFO, "ctsdns_traefik")
+
+    def lines() -> list[str]:
+        new = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+        caplog.clear()
+        return new
+
+    return lines
+
+
+def started(path: Path, *, guard: bool = True) -> Keeper:
+    """Return a keeper that has looked at the file, as watch does at its start."""
+    keeper = Keeper(FileTarget(path), guard=guard)
+    keeper.look()
+    keeper.create_missing()
+    return keeper
+
+
+def test_missing_file_is_created_with_no_routes(path: Path, said: Lines) -> None:
+    """Traefik finds a file that it can load before any snapshot has come."""
+    started(path)
+    assert path.read_text() == "{}\n"
+    assert said() == [f"INFO created {path} with no routes"]
+
+
+def test_file_that_is_there_is_left_alone_at_the_start(path: Path, said: Lines) -> None:
+    """Routes of an earlier run stay until a snapshot says otherwise, and nothing is said."""
+    path.write_text("# by an earlier run\nhttp: {}\n")
+    started(path)
+    assert (path.read_text(), said()) == ("# by an earlier run\nhttp: {}\n", [])
+
+
+def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
+    """The log says how many routes there are, and which were added, changed and removed."""
+    keeper = started(path)
+    said()
+    told = []
+    for snapshot in (
+        hosts("ab"),
+        hosts("a") | hosts("b", "100.64.0.2") | hosts("c"),
+        hosts("bcd") | hosts("b", "100.64.0.2"),
+        {},
+    ):
+        keeper.apply(snapshot)
+        assert path.read_text() == render(snapshot).text
+        told += said()
+    assert told == [
+        f"INFO replaced {path}: 2 routes; added {routers('ab')}",
+        f"INFO replaced {path}: 3 routes; added {routers('c')}; changed {routers('b')}",
+        f"INFO replaced {path}: 3 routes; added {routers('d')}; removed {routers('a')}",
+        f"INFO replaced {path}: 0 routes; removed {routers('bcd')}",
+    ]
+
+
+def test_many_routes_are_counted_rather_than_named(path: Path, said: Lines) -> None:
+    """A line names thirty routes at the most."""
+    keeper = started(path)
+    said()
+    keeper.apply(
+        {f"_web_http_80._tcp.a{number:02}.example.com": "100.64.0.1" for number in range(33)}
+    )
+    (line,) = said()
+    assert line.count("router-") == 30
+    assert line.endswith("router-a29-example-com and 3 more")
+
+
+def test_unchanged_snapshot_writes_and_says_nothing(path: Path, said: Lines) -> None:
+    """The same hosts again, in another order too, leave the file and the log alone."""
+    keeper = started(path)
+    keeper.apply(hosts("ab"))
+    said()
+    before = path.stat()
+    keeper.apply(hosts("ab"))
+    keeper.apply(hosts("ba"))
+    after = path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert said() == []
+
+
+@pytest.mark.parametrize(
+    ("disturb", "how"),
+    [
+        pytest.param(lambda path: path.unlink(), "created", id="removed"),
+        pytest.param(lambda path: path.write_text("{}\n"), "replaced", id="edited"),
+        pytest.param(lambda path: path.write_text(""), "replaced", id="emptied"),
+    ],
+)
+def test_file_that_others_disturb_is_put_right(
+    path: Path, said: Lines, disturb: Callable[[Path], object], how: str
+) -> None:
+    """The next snapshot, with the same hosts, brings the content back, and the log says why."""
+    keeper = started(path)
+    keeper.apply(hosts("ab"))
+    content = path.read_bytes()
+    said()
+    disturb(path)
+    keeper.apply(hosts("ab"))
+    assert path.read_bytes() == content
+    reason = "the same as before, but the file said something else"
+    assert said() == [f"INFO {how} {path}: 2 routes; {reason}"]
+
+
+def test_file_of_an_earlier_run_is_compared_by_its_routes(path: Path, said: Lines) -> None:
+    """After a restart only what differs from the file is told, whichever format it was in."""
+    document = render(hosts("ab")).document
+    path.write_text(to_text(document, "yaml"))
+    assert from_text(path.read_text()) == document
+    started(path).apply(hosts("abc"))
+    assert said() == [f"INFO replaced {path}: 3 routes; added {routers('c')}"]
+
+
+def test_yaml_is_written_if_asked_for(path: Path) -> None:
+    """The file holds the format that the keeper was made for."""
+    keeper = Keeper(FileTarget(path), "yaml")
+    keeper.look()
+    keeper.apply(hosts("a"))
+    assert path.read_text() == render(hosts("a"), "yaml").text
+
+
+def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) -> None:
+    """An entry's problem is logged at its first snapshot, and again if it is another or returns."""
+    keeper = started(path)
+    said()
+    bad, name = hosts("a"), "_web_http_0._tcp.bad.example.com"
+    told = []
+    for entries in (
+        bad | {name: "100.64.0.9"},
+        bad | {name: "100.64.0.9"},
+        hosts("abc") | {name: "100.64.0.9"},
+        bad | {name: "100.64.0.8"},
+        bad,
+        bad | {name: "100.64.0.8"},
+    ):
+        keeper.apply(entries)
+        told.append([line for line in said() if not line.startswith("INFO")])
+    assert [len(lines) for lines in told] == [1, 0, 0, 1, 0, 1]
+    assert told[0][0].startswith(f"WARNING bad-port: {name}=100.64.0.9: ")
+
+
+def test_near_miss_is_logged_once_until_it_changes(path: Path, said: Lines) -> None:
+    """What probably means something else is a warning in the log, and its routes are written."""
+    keeper = started(path)
+    said()
+    slips = {"web_http_1._tcp.b.de": "100.64.0.9", "_web_tsl_1._tcp.c.de": "100.64.0.9"}
+    told = []
+    for entries in (hosts("a") | slips, hosts("ab") | slips, hosts("a"), hosts("a") | slips):
+        keeper.apply(entries)
+        told.append([line.partition(": ")[0] for line in said() if not line.startswith("INFO")])
+    both = ["WARNING unusual-scheme", "WARNING missing-underscore"]
+    assert told == [both, [], [], both]
+    assert "router-c-de-tsl" in path.read_text()
+
+
+def test_refused_entry_costs_no_other(path: Path) -> None:
+    """The good entries beside a bad one are served."""
+    started(path).apply(hosts("ab") | {"_web_http_0._tcp.bad.example.com": "100.64.0.9"})
+    assert names_in(path) == "ab"
+
+
+def test_large_removal_is_told_while_it_waits(path: Path, said: Lines) -> None:
+    """The log names what would go, once for each snapshot that waits, and then what went."""
+    keeper = started(path)
+    keeper.apply(hosts("abcd"))
+    said()
+    keeper.apply(hosts("d"))
+    told = said()
+    keeper.apply(hosts("d"))
+    doubt = "the snapshot would remove 3 of 4 routes: waiting for the next one to agree"
+    assert told == [f"WARNING {doubt} ({routers('abc')})"]
+    assert said() == [f"INFO replaced {path}: 1 route; removed {routers('abc')}"]
+
+
+def test_failed_write_is_raised_and_the_next_one_makes_up_for_it(path: Path, said: Lines) -> None:
+    """What could not be written is not taken for written: the next change is told in full."""
+    keeper = started(path)
+    keeper.apply(hosts("a"))
+    path.unlink()
+    path.mkdir()
+    said()
+    with pytest.raises(OutputError, match="it is a directory"):
+        keeper.apply(hosts("ab"))
+    assert said() == []
+    path.rmdir()
+    keeper.apply(hosts("ab"))
+    assert names_in(path) == "ab"
+    assert said() == [f"INFO created {path}: 2 routes; added {routers('b')}"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path: path / "missing-folder" / "dynamic.yml", id="missing-folder"),
+        pytest.param(lambda path: path.parent, id="directory"),
+    ],
+)
+def test_output_that_cannot_be_written_is_found_at_the_start(
+    path: Path, make: Callable[[Path], Path]
+) -> None:
+    """A wrong path is an error before any connection is made."""
+    with pytest.raises(OutputError):
+        Keeper(FileTarget(make(path))).look()
+
+
+def test_leftovers_are_removed_at_the_start(path: Path) -> None:
+    """What a killed process left beside the file is gone after the first look."""
+    leftover = path.with_name(f".{path.name}.abc_1234.tmp")
+    leftover.write_text("half")
+    Keeper(FileTarget(path)).look()
+    assert not leftover.exists()
+
+
+class Inquirer:
+    """Takes note of what is asked of Traefik."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        """Take what takes the note."""
+        self._note = note
+
+    def ask(self, document: Document) -> None:  # noqa: ARG002
+        """Take note of a question."""
+        self._note("asked")
+
+    def ask_again(self, *, written: bool) -> None:
+        """Take note of it once more."""
+        self._note(f"asked again, written: {written}")
+
+
+def test_nothing_comes_between_a_write_and_what_follows(path: Path) -> None:
+    """From the write to the last that it brings about, one context holds signals back.
+
+    One of them in between would leave a change that the command after it never hears of.
+    """
+    contexts: list[list[str]] = []
+    depth = 0
+
+    @contextmanager
+    def undisturbed() -> Iterator[None]:
+        nonlocal depth
+        if not depth:
+            contexts.append([names_in(path) if path.exists() else "none"])
+        depth += 1
+        yield
+        depth -= 1
+        if not depth:
+            contexts[-1].append(names_in(path) if path.exists() else "none")
+
+    def note(what: str) -> None:
+        assert depth
+        contexts[-1].append(what)
+
+    keeper = Keeper(
+        FileTarget(path),
+        undisturbed=undisturbed,
+        on_change=lambda: note("command"),
+        traefik=Inquirer(note),
+    )
+    keeper.look()
+    keeper.create_missing()
+    keeper.apply(hosts("a"))
+    path.write_text("{}")
+    keeper.apply(hosts("a"))
+    assert [each for each in contexts if len(each) > 2] == [
+        ["none", "asked", "command", ""],
+        ["", "asked", "command", "a"],
+        ["", "asked again, written: True", "command", "a"],
+    ]

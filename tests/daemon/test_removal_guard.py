@@ -1,0 +1,161 @@
+"""Large removals: what waits for a second opinion, and what counts as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.entries import hosts, names_in
+from support.stores import Server, needs_redis
+
+from ctsdns_traefik.core.dynamic.document import Format
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.output.redis.arbitration import AGAIN
+from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.url import address_from
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run one Redis for all tests here."""
+    with Server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the file is to be."""
+    return tmp_path / "dynamic.yml"
+
+
+def started(path: Path, *, guard: bool = True) -> Keeper:
+    """Return a keeper that has looked at the file, as watch does at its start."""
+    keeper = Keeper(FileTarget(path), guard=guard)
+    keeper.look()
+    keeper.create_missing()
+    return keeper
+
+
+STEPS = pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(["abcd>abcd", "cd>cd"], id="half-of-four-goes-at-once"),
+        pytest.param(["abcd>abcd", "d>abcd", "d>d"], id="three-of-four-wait-for-the-next"),
+        pytest.param(["abcd>abcd", ">abcd", ">"], id="all-of-four-wait-too"),
+        pytest.param(["abc>abc", ">"], id="all-of-three-go-at-once"),
+        pytest.param(["abcdef>abcdef", "abc>abc"], id="half-of-six-goes-at-once"),
+        pytest.param(["abcde>abcde", "ab>abcde", "ab>ab"], id="three-of-five-wait"),
+        pytest.param(
+            ["abcd>abcd", "d>abcd", "a>abcd", "a>a"], id="another-removal-is-no-agreement"
+        ),
+        pytest.param(
+            ["abcd>abcd", "d>abcd", "abcd>abcd", "d>abcd", "d>d"],
+            id="doubt-is-forgotten-when-the-routes-come-back",
+        ),
+        pytest.param(
+            ["abcd>abcd", "d>abcd", "abd>abd", "d>d"], id="a-small-removal-instead-goes-at-once"
+        ),
+        pytest.param(["abcd>abcd", "wxyz>abcd", "wxyz>wxyz"], id="additions-do-not-make-up-for-it"),
+        pytest.param(["abcd>abcd", "d>abcd", "dx>dx"], id="agreement-is-about-the-removal"),
+        pytest.param(["abcd>abcd", ">abcd", ">", "abcd>abcd", ">abcd", ">"], id="each-time-anew"),
+    ],
+)
+
+
+@STEPS
+def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
+    """After each snapshot the file holds what it should: "snapshot>file", a letter a route."""
+    keeper = started(path)
+    seen = []
+    for step in steps:
+        snapshot, _, _ = step.partition(">")
+        keeper.apply(hosts(snapshot))
+        seen.append(f"{snapshot}>{names_in(path)}")
+    assert seen == steps
+
+
+@needs_redis
+@STEPS
+def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None:
+    """Likewise for a store; what has stood there before waits for one more snapshot to say so."""
+    server.run("FLUSHALL")
+    keeper = Keeper(StoreTarget(address_from(server.url)))
+    keeper.begin()
+    seen, stood = [], set()
+    for step in steps:
+        snapshot, _, expected = step.partition(">")
+        for _ in range(AGAIN if snapshot == expected and expected in stood else 1):
+            keeper.apply(hosts(snapshot))
+        names = "".join(sorted(each.split("-")[1] for each in server.routes()))
+        stood.add(names)
+        seen.append(f"{snapshot}>{names}")
+    assert seen == steps
+
+
+def test_without_the_guard_nothing_waits(path: Path) -> None:
+    """A keeper without the guard applies any removal at once."""
+    keeper = started(path, guard=False)
+    keeper.apply(hosts("abcdef"))
+    keeper.apply({})
+    assert path.read_text() == "{}\n"
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_guard_survives_a_restart(path: Path, form: Format) -> None:
+    """A new process knows from the file on disk what there is to lose."""
+    path.write_text(render(hosts("abcd"), form).text)
+    before = path.read_bytes()
+    keeper = started(path)
+    keeper.apply(hosts("d"))
+    assert path.read_bytes() == before
+    keeper.apply(hosts("d"))
+    assert names_in(path) == "d"
+
+
+def test_tcp_routes_count_as_much_as_http_routes(path: Path) -> None:
+    """Routes of both kinds together are what more than half of is too much."""
+    tcp = {f"_tcp_ssh_22._tcp.{name}.example.com": "100.64.0.1" for name in "xy"}
+    keeper = started(path)
+    keeper.apply(hosts("ab") | tcp)
+    before = path.read_bytes()
+    keeper.apply(hosts("a"))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("edit", ["", "{}\n", "nonsense: ["])
+def test_edited_file_is_put_right_while_a_removal_waits(path: Path, edit: str) -> None:
+    """Doubt about a snapshot is no reason to leave the file at what somebody else made of it."""
+    keeper = started(path)
+    keeper.apply(hosts("abcd"))
+    before = path.read_bytes()
+    path.write_text(edit)
+    keeper.apply(hosts("d"))
+    assert path.read_bytes() == before
+
+
+def test_refused_entries_are_no_routes(path: Path) -> None:
+    """Entries that were never served do not count among what a snapshot removes."""
+    bad = {f"_web_http_0._tcp.{name}.example.com": "100.64.0.1" for name in "wxyz"}
+    keeper = started(path)
+    keeper.apply(hosts("ab") | bad)
+    keeper.apply({})
+    assert path.read_text() == "{}\n"
+
+
+def test_doubted_removal_that_cannot_be_written_is_not_doubted_again(path: Path) -> None:
+    """Once two snapshots agree, a failed write does not start the waiting over."""
+    keeper = started(path)
+    keeper.apply(hosts("abcd"))
+    keeper.apply(hosts("d"))
+    path.rename(path.with_name("kept"))
+    path.mkdir()
+    with pytest.raises(OutputError):
+        keeper.apply(hosts("d"))
+    path.rmdir()
+    path.with_name("kept").rename(path)
+    keeper.apply(hosts("d"))
+    assert names_in(path) == "d"

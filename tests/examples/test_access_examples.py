@@ -1,0 +1,76 @@
+"""The access files of the examples and the document: with the entries that they name, all works."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from ctsdns_traefik.core.access.model import MODES
+from ctsdns_traefik.core.access.parser import read_access
+from ctsdns_traefik.core.checks.access import check_access
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.static_config.configuration import read_static
+
+EXAMPLES = sorted((ROOT / "examples" / "access").glob("*.yml"))
+SYSTEMD = ROOT / "examples" / "systemd" / "access.yml"
+STATIC = read_static((ROOT / "examples" / "traefik" / "traefik.yml").read_text(), "yaml")
+DOCUMENT = (ROOT / "docs" / "access.md").read_text()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path: Path) -> None:
+    """Each serves the entries in its comment, uses all it says, and fits the example's Traefik."""
+    text = path.read_text()
+    entries = ", ".join(re.findall(r'^#   ("_.+?": ".+?")$', text, re.MULTILINE))
+    access = read_access(text)
+    rendering = render(json.loads(f"{{{entries}}}"), access=access)
+    assert rendering.problems == ()
+    assert len(rendering.entries) == entries.count("_tcp.")
+    assert check_access(rendering.entries, rendering.routes, access, STATIC) == ()
+    assert rendering.routes
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted((ROOT / "examples").rglob("traefik.yml")),
+        ROOT / "examples" / "docker" / "traefik.yml.template",
+    ],
+    ids=lambda path: str(path.relative_to(ROOT / "examples")),
+)
+def test_no_example_lets_aliases_of_headers_pass(path: Path) -> None:
+    """Each entrypoint for HTTP routes of the examples deletes aliases of trusted headers."""
+    entrypoints = read_static(path.read_text(), "yaml").entrypoints
+    strategies = {name: each.alias_headers for name, each in entrypoints.items()}
+    web = {name: each for name, each in strategies.items() if name.startswith("web")}
+    assert web
+    assert set(web.values()) == {"delete"}
+
+
+def test_every_mode_has_an_example() -> None:
+    """Every mode is in an example, and has a section of the document but for the one of none."""
+    used = {
+        each for path in EXAMPLES for each in re.findall(r"access: ([a-z-]+)", path.read_text())
+    }
+    assert used == set(MODES)
+    assert set(MODES) - {"public"} <= set(re.findall(r"^## (.+)$", DOCUMENT, re.MULTILINE))
+
+
+def test_file_of_the_document() -> None:
+    """The document's own file can be read."""
+    (text,) = re.findall(r"^```yaml\n(tailnet:.+?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    access = read_access(text)
+    assert len(access.routes) == 6
+    assert access.dashboard
+
+
+@pytest.mark.parametrize("path", [*EXAMPLES, SYSTEMD], ids=lambda path: path.parent.name)
+def test_every_example_denies_by_default(path: Path) -> None:
+    """What no example names is for the tailnet alone."""
+    default = read_access(path.read_text()).default
+    assert default
+    assert default.mode == "tailscale-only"

@@ -1,0 +1,292 @@
+"""The compose examples: valid, hardened, consistent, and their Traefik as real as it gets."""
+
+from __future__ import annotations
+
+import importlib.resources
+import ipaddress
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import jsonschema
+import pytest
+from local import until
+from stand_in_worker import StandInWorker
+from support.access import recording_backend
+from support.backends import http_backend
+from support.commands import BareWatch, Watch
+from support.composed import (
+    COMPOSE,
+    CONFIG_FILE,
+    STRANGER,
+    TRUSTED,
+    TUNNEL,
+    ComposedTraefik,
+    load,
+    services_of,
+)
+from support.paths import ROOT
+from support.traefik import Answer
+
+from ctsdns_traefik.core.dynamic.rendering import render
+
+EXAMPLES = [pytest.param(COMPOSE, id="compose"), pytest.param(TUNNEL, id="cloudflared")]
+EXAMPLE = pytest.mark.parametrize("folder", EXAMPLES)
+
+
+def sample_of(folder: Path) -> dict[str, str]:
+    """Return the variables of the .env.sample in a folder."""
+    lines = (folder / ".env.sample").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Close whatever a test enters."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def complaint(file: Path) -> str:
+    """Return what the compose specification's schema has against a file."""
+    folder = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((folder / "compose-spec.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    return "\n".join(error.message for error in validator.iter_errors(load(file)))
+
+
+@EXAMPLE
+def test_schema(folder: Path) -> None:
+    """The file is what the compose specification allows."""
+    assert complaint(folder / "compose.yml") == ""
+
+
+def test_schema_finds_a_slip(tmp_path: Path) -> None:
+    """What the compose specification does not know is found."""
+    spoilt = tmp_path / "compose.yml"
+    text = (COMPOSE / "compose.yml").read_text()
+    spoilt.write_text(text.replace("cap_drop: [ALL]", "cap_drops: [ALL]", 1))
+    assert "'cap_drops' was unexpected" in complaint(spoilt)
+
+
+@EXAMPLE
+def test_every_service_is_hardened_and_comes_back(folder: Path) -> None:
+    """Each has a read-only root, no capabilities, a bounded log, a health check and restarts."""
+    services = services_of(folder)
+    for service in services.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert "privileged" not in service
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    images = [service["image"] for service in services.values() if "build" not in service]
+    assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_entrypoints_are_those_that_the_documents_name() -> None:
+    """The entrypoints of every example are the three of docs/deployment.md, or web alone."""
+    found = {
+        str(path.relative_to(COMPOSE.parent).parent): {*load(path)["entryPoints"]} - {"traefik"}
+        for path in (*COMPOSE.parent.rglob("traefik.yml"), *COMPOSE.parent.rglob("*.yml.template"))
+    }
+    alone = {"compose/cloudflared", "redis"}
+    three = {"web", "websecure", "tcp"}
+    assert found == {name: {"web"} if name in alone else three for name in found}
+    assert {"docker", "compose", "kubernetes", "traefik", *alone} == set(found)
+
+
+@EXAMPLE
+def test_nothing_waits_for_the_worker(folder: Path) -> None:
+    """A service waits for another's start at most, never for its health."""
+    services = services_of(folder)
+    waits = [each["depends_on"] for each in services.values() if "depends_on" in each]
+    assert waits[0] == {"watch": {"condition": "service_started"}}
+    assert [each for wait in waits for each in wait.values()] == [waits[0]["watch"]] * len(waits)
+    assert services["watch"]["healthcheck"]["test"][1:] == ["ctsdns-traefik", "watch", "--health"]
+
+
+@EXAMPLE
+def test_traefik_ends_its_connections_first(folder: Path) -> None:
+    """Docker waits longer than Traefik takes by itself, and any user may listen on its ports."""
+    traefik = services_of(folder)["traefik"]
+    assert "transport" not in load(folder / "traefik.yml")["entryPoints"]["web"]
+    assert int(traefik["stop_grace_period"].removesuffix("s")) > 10
+    assert traefik["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": 0}
+    assert traefik.get("user") == ("65534:65534" if folder == TUNNEL else None)
+
+
+def test_tunnel_is_asked_where_it_answers() -> None:
+    """The tunnel is that of the token, and its health check asks where it gives its metrics."""
+    cloudflared = services_of(TUNNEL)["cloudflared"]
+    address = "127.0.0.1:2000"
+    assert cloudflared["command"] == ["tunnel", "--no-autoupdate", "--metrics", address, "run"]
+    check = ["CMD", "cloudflared", "tunnel", "--metrics", address, "ready"]
+    assert cloudflared["healthcheck"]["test"] == check
+    assert list(cloudflared["environment"]) == ["TUNNEL_TOKEN"]
+
+
+def test_memory_of_watch_is_bounded_alike() -> None:
+    """However it is deployed, watch may take as much memory, and Traefik is not bounded with it."""
+    examples = COMPOSE.parent
+    assert services_of(COMPOSE)["watch"]["mem_limit"] == "512m"
+    (pod,) = [load(examples / "kubernetes" / "daemonset.yaml")["spec"]["template"]["spec"]]
+    assert pod["initContainers"][0]["resources"]["limits"] == {"memory": "512Mi"}
+    for name in ("ctsdns-traefik.service", "ctsdns-traefik-render.service"):
+        assert "\nMemoryMax=512M\n" in (examples / "systemd" / name).read_text()
+    assert "mem_limit" not in services_of(COMPOSE)["traefik"]
+
+
+@EXAMPLE
+def test_variables_are_in_the_sample(folder: Path) -> None:
+    """Each variable that the file takes from .env is in the sample, and no other; no secret is."""
+    taken = re.findall(r"\$\{(\w+)", (folder / "compose.yml").read_text())
+    sample = sample_of(folder)
+    assert sorted(taken) == sorted(sample)
+    secrets = {name for name, value in sample.items() if value.strip('"')}
+    assert secrets == {"TRAEFIK_CONFIG_API_ENDPOINT"}
+    ignored = ROOT / ".gitignore"
+    assert ".env" in ignored.read_text().splitlines()
+
+
+def test_dashboard_is_for_this_machine_alone() -> None:
+    """Of the ports that are published, the dashboard's is so on the loopback address."""
+    ports = services_of(COMPOSE)["traefik"]["ports"]
+    assert ports == ["80:80", "443:443", "4433:4433", "127.0.0.1:8080:8080"]
+
+
+def test_tunnel_opens_no_port() -> None:
+    """Behind the tunnel no service has a published port or the host's network."""
+    services = services_of(TUNNEL)
+    assert [name for name, each in services.items() if {"ports", "network_mode"} & {*each}] == []
+    assert load(TUNNEL / "traefik.yml")["entryPoints"]["traefik"]["address"] == "127.0.0.1:8080"
+
+
+def test_only_the_tunnel_is_trusted() -> None:
+    """Traefik trusts one address, which is the one that cloudflared has in their network."""
+    services, network = services_of(TUNNEL), load(TUNNEL / "compose.yml")["networks"]["tunnel"]
+    subnet = ipaddress.ip_network(network["ipam"]["config"][0]["subnet"])
+    addresses = [
+        ipaddress.ip_address(services[name]["networks"]["tunnel"]["ipv4_address"])
+        for name in ("cloudflared", "traefik")
+    ]
+    assert all(address in subnet for address in addresses)
+    entrypoints = load(TUNNEL / "traefik.yml")["entryPoints"]
+    assert entrypoints["web"]["forwardedHeaders"] == {"trustedIPs": [f"{addresses[0]}/32"]}
+    assert "networks" not in services["watch"]
+
+
+@EXAMPLE
+def test_same_watch_and_routes(folder: Path) -> None:
+    """In both examples watch and Traefik share a folder, whose owner watch's image decides."""
+    services = services_of(folder)
+    assert services["watch"] == {
+        **services_of(COMPOSE)["watch"],
+        "build": services["watch"]["build"],
+    }
+    build = services["watch"]["build"]
+    root = (folder / build["context"]).resolve()
+    assert (root / build["dockerfile"]).is_file()
+    assert (root / "ctsdns_traefik").is_dir()
+    assert services["watch"]["volumes"] == ["routes:/etc/traefik"]
+    static, shared = services["traefik"]["volumes"]
+    assert static == f"./traefik.yml:{CONFIG_FILE.removeprefix('--configFile=')}:ro"
+    assert (shared["source"], shared["read_only"]) == ("routes", True)
+    assert shared["volume"] == {"nocopy": True}
+    assert shared["target"] == load(folder / "traefik.yml")["providers"]["file"]["directory"]
+    assert services["traefik"]["command"] == [CONFIG_FILE]
+
+
+def test_static_configuration_is_that_of_the_other_examples() -> None:
+    """Apart from the folder and health checks it is examples/traefik's."""
+    expected = load(COMPOSE.parent / "traefik" / "traefik.yml")
+    expected["entryPoints"]["traefik"]["address"] = ":8080"
+    expected["ping"] = {}
+    expected["providers"]["file"] = {"directory": "/etc/traefik/routes", "watch": True}
+    assert load(COMPOSE / "traefik.yml") == expected
+
+
+def healthy(traefik: ComposedTraefik) -> bool:
+    """Run the health check of a Traefik."""
+    done = subprocess.run(
+        traefik.health_command(), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.stdout.startswith("OK: ") == (done.returncode == 0)
+    return done.returncode == 0
+
+
+def test_traefik_starts_before_the_first_file(tmp_path: Path, stack: ExitStack) -> None:
+    """With an empty folder Traefik starts and is healthy; what watch writes later is live."""
+    traefik = stack.enter_context(ComposedTraefik(tmp_path, COMPOSE))
+    assert not (traefik.routes / "dynamic.yml").exists()
+    assert healthy(traefik)
+    one, two = (stack.enter_context(http_backend(name)) for name in ("one", "two"))
+    policy = tmp_path / "policy.hujson"
+    write_policy(policy, f"_web_http_{one}._tcp.app.example.com")
+    worker = stack.enter_context(StandInWorker(policy, 0.1))
+    watch = stack.enter_context(Watch(worker.endpoint, traefik.routes / "dynamic.yml"))
+    watch.until(lambda: traefik.get("web", "app.example.com") == Answer(200, "one"), "no route")
+    write_policy(policy, f"_web_http_{two}._tcp.app.example.com")
+    watch.until(lambda: traefik.get("web", "app.example.com") == Answer(200, "two"), "no change")
+    assert traefik.errors == []
+
+
+def write_policy(path: Path, *entries: str) -> None:
+    """Write a policy with some entries, in one step as an editor does."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"hosts": dict.fromkeys(entries, "127.0.0.1")}))
+    new.replace(path)
+
+
+def test_unhealthy_traefik(tmp_path: Path) -> None:
+    """The health check of Traefik fails once Traefik is gone."""
+    traefik = ComposedTraefik(tmp_path, COMPOSE)
+    traefik._write_static(traefik.static)
+    assert not healthy(traefik)
+
+
+def test_watch_takes_the_sample(tmp_path: Path, stack: ExitStack) -> None:
+    """With the sample's address changed and the rest left empty, watch follows the worker."""
+    policy = tmp_path / "policy.hujson"
+    write_policy(policy, "_web_http_80._tcp.app.example.com")
+    worker = stack.enter_context(StandInWorker(policy, 0.1))
+    environment = {
+        name: "" if name != "TRAEFIK_CONFIG_API_ENDPOINT" else worker.endpoint
+        for name in services_of(COMPOSE)["watch"]["environment"]
+    }
+    output = tmp_path / "dynamic.yml"
+    environment["TRAEFIK_DYNAMIC_CONFIG_FILE"] = str(output)
+    watch = stack.enter_context(BareWatch(output, environment))
+    watch.until_content("app.example.com")
+
+
+FORGED = {
+    "X-Forwarded-For": "203.0.113.9",
+    "X-Forwarded-Proto": "https",
+    "X_Forwarded_For": "203.0.113.9",
+}
+
+
+def test_strangers_headers_are_not_trusted(tmp_path: Path, stack: ExitStack) -> None:
+    """The tunnel's X-Forwarded-* headers reach the backend; others', and look-alikes, do not."""
+    port, came = stack.enter_context(recording_backend())
+    traefik = stack.enter_context(ComposedTraefik(tmp_path, TUNNEL))
+    assert healthy(traefik)
+    entry = f"_web_http_{port}._tcp.app.example.com"
+    (traefik.routes / "dynamic.yml").write_text(render({entry: "127.0.0.1"}).text)
+    until(lambda: traefik.get("web", "app.example.com").status == 200, "no route", 15)
+    seen = {}
+    for source in (TRUSTED, STRANGER):
+        answer = traefik.get("web", "app.example.com", source=source, headers=FORGED)
+        assert answer == Answer(200, "backend")
+        headers = {name.lower(): value for name, value in came[-1]}
+        seen[source] = (headers["x-forwarded-for"], headers["x-forwarded-proto"])
+        assert "x_forwarded_for" not in headers
+    assert seen == {
+        TRUSTED: (f"203.0.113.9, {TRUSTED}", "https"),
+        STRANGER: (STRANGER, "http"),
+    }

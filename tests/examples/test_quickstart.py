@@ -1,0 +1,110 @@
+"""The quickstart: the whole chain on one machine, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from local import until
+from stand_in_worker import StandInWorker
+from support.paths import ROOT
+
+QUICKSTART = ROOT / "examples" / "quickstart" / "run.py"
+
+
+@contextmanager
+def quickstart(
+    folder: Path, *arguments: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the quickstart with its temporary files in a folder; what it says goes to ``said``."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    with (folder / "said").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(QUICKSTART), *arguments],
+            env={**os.environ, "TMPDIR": str(temporary), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def said(folder: Path) -> str:
+    """Return what the quickstart has said so far."""
+    return (folder / "said").read_text()
+
+
+def processes(folder: Path) -> list[str]:
+    """Return the command lines of processes that work with the quickstart's temporary files."""
+    command = ["ps", "-A", "-ww", "-o", "args="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if f"{folder}/tmp/" in line]
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Return what is left of a quickstart that has ended: files and processes."""
+    return [*(path.name for path in (folder / "tmp").iterdir()), *processes(folder)]
+
+
+def test_quickstart_shows_two_live_routes(tmp_path: Path) -> None:
+    """It shows an answer through the first route and one through a route added meanwhile."""
+    with quickstart(tmp_path) as process:
+        assert process.wait(timeout=60) == 0, said(tmp_path)
+    shown = said(tmp_path)
+    asked = re.findall(r"\$ curl -H 'Host: (\S+)' http://127\.0\.0\.1:\d+/\n +(.+)", shown)
+    assert asked == [
+        (name, f"Hello from the backend: you asked for {name}")
+        for name in ("app.example.com", "new.example.com")
+    ]
+    assert re.search(r'"_web_http_\d+\._tcp\.app\.example\.com": "127\.0\.0\.1"', shown)
+    assert shown.endswith("\nStopped cleanly; nothing is left behind.\n")
+    assert left_behind(tmp_path) == []
+
+
+def test_quickstart_follows_an_endpoint_that_is_set(tmp_path: Path) -> None:
+    """With the endpoint set it lists that one's routes and what Traefik makes of each."""
+    policy = tmp_path / "policy.hujson"
+    policy.write_text("""{"hosts": {
+        "_web_http_80._tcp.app.example.com": "127.0.0.1",
+        "_tcp_ssh_22._tcp.nas.example.com": "127.0.0.1",
+        "_nowhere_http_80._tcp.lost.example.com": "127.0.0.1", // no such entrypoint
+    }}""")
+    with (
+        StandInWorker(policy, 0.2) as worker,
+        quickstart(tmp_path, TRAEFIK_CONFIG_API_ENDPOINT=worker.endpoint) as process,
+    ):
+        assert process.wait(timeout=60) == 0, said(tmp_path)
+    listed = [line.strip() for line in said(tmp_path).splitlines() if line.startswith("    ")]
+    lost, *served = sorted(listed)
+    assert re.fullmatch(r"nowhere: Host\(`lost\.example\.com`\): disabled; .*nowhere.*", lost)
+    assert served == [
+        "tcp: HostSNI(`nas.example.com`): enabled",
+        "web: Host(`app.example.com`): enabled",
+    ]
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+def test_signal_ends_a_quickstart_that_stays(tmp_path: Path, signum: signal.Signals) -> None:
+    """With --stay it runs on until a signal, and takes everything with it."""
+    with quickstart(tmp_path, "--stay") as process:
+        until(lambda: "Running until Ctrl-C." in said(tmp_path), "it does not get that far", 60)
+        assert process.poll() is None
+        assert len(processes(tmp_path)) == 2  # watch and Traefik
+        process.send_signal(signum)
+        assert process.wait(timeout=20) == 0
+    assert said(tmp_path).endswith("\nStopped cleanly; nothing is left behind.\n")
+    assert left_behind(tmp_path) == []

@@ -1,0 +1,722 @@
+"""The store as watch keeps it, with a real Redis: what is written, what stays, and what is said."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.entries import hosts
+from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
+
+from ctsdns_traefik.core.access.parser import read_access
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.status.health import judge
+from ctsdns_traefik.core.status.status import Status
+from ctsdns_traefik.core.status.status_json import status_to_text
+from ctsdns_traefik.daemon.events import Journal
+from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.errors import CheckRefused, OutputError
+from ctsdns_traefik.output.base import Outcome
+from ctsdns_traefik.output.hooks import Check
+from ctsdns_traefik.output.redis import connection
+from ctsdns_traefik.output.redis.arbitration import AGAIN, PATIENCE
+from ctsdns_traefik.output.redis.connection import Connection
+from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.url import address_from
+
+pytestmark = needs_redis
+
+Lines = Callable[[], list[str]]
+
+
+@pytest.fixture(scope="module")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run one Redis for all tests here."""
+    with Server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: Server) -> Server:
+    """Return the Redis, empty."""
+    running_server.run("FLUSHALL")
+    running_server.run("CONFIG", "SET", "notify-keyspace-events", "Kh")
+    return running_server
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Lines:
+    """Return what gives the lines logged since it was last asked."""
+    caplog.set_level("INFO")
+
+    def lines() -> list[str]:
+        new = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+        caplog.clear()
+        return new
+
+    return lines
+
+
+def started(server: Server, **options: Any) -> Keeper:
+    """Return a keeper that has begun, as watch does."""
+    target = StoreTarget(address_from(server.url))
+    keeper = Keeper(target, journal=Journal(noun="store"), **options)
+    keeper.begin()
+    return keeper
+
+
+def names(server: Server) -> str:
+    """Return the letters of the routes that stand."""
+    return "".join(sorted(each.split("-")[1] for each in server.routes()))
+
+
+def test_keys_are_as_traefik_reads_them(server: Server) -> None:
+    """The document's pairs and no more stand below the root, and beside it two keys."""
+    started(server).apply(hosts("ab"))
+    assert server.keys() == keys_of(hosts("ab"))
+    beside = set(server.keys("*")) - set(server.keys())
+    assert beside == {BELL, OWNED}
+    assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
+
+
+def test_start_writes_nothing(server: Server) -> None:
+    """A store that is empty stays so until a snapshot comes: Traefik serves what it had."""
+    started(server)
+    assert server.keys("*") == {}
+
+
+def test_each_change_touches_only_what_differs(server: Server) -> None:
+    """A route that stays is not written again, so that no reader ever misses a key of it."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    with server.client() as client, client.monitor() as monitor:
+        keeper.apply(hosts("bc"))
+        client.ping()
+        commands = []
+        for each in monitor.listen():
+            if each["command"] == "PING":
+                break
+            commands.append(each["command"])
+    touched = [each for each in commands if each.split()[0] in ("MSET", "DEL")]
+    assert len(touched) == 2
+    assert not any("b-example-com" in each for each in touched)
+    assert server.keys() == keys_of(hosts("bc"))
+
+
+def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
+    """All writes stand between MULTI and EXEC, the hash that Traefik hears of at their end."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    with server.client() as client, client.monitor() as monitor:
+        keeper.apply(hosts("c"))
+        keeper.apply(hosts("c"))
+        client.ping()
+        commands = []
+        for each in monitor.listen():
+            if each["command"] == "PING":
+                break
+            commands.append(each["command"].split()[0])
+    begin, end = commands.index("MULTI"), commands.index("EXEC")
+    assert commands[begin : end + 1] == ["MULTI", "MSET", "DEL", "SREM", "SADD", "HSET", "EXEC"]
+    rest = {*commands[:begin], *commands[end + 1 :]}
+    assert rest.isdisjoint({"MULTI", "SET", "MSET", "DEL", "HSET", "SADD", "SREM", "EXEC"})
+
+
+def test_unchanged_snapshot_writes_and_says_nothing(server: Server, said: Lines) -> None:
+    """Not one command that writes reaches the store, from a second watch that agrees either."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    said()
+    before = server.writes()
+    keeper.apply(hosts("ab"))
+    keeper.apply(hosts("ba"))
+    started(server).apply(hosts("ab"))
+    assert server.writes() == before
+    assert said() == []
+
+
+def test_last_route_leaves_the_anchor(server: Server, said: Lines) -> None:
+    """No routes is no router and no service; the anchor makes Traefik notice."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    said()
+    keeper.apply({})
+    assert server.keys() == {ANCHOR_KEY: "/"}
+    assert server.run("SMEMBERS", OWNED) == {ANCHOR_KEY.removeprefix("traefik/")}
+    removed = "router-a-example-com, router-b-example-com"
+    assert said() == [f"INFO replaced {server.shown}: 0 routes; removed {removed}"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("FLUSHALL",), id="flushed"),
+        pytest.param(("DEL", "traefik/http/routers/router-a-example-com/rule"), id="key-removed"),
+        pytest.param(
+            ("SET", "traefik/http/routers/router-a-example-com/rule", "Host(`x`)"), id="key-edited"
+        ),
+        pytest.param(("DEL", ANCHOR_KEY), id="anchor-removed"),
+        pytest.param(("DEL", BELL), id="hash-removed"),
+        pytest.param(("DEL", OWNED), id="index-removed"),
+        pytest.param(("SREM", OWNED, "http/routers/router-a-example-com/rule"), id="index-edited"),
+        pytest.param(("DEL", BELL, OWNED), id="both-removed"),
+    ],
+)
+def test_store_that_others_disturb_is_put_right(
+    server: Server, said: Lines, command: tuple[str, ...]
+) -> None:
+    """The next snapshot, with the same hosts, brings all back, and the log says why."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    said()
+    server.run(*command)
+    keeper.apply(hosts("ab"))
+    assert server.keys() == keys_of(hosts("ab"))
+    assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
+    (line,) = said()
+    assert line.endswith("2 routes; the same as before, but the store said something else")
+
+
+def test_stale_keys_go_though_the_index_was_lost(server: Server) -> None:
+    """What this watch itself wrote, it remembers."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    server.run("DEL", BELL, OWNED)
+    keeper.apply(hosts("b"))
+    assert server.keys() == keys_of(hosts("b"))
+
+
+def test_stale_keys_go_though_the_index_was_lost_after_a_restart(server: Server) -> None:
+    """What stood at the start, and was this tool's then, is remembered, too."""
+    started(server).apply(hosts("ab"))
+    keeper = started(server)
+    server.run("DEL", BELL, OWNED)
+    keeper.apply(hosts("b"))
+    assert server.keys() == keys_of(hosts("b"))
+
+
+def test_keys_of_others_below_the_same_root_survive(server: Server) -> None:
+    """Another tool's router stands through additions, removals and the last route's end."""
+    foreign = {
+        "traefik/http/routers/mine/rule": "Host(`mine.example.com`)",
+        "traefik/http/services/mine/loadBalancer/servers/0/url": "http://127.0.0.1:1",
+        "traefik2/http/routers/other/rule": "x",
+    }
+    with server.client() as client:
+        client.mset(foreign)
+    keeper = started(server)
+    for entries in (hosts("ab"), hosts("b"), {}):
+        keeper.apply(entries)
+        assert server.keys() | foreign == server.keys("traefik*/*")
+        assert foreign.items() <= server.keys("traefik*/*").items()
+
+
+def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
+    server: Server, said: Lines
+) -> None:
+    """It is most likely our own, after an index was lost; a warning says so once."""
+    key = "traefik/http/routers/router-a-example-com/rule"
+    server.run("MSET", key, "Host(`x`)", ANCHOR_KEY, "/")
+    keeper = started(server)
+    keeper.apply(hosts("a"))
+    keeper.apply(hosts("a"))
+    assert server.keys() == keys_of(hosts("a"))
+    warnings = [line for line in said() if line.startswith("WARNING")]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("they are replaced: http/routers/router-a-example-com/rule")
+
+
+def test_restarted_watch_tells_only_what_differs(server: Server, said: Lines) -> None:
+    """Routes that stood before the start are not told as new, and stale ones go."""
+    started(server).apply(hosts("ab"))
+    said()
+    started(server).apply(hosts("bc"))
+    change = "added router-c-example-com; removed router-a-example-com"
+    assert said() == [f"INFO replaced {server.shown}: 2 routes; {change}"]
+    assert names(server) == "bc"
+
+
+def test_guard_compares_with_what_another_watch_wrote(server: Server, said: Lines) -> None:
+    """A watch that knew of one route does not drop the four that another wrote meanwhile."""
+    first, second = started(server), started(server)
+    first.apply(hosts("a"))
+    second.apply(hosts("a"))
+    first.apply(hosts("abcde"))
+    said()
+    second.apply(hosts("b"))
+    assert names(server) == "abcde"
+    assert said()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
+    second.apply(hosts("b"))
+    assert names(server) == "b"
+
+
+def test_guard_holds_over_a_flushed_store(server: Server) -> None:
+    """A store that lost all does not turn a truncated policy into the truth."""
+    keeper = started(server)
+    keeper.apply(hosts("abcde"))
+    server.run("FLUSHALL")
+    keeper.apply(hosts("a"))
+    assert names(server) == "abcde"
+
+
+def test_guard_holds_over_a_restart(server: Server) -> None:
+    """The first snapshot after a start waits too, if it would drop most of what stands."""
+    started(server).apply(hosts("abcde"))
+    keeper = started(server)
+    keeper.apply(hosts("a"))
+    assert names(server) == "abcde"
+    keeper.apply(hosts("a"))
+    assert names(server) == "a"
+
+
+def test_older_snapshot_of_another_watch_changes_nothing(server: Server, said: Lines) -> None:
+    """A watch that lags behind leaves what is newer, and is told nothing of it."""
+    first, second = started(server), started(server)
+    for keeper in (first, second):
+        keeper.apply(hosts("ab"))
+    first.apply(hosts("abc"))
+    said()
+    before = server.writes()
+    second.apply(hosts("ab"))
+    second.apply(hosts("ab"))
+    assert (names(server), server.writes(), said()) == ("abc", before, [])
+    second.apply(hosts("abc"))
+    assert (server.writes(), said()) == (before, [])
+
+
+def test_snapshot_that_goes_back_is_told_when_it_is_written(server: Server, said: Lines) -> None:
+    """It waits without a word for the next one to say so too, and then its routes are told."""
+    keeper = started(server)
+    for names_of_step in ("ab", "abc"):
+        keeper.apply(hosts(names_of_step))
+    said()
+    keeper.apply(hosts("ab"))
+    assert (names(server), said()) == ("abc", [])
+    keeper.apply(hosts("ab"))
+    assert names(server) == "ab"
+    assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
+
+
+def losing_answers(monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
+    """Give a context in which writes are done, and their answers lost."""
+    replace = Connection.replace
+
+    def losing(*arguments: Any) -> None:
+        replace(*arguments)
+        raise OutputError("the answer is lost")
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "replace", losing)
+            yield
+
+    return patched()
+
+
+def test_write_whose_answer_was_lost_is_known_for_its_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was done all the same: what follows does not wait as it would for another watch's."""
+    keeper = started(server)
+    keeper.apply(hosts("ab"))
+    with losing_answers(monkeypatch), pytest.raises(OutputError):
+        keeper.apply(hosts("abc"))
+    assert names(server) == "abc"
+    for _ in range(AGAIN):
+        keeper.apply(hosts("ab"))
+    assert names(server) == "ab"
+
+
+def test_write_whose_answer_was_lost_is_told_at_the_next_snapshot(
+    server: Server, said: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change is in the log, and the command after it runs, once and not twice."""
+    runs: list[str] = []
+    keeper = started(server, on_change=lambda: runs.append("ran"))
+    keeper.apply(hosts("ab"))
+    said()
+    with losing_answers(monkeypatch), pytest.raises(OutputError):
+        keeper.apply(hosts("abc"))
+    assert (len(runs), said()) == (1, [])
+    before = server.writes()
+    keeper.apply(hosts("abc"))
+    keeper.apply(hosts("abc"))
+    assert said() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
+    assert (len(runs), server.writes()) == (2, before)
+
+
+def test_write_is_told_though_nothing_is_known_of_notifications(
+    server: Server, said: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that breaks off after the write does not make it one that failed."""
+    read = Connection.read_notifications
+
+    def broken(store: Connection) -> str | None:
+        store._client.connection_pool.disconnect()
+        store._client.connection_pool.connection_kwargs["port"] = 1
+        return read(store)
+
+    monkeypatch.setattr(Connection, "read_notifications", broken)
+    started(server).apply(hosts("a"))
+    assert said() == [
+        f"INFO created {server.shown}: 1 route; added router-a-example-com",
+    ]
+
+
+def test_check_is_asked_anew_for_nothing_that_stands(server: Server) -> None:
+    """Another watch may write while the check runs; what it wrote is compared with, not lost."""
+    first = StoreTarget(address_from(server.url))
+
+    class Slow(Check):
+        def content(self, content: bytes, target: object) -> None:
+            asked.append(content)
+            first.write(content)
+            super().content(content, target)
+
+    asked: list[bytes] = []
+    second = StoreTarget(address_from(server.url), Slow(("true",)))
+    content = render(hosts("ab")).text.encode()
+    assert second.write(content).outcome is Outcome.UNCHANGED
+    assert second.write(content).outcome is Outcome.UNCHANGED
+    assert asked == [content]
+    assert server.keys() == keys_of(hosts("ab"))
+
+
+def test_check_without_room_for_its_file_is_one_clear_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no temporary file can be, the reason is told, and nothing is written."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    target = StoreTarget(address_from(server.url), Check(("true",)))
+    with pytest.raises(OutputError, match=r"cannot check what .*: no such file or directory"):
+        target.write(b"{}")
+    assert server.keys("*") == {}
+
+
+def test_what_a_dead_watch_left_is_corrected_and_told(server: Server, said: Lines) -> None:
+    """The third snapshot in a row that differs is written, with the routes that this changes."""
+    dead, alive = started(server), started(server)
+    for keeper in (dead, alive):
+        keeper.apply(hosts("ab"))
+    dead.apply(hosts("abc"))
+    said()
+    for _ in range(3):
+        alive.apply(hosts("ab"))
+    assert names(server) == "ab"
+    assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
+
+
+def test_watches_that_disagree_for_good_rest_and_say_so_once(server: Server, said: Lines) -> None:
+    """A handful of writes, then quiet, and one warning that says what to look at."""
+    first, second = started(server), started(server)
+    for _ in range(20):
+        first.apply(hosts("ab"))
+        second.apply(hosts("bc"))
+    before = server.writes()
+    for _ in range(5):
+        first.apply(hosts("ab"))
+        second.apply(hosts("bc"))
+    assert server.writes() == before
+    lines = said()
+    assert len([line for line in lines if line.startswith("INFO")]) <= 5
+    (warning,) = [line for line in lines if line.startswith("WARNING")]
+    assert "do both follow the same endpoint" in warning
+
+
+def test_what_is_left_to_another_watch_is_not_applied(server: Server) -> None:
+    """The status says so while it lasts, health once it lasts too long, and why if for good."""
+    journal, now = Journal(noun="store", clock=lambda: now[0]), [1000.0]
+    target = StoreTarget(address_from(server.url))
+    keeper = Keeper(target, journal=journal)
+    other = StoreTarget(address_from(server.url))
+
+    def take(names_of_step: str) -> Status:
+        now[0] += 100
+        journal.trusted()
+        keeper.apply(hosts(names_of_step))
+        journal.applied()
+        return journal.status
+
+    assert take("a").last_applied == 1100
+    other.write(render(hosts("b")).text.encode())
+    waiting = take("a")
+    assert (waiting.last_applied, waiting.last_error, waiting.routes) == (1100, None, {"web": 1})
+    for _ in range(PATIENCE - 1):
+        corrected = take("a")
+    assert corrected.last_applied == now[0]
+    for _ in range(PATIENCE):
+        other.write(render(hosts("b")).text.encode())
+    for _ in range(PATIENCE):
+        left = take("a")
+    assert (names(server), left.last_applied) == ("b", corrected.last_applied)
+    assert left.output_error is None
+    assert left.last_error
+    assert left.last_error.event == "disagreement"
+    health = judge(status_to_text(left, now[0]).encode(), now[0], 120)
+    assert not health.well
+    assert "the last snapshot is not in the output; the last error: another watch" in health.why
+    assert take("c").last_applied == now[0]
+    assert judge(status_to_text(journal.status, now[0]).encode(), now[0], 120).well
+
+
+def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
+    """What another writes between reading and writing is never overwritten unseen."""
+    first, second = started(server), started(server)
+    first.apply(hosts("a"))
+    target = second._target
+    assert isinstance(target, StoreTarget)
+    original, meanwhile = target._write, iter([lambda: first.apply(hosts("ab"))])
+
+    def racing(store: Any, *arguments: Any, **options: Any) -> Any:
+        read_values = store.read_values
+
+        def slow(paths: Any) -> Any:
+            next(meanwhile, lambda: None)()
+            return read_values(paths)
+
+        store.read_values = slow
+        return original(store, *arguments, **options)
+
+    target._write = racing  # type: ignore[method-assign]
+    second.apply(hosts("b"))
+    assert server.keys() == keys_of(hosts("ab"))
+    assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
+
+
+def test_another_access_file_waits_for_nothing(server: Server) -> None:
+    """Access that is taken back and given again is so at once, though all of it stood before."""
+    strict = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
+    keeper = started(server)
+    keeper.apply(hosts("a"))
+    for access in (strict, None, strict, None):
+        keeper.change_access(access)
+        assert any("middlewares/0" in key for key in set(server.keys())) is (access is not None)
+
+
+def test_another_access_file_at_a_restart_waits_for_nothing(server: Server) -> None:
+    """The routes that a former watch published get it before any snapshot, and again the other."""
+    started(server).apply(hosts("ab"))
+    for mode in ("tailscale-only", "public", "tailscale-only"):
+        access = read_access(f"default: {mode}\n")
+        keeper = started(server, access=access)
+        assert keeper.has_enforced(access)
+        limited = [key for key in set(server.keys()) if key.endswith("/middlewares/0")]
+        assert len(limited) == (2 if mode == "tailscale-only" else 0)
+        assert names(server) == "ab"
+
+
+def test_access_that_was_refused_comes_with_the_next_hosts(server: Server, tmp_path: Path) -> None:
+    """The document with both is written at once, though the store has held it before."""
+    strict = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
+    refusing = tmp_path / "refusing"
+    check = Check(("sh", "-c", f"test ! -e {refusing}"))
+    keeper = Keeper(StoreTarget(address_from(server.url), check), access=strict)
+    keeper.begin()
+    keeper.apply(hosts("ab"))
+    wanted = server.keys()
+    keeper.change_access(None)
+    keeper.apply(hosts("abc"))
+    refusing.touch()
+    with pytest.raises(CheckRefused):
+        keeper.change_access(strict)
+    refusing.unlink()
+    keeper.apply(hosts("ab"))
+    assert (server.keys(), keeper.has_enforced(strict)) == (wanted, True)
+
+
+STRICT = """
+forwardAuth: {sso: {address: "http://127.0.0.1:1"}}
+routes: {"*.example.com": {access: forward-auth, forwardAuth: sso}}
+"""
+
+
+def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: Server) -> None:
+    """It does not wait three snapshots for a watch that has the old file, and loses no route."""
+    keeper = started(server)
+    keeper.apply(hosts("a"))
+    StoreTarget(address_from(server.url)).write(render(hosts("ab")).text.encode())
+    keeper.change_access(read_access("routes:\n  '*.example.com': {access: tailscale-only}\n"))
+    guarded = sorted(key for key in set(server.keys()) if key.endswith("/middlewares/0"))
+    assert [key.split("-")[1] for key in guarded] == ["a", "b"]
+    assert names(server) == "ab"
+
+
+def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:
+    """A reader that lists meanwhile sees a router without a rule, never one without middlewares."""
+    access = read_access(STRICT)
+    seen: list[dict[str, str]] = []
+
+    def look(seconds: float) -> None:
+        assert 1 <= seconds <= 3
+        seen.append(server.keys())
+
+    target = StoreTarget(address_from(server.url), sleep=look)
+    target.write(render(hosts("a")).text.encode())
+    assert seen == []
+    content = render(hosts("ab"), "json", access).text.encode()
+    with server.client() as client, client.monitor() as monitor:
+        assert target.write(content).outcome is Outcome.REPLACED
+        client.ping()
+        rings = 0
+        for each in monitor.listen():
+            if each["command"] == "PING":
+                break
+            rings += each["command"].startswith("HSET")
+    (before,) = seen
+    after = server.keys()
+    new = {key for key in after if "b-example-com" in key or "middlewares/0" in key}
+    assert any("router-b-example-com/middlewares/0" in key for key in new)
+    assert {key for key in new if key not in before} == {
+        "traefik/http/routers/router-b-example-com/rule"
+    }
+    assert rings == 1
+    assert target.read() == target.as_held(content)
+    assert target.write(content).outcome is Outcome.UNCHANGED
+    assert len(seen) == 1
+
+
+def test_rule_that_waits_is_not_in_the_way_of_another_watch(server: Server) -> None:
+    """A watch that agrees with what stands writes nothing; what it publishes is decided anew."""
+    access = read_access(STRICT)
+    other = StoreTarget(address_from(server.url))
+    old, new = (render(hosts(names)).text.encode() for names in ("c", "cd"))
+    outcomes: list[Outcome] = []
+    documents = iter([old, new])
+
+    def meanwhile(_: float) -> None:
+        outcomes.extend(other.write(each).outcome for each in documents)
+
+    target = StoreTarget(address_from(server.url), sleep=meanwhile)
+    other.write(old)
+    content = render(hosts("ab"), "json", access).text.encode()
+    assert target.write(content).outcome is Outcome.LEFT
+    assert outcomes == [Outcome.UNCHANGED, Outcome.REPLACED]
+    assert server.keys() == keys_of(hosts("cd"))
+    assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED}
+
+
+def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
+    """What a watch has added when it is killed goes with the next change, or is made use of."""
+    access = read_access(STRICT)
+
+    def killed(_: float) -> None:
+        raise KeyboardInterrupt
+
+    content = render(hosts("ab"), "json", access).text.encode()
+    for after in (render(hosts("c")).text.encode(), content):
+        server.run("FLUSHALL")
+        with pytest.raises(KeyboardInterrupt):
+            StoreTarget(address_from(server.url), sleep=killed).write(content)
+        assert server.keys("traefik/*/rule") == {}
+        target = StoreTarget(address_from(server.url), sleep=lambda _: None)
+        assert target.write(after).outcome is Outcome.CREATED
+        assert target.read() == target.as_held(after)
+        assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
+        assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED}
+
+
+def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -> None:
+    """The warning says how to switch them on, and comes again only after they were on."""
+    server.run("CONFIG", "SET", "notify-keyspace-events", "")
+    keeper = started(server)
+    keeper.apply(hosts("a"))
+    keeper.apply(hosts("a"))
+    warnings = [line for line in said() if line.startswith("WARNING")]
+    assert len(warnings) == 1
+    assert "'CONFIG SET notify-keyspace-events Kh'" in warnings[0]
+    with server.client() as client:
+        assert client.config_get("notify-keyspace-events") == {"notify-keyspace-events": ""}
+
+
+def test_notifications_of_every_key_are_told_where_there_are_many(
+    server: Server, said: Lines
+) -> None:
+    """Traefik would read a thousand keys a thousand times: one warning says what spares it that."""
+    server.run("CONFIG", "SET", "notify-keyspace-events", "KEA")
+    keeper = started(server)
+    for _ in range(2):
+        keeper.apply(
+            {f"_web_http_80._tcp.a{each}.example.com": "100.64.0.1" for each in range(300)}
+        )
+    (warning,) = [line for line in said() if line.startswith("WARNING")]
+    assert "for each of 1201 keys when it changes" in warning
+
+
+@pytest.mark.parametrize("flags", ["KEA", "Kh", "AK", "K$gh"])
+def test_notifications_that_do_are_not_mentioned(server: Server, said: Lines, flags: str) -> None:
+    """Every setting by which Traefik hears of the hash will do."""
+    server.run("CONFIG", "SET", "notify-keyspace-events", flags)
+    started(server).apply(hosts("a"))
+    assert all(line.startswith("INFO") for line in said())
+
+
+@pytest.mark.parametrize("flags", ["E", "K$", "Ex", "Kg", "Eh", "EA"])
+def test_notifications_of_other_kinds_are_as_good_as_none(
+    server: Server, said: Lines, flags: str
+) -> None:
+    """Events without keys' names, or of other kinds, do not reach Traefik."""
+    server.run("CONFIG", "SET", "notify-keyspace-events", flags)
+    started(server).apply(hosts("a"))
+    assert any("keyspace notifications" in line for line in said())
+
+
+def test_as_held_is_what_is_read(server: Server) -> None:
+    """What --check compares with is what reading gives after writing."""
+    target = StoreTarget(address_from(server.url))
+    content = render(hosts("abc")).text.encode()
+    assert target.read() is None
+    assert target.write(content).outcome is Outcome.CREATED
+    assert target.read() == target.as_held(content)
+    assert json.loads(target.as_held(content)) == json.loads(content)
+
+
+def test_key_of_another_kind_is_replaced(server: Server) -> None:
+    """A hash where a text belongs costs nothing but itself."""
+    server.run("HSET", "traefik/http/routers/router-a-example-com/rule", "a", "b")
+    started(server).apply(hosts("a"))
+    assert server.keys() == keys_of(hosts("a"))
+
+
+def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
+    """Whoever put a text where the hash belongs is told so."""
+    server.run("SET", BELL, "x")
+    with pytest.raises(OutputError, match="holds something else; delete it"):
+        StoreTarget(address_from(server.url)).write(b"{}")
+
+
+def test_everything_together_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose every answer comes just in time does not keep a snapshot for ever."""
+    monkeypatch.setattr(connection, "LONGEST", 0.3)
+    target = StoreTarget(address_from(server.url))
+    server.run("CLIENT", "PAUSE", "1000")
+    with pytest.raises(OutputError, match=r"it took longer than 0\.3 s"):
+        target.write(b"{}")
+    server.run("CLIENT", "UNPAUSE")
+
+
+def test_two_roots_in_one_store_know_nothing_of_each_other(server: Server) -> None:
+    """Each root has its own keys, hash and index."""
+    edge = StoreTarget(address_from(f"{server.url}?rootKey=edge"))
+    started(server).apply(hosts("a"))
+    edge.write(render(hosts("b")).text.encode())
+    edge.write(b"{}")
+    assert server.keys() == keys_of(hosts("a"))
+
+
+def test_unused_database_stays_so(server: Server) -> None:
+    """The number in the URL is the database that is written."""
+    StoreTarget(address_from(server.url.removesuffix("0") + "5")).write(b"{}")
+    assert server.keys("*") == {}
+
+
+def test_folder_for_nothing_is_needed(tmp_path: Path) -> None:
+    """A store that cannot be reached leaves no trace on this machine, and says why in a line."""
+    with pytest.raises(OutputError, match=r"cannot publish to redis://127\.0\.0\.1:1/0.*refused"):
+        StoreTarget(address_from("redis://127.0.0.1:1")).read()
+    assert list(tmp_path.iterdir()) == []

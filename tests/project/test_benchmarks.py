@@ -1,0 +1,67 @@
+"""The benchmarks: that they run and say everything; what they measure is for people to judge."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from local import running
+from support.paths import TESTS
+
+RUN = TESTS / "benchmarks" / "run.py"
+HEADINGS = ["Budgets", "Pieces", "Starts", "Whole way", "Peers", "Store"]
+NUMBER = re.compile(r"[0-9][0-9,]*(\.[0-9]+)?")
+BUDGETS = [
+    "event of 100 hosts to text / json.loads + json.dumps(indent=2)",
+    "unchanged snapshot of 100 hosts / json.loads",
+    "event to text, 100 hosts / 10 hosts",
+    "parse-host ENTRY / python -c 'import click'",
+    "memory after 50 snapshots of 100 hosts / after 10",
+    "memory that a snapshot of 100 hosts takes at most / its size",
+    "event of 100 hosts to file / Traefik's file to last route live",
+    "SSEClient(requests.get()) + ruamel.yaml / watch, 100 hosts",
+]
+PEERS = [
+    "ctsdns-traefik watch",
+    "SSEClient(response) + ruamel.yaml",
+    "SSEClient(iter_content(None)) + json.dumps",
+    "curl -sN, sed -un, jq -c",
+    "json.loads + json.dumps alone",
+]
+
+
+def rows_of(section: str) -> dict[str, list[str]]:
+    """Return the cells of a table's rows, without its head, by their names."""
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {name: others for name, *others in cells}
+
+
+@pytest.mark.timeout(100)
+def test_quick_run_prints_every_table(tmp_path: Path) -> None:
+    """A quick run ends well, with every table, budget and peer, and a number in every cell."""
+    log = tmp_path / "said"
+    with running([sys.executable, "-W", "error", str(RUN), "--quick"], log) as process:
+        status = process.wait(timeout=80)
+    said = log.read_text()
+    assert status == 0, said
+    assert "Error" not in said
+    sections = dict(part.split("\n", 1) for part in said.split("\n## ")[1:])
+    assert list(sections) == HEADINGS
+    tables = {name: rows_of(section) for name, section in sections.items()}
+    assert list(tables["Budgets"]) == BUDGETS
+    assert list(tables["Peers"]) == PEERS
+    assert "All documents of 100 hosts hold the same 95 rules" in sections["Peers"]
+    for name, rows in tables.items():
+        for row, cells in rows.items():
+            measured = cells[1:2] if name == "Budgets" else cells
+            assert all(is_measured(cell) for cell in measured), (name, row, cells)
+
+
+def is_measured(cell: str) -> bool:
+    """Tell whether a cell holds a finite number, or why there is none on this machine."""
+    if cell == "-":
+        return sys.platform != "linux"
+    return bool(NUMBER.search(cell) or re.fullmatch("no (curl|sed|jq)", cell))

@@ -1,0 +1,219 @@
+"""What the documents say is what the program has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from support.paths import ROOT
+
+from ctsdns_traefik import settings
+from ctsdns_traefik.cli.program import cli
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.entries.near_misses import PROTOCOLS
+from ctsdns_traefik.errors import MEANINGS
+
+QUICKSTART = ".venv/bin/python examples/quickstart/run.py"
+TESTS = ".venv/bin/python -m pytest"
+
+
+def text_of(name: str) -> str:
+    """Return a file of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section_of(document: str, title: str) -> str:
+    """Return a section of a document with its subsections."""
+    _, heading, rest = document.partition(f"\n## {title}\n")
+    assert heading
+    return rest.partition("\n## ")[0]
+
+
+def command_with(part: str) -> str:
+    """Return the one line of README's indented lines that holds a command."""
+    lines = [line.strip() for line in text_of("README.md").splitlines() if line.startswith("    ")]
+    (found,) = [line for line in lines if part in line]
+    return found
+
+
+CONTEXT = click.Context(cli)
+COMMANDS = cli.list_commands(CONTEXT)
+
+
+def options_of(command: click.Command | None) -> set[str]:
+    """Return every spelling of every option of a command, help aside."""
+    assert command
+    return {
+        spelling
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for spelling in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_the_document(name: str) -> None:
+    """docs/cli.md names each option in its command's section, or once where it holds for all."""
+    document = text_of("docs/cli.md")
+    known = document.partition("\n## watch\n")[0] + section_of(document, name)
+    if name == "validate":  # it refers to render-once for what they share
+        known += section_of(document, "render-once")
+    options = options_of(cli.get_command(CONTEXT, name))
+    assert {"-v", "--quiet"} < options
+    assert {each for each in options if not re.search(rf"`{each}[`=/ ]", known)} == set()
+
+
+def test_documented_options_exist() -> None:
+    """docs/cli.md names no option that no command has."""
+    named = set(re.findall(r"`(--?[a-z][a-z-]*)", text_of("docs/cli.md")))
+    there = options_of(cli).union(
+        *(options_of(cli.get_command(CONTEXT, name)) for name in COMMANDS)
+    )
+    assert named - there == {"-h", "--help"}
+
+
+def test_every_variable_is_in_the_document() -> None:
+    """docs/cli.md names each environment variable of a setting, and no other like them."""
+    named = set(re.findall(r"\bTRAEFIK_[A-Z_]+", text_of("docs/cli.md")))
+    there = {
+        each.variable for each in vars(settings).values() if isinstance(each, settings.Setting)
+    }
+    assert named == there
+
+
+def test_every_exit_code_is_in_the_document() -> None:
+    """docs/cli.md has a row for each exit code in order, with the meaning that --help gives."""
+    section = section_of(text_of("docs/cli.md"), "Exit codes")
+    rows = dict(re.findall(r"^\| `?(\d+)`? \| (.*) \|$", section, re.MULTILINE))
+    assert list(rows) == [str(code.value) for code in MEANINGS]
+    said = zip(rows.values(), MEANINGS.values(), strict=True)
+    assert [row for row, meaning in said if not row.startswith(meaning)] == []
+
+
+def problem_codes(*functions: str) -> Iterator[str]:
+    """Yield the codes that the core gives to problems, as its source has them.
+
+    They are given where one of some functions is called; those of the grammar and of conflicts,
+    if none is named.
+    """
+    makers = functions or ("Refusal", "Problem")
+    for path in (ROOT / "ctsdns_traefik" / "core").rglob("*.py"):
+        if path.stem == "diagnostics":  # of files, not of entries
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in makers:
+                named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+                for value in (*node.args[:1], *named):
+                    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                        yield value.value
+
+
+def test_every_problem_code_is_in_the_document() -> None:
+    """docs/entries.md has a row for each code that a problem can have, and for no other."""
+    section = section_of(text_of("docs/entries.md"), "Problems")
+    rows = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
+    codes = set(problem_codes())
+    assert {"bad-name", "bad-port", "conflict"} < codes
+    assert sorted(rows) == sorted(codes)
+
+
+EXPLAINED = re.findall(r"^## (.+)$", text_of("docs/problems.md"), re.MULTILINE)
+
+FROM_ELSEWHERE = {"duplicate-key", "merged-section", "not-enabled"}
+"""Codes of problems that validate alone finds: in a file, or by asking Traefik."""
+
+
+def test_every_problem_is_explained() -> None:
+    """docs/problems.md has a section for each code that a problem can have, and for no other."""
+    assert len(EXPLAINED) == len(set(EXPLAINED))
+    assert set(EXPLAINED) == {*problem_codes("_problem"), *problem_codes(), *FROM_ELSEWHERE}
+
+
+@pytest.mark.parametrize("code", EXPLAINED)
+def test_explanation_has_all_parts(code: str) -> None:
+    """A section says how bad it is, what it means, why, and how to mend it, with an example."""
+    section = section_of(text_of("docs/problems.md"), code)
+    assert re.match(r"\n(Error|Warning)[.,]", section)
+    parts = ("What it means.", "Why Traefik behaves so.", "How to mend it.")
+    assert re.findall(r"^\*\*(.+)\*\*", section, re.MULTILINE) == list(parts)
+    assert all(f"\n    {part}  " in section for part in ("before", "after "))
+
+
+@pytest.mark.parametrize("code", [code for code in EXPLAINED if code in set(problem_codes())])
+def test_example_of_a_refused_entry(code: str) -> None:
+    """In the section of an entry that is refused, the entry before has the problem, none after."""
+    section = section_of(text_of("docs/problems.md"), code)
+    before, after = section.partition("\n    before ")[2].split("\n    after ")
+    codes = [
+        [problem.code for problem in render(dict(re.findall(r'"(.+?)": "(.+?)"', hosts))).problems]
+        for hosts in (before, after)
+    ]
+    assert codes == [[code], []]
+
+
+@pytest.mark.parametrize("code", ["missing-underscore", "unusual-scheme"])
+def test_example_of_a_near_miss(code: str) -> None:
+    """In the section of a near miss, the entry before has the warning, none after."""
+    section = section_of(text_of("docs/problems.md"), code)
+    before, after = section.partition("\n    before ")[2].split("\n    after ")
+    codes = [
+        [warning.code for warning in render(dict(re.findall(r'"(.+?)": "(.+?)"', hosts))).warnings]
+        for hosts in (before, after)
+    ]
+    assert codes == [[code], []]
+
+
+def test_protocols_that_are_no_near_misses_are_documented() -> None:
+    """docs/entries.md names each protocol that is one letter away and not reported."""
+    section = section_of(text_of("docs/entries.md"), "Warnings")
+    named = re.search(r"swapped\. (.+) are protocols", section, re.DOTALL)
+    assert named
+    assert set(re.findall(r"`(.+?)`", named[1])) == PROTOCOLS
+
+
+def test_readme_has_the_two_commands() -> None:
+    """README says how to see it work and how to test it, each in one line from nothing."""
+    for part in (QUICKSTART, TESTS):
+        assert command_with(part).startswith("python3 -m venv .venv && ")
+        assert command_with(part).endswith(part)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    """The CI script has README's test command word for word, as a line of its own."""
+    assert command_with(TESTS) in text_of(".ci/run").splitlines()
+
+
+def links_of(document: Path) -> Iterator[str]:
+    """Yield the relative links of a Markdown document."""
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            yield target
+
+
+def anchors_of(document: Path) -> set[str]:
+    """Return the anchors that a Markdown document's headings make."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+DOCUMENTS = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").rglob("README.md")),
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each link between the documents leads to a file, and to a heading in it, that exists."""
+    dead = []
+    for link in links_of(document):
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            dead.append(link)
+    assert dead == []

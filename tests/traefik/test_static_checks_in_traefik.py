@@ -1,0 +1,256 @@
+"""The rules about Traefik's static configuration, shown by the real Traefik."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local import find_traefik, free_ports, until
+from support.checked import CheckedTraefik, Settings
+from support.traefik import Answer, traefik_version
+
+from ctsdns_traefik.core.checks.static import check_static
+from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticError, read_static
+
+BEFORE = ["router-before-example-com"]
+AFTER = ["router-after-example-com"]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Close whatever a test enters."""
+    with ExitStack() as stack:
+        yield stack
+
+
+class Pair:
+    """Two Traefiks: one in question, and one that watches a file of its own as it should."""
+
+    def __init__(self, stack: ExitStack, folder: Path, output: str, provider: Settings) -> None:
+        """Start both with the same content, which the one in question need not read."""
+        hosts = {"_web_http_80._tcp.before.example.com": "127.0.0.1"}
+        files = {
+            key: value if isinstance(value, bool) else str(folder / "questioned" / value)
+            for key, value in provider.items()
+        }
+        (folder / "questioned" / "below").mkdir(parents=True)
+        web: dict[str, Any] = {"entryPoints": {"web": {}}}
+        providers = {"providers": {"file": files} if files else {}}
+        self.questioned, self.control = (
+            CheckedTraefik(folder / "questioned", {**web, **providers}, hosts, output),
+            CheckedTraefik(folder / "control", web, hosts),
+        )
+        stack.enter_context(self.questioned)
+        stack.enter_context(self.control)
+        self.control.until_routed()
+
+    def change(self) -> None:
+        """Change both files by renaming, as watch does, and wait until the second one is read."""
+        for traefik in (self.questioned, self.control):
+            changed = traefik.output.read_text().replace("before", "after")
+            new = traefik.output.with_name(".new")
+            new.write_text(changed)
+            new.replace(traefik.output)
+        until(lambda: list(self.control.routers()) == AFTER, "the change is not seen", 15)
+
+
+without_json = pytest.mark.skipif(
+    traefik_version() < (3, 7), reason="Traefik refuses the ending .json since 3.7"
+)
+with_json = pytest.mark.skipif(
+    traefik_version() >= (3, 7), reason="Traefik took the ending .json before 3.7"
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "provider"),
+    [
+        pytest.param("d.json", {"filename": "d.json"}, id="json", marks=with_json),
+        pytest.param("d.yml", {"filename": "d.yml"}, id="file"),
+        pytest.param("d.YAML", {"filename": "below/../d.YAML"}, id="other-spelling"),
+        pytest.param("below/d.yml", {"directory": "below"}, id="directory"),
+    ],
+)
+def test_dynamic_file_watched(
+    tmp_path: Path, stack: ExitStack, output: str, provider: Settings
+) -> None:
+    """A file that the provider names, or whose folder it names, is read again when it changes."""
+    pair = Pair(stack, tmp_path, output, provider)
+    pair.change()
+    assert pair.questioned.codes == []
+    until(lambda: list(pair.questioned.routers()) == AFTER, "the change is not seen", 15)
+
+
+@pytest.mark.parametrize(
+    ("output", "provider", "setting", "seen"),
+    [
+        pytest.param("d.yml", {}, "providers.file", [], id="no-provider"),
+        pytest.param("d.yml", {"watch": True}, "providers.file", [], id="no-file"),
+        pytest.param("d.yml", {"filename": "x.yml"}, "providers.file.filename", [], id="other"),
+        pytest.param(
+            "d.yml",
+            {"filename": "d.yml", "directory": "below"},
+            "providers.file.directory",
+            [],
+            id="directory-wins",
+        ),
+        pytest.param(
+            "below/d.yml", {"directory": "."}, "providers.file.directory", BEFORE, id="folder-below"
+        ),
+        pytest.param(
+            "d.yml",
+            {"filename": "d.yml", "watch": False},
+            "providers.file.watch",
+            BEFORE,
+            id="once",
+        ),
+        pytest.param(
+            "d.json", {"filename": "d.json"}, "providers.file", [], id="json", marks=without_json
+        ),
+        pytest.param("below/d.json", {"directory": "below"}, "providers.file", [], id="json-in-it"),
+        pytest.param("d.toml", {"filename": "d.toml"}, "providers.file", [], id="toml"),
+        pytest.param("d.conf", {"directory": "."}, "providers.file", [], id="other-ending"),
+    ],
+)
+def test_dynamic_file_not_watched(
+    tmp_path: Path,
+    stack: ExitStack,
+    output: str,
+    provider: Settings,
+    setting: str,
+    seen: list[str],
+) -> None:
+    """A change that another Traefik has seen meanwhile is not seen, or the file not read at all."""
+    pair = Pair(stack, tmp_path, output, provider)
+    until(lambda: list(pair.questioned.routers()) == seen, f"not {seen} at first", 15)
+    pair.change()
+    (problem,) = pair.questioned.problems
+    assert (problem.code, problem.setting) == ("dynamic-file-not-watched", setting)
+    assert list(pair.questioned.routers()) == seen
+
+
+@pytest.mark.parametrize(
+    ("api", "answer"),
+    [
+        pytest.param({"insecure": True}, 200, id="insecure"),
+        pytest.param({"insecure": False}, 404, id="secure"),
+    ],
+)
+def test_insecure_api_asks_for_no_password(
+    tmp_path: Path, stack: ExitStack, api: Settings, answer: int
+) -> None:
+    """The entrypoint "traefik" shows the API and the dashboard to anybody, if it is insecure."""
+    settings = {"api": api, "ping": {}, "entryPoints": {"web": {}}}
+    traefik = stack.enter_context(Pinged(tmp_path, settings, {}))
+    for path in ("/api/rawdata", "/dashboard/"):
+        assert traefik.get("traefik", "anybody.example.com", path).status == answer
+
+
+class Pinged(CheckedTraefik):
+    """Traefik that is there when it answers a ping, since its API may not."""
+
+    def get(self, entrypoint: str, host: str, path: str = "/", **options: Any) -> Answer:
+        """Ask for a ping in place of the API's version."""
+        return super().get(entrypoint, host, path.replace("/api/version", "/ping"), **options)
+
+
+def test_loopback_address_is_reached_by_itself_alone(tmp_path: Path) -> None:
+    """An entrypoint listens on its address and no other: on the IPv6 loopback, not the IPv4 one."""
+    (port,) = free_ports(1)
+    static = {"api": {"insecure": True}, "entryPoints": {"traefik": {"address": f"[::1]:{port}"}}}
+    configuration = tmp_path / "traefik.yml"
+    configuration.write_text(json.dumps(static))
+    assert tuple(check_static(read_static(configuration.read_text(), "yaml"), None, (3, 7))) == ()
+    with subprocess.Popen([find_traefik(), f"--configFile={configuration}"]) as process:
+        try:
+            until(lambda: is_reached("::1", port), "no Traefik", 15)
+            assert not is_reached("127.0.0.1", port)
+        finally:
+            process.kill()
+
+
+def test_date_in_no_calendar_is_taken(tmp_path: Path) -> None:
+    """Traefik starts with what only looks like a date, and so it is read here."""
+    (port,) = free_ports(1)
+    configuration = tmp_path / "traefik.yml"
+    address = f"{{web: {{address: '127.0.0.1:{port}'}}}}"
+    configuration.write_text(f"x-since: 2020-13-45\nentryPoints: {address}")
+    assert list(read_static(configuration.read_text(), "yaml").entrypoints) == ["web"]
+    with subprocess.Popen([find_traefik(), f"--configFile={configuration}"]) as process:
+        try:
+            until(lambda: is_reached("127.0.0.1", port), "no Traefik", 15)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("settings", ["entryPoints: {'': {}}", "a: \a", "a: 1\na: 2"])
+def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str) -> None:
+    """Traefik does not start with an empty name, a control character, or a key that is doubled."""
+    configuration = tmp_path / "traefik.yml"
+    configuration.write_text(settings)
+    with pytest.raises(StaticError):
+        read_static(settings, "yaml")
+    command = [find_traefik(), f"--configFile={configuration}"]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=15).returncode
+
+
+def is_reached(address: str, port: int) -> bool:
+    """Tell whether something accepts connections."""
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+LISTENERS = """
+import subprocess, sys, time
+from pathlib import Path
+
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+for _ in range(500):
+    lines = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
+    listening = sorted(local for _, local, _, state, *_ in lines if state == "0A")
+    if len(listening) == 2:
+        break
+    time.sleep(0.02)
+process.kill()
+for local in listening:
+    address, _, port = local.partition(":")
+    print("every" if not int(address, 16) else address, int(port, 16))
+"""
+
+APART = ("unshare", "--user", "--map-root-user", "--net")
+"""Start a command in a network of its own, which no other machine reaches."""
+
+
+def can_be_apart() -> bool:
+    """Tell whether this system has such networks and lets this user have one."""
+    if not shutil.which(APART[0]):
+        return False
+    return not subprocess.run([*APART, "true"], capture_output=True, check=False).returncode
+
+
+@pytest.mark.skipif(not can_be_apart(), reason="no network namespaces")
+def test_default_entrypoints(tmp_path: Path) -> None:
+    """Without entrypoints Traefik listens on port 80, and for the API on 8080 of every address."""
+    configuration = tmp_path / "traefik.yml"
+    configuration.write_text("api: {insecure: true}")
+    static = read_static(configuration.read_text(), "yaml")
+    assert static.entrypoints == {
+        "http": Entrypoint("http", ":80"),
+        "traefik": Entrypoint("traefik", ":8080"),
+    }
+    assert [each.code for each in check_static(static, None, (3, 7))] == ["dashboard-exposed"]
+    traefik = (find_traefik(), f"--configFile={configuration}")
+    command = [*APART, sys.executable, "-c", LISTENERS, *traefik]
+    listening = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert listening.stdout == "every 80\nevery 8080\n"
