@@ -56,7 +56,7 @@ class Expectations:
     """Seconds by which the issuer's clock may differ."""
 
 
-class _Refusal(Exception):
+class _TokenRefused(Exception):
     """A reason on its way to :func:`verify`."""
 
 
@@ -73,7 +73,7 @@ def verify(
         _check_origin(claims, expected)
         _check_times(claims, expected.leeway, now)
         return _identity(claims)
-    except _Refusal as why:
+    except _TokenRefused as why:
         return Refused(str(why))
 
 
@@ -81,36 +81,36 @@ def _signed_claims(token: str, find_key: Callable[[str], Key | None]) -> dict[st
     """Check the signature, and only then read what is signed."""
     key = find_key(_key_identifier(token))
     if key is None:
-        raise _Refusal("it is signed with a key that the team does not have")
+        raise _TokenRefused("it is signed with a key that the team does not have")
     try:
         payload = _JWS.decode_complete(token, key, algorithms=[ALGORITHM])["payload"]
         claims = json.loads(payload)
     except InvalidSignatureError as why:
-        raise _Refusal("its signature is wrong") from why
+        raise _TokenRefused("its signature is wrong") from why
     except (PyJWTError, ValueError, RecursionError) as why:
-        raise _Refusal("it is malformed") from why
+        raise _TokenRefused("it is malformed") from why
     if not isinstance(claims, dict):
-        raise _Refusal("it holds no claims")
+        raise _TokenRefused("it holds no claims")
     return claims
 
 
 def _key_identifier(token: str) -> str:
     """Read the only two things that count in a token's header; jku, jwk, x5u and x5c do not."""
     if len(token) > LONGEST_TOKEN:
-        raise _Refusal(f"it is longer than {LONGEST_TOKEN} characters")
+        raise _TokenRefused(f"it is longer than {LONGEST_TOKEN} characters")
     if not _COMPACT.fullmatch(token):
-        raise _Refusal("it is not a signed token")
+        raise _TokenRefused("it is not a signed token")
     try:
         header = _JWS.get_unverified_header(token)
     except (PyJWTError, ValueError, RecursionError) as why:
-        raise _Refusal("its header is malformed") from why
+        raise _TokenRefused("its header is malformed") from why
     if header.get("alg") != ALGORITHM:
-        raise _Refusal(f"it is not signed with {ALGORITHM}")
+        raise _TokenRefused(f"it is not signed with {ALGORITHM}")
     if "crit" in header:  # to be refused by whoever does not know what it names (RFC 7515, 4.1.11)
-        raise _Refusal("its header demands extensions")
+        raise _TokenRefused("its header demands extensions")
     identifier = header.get("kid")
     if not isinstance(identifier, str) or not identifier:
-        raise _Refusal("it does not name its key")
+        raise _TokenRefused("it does not name its key")
     return identifier
 
 
@@ -120,30 +120,30 @@ def _check_origin(claims: dict[str, Any], expected: Expectations) -> None:
     That one says so (``type`` is ``org``); a token that does not say what it is, is none.
     """
     if claims.get("iss") != expected.issuer:
-        raise _Refusal("its issuer is another")
+        raise _TokenRefused("its issuer is another")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if not any(isinstance(each, str) and each in expected.audiences for each in audiences):
-        raise _Refusal("it is for another application (aud)")
+        raise _TokenRefused("it is for another application (aud)")
     if claims.get("type", "app") != "app":
-        raise _Refusal("it is not an application token (type)")
+        raise _TokenRefused("it is not an application token (type)")
 
 
 def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
     """Check when the token begins and ends to be good; only the end has to be there."""
     if now >= _time(claims, "exp") + leeway:
-        raise _Refusal("it has expired")
+        raise _TokenRefused("it has expired")
     if "iat" in claims and now < _time(claims, "iat") - leeway:
-        raise _Refusal("it was issued in the future (iat)")
+        raise _TokenRefused("it was issued in the future (iat)")
     if "nbf" in claims and now < _time(claims, "nbf") - leeway:
-        raise _Refusal("it is not valid yet (nbf)")
+        raise _TokenRefused("it is not valid yet (nbf)")
 
 
 def _time(claims: dict[str, Any], name: str) -> float:
     """Read a NumericDate (RFC 7519, section 2)."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Refusal(f"it has no time {name}")
+        raise _TokenRefused(f"it has no time {name}")
     return value
 
 
@@ -152,7 +152,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
     if claims.get("email"):
         return Identity(_header_value(claims, "email"), _header_value(claims, "sub"))
     if "common_name" not in claims:
-        raise _Refusal("it names neither a user (email) nor a service (common_name)")
+        raise _TokenRefused("it names neither a user (email) nor a service (common_name)")
     name = _header_value(claims, "common_name")
     return Identity(name, _header_value(claims, "sub") if claims.get("sub") else name)
 
@@ -161,5 +161,5 @@ def _header_value(claims: dict[str, Any], name: str) -> str:
     """Read a claim that becomes a header; what a header cannot hold unchanged is refused."""
     value = claims.get(name)
     if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
-        raise _Refusal(f"its {name} is missing, or cannot be the value of a header")
+        raise _TokenRefused(f"its {name} is missing, or cannot be the value of a header")
     return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.verifier import Inquiry
+    from ctsdns_traefik.daemon.verifier import Verifier
     from ctsdns_traefik.output.hooks import Check, Command, OnChange
     from ctsdns_traefik.signals import Interrupts
     from ctsdns_traefik.traefik.api import TraefikApi
@@ -44,18 +44,18 @@ def make_on_change(
     return OnChange(command, path, journal.hook_ended, stops)
 
 
-def start_inquiry(
+def start_verifier(
     api: TraefikApi | None, journal: Journal, provider: str = "file"
-) -> Inquiry | None:
+) -> Verifier | None:
     """Begin to ask Traefik about what it has from a provider, if its API is known."""
     if api is None:
         return None
-    from ctsdns_traefik.daemon.verifier import Inquiry
+    from ctsdns_traefik.daemon.verifier import Verifier
     from ctsdns_traefik.logs import as_event
 
     if api.in_the_clear:
         said, extra = "credentials for %s go over the network unencrypted: use https", "unencrypted"
         log.warning(said, api, extra=as_event(extra, endpoint=api))
-    inquiry = Inquiry(api, journal, provider)
+    inquiry = Verifier(api, journal, provider)
     inquiry.start()
     return inquiry

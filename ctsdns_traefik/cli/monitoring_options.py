@@ -98,14 +98,14 @@ def make_journal(
     from ctsdns_traefik.core.status.status_json import status_to_text
     from ctsdns_traefik.daemon.events import Journal
     from ctsdns_traefik.daemon.sd_notify import service_manager
-    from ctsdns_traefik.daemon.status_reporter import FileOutlet, Publisher
+    from ctsdns_traefik.daemon.status_reporter import StatusFileWriter, StatusReporter
 
     outlets: list[Outlet] = []
     if status_file:
-        outlets.append(FileOutlet(status_file, status_to_text))
+        outlets.append(StatusFileWriter(status_file, status_to_text))
     if metrics_file:
         _warn_of_name(metrics_file)
-        outlets.append(FileOutlet(metrics_file, metrics_to_text))
+        outlets.append(StatusFileWriter(metrics_file, metrics_to_text))
     manager = service_manager()
     status = Status(
         version=__version__,
@@ -115,7 +115,7 @@ def make_journal(
         output=str(output),
         access=AccessFile(str(access_file)) if access_file else None,
     )
-    publisher = Publisher(outlets, manager)
+    publisher = StatusReporter(outlets, manager)
     journal = Journal(status, publisher, manager, undisturbed=interrupts.held, noun=noun)
     interrupts.report_forced_end(journal.stopped)
     return journal

@@ -16,7 +16,7 @@ from ctsdns_traefik.cli.options import setting_option
 from ctsdns_traefik.core.text import in_quotes
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.output.base import Target
+    from ctsdns_traefik.output.base import Output
     from ctsdns_traefik.output.hooks import Check, Command
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Output(click.ParamType):  # type: ignore[type-arg]
+class OutputType(click.ParamType):  # type: ignore[type-arg]
     """A file, or a store's URL; the URL stays text."""
 
     name = "path|url"
@@ -44,7 +44,7 @@ class Output(click.ParamType):  # type: ignore[type-arg]
 
 
 def store_options(function: Function) -> Function:
-    """Declare how to get in at a store; see :func:`build_target`."""
+    """Declare how to get in at a store; see :func:`build_output`."""
     file = click.Path(dir_okay=False, path_type=Path)
     for decorate in (
         setting_option(
@@ -73,7 +73,7 @@ def refuse_path(output: Path | str | None, on_change: Command | None) -> None:
         raise click.UsageError(f"a store has no file that {PATH} of --on-change could stand for")
 
 
-def build_target(
+def build_output(
     output: Path | str,
     store_password_file: Path | None,
     store_ca_file: Path | None,
@@ -81,7 +81,7 @@ def build_target(
     *,
     adopt: bool = False,
     sleep: Callable[[float], None] = time.sleep,
-) -> Target:
+) -> Output:
     """Build the target; a password comes from the environment, a file or the URL.
 
     ``check`` has to agree to new content; ``adopt`` lets it replace a file that is not this
@@ -89,12 +89,12 @@ def build_target(
     cannot be used.
     """
     if isinstance(output, Path):
-        from ctsdns_traefik.output.file import FileTarget
+        from ctsdns_traefik.output.file import FileOutput
 
-        return FileTarget(output, check, adopt=adopt)
+        return FileOutput(output, check, adopt=adopt)
     from ctsdns_traefik.logs import as_event
     from ctsdns_traefik.output.redis.connection import load_library
-    from ctsdns_traefik.output.redis.publisher import StoreTarget
+    from ctsdns_traefik.output.redis.publisher import RedisOutput
     from ctsdns_traefik.output.redis.url import address_from
 
     address = address_from(
@@ -107,4 +107,4 @@ def build_target(
     if address.in_the_clear:
         said = "the password of %s goes over the network unencrypted: use rediss://"
         log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
-    return StoreTarget(address, check, sleep)
+    return RedisOutput(address, check, sleep)

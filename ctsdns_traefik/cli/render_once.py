@@ -28,7 +28,7 @@ from ctsdns_traefik.cli.options import (
     timeout_option,
     verbosity_options,
 )
-from ctsdns_traefik.cli.output_options import Output, build_target, refuse_path, store_options
+from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_path, store_options
 from ctsdns_traefik.cli.source_options import read_source
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.document import Format
     from ctsdns_traefik.core.dynamic.rendering import Rendering
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.output.base import Target
+    from ctsdns_traefik.output.base import Output
     from ctsdns_traefik.output.hooks import Check, Command
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
@@ -58,7 +58,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
     "-o",
     "--output",
     setting=settings.OUTPUT,
-    type=Output(),
+    type=OutputType(),
     default=None,
     help="File or store to write as watch does; - or nothing for standard output.",
 )
@@ -108,8 +108,8 @@ def render_once(
     refuse_path(output, on_change)
     require_different("--output")
 
-    def target_of(output: Path | str, check: Check | None = None) -> Target:
-        return build_target(output, store_password_file, store_ca_file, check, adopt=adopt)
+    def target_of(output: Path | str, check: Check | None = None) -> Output:
+        return build_output(output, store_password_file, store_ca_file, check, adopt=adopt)
 
     form = "json" if isinstance(output, str) else form
     if isinstance(output, str):
@@ -132,7 +132,7 @@ def render_once(
 
 
 def _write(
-    target_of: Callable[[Path | str, Check | None], Target],
+    target_of: Callable[[Path | str, Check | None], Output],
     output: Path | str,
     rendering: Rendering,
     on_change: Command | None,
@@ -140,7 +140,7 @@ def _write(
 ) -> None:
     """Write the file as watch does; a signal waits for it, and ends the commands around it."""
     from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.reconciler import Keeper
+    from ctsdns_traefik.daemon.reconciler import Reconciler
     from ctsdns_traefik.signals import postponed
 
     journal = Journal(noun="store" if isinstance(output, str) else "file")
@@ -151,12 +151,12 @@ def _write(
 
         after = make_on_change(on_change, output, journal, stops)
         target = target_of(output, make_check(check_command, stops))
-        keeper = Keeper(target, guard=False, journal=journal, on_change=after)
+        keeper = Reconciler(target, guard=False, journal=journal, on_change=after)
         keeper.look()
         keeper.put(rendering, ordered=True)
 
 
-def _compare(target: Target, text: str, *, diff: bool) -> bool:
+def _compare(target: Output, text: str, *, diff: bool) -> bool:
     """Tell whether the file or store would change, and print how if asked to."""
     import difflib
 

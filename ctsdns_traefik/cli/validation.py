@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.access.apply import DASHBOARD
 from ctsdns_traefik.core.checks.access import check_access, places_in
-from ctsdns_traefik.core.checks.diagnostics import Finding, find_in_policy, find_in_static
+from ctsdns_traefik.core.checks.diagnostics import (
+    LocatedDiagnostic,
+    locate_in_policy,
+    locate_in_settings,
+)
 from ctsdns_traefik.core.checks.run import NEWEST, check
 from ctsdns_traefik.core.dynamic.rendering import Rendering, render
 from ctsdns_traefik.core.dynamic.routes import Route
 from ctsdns_traefik.core.policy.locations import in_bytes
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import (
     StaticConfiguration,
     StaticError,
@@ -25,7 +29,7 @@ from ctsdns_traefik.daemon.access_file import AccessText
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.source.once import Reading
 from ctsdns_traefik.traefik.proof import prove
-from ctsdns_traefik.traefik.sandbox import TrialEntrypoint
+from ctsdns_traefik.traefik.sandbox import SandboxEntrypoint
 
 
 class StaticFile(NamedTuple):
@@ -40,7 +44,7 @@ class Validation(NamedTuple):
     """What Traefik would do with a policy."""
 
     routes: tuple[Route, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[LocatedDiagnostic, ...]
     """Those of the policy in the order of its file, then of the static and the access file."""
     traefik: str = ""
     """The version of the Traefik that has proved it, ``""`` if none was asked."""
@@ -108,15 +112,17 @@ def validate(
     return Validation(routes, findings, traefik, bool(configuration and configuration.entrypoints))
 
 
-def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[str, list[Problem]]:
+def _prove(
+    rendering: Rendering, static: StaticConfiguration | None
+) -> tuple[str, list[Diagnostic]]:
     """Return Traefik's version, and a problem for each route that it does not enable."""
     entrypoints = static and [
-        TrialEntrypoint(each.name, each.protocol == "udp", each.tls)
+        SandboxEntrypoint(each.name, each.protocol == "udp", each.tls)
         for each in static.entrypoints.values()
     ]
     proof = prove(rendering.text, rendering.routes, entrypoints)
     return proof.version, [
-        Problem(
+        Diagnostic(
             code="not-enabled",
             entry=verdict.route.entry.name,
             message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
@@ -130,15 +136,15 @@ def _prove(rendering: Rendering, static: StaticConfiguration | None) -> tuple[st
 
 
 def _findings(
-    problems: list[Problem], reading: Reading, static: StaticFile, access: AccessText | None
-) -> Iterator[Finding]:
+    problems: list[Diagnostic], reading: Reading, static: StaticFile, access: AccessText | None
+) -> Iterator[LocatedDiagnostic]:
     of_entries = [problem for problem in problems if not problem.setting]
-    yield from find_in_policy(of_entries, reading.source)
+    yield from locate_in_policy(of_entries, reading.source)
     known = places_in(access.access) if access else {}
     places = static.configuration.places if static.configuration else {}
     of_settings = [problem for problem in problems if problem.setting]
     of_static = [problem for problem in of_settings if problem.setting not in known]
-    yield from find_in_static(of_static, static.path, static.text, places)
+    yield from locate_in_settings(of_static, static.path, static.text, places)
     if access:
         of_access = [problem for problem in of_settings if problem.setting in known]
-        yield from find_in_static(of_access, access.path, access.text, known)
+        yield from locate_in_settings(of_access, access.path, access.text, known)

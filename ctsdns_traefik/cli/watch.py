@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.hook_options import make_check, make_on_change, start_inquiry, take_signals
+from ctsdns_traefik.cli.hook_options import make_check, make_on_change, start_verifier, take_signals
 from ctsdns_traefik.cli.leaf_command import LeafCommand
 from ctsdns_traefik.cli.monitoring_options import (
     WRITTEN,
@@ -33,7 +33,7 @@ from ctsdns_traefik.cli.options import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.output_options import Output, build_target, refuse_path, store_options
+from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_path, store_options
 from ctsdns_traefik.cli.parameter_types import Seconds, TraefikUrl
 from ctsdns_traefik.cli.source_options import build_endpoint
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
@@ -81,7 +81,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
     "-o",
     "--output",
     setting=settings.OUTPUT,
-    type=Output(),
+    type=OutputType(),
     help="The file that Traefik's file provider watches, or redis://HOST:PORT/DB?rootKey=traefik.",
 )
 @adopt_option
@@ -148,7 +148,7 @@ def watch(
     from ctsdns_traefik.daemon.access_file import follow_access_file
     from ctsdns_traefik.daemon.access_reloader import AccessReloader
     from ctsdns_traefik.daemon.loop import Watch
-    from ctsdns_traefik.daemon.reconciler import Keeper
+    from ctsdns_traefik.daemon.reconciler import Reconciler
 
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
@@ -158,13 +158,13 @@ def watch(
     held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
     check = make_check(check_command, stops)
     store = (store_password_file, store_ca_file)
-    target = build_target(output, *store, check, adopt=adopt, sleep=sleep)
+    target = build_output(output, *store, check, adopt=adopt, sleep=sleep)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
     journal = make_journal(followed, target, interrupts, **files, noun=kind.noun)
     with target.claim(), journal:
         rights = follow_access_file(access_file) if access_file else None
-        keeper = Keeper(
+        keeper = Reconciler(
             target,
             kind.form or form,
             guard=removal_guard,
@@ -172,7 +172,7 @@ def watch(
             access=rights.access if rights else None,
             journal=journal,
             on_change=make_on_change(on_change, output, journal, stops),
-            traefik=start_inquiry(traefik_api, journal, kind.provider),
+            traefik=start_verifier(traefik_api, journal, kind.provider),
         )
         beside = AccessReloader(rights, keeper, journal) if rights else None
         loop = partial(Watch, followed, keeper, interrupts, delay=retry_delay, journal=journal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 
 EXCERPT = 100
 """Characters of a line that are shown before, in and after what is wrong."""
@@ -20,7 +20,7 @@ class Excerpt(NamedTuple):
     behind: str
 
 
-def excerpt_of_entry(problem: Problem) -> Excerpt:
+def excerpt_of_entry(problem: Diagnostic) -> Excerpt:
     """Return the problem's entry itself as an excerpt."""
     source, (start, end) = problem.source, problem.span
     end = min(end, start + EXCERPT)

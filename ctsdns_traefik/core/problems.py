@@ -17,7 +17,7 @@ class Severity(StrEnum):
     """The entry gets its route, but something about it deserves a look."""
 
 
-class Problem(NamedTuple):
+class Diagnostic(NamedTuple):
     """One thing that is wrong with one entry of the hosts map, or with one setting of Traefik."""
 
     code: str
@@ -51,14 +51,14 @@ class Problem(NamedTuple):
         return f"{self.code}: {shown(self.source)}: {self.message}; {self.hint}"
 
 
-class Refusal(Exception):
+class DiagnosticError(Exception):
     """Why one part of an entry is refused; raised and caught inside the grammar alone."""
 
     def __init__(self, code: str, span: tuple[int, int], message: str, hint: str) -> None:
-        """Take what a :class:`Problem` takes; the span counts from the start of the entry."""
+        """Take what a :class:`Diagnostic` takes; the span counts from the start of the entry."""
         super().__init__(message)
         self.code, self.span, self.message, self.hint = code, span, message, hint
 
-    def problem_with(self, entry: str, address: str | None) -> Problem:
+    def diagnostic_for(self, entry: str, address: str | None) -> Diagnostic:
         """Return the problem that this refusal is for one entry."""
-        return Problem(self.code, entry, self.message, self.hint, self.span, address)
+        return Diagnostic(self.code, entry, self.message, self.hint, self.span, address)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.core.access.parser import AccessError, read_access
-from ctsdns_traefik.core.policy.locations import Place, in_bytes
+from ctsdns_traefik.core.policy.locations import SourceLocation, in_bytes
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
@@ -146,7 +146,7 @@ def _parse(path: Path, content: bytes) -> AccessText:
         text = content.decode("utf-8-sig")
         return AccessText(str(path), text, read_access(text))
     except AccessError as why:
-        line, column = in_bytes(Place(why.line, why.column), text)
+        line, column = in_bytes(SourceLocation(why.line, why.column), text)
         raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
     except UnicodeDecodeError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why

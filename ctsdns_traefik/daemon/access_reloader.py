@@ -16,7 +16,7 @@ from typing import Self
 from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.daemon.access_file import FollowedAccess
 from ctsdns_traefik.daemon.events import Journal
-from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import OutputError, Stop
 
 PAUSE = 0.2
@@ -35,7 +35,7 @@ class AccessReloader:
     def __init__(
         self,
         file: FollowedAccess,
-        keeper: Keeper,
+        keeper: Reconciler,
         journal: Journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from ctsdns_traefik.core.dynamic.diff import Changes
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.status import LISTED_AT_MOST
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.base import Written
+from ctsdns_traefik.output.base import WriteResult
 
 
-def of_refusal(problem: Problem) -> dict[str, object]:
+def of_refusal(problem: Diagnostic) -> dict[str, object]:
     """Return the fields of a refused entry."""
     return as_event("refused", **_fields(problem))
 
 
-def of_warning(problem: Problem) -> dict[str, object]:
+def of_warning(problem: Diagnostic) -> dict[str, object]:
     """Return the fields of an entry or alias that probably means something else."""
     return as_event("entry-warning", **_fields(problem))
 
 
-def of_unused(problem: Problem) -> dict[str, object]:
+def of_unused(problem: Diagnostic) -> dict[str, object]:
     """Return which setting of the access file concerns no entry."""
     return as_event(
         "access-unused", setting=problem.setting, problem=problem.message, hint=problem.hint
@@ -36,7 +36,9 @@ def of_doubt(changes: Changes) -> dict[str, object]:
     return as_event("doubted", routes=changes.before, **_names("removed", changes.removed))
 
 
-def of_change(target: object, written: Written, changes: Changes, routes: int) -> dict[str, object]:
+def of_change(
+    target: object, written: WriteResult, changes: Changes, routes: int
+) -> dict[str, object]:
     """Return what has become of a target that holds so many routes now."""
     return as_event(
         "written",
@@ -49,7 +51,7 @@ def of_change(target: object, written: Written, changes: Changes, routes: int) -
     )
 
 
-def _fields(problem: Problem) -> dict[str, object]:
+def _fields(problem: Diagnostic) -> dict[str, object]:
     return {
         "code": problem.code,
         "entry": problem.entry,

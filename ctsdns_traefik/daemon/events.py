@@ -1,6 +1,6 @@
 """What watch has to tell about itself, a method for each happening: the one place that speaks.
 
-Each happening goes to the log, and into the status that a :class:`.Publisher` tells others.
+Each happening goes to the log, and into the status that a :class:`.StatusReporter` tells others.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Self
 
 from ctsdns_traefik.core.dynamic.diff import Changes, listed
 from ctsdns_traefik.core.dynamic.served import Verdict
-from ctsdns_traefik.core.problems import Problem
-from ctsdns_traefik.core.status.status import Failure, State, Status
+from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.status.status import ErrorRecord, State, Status
 from ctsdns_traefik.daemon.event_fields import (
     of_change,
     of_doubt,
@@ -25,13 +25,13 @@ from ctsdns_traefik.daemon.event_fields import (
     of_unused,
     of_warning,
 )
-from ctsdns_traefik.daemon.output_warnings import Notices, words_of
+from ctsdns_traefik.daemon.output_warnings import OutputWarnings, words_of
 from ctsdns_traefik.daemon.sd_notify import ServiceManager
-from ctsdns_traefik.daemon.status_reporter import Publisher
-from ctsdns_traefik.daemon.verifier_log import TraefikNews
+from ctsdns_traefik.daemon.status_reporter import StatusReporter
+from ctsdns_traefik.daemon.verifier_log import VerifierLog
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.base import Notice, Outcome, Written
+from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Journal:
     def __init__(
         self,
         status: Status | None = None,
-        publisher: Publisher | None = None,
+        publisher: StatusReporter | None = None,
         manager: ServiceManager | None = None,
         clock: Callable[[], float] = time.time,
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -59,19 +59,19 @@ class Journal:
         a store.
         """
         self._noun = noun
-        self._notices = Notices()
-        self._told: frozenset[Problem] = frozenset()
-        self._warned: frozenset[Problem] = frozenset()
+        self._notices = OutputWarnings()
+        self._told: frozenset[Diagnostic] = frozenset()
+        self._warned: frozenset[Diagnostic] = frozenset()
         self._said: set[str] = set()
         self._refusal = ""
-        self._unused: frozenset[Problem] = frozenset()
+        self._unused: frozenset[Diagnostic] = frozenset()
         self._access_error = ""
         self._left = False
-        self._traefik = TraefikNews()
+        self._traefik = VerifierLog()
         self._lock = threading.Lock()
         self._ended = False
         self._status = status or Status()
-        self._publisher = publisher or Publisher()
+        self._publisher = publisher or StatusReporter()
         self._manager = manager or ServiceManager()
         self._reloading = False
         self._clock = clock
@@ -88,7 +88,7 @@ class Journal:
         if isinstance(end, Stop):
             self.stopped(end)
         elif end is not None:
-            self._stop(Failure(self._clock(), "failed", str(end) or repr(end)))
+            self._stop(ErrorRecord(self._clock(), "failed", str(end) or repr(end)))
             self._publisher.end()
 
     def stopped(self, stop: Stop) -> None:
@@ -183,7 +183,7 @@ class Journal:
         self._reloading = True
         log.info("SIGHUP: connecting again", extra=as_event("reconnecting", signal="SIGHUP"))
 
-    def refused(self, problems: Iterable[Problem]) -> None:
+    def refused(self, problems: Iterable[Diagnostic]) -> None:
         """Log each refused entry once, until it changes, and keep them all in the status."""
         problems = tuple(problems)
         with self._undisturbed():
@@ -193,7 +193,7 @@ class Journal:
                     log.warning("%s", problem, extra=of_refusal(problem))
             self._told = frozenset(problems)
 
-    def warned(self, warnings: Iterable[Problem]) -> None:
+    def warned(self, warnings: Iterable[Diagnostic]) -> None:
         """Log each warning about an entry once, until it changes; it refuses nothing."""
         warnings = tuple(warnings)
         with self._undisturbed():
@@ -214,7 +214,7 @@ class Journal:
                 extra=of_doubt(changes),
             )
 
-    def noticed(self, target: object, notices: tuple[Notice, ...]) -> None:
+    def noticed(self, target: object, notices: tuple[OutputWarning, ...]) -> None:
         """Log what a target reports beside a write."""
         self._notices.tell(target, notices)
 
@@ -225,7 +225,7 @@ class Journal:
         extra = as_event("created", output=target)
         log.info("created %s with no routes", target, extra=extra)
 
-    def wrote(self, target: object, written: Written, changes: Changes, routes: int) -> None:
+    def wrote(self, target: object, written: WriteResult, changes: Changes, routes: int) -> None:
         """Tell how what stands there has changed, if it has; ``routes`` is how many there are."""
         self.expect(LONGEST_STEP)
         if written.outcome is Outcome.WRITTEN_IN_PLACE:
@@ -311,7 +311,7 @@ class Journal:
         self._access_error = ""
         self._turn(lambda known, now: known.access_enforced(now))
 
-    def access_unused(self, problems: Iterable[Problem]) -> None:
+    def access_unused(self, problems: Iterable[Diagnostic]) -> None:
         """Report each pattern of the access file that no entry has, once until it changes."""
         problems = tuple(problems)
         with self._undisturbed():
@@ -355,7 +355,7 @@ class Journal:
             self._status = change(self._status, self._clock())
             self._publisher.show(self._status)
 
-    def _stop(self, error: Failure | None) -> None:
+    def _stop(self, error: ErrorRecord | None) -> None:
         self._manager.stopping()
         self._turn(lambda known, _: known.stopped(error))
 
@@ -366,7 +366,7 @@ class Journal:
 
 
 def _with_disagreement(known: Status, now: float, words: str) -> Status:
-    return known._replace(last_error=Failure(now, "disagreement", words))
+    return known._replace(last_error=ErrorRecord(now, "disagreement", words))
 
 
 def _parts(changes: Changes, noun: str) -> Iterable[str]:

@@ -17,7 +17,7 @@ from ctsdns_traefik.core.policy.snapshot import (
 from ctsdns_traefik.core.sse.backoff import retry_delay
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.daemon.events import Journal
-from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.signals import Expired, Interrupts, Reconnect
 from ctsdns_traefik.source.endpoint import Endpoint
@@ -32,7 +32,7 @@ class Watch:
     def __init__(
         self,
         endpoint: Endpoint,
-        keeper: Keeper,
+        keeper: Reconciler,
         interrupts: Interrupts,
         *,
         delay: float,

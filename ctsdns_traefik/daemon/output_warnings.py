@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.base import Notice
+from ctsdns_traefik.output.base import OutputWarning
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +24,19 @@ WORDS = {
 """By the kind of a notice, which is its event in a log in JSON, too."""
 
 
-def words_of(notice: Notice) -> str:
+def words_of(notice: OutputWarning) -> str:
     """Return a notice in words."""
     return WORDS[notice.kind].format(notice.detail)
 
 
-class Notices:
+class OutputWarnings:
     """Remembers what it has said last."""
 
     def __init__(self) -> None:
         """Begin with nothing said."""
-        self._said: tuple[Notice, ...] = ()
+        self._said: tuple[OutputWarning, ...] = ()
 
-    def tell(self, target: object, notices: tuple[Notice, ...]) -> None:
+    def tell(self, target: object, notices: tuple[OutputWarning, ...]) -> None:
         """Log what was not among the notices before."""
         for notice in notices:
             if notice not in self._said:

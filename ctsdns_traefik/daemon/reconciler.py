@@ -29,7 +29,7 @@ from ctsdns_traefik.core.policy.snapshot import HostsMap
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.memory import give_back
 from ctsdns_traefik.errors import CheckRefused, OutputError
-from ctsdns_traefik.output.base import Outcome, Target, Written
+from ctsdns_traefik.output.base import Outcome, Output, WriteResult
 
 
 class Traefik(Protocol):
@@ -42,12 +42,12 @@ class Traefik(Protocol):
         """Find out about it again if it has been written again, or what was found was not good."""
 
 
-class Keeper:
+class Reconciler:
     """Keeps one output at what the last trusted snapshot and the access file say."""
 
     def __init__(
         self,
-        target: Target,
+        target: Output,
         form: Format = "json",
         *,
         guard: bool = True,
@@ -270,7 +270,7 @@ class Keeper:
                 self._see(_document_in(self._target.as_held(self._content)))
             self._tell(written, compare(before, self._outline))
 
-    def _leave(self, written: Written) -> None:
+    def _leave(self, written: WriteResult) -> None:
         """Know that another watch's document stands, and is not this one's to replace."""
         self._see(_document_in(self._target.read() or b""))
         self._journal.wrote(self._target, written, NO_CHANGES, len(self._outline))
@@ -286,7 +286,9 @@ class Keeper:
         self._journal.doubted(changes)
         return True
 
-    def _tell(self, written: Written, changes: Changes, document: Document | None = None) -> None:
+    def _tell(
+        self, written: WriteResult, changes: Changes, document: Document | None = None
+    ) -> None:
         """Report what a write did; a document may be another than before."""
         self._journal.wrote(self._target, written, changes, len(self._outline))
         changed = written.outcome is not Outcome.UNCHANGED

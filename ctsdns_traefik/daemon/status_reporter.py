@@ -54,7 +54,7 @@ class Lease:
         return self._clock() <= self._end
 
 
-class Beat:
+class Heartbeat:
     """A thread that does something regularly, and when it is woken, while a lease holds."""
 
     def __init__(self, name: str, action: Callable[[], None], seconds: float, lease: Lease) -> None:
@@ -90,7 +90,7 @@ class Beat:
         self._action()
 
 
-class Publisher:
+class StatusReporter:
     """Tells outlets each status, and the service manager that watch lives."""
 
     def __init__(
@@ -104,13 +104,13 @@ class Publisher:
         self._clock = clock
         self._status = Status()
         self._outlets = [*outlets, manager.show] if manager else list(outlets)
-        self._telling: Beat | None = None
-        self._living: Beat | None = None
+        self._telling: Heartbeat | None = None
+        self._living: Heartbeat | None = None
         if self._outlets:
-            self._telling = Beat("status", self._publish, BEAT, self.lease)
+            self._telling = Heartbeat("status", self._publish, BEAT, self.lease)
         if manager and manager.watchdog:
             # A thread of its own: a disk that hangs under the status file is none of its business.
-            self._living = Beat("alive", manager.alive, manager.watchdog / 2, self.lease)
+            self._living = Heartbeat("alive", manager.alive, manager.watchdog / 2, self.lease)
 
     def start(self) -> None:
         """Begin to tell; without anybody to tell, no thread is started."""
@@ -135,7 +135,7 @@ class Publisher:
             outlet(status, now)
 
 
-class FileOutlet:
+class StatusFileWriter:
     """A file that always holds the present status as text."""
 
     def __init__(self, path: Path, to_text: Callable[[Status, float], str]) -> None:

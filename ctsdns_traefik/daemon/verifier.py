@@ -41,7 +41,7 @@ class _Question(NamedTuple):
     """Whether it only looks whether things are better by now."""
 
 
-class Inquiry:
+class Verifier:
     """Asks one Traefik about each document; see :class:`.keeper.Traefik`."""
 
     def __init__(

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 
 from ctsdns_traefik.core.dynamic.diff import NAMED_AT_MOST, listed
-from ctsdns_traefik.core.dynamic.served import Objection, Verdict
+from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
 from ctsdns_traefik.logs import as_event
 
 log = logging.getLogger(__name__)
 
 
-class TraefikNews:
+class VerifierLog:
     """Remembers what it has said last; for one thread."""
 
     def __init__(self) -> None:
         """Begin with nothing said."""
         self._lines: tuple[str, ...] = ()
-        self._objections: frozenset[Objection] = frozenset()
+        self._objections: frozenset[RouterError] = frozenset()
 
     def answered(self, verdict: Verdict, seconds: float) -> None:
         """Tell what Traefik makes of what was written, as many seconds after that."""

@@ -18,23 +18,23 @@ class Outcome(Enum):
     """Another watch has written something else, and it is not this one's turn."""
 
 
-class Notice(NamedTuple):
+class OutputWarning(NamedTuple):
     """Something beside a write that somebody should know; the journal has the words."""
 
     kind: str
     detail: str = ""
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """What a write did."""
 
     outcome: Outcome
     owner_lost: bool = False
     """The old file was somebody else's, and this process may not give the new one to them."""
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[OutputWarning, ...] = ()
 
 
-class Target(Protocol):
+class Output(Protocol):
     """Holds one document as text; its own text names it in the log, secrets out of sight."""
 
     needed: bool
@@ -46,7 +46,7 @@ class Target(Protocol):
         Raise :class:`.OutputError` if another is there.
         """
 
-    def prepare(self) -> tuple[Notice, ...]:
+    def prepare(self) -> tuple[OutputWarning, ...]:
         """Clear away what killed processes left; return what the user should know.
 
         Raise :class:`.OutputError` if no write can be.
@@ -67,7 +67,7 @@ class Target(Protocol):
     def as_held(self, content: bytes) -> bytes:
         """Return what :meth:`read` would, if this had been written."""
 
-    def write(self, content: bytes, *, ordered: bool = False) -> Written:
+    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
         """Replace what stands there, all or nothing, if it is not this already.
 
         ``ordered`` says that the operator wants it so, and not only a snapshot.

@@ -30,7 +30,7 @@ from typing import IO
 from ctsdns_traefik.core.dynamic.ownership import examine
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.output.base import Notice, Outcome, Written
+from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable
 from ctsdns_traefik.output.rivalry import Rivalry
@@ -49,8 +49,8 @@ _COPIES_AT_MOST = 100
 _CANNOT_RENAME_OVER = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-class FileTarget:
-    """The file that Traefik's file provider watches; a :class:`.Target`."""
+class FileOutput:
+    """The file that Traefik's file provider watches; a :class:`.Output`."""
 
     needed = True
 
@@ -63,7 +63,7 @@ class FileTarget:
         self._check = check
         self._adopt = adopt
         self._lock = FileLock(_resolved(path))
-        self._notices: list[Notice] = []
+        self._notices: list[OutputWarning] = []
         """What is to be reported with the next answer."""
         self._held: bytes | None = None
         """What the file is known to have held, and may be replaced without being looked at."""
@@ -84,13 +84,13 @@ class FileTarget:
             with self._other_watch_explained():
                 self._lock.acquire()
         except LockUnavailable as why:
-            self._notices.append(Notice("no-lock", str(why)))
+            self._notices.append(OutputWarning("no-lock", str(why)))
         try:
             yield
         finally:
             self._lock.release()
 
-    def prepare(self) -> tuple[Notice, ...]:
+    def prepare(self) -> tuple[OutputWarning, ...]:
         """Remove what killed writers left; raise :class:`OutputError` if no write can be."""
         if not self._lock.is_held:
             with self._other_watch_explained():
@@ -126,14 +126,14 @@ class FileTarget:
         """Return the content: a file holds it as it is."""
         return content
 
-    def write(self, content: bytes, *, ordered: bool = False) -> Written:  # noqa: ARG002
+    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:  # noqa: ARG002
         """Make the file hold ``content``; see :func:`write_if_changed`."""
         written = write_if_changed(self._path, content, self._check, self._before_replacing)
         if written.outcome is Outcome.UNCHANGED:
             self._rivalry.undisturbed()
         self._held = content
         if self._rivalry.is_on:
-            self._notices.append(Notice("disagreement", ", and this one puts its own back"))
+            self._notices.append(OutputWarning("disagreement", ", and this one puts its own back"))
         return written._replace(notices=self._take_notices())
 
     def _before_replacing(self, old: bytes | None) -> None:
@@ -146,9 +146,9 @@ class FileTarget:
             if copy not in self._copies:
                 self._copies.add(copy)
                 detail = f"{foreign}; the old content is kept as {shown(str(copy))}"
-                self._notices.append(Notice("foreign", detail))
+                self._notices.append(OutputWarning("foreign", detail))
 
-    def _take_notices(self) -> tuple[Notice, ...]:
+    def _take_notices(self) -> tuple[OutputWarning, ...]:
         taken, self._notices = tuple(self._notices), []
         return taken
 
@@ -179,7 +179,7 @@ def write_if_changed(
     content: bytes,
     check: Check | None = None,
     before_replacing: Callable[[bytes | None], None] = lambda _: None,
-) -> Written:
+) -> WriteResult:
     """Make a file hold ``content``; leave it alone, its times included, if it does already.
 
     A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
@@ -190,7 +190,7 @@ def write_if_changed(
     target = _resolved(path)
     old = read_if_there(target)
     if old == content:
-        return Written(Outcome.UNCHANGED)
+        return WriteResult(Outcome.UNCHANGED)
     if old is None and content == NO_ROUTES:
         check = None
     agreed = False
@@ -211,9 +211,9 @@ def write_if_changed(
             if not agreed:
                 before_replacing(old)
             _write_in_place(target, content)
-            return Written(Outcome.WRITTEN_IN_PLACE)
+            return WriteResult(Outcome.WRITTEN_IN_PLACE)
     _flush_folder(target.parent)
-    return Written(Outcome.CREATED if old is None else Outcome.REPLACED, owner_lost)
+    return WriteResult(Outcome.CREATED if old is None else Outcome.REPLACED, owner_lost)
 
 
 def replace_file(path: Path, content: bytes) -> None:

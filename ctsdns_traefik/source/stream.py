@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.core.sse.framing import OversizedEvent, read_blocks
-from ctsdns_traefik.core.sse.http_errors import EVENT_STREAM, Answer, fault_of
+from ctsdns_traefik.core.sse.http_errors import EVENT_STREAM, Answer, explain_answer
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, SourceError
 from ctsdns_traefik.signals import deadline
@@ -249,11 +249,11 @@ def _require_event_stream(endpoint: Endpoint, response: requests.Response) -> No
     answer = Answer(
         response.status_code, headers.get("Content-Type", ""), headers.get("Location", "")
     )
-    if fault_of(answer) is None:
+    if explain_answer(answer) is None:
         return
     with _explained(endpoint):
         body = response.raw.read(_BODY_SHOWN, decode_content=True)
-    fault = fault_of(answer._replace(body=body)) or ""
+    fault = explain_answer(answer._replace(body=body)) or ""
     raise StreamError(fault, _retry_after(headers.get("Retry-After", "")))
 
 

@@ -15,7 +15,7 @@ from ctsdns_traefik.core.dynamic.served import words_of
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.signals import postponed
 from ctsdns_traefik.traefik.binary import find_traefik
-from ctsdns_traefik.traefik.sandbox import PortTaken, Trial, TrialEntrypoint, start_trial
+from ctsdns_traefik.traefik.sandbox import PortTaken, Sandbox, SandboxEntrypoint, start_sandbox
 
 PATIENCE = 30.0
 """Seconds that Traefik has to load a document, besides :data:`PATIENCE_PER_ROUTE`."""
@@ -56,7 +56,7 @@ class Proof(NamedTuple):
 def prove(
     document_text: str,
     routes: Sequence[Route],
-    entrypoints: Iterable[TrialEntrypoint] | None = None,
+    entrypoints: Iterable[SandboxEntrypoint] | None = None,
     patience: float | None = None,
 ) -> Proof:
     """Load a document into a real Traefik and report its verdict on each route.
@@ -68,7 +68,7 @@ def prove(
     traefik = find_traefik()
     if entrypoints is None:
         names = sorted({route.entry.entrypoint for route in routes})
-        entrypoints = [TrialEntrypoint(name) for name in names]
+        entrypoints = [SandboxEntrypoint(name) for name in names]
     offered = list(entrypoints)
     if patience is None:
         patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
@@ -76,14 +76,14 @@ def prove(
         for _ in range(ATTEMPTS - 1):
             with (
                 suppress(PortTaken),
-                start_trial(traefik, document_text, offered, came) as trial,
+                start_sandbox(traefik, document_text, offered, came) as trial,
             ):
                 return _ask(trial, routes, patience)
-        with start_trial(traefik, document_text, offered, came) as trial:
+        with start_sandbox(traefik, document_text, offered, came) as trial:
             return _ask(trial, routes, patience)
 
 
-def _ask(trial: Trial, routes: Sequence[Route], patience: float) -> Proof:
+def _ask(trial: Sandbox, routes: Sequence[Route], patience: float) -> Proof:
     """Wait for Traefik to load the document, and ask it about each route."""
     trial.wait(patience)
     if refusal := trial.refusal:

@@ -43,7 +43,7 @@ _NO_FOLDER = "cannot make the temporary files of a trial (TMPDIR says where)"
 _STATIC, _DYNAMIC, _LOG, _OUTPUT = "traefik.yml", "dynamic", "traefik.log", "output"
 
 
-class TrialEntrypoint(NamedTuple):
+class SandboxEntrypoint(NamedTuple):
     """An entrypoint of the static configuration, as far as it matters to whether routes work."""
 
     name: str
@@ -66,7 +66,7 @@ class PortTaken(SettingsError):
     """Another program took the port of Traefik's API before Traefik did; worth another try."""
 
 
-class Trial:
+class Sandbox:
     """A Traefik that runs, and what it has to say."""
 
     def __init__(
@@ -155,9 +155,9 @@ class Trial:
 
 
 @contextmanager
-def start_trial(
-    traefik: str, document: str, entrypoints: Iterable[TrialEntrypoint], came: list[int]
-) -> Iterator[Trial]:
+def start_sandbox(
+    traefik: str, document: str, entrypoints: Iterable[SandboxEntrypoint], came: list[int]
+) -> Iterator[Sandbox]:
     """Run Traefik with a document in this context, then end it and remove its files.
 
     Only if this process is killed (SIGKILL) they stay. ``came`` is what :func:`.postponed` yields.
@@ -168,7 +168,7 @@ def start_trial(
         _write(files, document, entrypoints)
         command = [traefik, f"--configFile={folder / _STATIC}"]
         with running(command, folder, folder / _OUTPUT) as process:
-            yield Trial(traefik, process, files, came)
+            yield Sandbox(traefik, process, files, came)
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def _unusable(what: str, why: OSError) -> SettingsError:
     return SettingsError(f"{what}: {shown(why.strerror or str(why)).lower()}")
 
 
-def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint]) -> None:
+def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint]) -> None:
     """Write what Traefik reads: static configuration, document, and the router to the API."""
     folder, name, port = files
     router = {"rule": "PathPrefix(`/api`)", "service": "api@internal", "entryPoints": [name]}
@@ -214,7 +214,7 @@ def _write(files: _Files, document: str, entrypoints: Iterable[TrialEntrypoint])
         raise _unusable(_NO_FOLDER, why) from why
 
 
-def _listening(entrypoint: TrialEntrypoint) -> dict[str, Any]:
+def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
     """Let the system pick a port: nobody else can take it first."""
     listening: dict[str, Any] = {"address": f"{_LOOPBACK}:0{'/udp' if entrypoint.udp else ''}"}
     if entrypoint.tls and not entrypoint.udp:

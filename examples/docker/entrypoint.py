@@ -41,7 +41,7 @@ GRACE = 8.0
 """Seconds in which both have to stop; after 10 the container engine would kill everything."""
 
 
-class Refusal(Exception):
+class DiagnosticError(Exception):
     """Something that keeps the container from starting: one line, and the status to end with."""
 
     def __init__(self, message: str, status: int = BAD_SETTINGS) -> None:
@@ -61,24 +61,30 @@ class Settings(NamedTuple):
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings; raise :class:`Refusal` for the first that is missing or wrong.
+    """Read the settings; raise :class:`DiagnosticError` for the first that is missing or wrong.
 
     What watch alone uses is checked by watch, which ends with 2 as well.
     """
     if not environment.get(ENDPOINT, "").strip():
-        raise Refusal(f"{ENDPOINT} is not set; set it to the worker's address")
+        raise DiagnosticError(f"{ENDPOINT} is not set; set it to the worker's address")
     dynamic = Path(environment.get(DYNAMIC_FILE) or "/etc/traefik/dynamic.yml")
     if dynamic.suffix not in {".yml", ".yaml"}:
-        raise Refusal(f"{DYNAMIC_FILE}={dynamic}: Traefik reads no file that does not end in .yml")
+        raise DiagnosticError(
+            f"{DYNAMIC_FILE}={dynamic}: Traefik reads no file that does not end in .yml"
+        )
     ports = {name: _port(name, environment.get(name) or str(by)) for name, by in PORTS.items()}
     dashboard = environment.get(DASHBOARD) or ":8080"
     address = re.fullmatch(r"(?:[0-9.]*|\[[0-9A-Fa-f:.]+\]):([0-9]+)", dashboard)
     if not address:
-        raise Refusal(f"{DASHBOARD}={dashboard} is no address such as :8080 or 127.0.0.1:8080")
+        raise DiagnosticError(
+            f"{DASHBOARD}={dashboard} is no address such as :8080 or 127.0.0.1:8080"
+        )
     listening = {**ports, DASHBOARD: _port(DASHBOARD, address[1])}
     for one, other in itertools.combinations(listening, 2):
         if listening[one] == listening[other]:
-            raise Refusal(f"{one} and {other} both use port {listening[one]}; each needs its own")
+            raise DiagnosticError(
+                f"{one} and {other} both use port {listening[one]}; each needs its own"
+            )
     return Settings(
         dynamic=dynamic,
         static=Path(environment.get(STATIC_FILE) or "/run/ctsdns-traefik/traefik.yml"),
@@ -91,7 +97,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def _port(name: str, text: str) -> str:
     if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= HIGHEST_PORT:
-        raise Refusal(f"{name}={text} is no port; it must be a number from 1 to {HIGHEST_PORT}")
+        raise DiagnosticError(
+            f"{name}={text} is no port; it must be a number from 1 to {HIGHEST_PORT}"
+        )
     return str(int(text))
 
 
@@ -100,7 +108,7 @@ def write_static(settings: Settings) -> None:
     try:
         text = settings.template.read_text(encoding="utf-8")
     except (OSError, ValueError) as why:
-        raise Refusal(f"{TEMPLATE}={settings.template} cannot be read: {why}") from why
+        raise DiagnosticError(f"{TEMPLATE}={settings.template} cannot be read: {why}") from why
     for name, value in settings.values.items():
         text = text.replace(f"${{{name}}}", value)
     try:
@@ -108,7 +116,7 @@ def write_static(settings: Settings) -> None:
         settings.static.write_text(text, encoding="utf-8")
     except OSError as why:
         message = f"cannot write {settings.static}: {why.strerror}; it may need a tmpfs there"
-        raise Refusal(message, CANNOT_WRITE) from why
+        raise DiagnosticError(message, CANNOT_WRITE) from why
 
 
 def environment_of_traefik(environment: Mapping[str, str]) -> dict[str, str]:
@@ -218,7 +226,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         write_static(settings)
-    except Refusal as why:
+    except DiagnosticError as why:
         say(str(why))
         return why.status
     # Both are told the same file, also where the variable is set but empty.

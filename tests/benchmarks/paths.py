@@ -12,8 +12,8 @@ from benchmarks.measure import cpu_seconds
 
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot
-from ctsdns_traefik.daemon.reconciler import Keeper
-from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.daemon.reconciler import Reconciler
+from ctsdns_traefik.output.file import FileOutput
 from ctsdns_traefik.source.stream import read_events
 
 
@@ -25,7 +25,7 @@ def text_of(pieces: list[bytes]) -> str:
     return text
 
 
-def keep(keeper: Keeper, pieces: list[bytes]) -> None:
+def keep(keeper: Reconciler, pieces: list[bytes]) -> None:
     """Hand the snapshot of one event to a keeper."""
     for event in read_events(pieces):
         keeper.apply(hosts_of_snapshot(event.data))
@@ -64,7 +64,7 @@ def time_of_keeping(sample: Sample, path: Path) -> Callable[[], float]:
     pieces = sample.pieces
 
     def measured() -> float:
-        keeper = Keeper(FileTarget(path))
+        keeper = Reconciler(FileOutput(path))
         keeper.look()
         keep(keeper, pieces)
         before = path.stat()

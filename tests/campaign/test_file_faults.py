@@ -278,7 +278,7 @@ def no_permission(path: Path) -> None:
     close(path)
 
 
-class Refusal(NamedTuple):
+class DiagnosticError(NamedTuple):
     """What keeps watch from starting, and the reason that it is to give."""
 
     reason: str
@@ -289,19 +289,21 @@ class Refusal(NamedTuple):
 
 
 REFUSALS = {
-    **{name: Refusal(*what) for name, what in IN_THE_WAY.items()},
-    "no-folder": Refusal(MISSING, lambda path: path.parent.rmdir()),
-    "not-permitted": Refusal(REFUSED, no_permission, as_one_who_may_be_refused),
-    "not-permitted-and-no-file": Refusal(REFUSED, close, as_one_who_may_be_refused),
-    "read-only": Refusal(READ_ONLY, setup='touch "$file" && mount -o remount,ro "$folder"'),
-    "read-only-and-no-file": Refusal(READ_ONLY, setup='mount -o remount,ro "$folder"'),
-    "disk-full-and-no-file": Refusal(FULL, setup='fallocate -l 1m "$folder/ballast"'),
-    "no-inode-left": Refusal(FULL, setup='touch "$file" && mount -o remount,nr_inodes=2 "$folder"'),
+    **{name: DiagnosticError(*what) for name, what in IN_THE_WAY.items()},
+    "no-folder": DiagnosticError(MISSING, lambda path: path.parent.rmdir()),
+    "not-permitted": DiagnosticError(REFUSED, no_permission, as_one_who_may_be_refused),
+    "not-permitted-and-no-file": DiagnosticError(REFUSED, close, as_one_who_may_be_refused),
+    "read-only": DiagnosticError(READ_ONLY, setup='touch "$file" && mount -o remount,ro "$folder"'),
+    "read-only-and-no-file": DiagnosticError(READ_ONLY, setup='mount -o remount,ro "$folder"'),
+    "disk-full-and-no-file": DiagnosticError(FULL, setup='fallocate -l 1m "$folder/ballast"'),
+    "no-inode-left": DiagnosticError(
+        FULL, setup='touch "$file" && mount -o remount,nr_inodes=2 "$folder"'
+    ),
 }
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_unwritable_file_at_the_start(folder: Path, refusal: Refusal) -> None:
+def test_unwritable_file_at_the_start(folder: Path, refusal: DiagnosticError) -> None:
     """Where the file cannot be written watch says why in one line, connects to nobody and exits."""
     path = folder / "dynamic.yml"
     launcher = refusal.launcher(folder)

@@ -17,8 +17,8 @@ from support.traefik import needs_wildcards
 import ctsdns_traefik
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.daemon.reconciler import Keeper
-from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.daemon.reconciler import Reconciler
+from ctsdns_traefik.output.file import FileOutput
 
 SCHEMA = Path(ctsdns_traefik.__file__).parent / "schemas" / "validate.schema.json"
 HOSTS: dict[str, Any] = {
@@ -165,7 +165,7 @@ def test_access_waits_for_no_second_opinion(tmp_path: Path) -> None:
     That also holds for the hosts in force while others wait.
     """
     output = tmp_path / "dynamic.yml"
-    keeper = Keeper(FileTarget(output), access=read_access(ONLY))
+    keeper = Reconciler(FileOutput(output), access=read_access(ONLY))
     keeper.look()
     keeper.apply(HOSTS)
     few = dict(list(HOSTS.items())[:1])

@@ -21,7 +21,7 @@ from ctsdns_traefik.core.policy.snapshot import (
     hosts_of_snapshot,
     hosts_of_text,
 )
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 
 RULE = re.compile(r"(?:Host|HostSNI)\(`(?:\*\.)?[a-z0-9.-]+`\)")
 
@@ -125,7 +125,7 @@ def test_every_service_entry_is_a_route_or_a_problem(hosts: dict[str, Any]) -> N
 def test_span_lies_in_the_source(name: str, address: str | None) -> None:
     """What is refused is a part of the entry, and its problem fits on one line."""
     read = parse_host(name, address)
-    if isinstance(read, Problem):
+    if isinstance(read, Diagnostic):
         start, end = read.span
         assert 0 <= start <= end <= len(read.source)
         assert str(read).isprintable()
@@ -138,7 +138,7 @@ def test_entry_alone_reads_as_in_a_map(name: str, address: str) -> None:
     read = parse_host(name, address)
     assert (entries, problems) == (
         (read,) if isinstance(read, HostEntry) else (),
-        (read,) if isinstance(read, Problem) else (),
+        (read,) if isinstance(read, Diagnostic) else (),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import json_type, printable, quoted, shown
 
 ANY_TEXT = st.text(st.characters())
@@ -80,19 +80,19 @@ def test_json_type(value: object, name: str) -> None:
 
 def test_problem_in_one_line() -> None:
     """A problem as text says how bad, what kind, where, what and how to mend it."""
-    problem = Problem("bad-port", "_a", "it is wrong", "mend it", (1, 2), "::1")
+    problem = Diagnostic("bad-port", "_a", "it is wrong", "mend it", (1, 2), "::1")
     assert str(problem) == "bad-port: _a=::1: it is wrong; mend it"
 
 
 def test_problem_with_a_name_alone() -> None:
     """Without an address the name stands alone; a warning is called one."""
-    problem = Problem("odd", "_a", "it is odd", "look", (0, 2), severity=Severity.WARNING)
+    problem = Diagnostic("odd", "_a", "it is odd", "look", (0, 2), severity=Severity.WARNING)
     assert str(problem) == "odd: _a: it is odd; look"
 
 
 @given(ANY_TEXT, st.none() | ANY_TEXT)
 def test_problem_is_one_line_whatever_the_entry(entry: str, address: str | None) -> None:
     """A problem's text is one printable line of a bounded length."""
-    text = str(Problem("bad-name", entry, "message", "hint", (0, 0), address))
+    text = str(Diagnostic("bad-name", entry, "message", "hint", (0, 0), address))
     assert text.isprintable()
     assert len(text) < 300 * len(r"\U000e0001") + 100

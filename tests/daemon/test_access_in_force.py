@@ -35,11 +35,11 @@ from ctsdns_traefik.daemon.access_file import (
     read_access_file,
 )
 from ctsdns_traefik.daemon.events import Journal
-from ctsdns_traefik.daemon.reconciler import Keeper
-from ctsdns_traefik.daemon.status_reporter import MARGIN, Lease, Publisher
+from ctsdns_traefik.daemon.reconciler import Reconciler
+from ctsdns_traefik.daemon.status_reporter import MARGIN, Lease, StatusReporter
 from ctsdns_traefik.errors import CheckRefused, SettingsError
-from ctsdns_traefik.output.base import Written
-from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.output.base import WriteResult
+from ctsdns_traefik.output.file import FileOutput
 from ctsdns_traefik.output.hooks import Check
 
 PUBLIC = "default: public\n"
@@ -48,7 +48,7 @@ NEVER = ("--retry-delay", "3600")
 """So that no other attempt to connect can be what brings a change."""
 
 
-class Place:
+class SourceLocation:
     """Where a watch finds its files; the access file is public at first."""
 
     def __init__(self, folder: Path) -> None:
@@ -84,9 +84,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> SourceLocation:
     """Return where the files are."""
-    return Place(tmp_path)
+    return SourceLocation(tmp_path)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ AWAY = [
 
 @pytest.mark.parametrize(("endpoint", "line"), AWAY)
 def test_without_an_endpoint_a_restart_enforces(
-    place: Place, endpoint: Callable[[], Any], line: str
+    place: SourceLocation, endpoint: Callable[[], Any], line: str
 ) -> None:
     """The routes of an earlier run get the access before any snapshot, then each change of it."""
     place.output.write_text(render(hosts("ab")).text)
@@ -129,7 +129,7 @@ def test_without_an_endpoint_a_restart_enforces(
     assert names_in(place.output) == "ab"
 
 
-def test_lost_endpoint(place: Place) -> None:
+def test_lost_endpoint(place: SourceLocation) -> None:
     """The last hosts get a changed access, those that the old one left out among them."""
     place.access.write_text(
         "forwardAuth: {x: {address: 'http://127.0.0.1:1'}}\n"
@@ -153,7 +153,7 @@ def test_lost_endpoint(place: Place) -> None:
         assert "access-tailnet" in watch.content
 
 
-def test_silent_stream(place: Place) -> None:
+def test_silent_stream(place: SourceLocation) -> None:
     """A connection stays while the access changes: nothing is asked again."""
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint, place.watch(endpoint.url) as watch:
         feed.send(snapshot(hosts("ab")))
@@ -165,7 +165,7 @@ def test_silent_stream(place: Place) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
-def test_restart_with_the_same_access_writes_nothing(place: Place, form: Any) -> None:
+def test_restart_with_the_same_access_writes_nothing(place: SourceLocation, form: Any) -> None:
     """What stands as it should is left alone, in either format, and is known to be in force."""
     access = read_access(LOCKED)
     place.access.write_text(LOCKED)
@@ -181,7 +181,9 @@ def test_restart_with_the_same_access_writes_nothing(place: Place, form: Any) ->
     assert (access_status["path"], access_status["error"]) == (str(place.access), None)
 
 
-def test_check_that_refuses_is_unhealthy_until_it_agrees(place: Place, tmp_path: Path) -> None:
+def test_check_that_refuses_is_unhealthy_until_it_agrees(
+    place: SourceLocation, tmp_path: Path
+) -> None:
     """Status and --health say that the access is not in force, once in the log, until it is."""
     refusal = tmp_path / "refusal"
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint, ExitStack() as stack:
@@ -203,7 +205,7 @@ def test_check_that_refuses_is_unhealthy_until_it_agrees(place: Place, tmp_path:
         assert watch.log.count("not in force yet") == 1
 
 
-def test_broken_file_is_unhealthy(place: Place) -> None:
+def test_broken_file_is_unhealthy(place: SourceLocation) -> None:
     """A broken access file shows in the status, the metrics and --health, and so does its end."""
     metrics = place.output.with_name("m.prom")
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint, ExitStack() as stack:
@@ -221,7 +223,7 @@ def test_broken_file_is_unhealthy(place: Place) -> None:
         watch.until(lambda: place.health().startswith("healthy"), "not healthy")
 
 
-def test_misspelt_pattern_is_reported(place: Place) -> None:
+def test_misspelt_pattern_is_reported(place: SourceLocation) -> None:
     """A pattern that no entry has is a warning with what may have been meant, once."""
     text = "routes: {b.exampel.com: {access: tailscale-only}}\n"
     place.access.write_text(text)
@@ -250,7 +252,7 @@ class Clock:
         return self.now
 
 
-def test_half_a_file_does_not_count(place: Place) -> None:
+def test_half_a_file_does_not_count(place: SourceLocation) -> None:
     """What is read while the file is written does not count, be it valid, empty or broken."""
     whole = "routes:\n  a.example.com: {access: tailscale-only}\n  b.example.com: {access: public}"
     clock = Clock()
@@ -270,7 +272,7 @@ def test_half_a_file_does_not_count(place: Place) -> None:
     assert followed.look() is None
 
 
-def test_half_a_file_at_the_start(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_file_at_the_start(place: SourceLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was changed just now is read twice, until both readings are the same."""
     pieces = iter([LOCKED, LOCKED + "routes: {}\n"])
 
@@ -291,7 +293,7 @@ def test_half_a_file_at_the_start(place: Place, monkeypatch: pytest.MonkeyPatch)
     read_access_file(place.access, lambda _: pytest.fail("an old file is whole"))
 
 
-def test_access_file_that_can_be_read_once(place: Place) -> None:
+def test_access_file_that_can_be_read_once(place: SourceLocation) -> None:
     """A pipe is refused by watch, which reads the file again, and taken by render-once."""
     pipe = place.access.with_name("pipe")
     os.mkfifo(pipe)
@@ -314,7 +316,7 @@ def test_check_sees_the_final_document_first(tmp_path: Path) -> None:
     """
     output = tmp_path / "dynamic.yml"
     check = Check(("sh", "-c", 'grep -q router-b "$0" || ! grep -q access-tailnet "$0"', "{path}"))
-    keeper = Keeper(FileTarget(output, check), access=read_access(PUBLIC))
+    keeper = Reconciler(FileOutput(output, check), access=read_access(PUBLIC))
     keeper.begin()
     keeper.apply(hosts("a"))
     locked = read_access(LOCKED)
@@ -332,7 +334,7 @@ def test_access_is_in_force_though_new_hosts_are_refused(tmp_path: Path) -> None
     """If the check refuses the new hosts, the old ones get the access that waits."""
     output, refusal = tmp_path / "dynamic.yml", tmp_path / "refusal"
     check = Check(("sh", "-c", f'test ! -e {refusal} && ! grep -q router-b "$0"', "{path}"))
-    keeper = Keeper(FileTarget(output, check), access=read_access(PUBLIC))
+    keeper = Reconciler(FileOutput(output, check), access=read_access(PUBLIC))
     keeper.begin()
     keeper.apply(hosts("a"))
     refusal.touch()
@@ -344,7 +346,7 @@ def test_access_is_in_force_though_new_hosts_are_refused(tmp_path: Path) -> None
     assert output.read_text() == render(hosts("a"), access=read_access(LOCKED)).text
 
 
-def test_no_stop_waits_for_a_check_of_the_access(place: Place, tmp_path: Path) -> None:
+def test_no_stop_waits_for_a_check_of_the_access(place: SourceLocation, tmp_path: Path) -> None:
     """SIGTERM ends watch within a second, and the check command that runs beside the loop."""
     waiting = tmp_path / "waiting"
     script = f'grep -q access-tailnet "$0" || exit 0; echo $$ >{waiting}; exec sleep 60'
@@ -364,7 +366,7 @@ def test_no_stop_waits_for_a_check_of_the_access(place: Place, tmp_path: Path) -
     assert sorted(each.name for each in tmp_path.glob(".dynamic*")) == []
 
 
-class Overlooked(FileTarget):
+class Overlooked(FileOutput):
     """A file that notes when it is written by two threads at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -372,7 +374,7 @@ class Overlooked(FileTarget):
         super().__init__(path)
         self.busy, self.clashes, self.waiting = 0, 0, threading.Event()
 
-    def write(self, content: bytes, *, ordered: bool = False) -> Written:
+    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
         """Take a while for the first of two, so that the other can come."""
         self.clashes += self.busy
         self.busy += 1
@@ -386,7 +388,7 @@ class Overlooked(FileTarget):
 def test_hosts_and_access_come_one_at_a_time(tmp_path: Path) -> None:
     """A snapshot and a change of the access file at one time end with both."""
     target = Overlooked(tmp_path / "dynamic.yml")
-    keeper = Keeper(target, access=read_access(PUBLIC))
+    keeper = Reconciler(target, access=read_access(PUBLIC))
     keeper.begin()
     keeper.apply(hosts("a"))
     thread = threading.Thread(target=keeper.change_access, args=(read_access(LOCKED),))
@@ -400,7 +402,7 @@ def test_hosts_and_access_come_one_at_a_time(tmp_path: Path) -> None:
 def test_only_the_loop_promises_to_be_back() -> None:
     """What is written beside the loop changes nothing about when the loop hangs."""
     now = [0.0]
-    publisher = Publisher()
+    publisher = StatusReporter()
     publisher.lease = Lease(lambda: now[0])
     journal = Journal(publisher=publisher)
     journal.expect(500)

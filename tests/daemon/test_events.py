@@ -14,12 +14,12 @@ from ctsdns_traefik.core.status.status import Status
 from ctsdns_traefik.daemon import status_reporter
 from ctsdns_traefik.daemon.events import LONGEST_STEP, Journal
 from ctsdns_traefik.daemon.sd_notify import ServiceManager
-from ctsdns_traefik.daemon.status_reporter import Lease, Publisher
-from ctsdns_traefik.output.base import Outcome, Written
+from ctsdns_traefik.daemon.status_reporter import Lease, StatusReporter
+from ctsdns_traefik.output.base import Outcome, WriteResult
 
 Telling = Callable[[Journal], None]
 
-REPLACED = Written(Outcome.REPLACED)
+REPLACED = WriteResult(Outcome.REPLACED)
 
 IN_THE_LOOP: dict[str, Telling] = {
     "connecting": lambda journal: journal.connecting(),
@@ -60,7 +60,7 @@ class Recorder(logging.Handler):
         self.safe = before
 
 
-class Shown(Publisher):
+class Shown(StatusReporter):
     """Takes note of whether it is shown a status safely."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -98,7 +98,7 @@ def test_no_signal_raises_amid_telling(telling: Telling, monkeypatch: pytest.Mon
 def test_each_step_has_its_own_time(telling: Telling) -> None:
     """A check and two commands may take their 30 s each, one after the other, and hang nobody."""
     now = 0.0
-    told = Publisher()
+    told = StatusReporter()
     told.lease = Lease(lambda: now)
     journal = Journal(publisher=told)
     now = LONGEST_STEP

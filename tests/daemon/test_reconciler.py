@@ -12,9 +12,9 @@ from support.entries import hosts, names_in, routers
 
 from ctsdns_traefik.core.dynamic.document import Document, from_text, to_text
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.output.file import FileOutput
 
 Lines = Callable[[], list[str]]
 
@@ -41,9 +41,9 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> L
     return lines
 
 
-def started(path: Path, *, guard: bool = True) -> Keeper:
+def started(path: Path, *, guard: bool = True) -> Reconciler:
     """Return a keeper that has looked at the file, as watch does at its start."""
-    keeper = Keeper(FileTarget(path), guard=guard)
+    keeper = Reconciler(FileOutput(path), guard=guard)
     keeper.look()
     keeper.create_missing()
     return keeper
@@ -144,7 +144,7 @@ def test_file_of_an_earlier_run_is_compared_by_its_routes(path: Path, said: Line
 
 def test_yaml_is_written_if_asked_for(path: Path) -> None:
     """The file holds the format that the keeper was made for."""
-    keeper = Keeper(FileTarget(path), "yaml")
+    keeper = Reconciler(FileOutput(path), "yaml")
     keeper.look()
     keeper.apply(hosts("a"))
     assert path.read_text() == render(hosts("a"), "yaml").text
@@ -231,14 +231,14 @@ def test_output_that_cannot_be_written_is_found_at_the_start(
 ) -> None:
     """A wrong path is an error before any connection is made."""
     with pytest.raises(OutputError):
-        Keeper(FileTarget(make(path))).look()
+        Reconciler(FileOutput(make(path))).look()
 
 
 def test_leftovers_are_removed_at_the_start(path: Path) -> None:
     """What a killed process left beside the file is gone after the first look."""
     leftover = path.with_name(f".{path.name}.abc_1234.tmp")
     leftover.write_text("half")
-    Keeper(FileTarget(path)).look()
+    Reconciler(FileOutput(path)).look()
     assert not leftover.exists()
 
 
@@ -281,8 +281,8 @@ def test_nothing_comes_between_a_write_and_what_follows(path: Path) -> None:
         assert depth
         contexts[-1].append(what)
 
-    keeper = Keeper(
-        FileTarget(path),
+    keeper = Reconciler(
+        FileOutput(path),
         undisturbed=undisturbed,
         on_change=lambda: note("command"),
         traefik=Inquirer(note),

@@ -11,11 +11,11 @@ from support.stores import Server, needs_redis
 
 from ctsdns_traefik.core.dynamic.document import Format
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.output.file import FileOutput
 from ctsdns_traefik.output.redis.arbitration import AGAIN
-from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
 
@@ -32,9 +32,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "dynamic.yml"
 
 
-def started(path: Path, *, guard: bool = True) -> Keeper:
+def started(path: Path, *, guard: bool = True) -> Reconciler:
     """Return a keeper that has looked at the file, as watch does at its start."""
-    keeper = Keeper(FileTarget(path), guard=guard)
+    keeper = Reconciler(FileOutput(path), guard=guard)
     keeper.look()
     keeper.create_missing()
     return keeper
@@ -83,7 +83,7 @@ def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
 def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None:
     """Likewise for a store; what has stood there before waits for one more snapshot to say so."""
     server.run("FLUSHALL")
-    keeper = Keeper(StoreTarget(address_from(server.url)))
+    keeper = Reconciler(RedisOutput(address_from(server.url)))
     keeper.begin()
     seen, stood = [], set()
     for step in steps:

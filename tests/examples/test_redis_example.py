@@ -19,7 +19,7 @@ from support.paths import ROOT
 from support.stores import Server, StoreTraefik, keys_of, needs_redis
 from support.traefik import Answer
 
-from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
 pytestmark = needs_redis
@@ -78,7 +78,7 @@ def test_example_brings_routes_to_traefik(folder: Path) -> None:
                     lambda: traefik.get("web", "a.example.com") == Answer(200, "live"), "no route"
                 )
                 assert log.read_text().count("\n") == 2, log.read_text()  # connected, created
-            target = StoreTarget(
+            target = RedisOutput(
                 address_from(
                     environment["TRAEFIK_DYNAMIC_CONFIG_FILE"],
                     password_file=folder / "writer-password",
@@ -133,8 +133,8 @@ def test_writer_may_do_all_that_it_needs(folder: Path) -> None:
             f"redis://ctsdns@127.0.0.1:{port}/0", password_file=folder / "writer-password"
         )
         with pytest.raises(KeyboardInterrupt):
-            StoreTarget(address, sleep=killed).write(protected)
-        target = StoreTarget(address, sleep=lambda _: None)
+            RedisOutput(address, sleep=killed).write(protected)
+        target = RedisOutput(address, sleep=lambda _: None)
         for content in (protected, b"{}"):
             target.write(content)
             assert target.read() == target.as_held(content)

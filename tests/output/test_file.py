@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ctsdns_traefik.output.base import Outcome, Written
+from ctsdns_traefik.output.base import Outcome, WriteResult
 from ctsdns_traefik.output.file import read_if_there, require_writable, write_if_changed
 
 STRANGER = 12345
@@ -56,7 +56,7 @@ def identity_of(path: Path) -> tuple[int, int, int]:
 @pytest.mark.usefixtures("_umask")
 def test_new_file_is_readable_for_all(path: Path) -> None:
     """A new file gets mode 0644 whatever the umask, so that Traefik can read it."""
-    assert write_if_changed(path, b"new\n") == Written(Outcome.CREATED)
+    assert write_if_changed(path, b"new\n") == WriteResult(Outcome.CREATED)
     assert (path.read_bytes(), mode_of(path)) == (b"new\n", 0o644)
 
 
@@ -65,7 +65,7 @@ def test_unchanged_file_is_left_alone(path: Path) -> None:
     path.write_bytes(b"same\n")
     os.utime(path, ns=(1, 1))
     before = identity_of(path)
-    assert write_if_changed(path, b"same\n") == Written(Outcome.UNCHANGED)
+    assert write_if_changed(path, b"same\n") == WriteResult(Outcome.UNCHANGED)
     assert identity_of(path) == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -85,7 +85,7 @@ def test_changed_file_is_replaced(path: Path, old: bytes, new: bytes) -> None:
     """Another content comes as another file, and nothing else is left in the folder."""
     path.write_bytes(old)
     with path.open("rb") as opened:
-        assert write_if_changed(path, new) == Written(Outcome.REPLACED)
+        assert write_if_changed(path, new) == WriteResult(Outcome.REPLACED)
         assert opened.read() == old
         assert os.fstat(opened.fileno()).st_ino != path.stat().st_ino
     assert path.read_bytes() == new
@@ -109,7 +109,7 @@ def test_owner_and_group_are_kept(path: Path, mode: int) -> None:
     path.write_bytes(b"old\n")
     os.chown(path, STRANGER, STRANGER + 1)
     path.chmod(mode)
-    assert write_if_changed(path, b"new\n") == Written(Outcome.REPLACED, owner_lost=False)
+    assert write_if_changed(path, b"new\n") == WriteResult(Outcome.REPLACED, owner_lost=False)
     new = path.stat()
     assert (new.st_uid, new.st_gid, mode_of(path)) == (STRANGER, STRANGER + 1, mode)
 

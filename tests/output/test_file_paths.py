@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.output.base import Outcome, Written
+from ctsdns_traefik.output.base import Outcome, WriteResult
 from ctsdns_traefik.output.file import (
     read_if_there,
     remove_leftovers,
@@ -38,7 +38,7 @@ def test_link_stays_and_its_target_is_replaced(path: Path, *, relative: bool) ->
     between = path.with_name("between.yml")
     between.symlink_to("elsewhere/real.yml" if relative else target)
     path.symlink_to(between.name if relative else between)
-    assert write_if_changed(path, b"new\n") == Written(Outcome.REPLACED)
+    assert write_if_changed(path, b"new\n") == WriteResult(Outcome.REPLACED)
     assert (path.is_symlink(), between.is_symlink(), target.is_symlink()) == (True, True, False)
     assert (path.read_bytes(), target.stat().st_ino != inode) == (b"new\n", True)
     assert target.stat().st_mode & 0o777 == 0o640
@@ -51,7 +51,7 @@ def test_dangling_link_gets_its_target(path: Path) -> None:
     path.symlink_to(target)
     assert read_if_there(path) is None
     require_writable(path)
-    assert write_if_changed(path, b"new\n") == Written(Outcome.CREATED)
+    assert write_if_changed(path, b"new\n") == WriteResult(Outcome.CREATED)
     assert (path.is_symlink(), target.read_bytes()) == (True, b"new\n")
 
 

@@ -17,7 +17,7 @@ from ctsdns_traefik.core.dynamic.document import from_text
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.base import Outcome
-from ctsdns_traefik.output.file import FileTarget, keep_copy
+from ctsdns_traefik.output.file import FileOutput, keep_copy
 
 BY_HAND = """\
 http:
@@ -217,10 +217,10 @@ def test_what_cannot_be_kept_is_not_replaced(path: Path) -> None:
         end = f".{number}" if number else ""
         path.with_name(f"dynamic.yml.bak{end}").write_text(str(number))
     with pytest.raises(OutputError, match=r"cannot keep a copy of .*: 100 are there, remove some"):
-        FileTarget(path, adopt=True).write(b"{}\n")
+        FileOutput(path, adopt=True).write(b"{}\n")
     assert path.read_text() == BY_HAND
     path.with_name("dynamic.yml.bak.7").unlink()
-    assert FileTarget(path, adopt=True).write(b"{}\n").outcome is Outcome.REPLACED
+    assert FileOutput(path, adopt=True).write(b"{}\n").outcome is Outcome.REPLACED
     assert path.with_name("dynamic.yml.bak.7").read_text() == BY_HAND
 
 
@@ -241,7 +241,7 @@ def test_copy_is_on_disk_before_the_file_changes(
             flushed.append((is_copy, is_folder))
 
     monkeypatch.setattr(os, "fsync", look_and_flush)
-    FileTarget(path, adopt=True).write(b"{}\n")
+    FileOutput(path, adopt=True).write(b"{}\n")
     assert flushed[-2:] == [(True, False), (False, True)]
     assert (path.read_bytes(), copy.read_text()) == (b"{}\n", BY_HAND)
 
@@ -285,7 +285,7 @@ def test_closed_folder_has_no_copy_and_so_no_adoption(open_folder: Path) -> None
     open_folder.chmod(0o755)
     script = """
 try:
-    FileTarget(path, adopt=True).write(b"{}")
+    FileOutput(path, adopt=True).write(b"{}")
 except Exception as why:
     print(why)
 """

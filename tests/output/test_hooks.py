@@ -23,7 +23,7 @@ from ctsdns_traefik import settings
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.errors import CheckRefused, OutputError, SettingsError
 from ctsdns_traefik.output import hooks
-from ctsdns_traefik.output.base import Outcome, Written
+from ctsdns_traefik.output.base import Outcome, WriteResult
 from ctsdns_traefik.output.file import write_if_changed
 from ctsdns_traefik.output.hooks import Check, Command, HookError, OnChange, command_from, run_hook
 
@@ -253,7 +253,7 @@ def test_check_sees_the_new_content_beside_the_old(path: Path) -> None:
     seen = path.parent / "seen"
     script = 'test "$(cat "$1")" = "$2" && echo "$1" >"$3" && cat "$4" >>"$3"'
     check = Check(shell(script, "{path}", NEW.decode().strip(), str(seen), str(path)))
-    assert write_if_changed(path, NEW, check) == Written(Outcome.REPLACED)
+    assert write_if_changed(path, NEW, check) == WriteResult(Outcome.REPLACED)
     staged, old = seen.read_text().splitlines()
     assert (Path(staged).parent, old) == (path.parent, "{}")
     assert not staged.endswith((".yml", ".yaml", ".toml"))
@@ -312,13 +312,13 @@ def test_working_directory_that_is_gone_is_the_hooks_failure(
 
 def test_unchanged_content_is_not_checked(path: Path) -> None:
     """Where nothing would be written, there is nothing to check."""
-    assert write_if_changed(path, b"{}\n", Check(("false",))) == Written(Outcome.UNCHANGED)
+    assert write_if_changed(path, b"{}\n", Check(("false",))) == WriteResult(Outcome.UNCHANGED)
 
 
 def test_first_file_without_routes_is_not_checked(path: Path) -> None:
     """Traefik needs some file to start, and there is no old one that could stay."""
     path.unlink()
-    assert write_if_changed(path, b"{}\n", Check(("false",))) == Written(Outcome.CREATED)
+    assert write_if_changed(path, b"{}\n", Check(("false",))) == WriteResult(Outcome.CREATED)
     path.unlink()
     with pytest.raises(CheckRefused):
         write_if_changed(path, NEW, Check(("false",)))

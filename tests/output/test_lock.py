@@ -235,7 +235,7 @@ def as_stranger(path: Path, script: str) -> str:
 import os, sys
 from pathlib import Path
 from ctsdns_traefik.output.lock import FileLock, lock_path
-from ctsdns_traefik.output.file import FileTarget
+from ctsdns_traefik.output.file import FileOutput
 os.setgroups([]), os.setgid({STRANGER}), os.setuid({STRANGER})
 path = Path(sys.argv[1])
 """
@@ -290,7 +290,7 @@ def test_closed_folder_has_no_lock_which_is_reported_once(open_folder: Path) -> 
     os.chown(path, STRANGER, STRANGER)
     open_folder.chmod(0o755)
     script = """
-target = FileTarget(path)
+target = FileOutput(path)
 with target.claim():
     print(*map(tuple, target.prepare()))
     print(target.prepare(), target.write(b"# x").outcome.value)

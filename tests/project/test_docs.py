@@ -100,7 +100,7 @@ def problem_codes(*functions: str) -> Iterator[str]:
     They are given where one of some functions is called; those of the grammar and of conflicts,
     if none is named.
     """
-    makers = functions or ("Refusal", "Problem")
+    makers = functions or ("DiagnosticError", "Diagnostic")
     for path in (ROOT / "ctsdns_traefik" / "core").rglob("*.py"):
         if path.stem == "diagnostics":  # of files, not of entries
             continue

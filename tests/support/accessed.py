@@ -18,7 +18,7 @@ from support.traefik import any_certificate
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.checks.access import check_access
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.static_config.configuration import read_static
 
 INTERNET, TAILNET = "127.0.0.1", "127.0.0.2"
@@ -47,7 +47,7 @@ class GuardedTraefik(CheckedTraefik):
         self.output.write_text(self.rendering.text)
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[Diagnostic, ...]:
         """What the checks say of the access file."""
         static = read_static(self._text, "yaml")
         entries, routes = self.rendering.entries, self.rendering.routes

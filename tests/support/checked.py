@@ -16,7 +16,7 @@ from ctsdns_traefik.core.checks.run import check
 from ctsdns_traefik.core.dynamic.document import build_document, to_text
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.grammar import read_hosts
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.static_config.configuration import read_static
 
 Settings = Mapping[str, Any]
@@ -75,7 +75,7 @@ class CheckedTraefik(Traefik):
         until(lambda: len(self.routers()) == len(self._routes), "not all routers", 15)
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[Diagnostic, ...]:
         """What the checks say of the entries, the settings and the dynamic file."""
         entries = read_hosts(self._hosts).entries
         return check(

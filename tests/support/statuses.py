@@ -14,15 +14,15 @@ from jsonschema import Draft202012Validator
 from support.commands import Watch
 
 from ctsdns_traefik.core.dynamic.diff import Changes
-from ctsdns_traefik.core.dynamic.served import Objection, Verdict
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.status import (
     AccessFile,
     Answer,
     Counters,
-    Doubt,
-    Failure,
+    ErrorRecord,
     Hook,
+    PendingRemoval,
     State,
     Status,
 )
@@ -48,7 +48,7 @@ HANGING = """
 def hang(self, hosts):
     while True:
         time.sleep(1)
-reconciler.Keeper.apply = hang
+reconciler.Reconciler.apply = hang
 """
 
 SILENT = 1.5
@@ -57,7 +57,7 @@ SILENT = 1.5
 
 AT = 1_795_266_309.25
 REMOVAL = Changes((), (), ("router-a", "router-b", "router-c"), before=4)
-REFUSED = Problem("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
+REFUSED = Diagnostic("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
 
 FULL = Status(
     version="1.2.3",
@@ -74,15 +74,15 @@ FULL = Status(
     routes={"tcp": 1, "web": 3},
     refused=(REFUSED,) * 102,
     consecutive_failures=2,
-    last_error=Failure(AT - 3, "untrusted", "not\nJSON \udcff"),
-    output_error=Failure(AT - 4, "output-error", "disk full"),
-    doubt=Doubt(AT - 2, REMOVAL.removed, 4),
-    hook=Hook(AT - 58, Failure(AT - 58, "hook-failed", "sh exited with status 1")),
+    last_error=ErrorRecord(AT - 3, "untrusted", "not\nJSON \udcff"),
+    output_error=ErrorRecord(AT - 4, "output-error", "disk full"),
+    doubt=PendingRemoval(AT - 2, REMOVAL.removed, 4),
+    hook=Hook(AT - 58, ErrorRecord(AT - 58, "hook-failed", "sh exited with status 1")),
     traefik=Answer(
-        AT - 57, Verdict(5, ("router-a",), ("router-z",), (Objection("router-b", "no"),) * 2)
+        AT - 57, Verdict(5, ("router-a",), ("router-z",), (RouterError("router-b", "no"),) * 2)
     ),
     access=AccessFile(
-        "/etc/traefik/access.yml", AT - 80, waits=Failure(AT - 5, "access-waits", "no")
+        "/etc/traefik/access.yml", AT - 80, waits=ErrorRecord(AT - 5, "access-waits", "no")
     ),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )

@@ -22,9 +22,9 @@ from support.endpoints import (
 )
 from support.paths import ROOT
 
-from ctsdns_traefik.core.dynamic.served import Objection, Verdict
+from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
 from ctsdns_traefik.daemon.events import Journal
-from ctsdns_traefik.daemon.verifier import Inquiry, Patience
+from ctsdns_traefik.daemon.verifier import Patience, Verifier
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.traefik import api
 from ctsdns_traefik.traefik.api import ApiError, TraefikApi, traefik_api_from
@@ -247,9 +247,9 @@ def served(*names: str, **fields: Any) -> Script:
     return listing(*(router(name, rule=f"Host(`{name}`)", **fields) for name in names))
 
 
-def begin(server: ScriptedEndpoint, journal: Journal) -> Inquiry:
+def begin(server: ScriptedEndpoint, journal: Journal) -> Verifier:
     """Begin an inquiry that has little patience."""
-    inquiry = Inquiry(api_at(server), journal, patience=HASTY)
+    inquiry = Verifier(api_at(server), journal, patience=HASTY)
     inquiry.start()
     return inquiry
 
@@ -268,7 +268,7 @@ def test_time_to_load_grows_with_the_routes() -> None:
     with ScriptedEndpoint(served("a")) as server:
         journal = Heard()
         patience = HASTY._replace(loading=0.0, per_router=0.2)
-        inquiry = Inquiry(api_at(server), journal, patience=patience)
+        inquiry = Verifier(api_at(server), journal, patience=patience)
         inquiry.start()
         inquiry.ask(document("a", "b"))
         assert journal.until_heard(1) == [Verdict(2, missing=("b",))]
@@ -303,7 +303,7 @@ def test_objection_of_the_former_document_is_not_believed() -> None:
     with ScriptedEndpoint(bad) as server:
         journal = Heard()
         begin(server, journal).ask(document("a"))
-        assert journal.until_heard(1) == [Verdict(1, objections=(Objection("a", "no"),))]
+        assert journal.until_heard(1) == [Verdict(1, objections=(RouterError("a", "no"),))]
 
 
 def test_newer_document_takes_the_place_of_an_older() -> None:
@@ -391,7 +391,7 @@ def test_api_that_starts_late_is_waited_for() -> None:
     (port,) = free_ports(1)
     journal = Heard()
     patience = HASTY._replace(failures=10.0)
-    inquiry = Inquiry(traefik_api_from(f"http://127.0.0.1:{port}"), journal, patience=patience)
+    inquiry = Verifier(traefik_api_from(f"http://127.0.0.1:{port}"), journal, patience=patience)
     inquiry.start()
     inquiry.ask(document("a"))
     time.sleep(0.2)
@@ -408,7 +408,7 @@ def test_journal_tells_each_thing_once_until_it_changes(
     monkeypatch.setattr(package, "handlers", [])
     caplog.set_level(logging.INFO, "ctsdns_traefik")
     journal = Journal()
-    no, nay = Objection("a", "no"), Objection("a", "nay")
+    no, nay = RouterError("a", "no"), RouterError("a", "nay")
     for _ in range(2):
         journal.traefik_answered(Verdict(12), 1.26)
         for _ in range(2):

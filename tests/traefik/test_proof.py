@@ -23,7 +23,7 @@ from ctsdns_traefik.errors import ExitCode, SettingsError
 from ctsdns_traefik.traefik import api, binary, sandbox
 from ctsdns_traefik.traefik import proof as proving
 from ctsdns_traefik.traefik.proof import Proof, Verdict, prove
-from ctsdns_traefik.traefik.sandbox import TrialEntrypoint
+from ctsdns_traefik.traefik.sandbox import SandboxEntrypoint
 
 TRAEFIK = find_traefik()
 
@@ -99,7 +99,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
 
 
 def prove_hosts(
-    hosts: dict[str, str], entrypoints: list[TrialEntrypoint] | None = None, **kwargs: Any
+    hosts: dict[str, str], entrypoints: list[SandboxEntrypoint] | None = None, **kwargs: Any
 ) -> Proof:
     """Prove the document of a hosts map."""
     rendering = render(hosts)
@@ -163,7 +163,7 @@ def test_entrypoints_of_all_names(name: str) -> None:
     """A route works on the entrypoint of its name and its case, with TLS or without."""
     hosts = {f"_{name}_http_80._tcp.a.example.com": "100.64.0.1"}
     for tls in (False, True):
-        assert errors(prove_hosts(hosts, [TrialEntrypoint(name, tls=tls)])) == {}
+        assert errors(prove_hosts(hosts, [SandboxEntrypoint(name, tls=tls)])) == {}
 
 
 @pytest.mark.parametrize(
@@ -172,16 +172,16 @@ def test_entrypoints_of_all_names(name: str) -> None:
         pytest.param("nowhere", [], id="unknown"),
         pytest.param("Web", [], id="in-another-case"),
         pytest.param("traefik", [], id="traefik-is-not-there-unless-given"),
-        pytest.param("dns", [TrialEntrypoint("dns", udp=True)], id="udp"),
-        pytest.param("traefik", [TrialEntrypoint("traefik", udp=True)], id="traefik-for-udp"),
+        pytest.param("dns", [SandboxEntrypoint("dns", udp=True)], id="udp"),
+        pytest.param("traefik", [SandboxEntrypoint("traefik", udp=True)], id="traefik-for-udp"),
     ],
 )
-def test_unknown_entrypoint(name: str, others: list[TrialEntrypoint]) -> None:
+def test_unknown_entrypoint(name: str, others: list[SandboxEntrypoint]) -> None:
     """A route on an entrypoint that is not there, or not for TCP, fails alone."""
     http = f"_{name}_http_80._tcp.b.example.com"
     tcp = f"_{name}_ssh_22._tcp.b.example.com"
     hosts = {**ONE, http: "100.64.0.1", tcp: "100.64.0.1"}
-    proof = prove_hosts(hosts, [TrialEntrypoint("web"), *others])
+    proof = prove_hosts(hosts, [SandboxEntrypoint("web"), *others])
     assert errors(proof) == {http: UNKNOWN.format(name), tcp: UNKNOWN.format(name)}
     assert len(proof.verdicts) == 3
 
@@ -239,7 +239,7 @@ def test_other_verdicts(router: dict[str, Any], error: str) -> None:
 
 def test_static_configuration(traces: Traces) -> None:
     """Traefik listens on loopback alone; no resolver, check, statistics or plugin is set up."""
-    prove_hosts(ONE, [TrialEntrypoint("web", tls=True), TrialEntrypoint("dns", udp=True)])
+    prove_hosts(ONE, [SandboxEntrypoint("web", tls=True), SandboxEntrypoint("dns", udp=True)])
     static = traces.static_configuration
     (api,) = static["entryPoints"].keys() - {"web", "dns"}
     address = static["entryPoints"].pop(api)["address"]
@@ -289,7 +289,7 @@ def test_proofs_side_by_side(traces: Traces) -> None:
 
 def test_port_taken_by_another_traefik(monkeypatch: pytest.MonkeyPatch, traces: Traces) -> None:
     """If another Traefik has the port of the API it is not believed; another port is tried."""
-    with sandbox.start_trial(str(traces.program), "{}", [], []) as other:
+    with sandbox.start_sandbox(str(traces.program), "{}", [], []) as other:
         other.wait(PATIENCE)
         ports = iter([other._files.port, sandbox._free_port()])
         monkeypatch.setattr(sandbox, "_free_port", lambda: next(ports))

@@ -18,7 +18,7 @@ from support.traefik import Answer, Traefik, any_certificate
 from ctsdns_traefik.core.dynamic.document import build_document
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host, read_hosts
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 
 HERE = "127.0.0.1"
 GOOD = HostEntry("_web_http_80._tcp.a.de", "web", "http", 80, "a.de", HERE)
@@ -40,7 +40,7 @@ def web(stack: ExitStack) -> int:
 def code_of(name: str, address: str = HERE) -> str:
     """Return the code with which the grammar refuses an entry."""
     refused = parse_host(name, address)
-    assert isinstance(refused, Problem)
+    assert isinstance(refused, Diagnostic)
     return refused.code
 
 

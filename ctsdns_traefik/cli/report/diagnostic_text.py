@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ctsdns_traefik.core.excerpts import Excerpt, excerpt_of_entry
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.text import printable
 
 
-def problem_as_json(problem: Problem) -> dict[str, Any]:
+def diagnostic_as_json(problem: Diagnostic) -> dict[str, Any]:
     """Return a problem as JSON values; the span counts characters of ``NAME=ADDRESS``."""
     return {
         "code": problem.code,
@@ -22,7 +22,7 @@ def problem_as_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def problem_as_text(problem: Problem, excerpt: Excerpt | None = None) -> str:
+def diagnostic_as_text(problem: Diagnostic, excerpt: Excerpt | None = None) -> str:
     """Show a problem with a caret under each character that is wrong, and how to mend it.
 
     The excerpt is the entry itself, unless one of a file is given.

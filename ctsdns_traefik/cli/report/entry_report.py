@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ctsdns_traefik.cli.report.diagnostic_text import problem_as_json, problem_as_text
+from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.core.entries.client_commands import ClientCommands
 from ctsdns_traefik.core.entries.explanation import Explanation
 from ctsdns_traefik.core.text import printable
@@ -14,8 +14,8 @@ from ctsdns_traefik.core.text import printable
 def explanation_as_json(explained: Explanation) -> dict[str, Any]:
     """Return an explanation as JSON values; ``kind`` is ``route``, ``problem`` or ``alias``."""
     if explained.problem:
-        return {"kind": "problem", **problem_as_json(explained.problem)}
-    found = [problem_as_json(warning) for warning in explained.warnings]
+        return {"kind": "problem", **diagnostic_as_json(explained.problem)}
+    found = [diagnostic_as_json(warning) for warning in explained.warnings]
     warnings = {"warnings": found} if found else {}
     if explained.route is None:
         return {"kind": "alias", "entry": explained.entry, **warnings}
@@ -26,9 +26,9 @@ def explanation_as_json(explained: Explanation) -> dict[str, Any]:
 def explanation_as_text(explained: Explanation) -> str:
     """Explain an entry to people, with a final newline."""
     if explained.problem:
-        return problem_as_text(explained.problem)
+        return diagnostic_as_text(explained.problem)
     route = explained.route
-    head = "".join(problem_as_text(warning) for warning in explained.warnings)
+    head = "".join(diagnostic_as_text(warning) for warning in explained.warnings)
     name = head.rstrip("\n") or printable(explained.entry)
     if route is None and head:
         return head

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from ctsdns_traefik.cli.report.diagnostic_text import problem_as_json, problem_as_text
+from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.cli.validation import Validation
-from ctsdns_traefik.core.checks.diagnostics import Finding
+from ctsdns_traefik.core.checks.diagnostics import LocatedDiagnostic
 from ctsdns_traefik.core.dynamic.routes import Route
 from ctsdns_traefik.core.entries.explanation import describe_route
 from ctsdns_traefik.core.problems import Severity
@@ -20,7 +20,7 @@ def validation_as_json(validation: Validation) -> dict[str, Any]:
     """Return JSON values, as schemas/validate.schema.json describes them."""
     return {
         "routes": [_route_as_json(route) for route in validation.routes],
-        "problems": [_finding_as_json(finding) for finding in validation.findings],
+        "problems": [_diagnostic_as_json(finding) for finding in validation.findings],
         "summary": {
             "routes": len(validation.routes),
             "errors": validation.count(Severity.ERROR),
@@ -34,7 +34,7 @@ def validation_as_json(validation: Validation) -> dict[str, Any]:
 def validation_as_lines(validation: Validation) -> str:
     """Return a line for each route and problem, and one that sums up."""
     lines = [f"{route.entry.entrypoint}: {_route_in_words(route)}" for route in _sorted(validation)]
-    lines += [_finding_as_line(finding) for finding in validation.findings]
+    lines += [_diagnostic_as_line(finding) for finding in validation.findings]
     return "\n".join([*lines, _summary(validation)]) + "\n"
 
 
@@ -63,7 +63,7 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
     console.print(tree)
     for finding in validation.findings:
         where = _where(finding)
-        text = problem_as_text(finding.problem, finding.excerpt)
+        text = diagnostic_as_text(finding.problem, finding.excerpt)
         console.print(Text(f"\n{where}\n{text}" if where else f"\n{text}"), end="", soft_wrap=True)
     console.print(Text(f"\n{_summary(validation)}"), soft_wrap=True)
 
@@ -76,10 +76,10 @@ def _route_as_json(route: Route) -> dict[str, Any]:
     return describe_route(route) | {name: value for name, value in access.items() if value}
 
 
-def _finding_as_json(finding: Finding) -> dict[str, Any]:
+def _diagnostic_as_json(finding: LocatedDiagnostic) -> dict[str, Any]:
     problem, place = finding.problem, finding.place
     return {
-        **problem_as_json(problem),
+        **diagnostic_as_json(problem),
         "entry": problem.entry or None,
         "setting": problem.setting or None,
         "path": finding.path or None,
@@ -88,18 +88,18 @@ def _finding_as_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _finding_as_line(finding: Finding) -> str:
+def _diagnostic_as_line(finding: LocatedDiagnostic) -> str:
     line = f"{finding.problem.severity} {finding.problem}"
     return printable(f"{_where(finding)}: {line}" if finding.path else line)
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: LocatedDiagnostic) -> str:
     """Return ``PATH:LINE:COLUMN``, as far as it is known."""
     parts = (printable(finding.path), *(finding.place or ()))
     return ":".join(map(str, parts)) if finding.path else ""
 
 
-def _annotation(finding: Finding) -> str:
+def _annotation(finding: LocatedDiagnostic) -> str:
     problem, place = finding.problem, finding.place
     properties = {
         "file": finding.path,

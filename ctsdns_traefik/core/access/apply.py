@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access, Challenge, Dashboard, RouteAccess, wider
-from ctsdns_traefik.core.access.modes import Inapplicable, part_of, protect
+from ctsdns_traefik.core.access.modes import NotApplicable, part_of, protect
 from ctsdns_traefik.core.access.resources import NOTHING, References, references_of
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, make_route, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 
 CHALLENGE_PART = "acme-challenge"
 DASHBOARD = "dashboard"
@@ -34,7 +34,7 @@ class Applied(NamedTuple):
     routes: tuple[Route, ...]
     """In the order of the entries' names, the dashboard first."""
     references: References = NOTHING
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
 
 
 def apply_access(routes: Iterable[Route], access: Access) -> Applied:
@@ -45,11 +45,11 @@ def apply_access(routes: Iterable[Route], access: Access) -> Applied:
     """
     served = _Served()
     served.add(_dashboard(access.dashboard, access))
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for route in sorted(routes, key=_is_wildcard):
         try:
             served.add(_routers(route, served, access))
-        except Inapplicable as why:
+        except NotApplicable as why:
             problems.append(_problem("access-not-applicable", route.entry, why))
     in_order = tuple(sorted(served.routes, key=lambda route: route.entry.name))
     return Applied(in_order, references_of(in_order, access), tuple(problems))
@@ -94,7 +94,7 @@ def _is_wildcard(route: Route) -> bool:
 
 
 def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
-    """Return all routers of one route; raise :class:`Inapplicable` if one of them cannot be."""
+    """Return all routers of one route; raise :class:`NotApplicable` if one of them cannot be."""
     _require_another_name(route, access.dashboard)
     found: list[Route] = []
     for each, said in _with_names_of_its_own(route, served, access):
@@ -140,7 +140,7 @@ def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Rout
     )
     there = served.challenges.get(_key(router))
     if there and there.backend != router.backend:
-        raise Inapplicable(
+        raise NotApplicable(
             f"the ACME challenges for {entry.domain} already go to {there.backend}",
             "let one machine serve the name",
         )
@@ -159,7 +159,7 @@ def _require_another_name(route: Route, dashboard: Dashboard | None) -> None:
     """Refuse the dashboard's name: of two TLS options for one name Traefik takes neither."""
     taken = dashboard and (dashboard.entrypoint, dashboard.access.pattern)
     if (route.entry.entrypoint, route.entry.domain) == taken:
-        raise Inapplicable(
+        raise NotApplicable(
             f"the access file has Traefik's dashboard at {route.entry.domain}",
             "give one of the two another entrypoint or domain",
         )
@@ -182,7 +182,7 @@ def _require_names_above(found: list[Route], others: list[Route]) -> None:
     highest = max(map(priority_of, wildcards))
     for name in others:
         if priority_of(name) <= highest:
-            raise Inapplicable(
+            raise NotApplicable(
                 f"with priority {highest} it would serve {name.entry.domain}, which has another"
                 " access",
                 "remove priority, or set a higher one for the name",
@@ -212,6 +212,6 @@ def _protection(route: Route, access: Access) -> tuple[str, str, str]:
     return said.protection if said else _ANYBODY
 
 
-def _problem(code: str, entry: HostEntry, why: Inapplicable) -> Problem:
+def _problem(code: str, entry: HostEntry, why: NotApplicable) -> Diagnostic:
     span = (0, len(entry.name))
-    return Problem(code, entry.name, why.message, why.hint, span, entry.address)
+    return Diagnostic(code, entry.name, why.message, why.hint, span, entry.address)

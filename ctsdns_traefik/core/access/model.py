@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.policy.locations import Place
+from ctsdns_traefik.core.policy.locations import SourceLocation
 
 DEFAULT_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 """The addresses that Tailscale gives to machines."""
@@ -42,7 +42,7 @@ class RouteAccess(NamedTuple):
     """What holds for the routes of one pattern: a name, a wildcard for all below, or all."""
 
     pattern: str
-    place: Place
+    place: SourceLocation
     """Of the pattern in the file."""
     mode: str = ""
     """One of :data:`MODES`; ``""`` if nothing is said about access."""

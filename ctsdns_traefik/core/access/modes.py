@@ -21,7 +21,7 @@ TRUSTED_BY_PATTERN = "authResponseHeadersRegex"
 """The options of an auth server that say which headers a backend has from it alone."""
 
 
-class Inapplicable(Exception):
+class NotApplicable(Exception):
     """A route cannot be served as the access file says."""
 
     def __init__(self, message: str, hint: str) -> None:
@@ -31,7 +31,7 @@ class Inapplicable(Exception):
 
 
 def protect(route: Route, said: RouteAccess, access: Access) -> tuple[Route, ...]:
-    """Return the routers of a route; raise :class:`Inapplicable` if there is no way."""
+    """Return the routers of a route; raise :class:`NotApplicable` if there is no way."""
     return _MODES[said.mode](_with_options(route, said), said, access)
 
 
@@ -81,12 +81,12 @@ def _with_options(route: Route, said: RouteAccess) -> Route:
 
 def _tls(route: Route, said: RouteAccess) -> RouterTls | None:
     if route.passthrough and (said.cert_resolver or said.tls is not None):
-        raise Inapplicable(
+        raise NotApplicable(
             "its TLS ends at the backend, so that certResolver and tls have no effect",
             "remove them for this name, or let TLS end at Traefik",
         )
     if route.protocol == "tcp" and said.tls is False:
-        raise Inapplicable("a TCP route without TLS has no names", "remove tls: false")
+        raise NotApplicable("a TCP route without TLS has no names", "remove tls: false")
     if said.cert_resolver or (said.tls and route.protocol == "http"):
         return RouterTls(said.cert_resolver)
     return None
@@ -102,7 +102,7 @@ def _tailscale_only(route: Route, _said: RouteAccess, _access: Access) -> tuple[
 
 def _forward_auth(route: Route, said: RouteAccess, _access: Access) -> tuple[Route, ...]:
     if route.protocol == "tcp":
-        raise Inapplicable(
+        raise NotApplicable(
             f"{said.mode} asks an auth server about each HTTP request, and a TCP route sees none",
             "use tailscale-only or mtls-strict for this name",
         )
@@ -118,7 +118,7 @@ def _tailscale_bypass(route: Route, said: RouteAccess, access: Access) -> tuple[
     (guarded,) = _forward_auth(route, said, access)
     options = access.forward_auth[said.forward_auth]
     if TRUSTED_BY_PATTERN in options:
-        raise Inapplicable(
+        raise NotApplicable(
             f"its auth server sets headers by {TRUSTED_BY_PATTERN}, and Traefik cannot remove by"
             " pattern what the tailnet's clients send",
             f"name the headers in {TRUSTED}, or use forward-auth",
@@ -136,7 +136,7 @@ def _tailscale_bypass(route: Route, said: RouteAccess, access: Access) -> tuple[
 
 def _mtls_strict(route: Route, said: RouteAccess, _access: Access) -> tuple[Route, ...]:
     if route.passthrough:
-        raise Inapplicable(
+        raise NotApplicable(
             "its TLS ends at the backend, so that Traefik cannot ask for a certificate",
             "ask for it at the backend, or let TLS end at Traefik",
         )

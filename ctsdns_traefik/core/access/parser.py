@@ -39,7 +39,7 @@ from ctsdns_traefik.core.access.modes import TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access.yaml_nodes import AccessError, Node, read_nodes
 from ctsdns_traefik.core.entries.domain import read_domain
 from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
-from ctsdns_traefik.core.problems import Refusal
+from ctsdns_traefik.core.problems import DiagnosticError
 
 __all__ = ["AccessError", "read_access"]
 
@@ -204,5 +204,5 @@ def _domain(node: Node, text: str) -> str:
         node.fail("is no name or wildcard: for every name, write default: MODE beside routes")
     try:
         return read_domain(text, at=0)
-    except Refusal as refusal:
+    except DiagnosticError as refusal:
         node.fail(f"is not a name or wildcard: {refusal}; {refusal.hint}")

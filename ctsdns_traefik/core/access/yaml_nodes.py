@@ -10,11 +10,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from ctsdns_traefik.core.policy.locations import Place
+from ctsdns_traefik.core.policy.locations import SourceLocation
 from ctsdns_traefik.core.static_config.reader import StaticError, place_of, read_yaml
 from ctsdns_traefik.core.text import quoted, shown
 
-_START = Place(1, 1)
+_START = SourceLocation(1, 1)
 
 _FORBIDDEN = ("{{", "`", "{}")
 """What no text may carry: Traefik's templates, its rules, and what marks a map as empty."""
@@ -34,7 +34,7 @@ class Node(NamedTuple):
 
     value: Any
     path: str = ""
-    place: Place = _START
+    place: SourceLocation = _START
 
     def fail(self, what: str) -> NoReturn:
         """Raise :class:`AccessError` with the path, what is wrong, and the place."""

@@ -19,8 +19,8 @@ from ctsdns_traefik.core.access.modes import (
 )
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.policy.locations import Place
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.policy.locations import SourceLocation
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
 
@@ -36,7 +36,7 @@ def check_access(
     routes: Sequence[Route],
     access: Access,
     static: StaticConfiguration | None,
-) -> tuple[Problem, ...]:
+) -> tuple[Diagnostic, ...]:
     """Find what keeps the added routers from their work, and patterns that nothing has.
 
     Problems that are no entry's have a setting, a dotted path in the access file.
@@ -53,13 +53,13 @@ def check_access(
     )
 
 
-def places_in(access: Access) -> Mapping[str, Place]:
+def places_in(access: Access) -> Mapping[str, SourceLocation]:
     """Return where the settings stand that problems can name."""
     places = {_setting(route.pattern): route.place for route in access.routes.values()}
     return places | ({DASHBOARD: access.dashboard.access.place} if access.dashboard else {})
 
 
-def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     for route in routes:
         if route.part == CHALLENGE_PART:
             for why, hint in _obstacles(route, static, challenge=True):
@@ -69,7 +69,7 @@ def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterato
                 yield _problem("challenge-unreachable", message, hint, entry=route.entry)
 
 
-def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     for route in routes:
         if route.router == DASHBOARD:
             for why, hint in _obstacles(route, static, challenge=False):
@@ -110,7 +110,7 @@ def _obstacles(
         yield "Traefik has no API", "set api: {} in its static configuration"
 
 
-def _tied(routes: Sequence[Route]) -> Iterator[Problem]:
+def _tied(routes: Sequence[Route]) -> Iterator[Diagnostic]:
     """Report names of one letter with other TLS options than the wildcard beside them.
 
     By equally long names Traefik was seen to pick either, anew at each start.
@@ -137,7 +137,7 @@ def _tied(routes: Sequence[Route]) -> Iterator[Problem]:
             )
 
 
-def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     """Report HTTP routers whose TLS puts that of their entrypoint, and its mTLS, out of force."""
     for route in routes:
         entrypoint = static.entrypoints.get(route.entry.entrypoint)
@@ -156,7 +156,7 @@ def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[
 
 def _aliases(
     routes: Sequence[Route], access: Access, static: StaticConfiguration
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Report entrypoints that let clients send a header that backends take for a trusted one."""
     trusting = {
         forward_auth_name(name)
@@ -181,7 +181,7 @@ def _aliases(
             )
 
 
-def _proxied(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Problem]:
+def _proxied(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     """Report entrypoints where clients choose the address that decides about their access."""
     used = {route.entry.entrypoint for route in routes if depends_on_address(route)}
     for entrypoint in _described(used, static):
@@ -221,7 +221,7 @@ def _is_wide(trusted: str) -> bool:
     return network.prefixlen < _SUBNETS[network.version] and not network.is_loopback
 
 
-def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Problem]:
+def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Diagnostic]:
     """Find the patterns that no entry has: a misspelt one protects nothing.
 
     What may have been meant is, for a wildcard, a wildcard that covers an entry.
@@ -261,7 +261,9 @@ def _problem(
     entry: HostEntry | None = None,
     setting: str = "",
     severity: Severity = Severity.ERROR,
-) -> Problem:
+) -> Diagnostic:
     if entry is None:
-        return Problem(code, "", message, hint, (0, 0), severity=severity, setting=setting)
-    return Problem(code, entry.name, message, hint, (0, len(entry.name)), entry.address, severity)
+        return Diagnostic(code, "", message, hint, (0, 0), severity=severity, setting=setting)
+    return Diagnostic(
+        code, entry.name, message, hint, (0, len(entry.name)), entry.address, severity
+    )

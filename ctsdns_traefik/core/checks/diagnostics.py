@@ -8,24 +8,24 @@ from typing import NamedTuple
 from ctsdns_traefik.core.excerpts import EXCERPT, Excerpt
 from ctsdns_traefik.core.policy.entry_locations import Repeat, locate_entries
 from ctsdns_traefik.core.policy.json_scanner import Member
-from ctsdns_traefik.core.policy.locations import Lines, Place, Source, in_bytes
+from ctsdns_traefik.core.policy.locations import Lines, Source, SourceLocation, in_bytes
 from ctsdns_traefik.core.policy.reader import fold
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import shown
 
 
-class Finding(NamedTuple):
+class LocatedDiagnostic(NamedTuple):
     """One problem, and where it is."""
 
-    problem: Problem
+    problem: Diagnostic
     path: str = ""
     """The file, as the user named it; ``""`` for what is in no file."""
-    place: Place | None = None
+    place: SourceLocation | None = None
     """Where the entry or the setting starts, if that is known."""
     excerpt: Excerpt | None = None
 
 
-def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]:
+def locate_in_policy(problems: Iterable[Diagnostic], source: Source) -> list[LocatedDiagnostic]:
     """Give problems with entries their places, and add one for each name that is there twice.
 
     Return them in the order of the places.
@@ -39,9 +39,9 @@ def find_in_policy(problems: Iterable[Problem], source: Source) -> list[Finding]
     return [_found(problem, member, source, lines) for member, problem in found]
 
 
-def find_in_static(
-    problems: Iterable[Problem], path: str, text: str, places: Mapping[str, Place]
-) -> Iterator[Finding]:
+def locate_in_settings(
+    problems: Iterable[Diagnostic], path: str, text: str, places: Mapping[str, SourceLocation]
+) -> Iterator[LocatedDiagnostic]:
     """Give problems with settings their places in the static configuration, where it has any."""
     content = text.encode()
     lines = Lines(content)
@@ -50,23 +50,23 @@ def find_in_static(
             place = in_bytes(places[known], text)
             start, end = lines.bounds(place.line)
             excerpt = _excerpt(content, lines, start + place.column - 1, end)
-            yield Finding(problem, path, place, excerpt)
+            yield LocatedDiagnostic(problem, path, place, excerpt)
         else:
-            yield Finding(problem, path)
+            yield LocatedDiagnostic(problem, path)
 
 
-def _nearest(setting: str, places: Mapping[str, Place]) -> str:
+def _nearest(setting: str, places: Mapping[str, SourceLocation]) -> str:
     """Return a setting that has a place, or the nearest section around one that is not there."""
     while setting and setting not in places:
         setting = setting.rpartition(".")[0]
     return setting
 
 
-def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Problem:
+def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Diagnostic:
     name = repeat.member.name
     where = f" in line {lines.place(repeat.last.at).line}" if source.path else ""
     if repeat.merged:
-        return Problem(
+        return Diagnostic(
             code="merged-section",
             entry=name,
             message=f"{shown(name)} is merged with {shown(repeat.last.name)}{where}",
@@ -74,7 +74,7 @@ def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Problem:
             span=(0, len(name)),
             severity=Severity.WARNING,
         )
-    return Problem(
+    return Diagnostic(
         code="duplicate-key",
         entry=name,
         message=f"{shown(name)} stands again{where}, and only the last one counts",
@@ -91,11 +91,13 @@ def _loses_entries(repeat: Repeat, content: bytes) -> bool:
     return lost != kept and (name.startswith("_") or (holds_some and b'"_' in lost))
 
 
-def _found(problem: Problem, member: Member | None, source: Source, lines: Lines) -> Finding:
+def _found(
+    problem: Diagnostic, member: Member | None, source: Source, lines: Lines
+) -> LocatedDiagnostic:
     if member is None or not source.path:
-        return Finding(problem, source.path)
+        return LocatedDiagnostic(problem, source.path)
     excerpt = _excerpt(source.content, lines, *_wrong_bytes(problem, member, source.content))
-    return Finding(problem, source.path, lines.place(member.at), excerpt)
+    return LocatedDiagnostic(problem, source.path, lines.place(member.at), excerpt)
 
 
 def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
@@ -112,7 +114,7 @@ def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
     )
 
 
-def _wrong_bytes(problem: Problem, member: Member, content: bytes) -> tuple[int, int]:
+def _wrong_bytes(problem: Diagnostic, member: Member, content: bytes) -> tuple[int, int]:
     """Return where in the content stands what is wrong; of an entry written with escapes, all."""
     start, end = problem.span
     in_name = start < len(problem.entry) or problem.address is None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.dynamic.routes import Route, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
 
@@ -36,7 +36,7 @@ class Known(NamedTuple):
         return self.static.entrypoints.get(name, Entrypoint(name, described=False))
 
 
-def passthrough_shadowed(known: Known) -> Iterator[Problem]:
+def passthrough_shadowed(known: Known) -> Iterator[Diagnostic]:
     """Report TCP entries whose connections an HTTP entry for the name takes.
 
     Where an HTTP router speaks TLS it beats every TCP router for its names, longer rule or not.
@@ -63,7 +63,7 @@ def passthrough_shadowed(known: Known) -> Iterator[Problem]:
         )
 
 
-def unknown_entrypoint(known: Known) -> Iterator[Problem]:
+def unknown_entrypoint(known: Known) -> Iterator[Diagnostic]:
     """Report entries on entrypoints that Traefik does not have."""
     there = known.static.entrypoints
     if not there:
@@ -81,7 +81,7 @@ def unknown_entrypoint(known: Known) -> Iterator[Problem]:
             )
 
 
-def udp_entrypoint(known: Known) -> Iterator[Problem]:
+def udp_entrypoint(known: Known) -> Iterator[Diagnostic]:
     """Report entries on entrypoints that listen on UDP alone."""
     for entry in known.entries:
         entrypoint = known.entrypoint(entry.entrypoint)
@@ -95,7 +95,7 @@ def udp_entrypoint(known: Known) -> Iterator[Problem]:
             )
 
 
-def redirect_shadows_route(known: Known) -> Iterator[Problem]:
+def redirect_shadows_route(known: Known) -> Iterator[Diagnostic]:
     """Report HTTP routes that the redirect of their entrypoint outranks; TCP knows no redirect.
 
     Between equal priorities Traefik picks either, anew at each start.
@@ -118,7 +118,7 @@ def redirect_shadows_route(known: Known) -> Iterator[Problem]:
         )
 
 
-def entrypoint_without_tls(known: Known) -> Iterator[Problem]:
+def entrypoint_without_tls(known: Known) -> Iterator[Diagnostic]:
     """Report HTTP entries that answer plain HTTP where clients come with HTTPS."""
     redirects = {
         name: redirect
@@ -148,7 +148,7 @@ def entrypoint_without_tls(known: Known) -> Iterator[Problem]:
             )
 
 
-def https_backend_unverifiable(known: Known) -> Iterator[Problem]:
+def https_backend_unverifiable(known: Known) -> Iterator[Diagnostic]:
     """Report https entries, whose backends' certificates Traefik checks against an IP address."""
     static = known.static
     if not static.described or static.insecure_skip_verify or static.own_trust:
@@ -169,7 +169,7 @@ def https_backend_unverifiable(known: Known) -> Iterator[Problem]:
             )
 
 
-def acme_intercepts(known: Known) -> Iterator[Problem]:
+def acme_intercepts(known: Known) -> Iterator[Diagnostic]:
     """Report passthrough entries whose backends never see HTTP-01 challenges of their own."""
     passthrough = [entry for entry in known.entries if entry.scheme == "tls"]
     for name in known.static.challenge_entrypoints:
@@ -186,7 +186,7 @@ def acme_intercepts(known: Known) -> Iterator[Problem]:
                 )
 
 
-def unreachable_wildcard(known: Known) -> Iterator[Problem]:
+def unreachable_wildcard(known: Known) -> Iterator[Diagnostic]:
     """Report wildcards for a Traefik that has none: to HTTP ``*`` is a letter, to TCP an error."""
     for entry in known.entries:
         if entry.domain.startswith("*") and known.version < _FIRST_WITH_WILDCARDS:
@@ -207,10 +207,10 @@ def _problem(
     hint: str,
     severity: Severity = Severity.ERROR,
     span: tuple[int, int] | None = None,
-) -> Problem:
+) -> Diagnostic:
     """Make a problem with the whole of an entry's name, or a part of it."""
     span = span or (0, len(entry.name))
-    return Problem(code, entry.name, message, hint, span, entry.address or None, severity)
+    return Diagnostic(code, entry.name, message, hint, span, entry.address or None, severity)
 
 
 def _entrypoint_span(entry: HostEntry) -> tuple[int, int]:
@@ -243,7 +243,7 @@ def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
     }
 
 
-ENTRY_RULES: tuple[Callable[[Known], Iterator[Problem]], ...] = (
+ENTRY_RULES: tuple[Callable[[Known], Iterator[Diagnostic]], ...] = (
     passthrough_shadowed,
     unknown_entrypoint,
     udp_entrypoint,

@@ -8,7 +8,7 @@ from ctsdns_traefik.core.checks.entries import ENTRY_RULES, Known
 from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.static_config.configuration import StaticConfiguration
 
 NEWEST = (3, 7)
@@ -22,7 +22,7 @@ def check(
     output: str | None = None,
     traefik_version: tuple[int, int] = NEWEST,
     routes: Sequence[Route] | None = None,
-) -> tuple[Problem, ...]:
+) -> tuple[Diagnostic, ...]:
     """Find where Traefik would not do what is wanted: problems of entries by name, then others.
 
     The entries are all that the grammar accepts, also those that a conflict leaves out; output

@@ -6,7 +6,7 @@ import ipaddress
 import posixpath
 from collections.abc import Iterator
 
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import (
     Entrypoint,
     FileProvider,
@@ -19,7 +19,7 @@ _FIRST_WITHOUT_JSON = (3, 7)
 
 def check_static(
     static: StaticConfiguration, output: str | None, version: tuple[int, int]
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Find what keeps Traefik from the dynamic file, and who may see its dashboard."""
     if not static.described:
         return
@@ -30,7 +30,7 @@ def check_static(
 
 def dynamic_file_not_watched(
     provider: FileProvider | None, output: str, version: tuple[int, int]
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Report each reason why Traefik would not read the dynamic file, or not its changes."""
     provider, output = provider or FileProvider(), posixpath.normpath(output)
     reasons = (*_wrong_ending(provider, output, version), *_reasons_not_to_read(provider, output))
@@ -38,7 +38,7 @@ def dynamic_file_not_watched(
         yield _problem("dynamic-file-not-watched", setting, message, hint, Severity.ERROR)
 
 
-def dashboard_exposed(static: StaticConfiguration) -> Iterator[Problem]:
+def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
     """Report an API without a password on an address that others can reach."""
     entrypoint = static.entrypoints.get("traefik")
     if static.api_insecure and entrypoint and not _is_loopback(entrypoint):
@@ -114,5 +114,5 @@ def _is_loopback(entrypoint: Entrypoint) -> bool:
         return False
 
 
-def _problem(code: str, setting: str, message: str, hint: str, severity: Severity) -> Problem:
-    return Problem(code, "", message, hint, (0, 0), severity=severity, setting=setting)
+def _problem(code: str, setting: str, message: str, hint: str, severity: Severity) -> Diagnostic:
+    return Diagnostic(code, "", message, hint, (0, 0), severity=severity, setting=setting)

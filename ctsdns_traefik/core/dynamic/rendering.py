@@ -11,7 +11,7 @@ from ctsdns_traefik.core.dynamic.document import Document, Format, build_documen
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.grammar import HostEntry, read_hosts
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 
 
 class Rendering(NamedTuple):
@@ -20,11 +20,11 @@ class Rendering(NamedTuple):
     entries: tuple[HostEntry, ...]
     """All that the grammar accepts, also those that a conflict leaves out."""
     routes: tuple[Route, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     """Entries refused, in conflict, or without the access that they must have; by name."""
     document: Document
     text: str
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
     """Names and schemes that probably mean something else; they cost no route. By name."""
 
 
@@ -49,7 +49,7 @@ def render_routes(
 def _render(
     entries: tuple[HostEntry, ...],
     routes: tuple[Route, ...],
-    problems: tuple[Problem, ...],
+    problems: tuple[Diagnostic, ...],
     form: Format,
     access: Access | None,
 ) -> Rendering:

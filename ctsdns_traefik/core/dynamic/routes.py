@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.text import shown
 
 Protocol = Literal["http", "tcp"]
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
     """The routes to serve, in the order of their entries' names, and the conflicts left out."""
 
     routes: tuple[Route, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
 
 
 def plan_routes(entries: Iterable[HostEntry]) -> Plan:
@@ -100,11 +100,11 @@ def make_route(entry: HostEntry) -> Route:
     return Route(entry, "tcp", rule, backend, entry.scheme == "tls", router, service)
 
 
-def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Problem]]:
+def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnostic]]:
     """Split sorted routes into those to serve and the conflicts with one of them."""
     first: dict[tuple[str, str, Protocol], Route] = {}
     served: list[Route] = []
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for route in routes:
         entrypoint, domain = route.entry.entrypoint, route.entry.domain
         same = first.get((entrypoint, domain, route.protocol), route)
@@ -119,8 +119,8 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Problem]]
     return served, problems
 
 
-def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Problem:
-    return Problem(
+def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Diagnostic:
+    return Diagnostic(
         code="conflict",
         entry=entry.name,
         message=f"{shown(served.name)} already serves {entry.domain} on entrypoint"

@@ -23,7 +23,7 @@ RouterKey = tuple[str, str]
 """``http`` or ``tcp``, and the router's name."""
 
 
-class Objection(NamedTuple):
+class RouterError(NamedTuple):
     """A router that Traefik has loaded and does not serve, or not wholly, in its own words."""
 
     router: str
@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     """Routers that are not there, or not as they were written, with their services."""
     lingering: tuple[str, ...] = ()
     """Routers that are still there, though no longer written."""
-    objections: tuple[Objection, ...] = ()
+    objections: tuple[RouterError, ...] = ()
 
     @property
     def loaded(self) -> int:
@@ -93,7 +93,7 @@ def judge(
         if not items:
             missing.append(name)
         elif words := words_of(items):
-            objections.append(Objection(name, shown("; ".join(words))))
+            objections.append(RouterError(name, shown("; ".join(words))))
     lingering = (
         name for section, name in sorted(gone) if name in listed.get(f"{section}/routers", {})
     )

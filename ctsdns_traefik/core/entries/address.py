@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import NamedTuple, NoReturn
 
-from ctsdns_traefik.core.problems import Refusal
+from ctsdns_traefik.core.problems import DiagnosticError
 from ctsdns_traefik.core.text import json_type, quoted
 
 _EXAMPLES = "100.64.0.1 or fd7a:115c:a1e0::1"
@@ -27,7 +27,7 @@ def read_address(value: object, at: int) -> str:
 
     ``/32`` and ``/128`` say "this one machine" and are dropped; an IPv4-mapped IPv6 address
     (RFC 4291, section 2.5.5.2) is the IPv4 address that it maps. ``at`` is where the value
-    stands in the entry. Raise :class:`Refusal` for anything that is not one machine's address.
+    stands in the entry. Raise :class:`DiagnosticError` for anything that is not one machine's address.
     """
     if isinstance(value, str) and _PLAIN_IPV4.fullmatch(value):
         return value
@@ -154,4 +154,4 @@ def _unmapped(
 
 
 def _refuse(value: object, at: int, message: str, hint: str) -> NoReturn:
-    raise Refusal("bad-address", (at, at + len(address_text(value))), message, hint)
+    raise DiagnosticError("bad-address", (at, at + len(address_text(value))), message, hint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from ctsdns_traefik.core.problems import Refusal
+from ctsdns_traefik.core.problems import DiagnosticError
 from ctsdns_traefik.core.text import quoted, shown
 
 LONGEST_DOMAIN = 253
@@ -22,7 +22,7 @@ _DOMAIN = re.compile(rf"(?:\*\.)?(?:{_LABEL.pattern}\.)*{_LABEL.pattern}")
 def read_domain(text: str, at: int) -> str:
     """Return a domain in lower case, as A-labels, without its trailing dot.
 
-    ``at`` is where the text stands in the entry. Raise :class:`Refusal` with the span of the
+    ``at`` is where the text stands in the entry. Raise :class:`DiagnosticError` with the span of the
     label that is wrong.
     """
     domain = text.lower().removesuffix(".")
@@ -87,4 +87,4 @@ def _to_a_label(label: str, at: int) -> str:
 
 
 def _refuse(text: str, at: int, message: str, hint: str) -> NoReturn:
-    raise Refusal("bad-domain", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-domain", (at, at + len(text)), message, hint)

@@ -9,8 +9,8 @@ from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.client_commands import ClientCommands, client_commands
 from ctsdns_traefik.core.entries.grammar import parse_host
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
-from ctsdns_traefik.core.entries.notation import Written
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.entries.notation import WriteResult
+from ctsdns_traefik.core.problems import Diagnostic
 
 EXAMPLE_PORTS = {"web": "80", "websecure": "443", "tcp": "4433"}
 """Ports of the entrypoints in examples/traefik/traefik.yml, by name."""
@@ -44,21 +44,21 @@ class Explanation(NamedTuple):
     entry: str
     route: dict[str, Any] | None = None
     """As :func:`describe_route` returns it."""
-    problem: Problem | None = None
+    problem: Diagnostic | None = None
     clients: ClientCommands | None = None
     """For TCP routes."""
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
     """What is probably not meant about a route or an alias."""
 
 
-def explain(written: Written, entrypoint_ports: Mapping[str, str]) -> Explanation:
+def explain(written: WriteResult, entrypoint_ports: Mapping[str, str]) -> Explanation:
     """Explain an entry with an address or without.
 
     ``entrypoint_ports`` are the ports of entrypoints by name, before :data:`EXAMPLE_PORTS`.
     """
     name, address = written
     read = parse_host(name, address)
-    if isinstance(read, Problem):
+    if isinstance(read, Diagnostic):
         return Explanation(name, problem=read)
     warnings = find_near_misses({name: address}, [read] if read else [])
     if read is None:

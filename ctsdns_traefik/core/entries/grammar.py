@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.entries.address import address_text, read_address
 from ctsdns_traefik.core.entries.domain import read_domain
-from ctsdns_traefik.core.problems import Problem, Refusal
+from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError
 from ctsdns_traefik.core.text import quoted
 
 EXAMPLE = "_websecure_http_3000._tcp.app.example.com"
@@ -66,13 +66,13 @@ class Hosts(NamedTuple):
     """The service entries of a hosts map and what is wrong with the others, sorted by name."""
 
     entries: tuple[HostEntry, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
 
 
 def read_hosts(hosts: Mapping[str, object]) -> Hosts:
     """Read every service entry of a hosts map; a bad one never costs another."""
     entries: list[HostEntry] = []
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for name in sorted(hosts):
         if not name.startswith("_"):
             continue
@@ -80,12 +80,12 @@ def read_hosts(hosts: Mapping[str, object]) -> Hosts:
             parts = _parts(name)
             address = read_address(hosts[name], at=len(name) + 1)
             entries.append(HostEntry(name, *parts, address))
-        except Refusal as refusal:
-            problems.append(refusal.problem_with(name, address_text(hosts[name])))
+        except DiagnosticError as refusal:
+            problems.append(refusal.diagnostic_for(name, address_text(hosts[name])))
     return Hosts(tuple(entries), tuple(problems))
 
 
-def parse_host(name: str, address: str | None = None) -> HostEntry | Problem | None:
+def parse_host(name: str, address: str | None = None) -> HostEntry | Diagnostic | None:
     """Read one entry, or its name alone if no address is given; ``None`` is an ordinary alias."""
     if not name.startswith("_"):
         return None
@@ -93,8 +93,8 @@ def parse_host(name: str, address: str | None = None) -> HostEntry | Problem | N
         parts = _parts(name)
         read = "" if address is None else read_address(address, at=len(name) + 1)
         return HostEntry(name, *parts, read)
-    except Refusal as refusal:
-        return refusal.problem_with(name, address)
+    except DiagnosticError as refusal:
+        return refusal.diagnostic_for(name, address)
 
 
 def _parts(name: str) -> tuple[str, str, int, str]:
@@ -104,11 +104,13 @@ def _parts(name: str) -> tuple[str, str, int, str]:
     transport = _KNOWN_TRANSPORT.search(name) or _ANY_TRANSPORT.search(name)
     if transport is None:
         message = "the name has no ._tcp. between the port and the domain"
-        raise Refusal("bad-name", (0, len(name)), message, f"write it like {EXAMPLE}")
+        raise DiagnosticError("bad-name", (0, len(name)), message, f"write it like {EXAMPLE}")
     parts = name[1 : transport.start()].rsplit("_", 2)
     if len(parts) < _SERVICE_PARTS:
         message = "entrypoint, scheme and port do not all stand before the transport"
-        raise Refusal("bad-name", (0, transport.start()), message, f"write it like {EXAMPLE}")
+        raise DiagnosticError(
+            "bad-name", (0, transport.start()), message, f"write it like {EXAMPLE}"
+        )
     scheme_at = len(parts[0]) + 2
     port_at = scheme_at + len(parts[1]) + 1
     entrypoint = intern(_entrypoint(parts[0], at=1))
@@ -125,7 +127,7 @@ def _entrypoint(text: str, at: int) -> str:
         return text
     message = f"{quoted(text)} is not an entrypoint name" if text else "the entrypoint is missing"
     hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"
-    raise Refusal("bad-entrypoint", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-entrypoint", (at, at + len(text)), message, hint)
 
 
 def _scheme(text: str, at: int) -> str:
@@ -135,13 +137,13 @@ def _scheme(text: str, at: int) -> str:
         return scheme
     message = f"{quoted(text)} is not a scheme" if text else "the scheme is missing"
     hint = "write http, https, tls, or the name of another TCP protocol, such as ssh"
-    raise Refusal("bad-scheme", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-scheme", (at, at + len(text)), message, hint)
 
 
 def _require_at_most(longest: int, text: str, at: int, part: str) -> None:
     if len(text) > longest:
         message = f"the {part} is longer than {longest} characters"
-        raise Refusal(f"bad-{part}", (at, at + len(text)), message, "shorten it")
+        raise DiagnosticError(f"bad-{part}", (at, at + len(text)), message, "shorten it")
 
 
 def _port(text: str, at: int) -> int:
@@ -150,7 +152,7 @@ def _port(text: str, at: int) -> int:
         return int(digits[1])
     message = f"{quoted(text)} is not a port" if text else "the port is missing"
     hint = f"write a number from 1 to {LARGEST_PORT} in plain digits"
-    raise Refusal("bad-port", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-port", (at, at + len(text)), message, hint)
 
 
 def _require_tcp(transport: str, at: int) -> None:
@@ -160,6 +162,6 @@ def _require_tcp(transport: str, at: int) -> None:
     if transport == "udp":
         message = "UDP entries are not supported"
         hint = "let clients connect without Traefik, or write _tcp if the service speaks TCP"
-        raise Refusal("udp-not-supported", span, message, hint)
+        raise DiagnosticError("udp-not-supported", span, message, hint)
     message = f"{quoted('_' + transport)} is not a transport"
-    raise Refusal("bad-transport", span, message, "write _tcp")
+    raise DiagnosticError("bad-transport", span, message, "write _tcp")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ctsdns_traefik.core.entries.address import address_text
 from ctsdns_traefik.core.entries.grammar import EXAMPLE, HostEntry, parse_host
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import quoted, shown
 
 ROUTED_APART = ("http", "https", "tls")
@@ -29,13 +29,13 @@ _UNDERSCORES = 2
 
 def find_near_misses(
     hosts: Mapping[str, object], entries: Iterable[HostEntry]
-) -> tuple[Problem, ...]:
+) -> tuple[Diagnostic, ...]:
     """Return warnings about a hosts map and the entries read from it, sorted by name."""
     found = [*_missing_underscore(hosts), *_unusual_scheme(entries)]
     return tuple(sorted(found, key=lambda problem: problem.entry))
 
 
-def _missing_underscore(hosts: Mapping[str, object]) -> Iterator[Problem]:
+def _missing_underscore(hosts: Mapping[str, object]) -> Iterator[Diagnostic]:
     """Report names of the right shape that do not start with an underscore.
 
     Names with ``._udp.`` are left alone: an underscore would make them refused entries.
@@ -57,7 +57,7 @@ def _missing_underscore(hosts: Mapping[str, object]) -> Iterator[Problem]:
             )
 
 
-def _unusual_scheme(entries: Iterable[HostEntry]) -> Iterator[Problem]:
+def _unusual_scheme(entries: Iterable[HostEntry]) -> Iterator[Diagnostic]:
     """Report entries with a scheme that is one slip away from one with a meaning of its own."""
     entries = tuple(entries)
     meant = {scheme: _meant(scheme) for scheme in {entry.scheme for entry in entries}}
@@ -94,7 +94,7 @@ def _one_slip_apart(one: str, other: str) -> bool:
 
 def _problem(
     code: str, entry: tuple[str, object], message: str, hint: str, span: tuple[int, int]
-) -> Problem:
+) -> Diagnostic:
     name, value = entry
     address = None if value is None else address_text(value)
-    return Problem(code, name, message, hint, span, address, Severity.WARNING)
+    return Diagnostic(code, name, message, hint, span, address, Severity.WARNING)

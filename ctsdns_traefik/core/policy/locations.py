@@ -11,7 +11,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
+class SourceLocation(NamedTuple):
     """A line and a column."""
 
     line: int
@@ -38,10 +38,10 @@ class Lines:
         self._content = content
         self._starts = [0, *(found.end() for found in re.finditer(rb"\n", content))]
 
-    def place(self, offset: int) -> Place:
+    def place(self, offset: int) -> SourceLocation:
         """Return the place of a byte."""
         line = bisect_right(self._starts, offset)
-        return Place(line, offset - self._starts[line - 1] + 1)
+        return SourceLocation(line, offset - self._starts[line - 1] + 1)
 
     def bounds(self, number: int) -> tuple[int, int]:
         """Return where a line starts and ends, its LF not counted."""
@@ -49,12 +49,12 @@ class Lines:
         return self._starts[number - 1], end
 
 
-def place_of(text: str, offset: int) -> Place:
+def place_of(text: str, offset: int) -> SourceLocation:
     """Return the place of one character of a text that has a character a byte."""
-    return Place(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+    return SourceLocation(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
-def in_bytes(place: Place, text: str) -> Place:
+def in_bytes(place: SourceLocation, text: str) -> SourceLocation:
     """Return the place of which the column, as parsers have it, counts characters of a text."""
     line = text.split("\n")[place.line - 1]
-    return Place(place.line, len(line[: place.column - 1].encode()) + 1)
+    return SourceLocation(place.line, len(line[: place.column - 1].encode()) + 1)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from ctsdns_traefik.core.policy import hujson
 from ctsdns_traefik.core.policy.json_scanner import after_space, members_of, name_of, read_value
-from ctsdns_traefik.core.policy.locations import Place, place_of
+from ctsdns_traefik.core.policy.locations import SourceLocation, place_of
 from ctsdns_traefik.core.text import json_type, shown
 
 HostsMap = Mapping[str, object]
@@ -44,7 +44,7 @@ TOO_DEEP = "it is not usable JSON: it is nested too deep"
 class PolicyError(Exception):
     """The text is a policy that Tailscale would not save, or one that cannot be read."""
 
-    def __init__(self, reason: str, place: Place | None = None) -> None:
+    def __init__(self, reason: str, place: SourceLocation | None = None) -> None:
         """Take what is wrong, and where if Tailscale would object to it."""
         where = f"line {place.line}, column {place.column}" if place else ""
         super().__init__(f"Tailscale would not save this: {where}: {reason}" if where else reason)

@@ -28,7 +28,7 @@ class Answer(NamedTuple):
         return self.content_type.partition(";")[0].strip().lower()
 
 
-def fault_of(answer: Answer) -> str | None:
+def explain_answer(answer: Answer) -> str | None:
     """Say why an answer is no event stream, with its likely cause; ``None`` if it is one."""
     if answer.status == HTTPStatus.OK:
         return _wrong_content(answer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from ctsdns_traefik.core.policy.locations import Place
+from ctsdns_traefik.core.policy.locations import SourceLocation
 from ctsdns_traefik.core.static_config.reader import Section, StaticError, read_sections
 
 __all__ = [
@@ -111,7 +111,7 @@ class StaticConfiguration(NamedTuple):
     """Whether backends' certificates may come from authorities (or SPIFFE) that are named here."""
     challenge_entrypoints: tuple[str, ...] = ()
     """Where Traefik answers HTTP-01 challenges for its certificate resolvers."""
-    places: Mapping[str, Place] = {}
+    places: Mapping[str, SourceLocation] = {}
     """Of settings by their dotted paths, columns in characters; empty for TOML."""
     described: bool = True
     """Whether all of this was read; else no more than some entrypoints are known."""

@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from ctsdns_traefik.core.policy.locations import Place
+from ctsdns_traefik.core.policy.locations import SourceLocation
 from ctsdns_traefik.core.text import quoted, shown
 
-_START = Place(1, 1)
+_START = SourceLocation(1, 1)
 
 _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
@@ -27,7 +27,7 @@ _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)\Z")
 class StaticError(Exception):
     """A static configuration that Traefik would not start with."""
 
-    def __init__(self, message: str, place: Place = _START) -> None:
+    def __init__(self, message: str, place: SourceLocation = _START) -> None:
         """Take what is wrong, in one line, and where, the column in characters."""
         super().__init__(message)
         self.message, self.place = message, place
@@ -37,7 +37,12 @@ class Section:
     """A map of settings; one that is not there has none, and does not exist."""
 
     def __init__(
-        self, path: str, maps: list[Mapping[Any, Any]], places: dict[str, Place], *, exists: bool
+        self,
+        path: str,
+        maps: list[Mapping[Any, Any]],
+        places: dict[str, SourceLocation],
+        *,
+        exists: bool,
     ) -> None:
         """Take the dotted path, the map under each spelling of it, and the places found so far."""
         self.exists = exists
@@ -173,7 +178,7 @@ def read_yaml(text: str) -> object:
     except Exception as error:  # what people write breaks in many ways
         mark = getattr(error, "problem_mark", None)
         what = shown(getattr(error, "problem", None) or str(error) or type(error).__name__)
-        place = Place(mark.line + 1, mark.column + 1) if mark else _START
+        place = SourceLocation(mark.line + 1, mark.column + 1) if mark else _START
         raise StaticError(f"it is not YAML: {what}", place) from error
 
 
@@ -185,22 +190,22 @@ def _from_toml(text: str) -> object:
     except (ValueError, RecursionError) as error:
         what = str(error)
         at = _TOML_PLACE.search(what)
-        place = Place(int(at[1]), int(at[2])) if at else _end_of(text)
+        place = SourceLocation(int(at[1]), int(at[2])) if at else _end_of(text)
         what = _TOML_PLACE.sub("", what).removesuffix(" (at end of document)")
         raise StaticError(f"it is not TOML: {shown(what)}", place) from error
 
 
-def _end_of(text: str) -> Place:
-    return Place(text.count("\n") + 1, len(text) - text.rfind("\n"))
+def _end_of(text: str) -> SourceLocation:
+    return SourceLocation(text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
-def place_of(values: Mapping[Any, Any], key: object) -> Place | None:
+def place_of(values: Mapping[Any, Any], key: object) -> SourceLocation | None:
     """Find where a key of a YAML map stands; one that was merged in stands elsewhere."""
     at = getattr(values, "lc", None)
     if at is None or not at.data or key not in at.data:
         return None
     line, column = at.data[key][:2]
-    return Place(line + 1, column + 1)
+    return SourceLocation(line + 1, column + 1)
 
 
 def _as_text(value: object) -> str:

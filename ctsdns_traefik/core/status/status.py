@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.dynamic.diff import Changes
 from ctsdns_traefik.core.dynamic.served import Verdict
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.timestamps import time_to_text
 
 LISTED_AT_MOST = 100
@@ -30,7 +30,7 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-class Failure(NamedTuple):
+class ErrorRecord(NamedTuple):
     """Something that went wrong."""
 
     time: float
@@ -39,7 +39,7 @@ class Failure(NamedTuple):
     message: str
 
 
-class Doubt(NamedTuple):
+class PendingRemoval(NamedTuple):
     """A large removal that waits for the next snapshot to agree."""
 
     since: float
@@ -53,7 +53,7 @@ class Hook(NamedTuple):
     """The command that runs after each change, when it last did."""
 
     time: float
-    error: Failure | None = None
+    error: ErrorRecord | None = None
 
 
 class Answer(NamedTuple):
@@ -62,7 +62,7 @@ class Answer(NamedTuple):
     checked: float
     verdict: Verdict | None = None
     """None if it gave no answer."""
-    error: Failure | None = None
+    error: ErrorRecord | None = None
 
 
 class AccessFile(NamedTuple):
@@ -71,13 +71,13 @@ class AccessFile(NamedTuple):
     path: str
     enforced: float | None = None
     """When its last usable content came into force; ``None`` until one has."""
-    broken: Failure | None = None
+    broken: ErrorRecord | None = None
     """Why its present content cannot be used."""
-    waits: Failure | None = None
+    waits: ErrorRecord | None = None
     """Why its last usable content is not in force."""
 
     @property
-    def error(self) -> Failure | None:
+    def error(self) -> ErrorRecord | None:
         """Why what was asked for is not in force, if something keeps it from that."""
         return self.broken or self.waits
 
@@ -113,13 +113,13 @@ class Status(NamedTuple):
     last_write: float | None = None
     routes: Mapping[str, int] = {}
     """What the output holds: how many routes each entrypoint has."""
-    refused: tuple[Problem, ...] = ()
+    refused: tuple[Diagnostic, ...] = ()
     consecutive_failures: int = 0
     """Connections that ended since the last trusted snapshot."""
-    last_error: Failure | None = None
-    output_error: Failure | None = None
+    last_error: ErrorRecord | None = None
+    output_error: ErrorRecord | None = None
     """Why the output does not hold what it should; ``None`` if it does."""
-    doubt: Doubt | None = None
+    doubt: PendingRemoval | None = None
     hook: Hook | None = None
     traefik: Answer | None = None
     access: AccessFile | None = None
@@ -144,7 +144,7 @@ class Status(NamedTuple):
             state=State.WAITING,
             connected_since=None,
             consecutive_failures=self.consecutive_failures + 1,
-            last_error=Failure(now, event, message),
+            last_error=ErrorRecord(now, event, message),
         ).counting("connection_failures")
 
     def heard(self, now: float) -> Status:
@@ -153,12 +153,12 @@ class Status(NamedTuple):
 
     def heard_error(self, now: float, event: str, message: str) -> Status:
         """Know what the worker says went wrong on its side."""
-        error = Failure(now, event, message)
+        error = ErrorRecord(now, event, message)
         return self._replace(last_event=now, last_error=error).counting("worker_errors")
 
     def distrusted(self, now: float, event: str, message: str) -> Status:
         """Know why a snapshot cannot be trusted."""
-        error = Failure(now, event, message)
+        error = ErrorRecord(now, event, message)
         return self._replace(last_event=now, last_error=error).counting("snapshots_untrusted")
 
     def trusted(self, now: float) -> Status:
@@ -169,7 +169,7 @@ class Status(NamedTuple):
 
     def doubted(self, now: float, changes: Changes) -> Status:
         """Know that a large removal waits."""
-        return self._replace(doubt=Doubt(now, changes.removed, changes.before))
+        return self._replace(doubt=PendingRemoval(now, changes.removed, changes.before))
 
     def wrote(self, now: float) -> Status:
         """Know that what the output holds was replaced."""
@@ -182,16 +182,16 @@ class Status(NamedTuple):
 
     def unwritable(self, now: float, event: str, message: str) -> Status:
         """Know why the output does not hold what it should."""
-        error = Failure(now, event, message)
+        error = ErrorRecord(now, event, message)
         return self._replace(last_error=error, output_error=error).counting("write_errors")
 
     def access_changed(self, now: float, event: str, message: str) -> Status:
         """Know that the access file has another usable content, which is not in force yet."""
-        return self._with_access(broken=None, waits=Failure(now, event, message))
+        return self._with_access(broken=None, waits=ErrorRecord(now, event, message))
 
     def access_broken(self, now: float, event: str, message: str) -> Status:
         """Know why the access file cannot be used."""
-        error = Failure(now, event, message)
+        error = ErrorRecord(now, event, message)
         return self._with_access(broken=error)._replace(last_error=error)
 
     def access_mended(self) -> Status:
@@ -200,7 +200,7 @@ class Status(NamedTuple):
 
     def access_waits(self, now: float, event: str, message: str) -> Status:
         """Know why the access asked for could not be put in force."""
-        error = Failure(now, event, message)
+        error = ErrorRecord(now, event, message)
         return self._with_access(waits=error)._replace(last_error=error)
 
     def access_enforced(self, now: float) -> Status:
@@ -214,7 +214,7 @@ class Status(NamedTuple):
         """Know that the command after a change has run, and how it failed, if it has."""
         if error is None:
             return self._replace(hook=Hook(now))
-        failure = Failure(now, event, error)
+        failure = ErrorRecord(now, event, error)
         return self._replace(hook=Hook(now, failure), last_error=failure)
 
     def heard_traefik(self, now: float, verdict: Verdict) -> Status:
@@ -223,9 +223,9 @@ class Status(NamedTuple):
 
     def heard_no_traefik(self, now: float, event: str, message: str) -> Status:
         """Know why nothing is known of Traefik."""
-        return self._replace(traefik=Answer(now, error=Failure(now, event, message)))
+        return self._replace(traefik=Answer(now, error=ErrorRecord(now, event, message)))
 
-    def stopped(self, error: Failure | None = None) -> Status:
+    def stopped(self, error: ErrorRecord | None = None) -> Status:
         """Know that watch has ended, and the error that it ended with, if any."""
         last = error or self.last_error
         return self._replace(state=State.STOPPED, connected_since=None, last_error=last)

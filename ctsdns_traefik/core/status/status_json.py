@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.status import (
     LISTED_AT_MOST,
     AccessFile,
     Answer,
-    Doubt,
-    Failure,
+    ErrorRecord,
     Hook,
+    PendingRemoval,
     Status,
 )
 from ctsdns_traefik.core.status.timestamps import time_to_text
@@ -57,7 +57,7 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else time_to_text(seconds)
 
 
-def _problem(problem: Problem) -> dict[str, str]:
+def _problem(problem: Diagnostic) -> dict[str, str]:
     return {
         "entry": shown(problem.entry),
         "code": problem.code,
@@ -65,7 +65,7 @@ def _problem(problem: Problem) -> dict[str, str]:
     }
 
 
-def _failure(failure: Failure | None) -> dict[str, str] | None:
+def _failure(failure: ErrorRecord | None) -> dict[str, str] | None:
     if failure is None:
         return None
     return {
@@ -75,7 +75,7 @@ def _failure(failure: Failure | None) -> dict[str, str] | None:
     }
 
 
-def _doubt(doubt: Doubt | None) -> dict[str, Any] | None:
+def _doubt(doubt: PendingRemoval | None) -> dict[str, Any] | None:
     if doubt is None:
         return None
     return {

@@ -19,7 +19,7 @@ from ctsdns_traefik.core.dynamic.key_values import (
     to_pairs,
 )
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.output.base import Notice, Outcome, Written
+from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.redis.arbitration import Mark, Turn, Turns, mark_after
 from ctsdns_traefik.output.redis.connection import Connection, Moved, connected
@@ -41,9 +41,9 @@ _KEYS_A_SECOND = 10_000
 """What is added for large stores: readers ask for ten keys at a time."""
 
 _LEFT = {
-    Turn.WAIT: Written(Outcome.LEFT),
-    Turn.DISAGREE: Written(
-        Outcome.LEFT, notices=(Notice("disagreement", ", and this one now leaves it"),)
+    Turn.WAIT: WriteResult(Outcome.LEFT),
+    Turn.DISAGREE: WriteResult(
+        Outcome.LEFT, notices=(OutputWarning("disagreement", ", and this one now leaves it"),)
     ),
 }
 
@@ -52,8 +52,8 @@ class _Unchecked(Exception):
     """Something is to be written that the check command has not seen."""
 
 
-class StoreTarget:
-    """The keys below one root that Traefik's Redis provider reads; a :class:`.Target`.
+class RedisOutput:
+    """The keys below one root that Traefik's Redis provider reads; a :class:`.Output`.
 
     Beside the root stand a hash, which says what was written last and rings when that changes,
     and a set of the paths that are this tool's. Nothing else is ever written or removed.
@@ -84,7 +84,7 @@ class StoreTarget:
         """Keep nobody off: several watches may publish to one store."""
         return nullcontext()
 
-    def prepare(self) -> tuple[Notice, ...]:
+    def prepare(self) -> tuple[OutputWarning, ...]:
         """Do nothing: a transaction leaves nothing behind."""
         return ()
 
@@ -111,7 +111,7 @@ class StoreTarget:
         """Return what :meth:`read` would, if this had been written: the order of fields is lost."""
         return _text(to_pairs(from_text(content.decode())))
 
-    def write(self, content: bytes, *, ordered: bool = False) -> Written:
+    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
         """Make the store hold a document, given as JSON, unless it is another watch's turn.
 
         Only what differs is touched. Raise :class:`OutputError` with the reason; what stood then
@@ -127,7 +127,7 @@ class StoreTarget:
             self._have_checked()
             return self._publish(ordered=ordered, agreed=True)
 
-    def _publish(self, *, ordered: bool, agreed: bool) -> Written:
+    def _publish(self, *, ordered: bool, agreed: bool) -> WriteResult:
         with connected(self._address) as store:
             for _ in range(_TRIES):
                 try:
@@ -143,7 +143,7 @@ class StoreTarget:
         if self._check:
             self._check.content(self._content, self)
 
-    def _write(self, store: Connection, *, ordered: bool, agreed: bool) -> Written:
+    def _write(self, store: Connection, *, ordered: bool, agreed: bool) -> WriteResult:
         wanted, sign = self._wanted, self._sign
         standing = store.read_mark()
         made_up = self._turns.was_tried(standing)
@@ -158,7 +158,7 @@ class StoreTarget:
         change = difference(values, owned, wanted)
         index = Difference(dict.fromkeys(wanted.keys() - told, ""), tuple(told - wanted.keys()))
         if same and not (change or index):
-            return Written(Outcome.REPLACED if made_up else Outcome.UNCHANGED)
+            return WriteResult(Outcome.REPLACED if made_up else Outcome.UNCHANGED)
         if not agreed:
             raise _Unchecked
         if find_guarded(change.changed, wanted):
@@ -169,7 +169,7 @@ class StoreTarget:
         self._turns.wrote(mark)
         self._owned = set(wanted)
         outcome = Outcome.REPLACED if standing else Outcome.CREATED
-        return Written(outcome, notices=_taken_over(values, owned, wanted))
+        return WriteResult(outcome, notices=_taken_over(values, owned, wanted))
 
     def _add_early(
         self,
@@ -200,7 +200,7 @@ def _text(pairs: Pairs) -> bytes:
 
 def _taken_over(
     values: dict[str, str | None], owned: set[str], wanted: Pairs
-) -> tuple[Notice, ...]:
+) -> tuple[OutputWarning, ...]:
     """Tell of keys that stood there, with other values, and were nobody's."""
     taken = [
         path
@@ -208,17 +208,17 @@ def _taken_over(
         if value is not None and path not in owned and value != wanted[path]
     ]
     more = f" and {len(taken) - _NAMED_AT_MOST} more" if len(taken) > _NAMED_AT_MOST else ""
-    return (Notice("taken-over", ", ".join(taken[:_NAMED_AT_MOST]) + more),) if taken else ()
+    return (OutputWarning("taken-over", ", ".join(taken[:_NAMED_AT_MOST]) + more),) if taken else ()
 
 
-def _deafness(store: Connection, wanted: Pairs) -> tuple[Notice, ...]:
+def _deafness(store: Connection, wanted: Pairs) -> tuple[OutputWarning, ...]:
     """Tell what is amiss with how Traefik hears of changes."""
     flags = store.read_notifications()
     if flags is None:
         return ()
     heard = set(flags)
     if "K" not in heard or not heard & set("hA"):
-        return (Notice("deaf"),)
+        return (OutputWarning("deaf"),)
     if heard & set("A$g") and len(wanted) > _MANY_KEYS:
-        return (Notice("noisy", str(len(wanted))),)
+        return (OutputWarning("noisy", str(len(wanted))),)
     return ()

@@ -26,7 +26,7 @@ with atheris.instrument_imports(include=FOLLOWED):
     import ruamel.yaml  # noqa: F401  (else imported later, and then not followed)
     import sseclient  # noqa: F401  (likewise)
 
-    from ctsdns_traefik.core.checks.diagnostics import find_in_policy
+    from ctsdns_traefik.core.checks.diagnostics import locate_in_policy
     from ctsdns_traefik.core.dynamic.diff import compare, outline
     from ctsdns_traefik.core.dynamic.document import Document, Format, from_text
     from ctsdns_traefik.core.dynamic.rendering import Rendering, render
@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=FOLLOWED):
     from ctsdns_traefik.core.policy.locations import Source
     from ctsdns_traefik.core.policy.reader import PolicyError, hosts_of_policy
     from ctsdns_traefik.core.policy.snapshot import SnapshotError, hosts_of_snapshot, hosts_of_text
-    from ctsdns_traefik.core.problems import Problem
+    from ctsdns_traefik.core.problems import Diagnostic
     from ctsdns_traefik.source.stream import Event, StreamError, read_events
 
 CUT = b"\xf8"
@@ -70,7 +70,7 @@ def snapshot(data: bytes) -> None:
     sent = _hosts(hosts_of_snapshot, data)
     filed = _hosts(hosts_of_text, data)
     if filed is not None:
-        find_in_policy([], Source("a file", data))
+        locate_in_policy([], Source("a file", data))
     for hosts in (sent, filed):
         if hosts is not None:
             require(all(isinstance(name, str) for name in hosts), "texts for names", hosts)
@@ -108,7 +108,7 @@ def grammar(data: bytes) -> None:
     address = rest if unit else None
     read = parse_host(name, address)
     require((read is None) == (not name.startswith("_")), "ignored without a _", read)
-    if isinstance(read, Problem):
+    if isinstance(read, Diagnostic):
         start, end = read.span
         require(0 <= start <= end <= len(read.source), "a span in the source", read)
         require(str(read).isprintable(), "one line", read)

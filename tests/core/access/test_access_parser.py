@@ -15,7 +15,7 @@ from ctsdns_traefik.core.access.model import (
     RouteAccess,
 )
 from ctsdns_traefik.core.access.parser import AccessError, read_access
-from ctsdns_traefik.core.policy.locations import Place
+from ctsdns_traefik.core.policy.locations import SourceLocation
 
 EXAMPLE = """\
 tailnet:
@@ -59,13 +59,19 @@ def test_example() -> None:
         routes={
             route.pattern: route
             for route in (
-                RouteAccess("*.internal.example.com", Place(9, 3), "tailscale-only"),
-                RouteAccess("shared.example.com", Place(10, 3), "tailscale-bypass", "oidc"),
-                RouteAccess("api.example.com", Place(11, 3), "mtls-strict", client_auth="home-ca"),
-                RouteAccess("www.vm.example.com", Place(12, 3), challenge=Challenge("web", 80)),
+                RouteAccess("*.internal.example.com", SourceLocation(9, 3), "tailscale-only"),
+                RouteAccess(
+                    "shared.example.com", SourceLocation(10, 3), "tailscale-bypass", "oidc"
+                ),
+                RouteAccess(
+                    "api.example.com", SourceLocation(11, 3), "mtls-strict", client_auth="home-ca"
+                ),
+                RouteAccess(
+                    "www.vm.example.com", SourceLocation(12, 3), challenge=Challenge("web", 80)
+                ),
                 RouteAccess(
                     "app.example.com",
-                    Place(13, 3),
+                    SourceLocation(13, 3),
                     middlewares=("compress@file",),
                     cert_resolver="letsencrypt",
                     tls=True,
@@ -78,7 +84,7 @@ def test_example() -> None:
             "websecure",
             RouteAccess(
                 "traefik.example.com",
-                Place(19, 1),
+                SourceLocation(19, 1),
                 "forward-auth",
                 forward_auth="cloudflare-access",
             ),
@@ -352,7 +358,7 @@ def test_default() -> None:
     )
     access = read_access(text)
     assert access.default == RouteAccess(
-        "*", Place(2, 1), "forward-auth", "o", middlewares=("m@file",), tls=True
+        "*", SourceLocation(2, 1), "forward-auth", "o", middlewares=("m@file",), tls=True
     )
     assert access.alone().default == access.default._replace(middlewares=())
 

@@ -9,7 +9,7 @@ import pytest
 
 from ctsdns_traefik.core.checks.run import check
 from ctsdns_traefik.core.entries.grammar import HostEntry, read_hosts
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import (
     StaticConfiguration,
     read_static,
@@ -42,7 +42,7 @@ def found(
     return [(problem.code, problem.entry or problem.setting) for problem in problems]
 
 
-def only(text: str, *names: str, output: str | None = None) -> Problem:
+def only(text: str, *names: str, output: str | None = None) -> Diagnostic:
     """Check entries under a static configuration; return the one problem there is."""
     (problem,) = check(entries_of(*names), read_static(text, "yaml"), output=output)
     return problem
@@ -71,7 +71,7 @@ WITHOUT_TLS = "entryPoints: {ws: {address: ':80'}}"
 def test_passthrough_shadowed(text: str, taker: str, shadowed: str, when: str) -> None:
     """A TCP entry that an HTTP entry shadows is an error, or a warning if TLS is a guess."""
     static = read_static(text, "yaml") if text else None
-    wanted = Problem(
+    wanted = Diagnostic(
         code="passthrough-shadowed",
         entry=shadowed,
         message=f"{taker} takes the TLS connections for {shadowed.partition('._tcp.')[2]}{when}",
@@ -130,7 +130,7 @@ def test_unknown_entrypoint(entrypoint: str, hint: str) -> None:
     """An entry on an entrypoint that Traefik has not is an error, with those that it has."""
     name = f"_{entrypoint}_http_80._tcp.a.de"
     text = "entryPoints: {websecure: {http: {tls: true}}, web: {}, tcp: {}}"
-    assert only(text, name) == Problem(
+    assert only(text, name) == Diagnostic(
         code="unknown-entrypoint",
         entry=name,
         message=f"Traefik has no entrypoint {entrypoint}",
@@ -170,7 +170,7 @@ def test_known_entrypoints() -> None:
 def test_udp_entrypoint(scheme: str) -> None:
     """An entry on an entrypoint for UDP is an error, whatever its scheme; TCP is fine."""
     name = f"_dns_{scheme}_53._tcp.a.de"
-    assert only("entryPoints: {dns: {address: ':53/UDP'}}", name) == Problem(
+    assert only("entryPoints: {dns: {address: ':53/UDP'}}", name) == Diagnostic(
         code="udp-entrypoint",
         entry=name,
         message="entrypoint dns listens on UDP (:53/UDP)",
@@ -195,7 +195,7 @@ entryPoints:
 def test_redirect_shadows_route() -> None:
     """An HTTP route that its entrypoint's redirect outranks is an error, with both priorities."""
     name = "_web_http_80._tcp.a.de"
-    assert only(redirecting("to: ws"), name) == Problem(
+    assert only(redirecting("to: ws"), name) == Diagnostic(
         code="redirect-shadows-route",
         entry=name,
         message="entrypoint web redirects every request to ws with priority 9223372036854775806,"
@@ -257,7 +257,7 @@ def test_redirect_shadows_no_tcp_route(http: str) -> None:
 )
 def test_entrypoint_without_tls(text: str, why: str) -> None:
     """An HTTP entry where clients come with HTTPS, but the entrypoint has none, is a warning."""
-    assert only(text, HTTP) == Problem(
+    assert only(text, HTTP) == Diagnostic(
         code="entrypoint-without-tls",
         entry=HTTP,
         message=f"entrypoint ws serves only plain HTTP, though {why}",
@@ -298,7 +298,7 @@ HTTPS = "_ws_https_443._tcp.a.de"
 
 def test_https_backend_unverifiable() -> None:
     """An https entry whose backend's certificate cannot be right is a warning."""
-    assert only(WITH_TLS, HTTPS) == Problem(
+    assert only(WITH_TLS, HTTPS) == Diagnostic(
         code="https-backend-unverifiable",
         entry=HTTPS,
         message="Traefik answers 500 unless the backend's certificate names 100.64.0.1 and the"
@@ -334,7 +334,7 @@ TLS = "_ws_tls_443._tcp.vault.de"
 
 def test_acme_intercepts() -> None:
     """A passthrough entry beside a resolver with HTTP-01 challenges is a warning."""
-    assert only(with_resolver(), TLS) == Problem(
+    assert only(with_resolver(), TLS) == Diagnostic(
         code="acme-intercepts",
         entry=TLS,
         message="Traefik answers the HTTP-01 challenges for vault.de on entrypoint web itself,"
@@ -403,7 +403,7 @@ def test_unreachable_wildcard() -> None:
     """A wildcard for a Traefik that knows none is an error, under its asterisk."""
     name = "_ws_http_80._tcp.*.de"
     assert check(entries_of(name, HTTP), None, traefik_version=(3, 6)) == (
-        Problem(
+        Diagnostic(
             code="unreachable-wildcard",
             entry=name,
             message="Traefik 3.6 does not support wildcards",

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 
 from ctsdns_traefik.core.checks.static import check_static
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import read_static, with_entrypoints
 
 
 def problems_of(
     text: str, output: str | None = None, version: tuple[int, int] = (3, 7)
-) -> tuple[Problem, ...]:
+) -> tuple[Diagnostic, ...]:
     """Check a static configuration in YAML."""
     return tuple(check_static(read_static(text, "yaml"), output, version))
 
 
-def not_watched(setting: str, message: str, hint: str) -> Problem:
+def not_watched(setting: str, message: str, hint: str) -> Diagnostic:
     """Return a problem of the dynamic file."""
-    return Problem("dynamic-file-not-watched", "", message, hint, (0, 0), setting=setting)
+    return Diagnostic("dynamic-file-not-watched", "", message, hint, (0, 0), setting=setting)
 
 
 SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
@@ -115,7 +115,7 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
         ),
     ],
 )
-def test_dynamic_file_not_watched(text: str, output: str, problem: Problem) -> None:
+def test_dynamic_file_not_watched(text: str, output: str, problem: Diagnostic) -> None:
     """A dynamic file that Traefik does not read, or not again, is an error of the setting."""
     assert problems_of(text, output) == (problem,)
 
@@ -168,7 +168,7 @@ def test_each_reason_is_reported() -> None:
 def test_dashboard_exposed(entrypoints: str, address: str) -> None:
     """An API without a password on an address that is not loopback is a warning."""
     assert problems_of(f"api: {{insecure: true}}\nentryPoints: {entrypoints}") == (
-        Problem(
+        Diagnostic(
             code="dashboard-exposed",
             entry="",
             message=f'everybody who can reach "{address}" sees the API and the dashboard without a'

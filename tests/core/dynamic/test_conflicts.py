@@ -6,7 +6,7 @@ import pytest
 
 from ctsdns_traefik.core.dynamic.routes import Plan, plan_routes
 from ctsdns_traefik.core.entries.grammar import read_hosts
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 
 ONE, TWO = "100.64.0.1", "100.64.0.2"
 
@@ -36,7 +36,7 @@ def plan(hosts: dict[str, str]) -> Plan:
 def test_conflict(served: str, left_out: str, why: str) -> None:
     """Of two entries that Traefik could not tell apart the first is served, the other reported."""
     first, second = (f"{prefix}._tcp.app.example.com" for prefix in (served, left_out))
-    problem = Problem(
+    problem = Diagnostic(
         code="conflict",
         entry=second,
         message=f"{first} already serves app.example.com on entrypoint ws, and {second} {why}",

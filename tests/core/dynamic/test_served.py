@@ -10,7 +10,7 @@ import pytest
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.dynamic.served import (
     Listed,
-    Objection,
+    RouterError,
     Verdict,
     judge,
     kinds_of,
@@ -144,23 +144,23 @@ def test_former_router_is_not_the_written_one(
     [
         pytest.param(
             but("http/routers", "a", status="disabled", error=["one", "two\n"]),
-            Objection("a", "one; two\\n"),
+            RouterError("a", "one; two\\n"),
             id="router",
         ),
         pytest.param(
             but("http/services", "s", status="disabled", error=["no"]),
-            Objection("a", "no"),
+            RouterError("a", "no"),
             id="service",
         ),
         pytest.param(
             but("tcp/routers", "t", status="warning"),
-            Objection("t", "Traefik says only: warning"),
+            RouterError("t", "Traefik says only: warning"),
             id="no-words",
         ),
     ],
 )
 def test_what_traefik_has_against_a_router(
-    listed: Mapping[str, Listed], objection: Objection
+    listed: Mapping[str, Listed], objection: RouterError
 ) -> None:
     """A router as written, with anything but the status enabled, is an objection in its words."""
     verdict = judge(DOCUMENT, listed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ctsdns_traefik.core.entries.grammar import HostEntry, Hosts, parse_host, read_hosts
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 
 NAME = "_web_http_80._tcp.app.example.com"
 AN_ADDRESS = "write an IPv4 or IPv6 address: 100.64.0.1 or fd7a:115c:a1e0::1"
@@ -44,10 +44,10 @@ OTHERWISE = [
 """What was meant as an address: itself, as it is shown, what it is, what to write, and a name."""
 
 
-def refused(address: str, message: str, hint: str) -> Problem:
+def refused(address: str, message: str, hint: str) -> Diagnostic:
     """Make the problem with an address; the span counts in ``NAME=ADDRESS``."""
     span = len(NAME) + 1, len(NAME) + 1 + len(address)
-    return Problem("bad-address", NAME, message, hint, span, address, Severity.ERROR)
+    return Diagnostic("bad-address", NAME, message, hint, span, address, Severity.ERROR)
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,19 @@ import idna
 import pytest
 
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 
 LABEL_63 = "a" * 63
 DOMAIN_253 = f"{LABEL_63}.{LABEL_63}.{LABEL_63}.{'b' * 61}"
 LABEL_OF_45 = "\u00fc" * 45
 
 
-def refused(marked: str, message: str, hint: str) -> Problem:
+def refused(marked: str, message: str, hint: str) -> Diagnostic:
     """Make the problem of an entry whose domain's wrong part stands in ``<>``."""
     entry = f"_web_http_80._tcp{marked}"
     span = entry.index("<"), entry.index(">") - 1
     name = entry.replace("<", "").replace(">", "")
-    return Problem("bad-domain", name, message, hint, span, None, Severity.ERROR)
+    return Diagnostic("bad-domain", name, message, hint, span, None, Severity.ERROR)
 
 
 @pytest.mark.parametrize(

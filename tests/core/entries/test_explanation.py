@@ -12,8 +12,8 @@ from ctsdns_traefik.core.dynamic.routes import plan_routes
 from ctsdns_traefik.core.entries.client_commands import ClientCommands, client_commands
 from ctsdns_traefik.core.entries.explanation import Explanation, describe_route, explain
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
-from ctsdns_traefik.core.entries.notation import Written, read_notation
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.entries.notation import WriteResult, read_notation
+from ctsdns_traefik.core.problems import Diagnostic
 
 HTTP: dict[str, Any] = {
     "entry": "_web_http_3000._tcp.App.example.com.",
@@ -130,12 +130,12 @@ def test_tcp_entry_is_explained() -> None:
 )
 def test_name_alone_is_explained(name: str, described: dict[str, Any]) -> None:
     """Without an address a word stands for it in the backend."""
-    assert explain(Written(name), {}).route == described
+    assert explain(WriteResult(name), {}).route == described
 
 
 def test_alias_is_explained_as_neither() -> None:
     """An ordinary alias is neither a route nor a problem."""
-    assert explain(Written("server1", "100.64.0.1"), {}) == Explanation("server1")
+    assert explain(WriteResult("server1", "100.64.0.1"), {}) == Explanation("server1")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_alias_is_explained_as_neither() -> None:
     [
         pytest.param(
             "_web_http_80._tcp.app.de=",
-            Problem(
+            Diagnostic(
                 "bad-address",
                 "_web_http_80._tcp.app.de",
                 "the address is missing",
@@ -155,7 +155,7 @@ def test_alias_is_explained_as_neither() -> None:
         ),
         pytest.param(
             "_web_http_80._tcp.app.de=a=b",
-            Problem(
+            Diagnostic(
                 "bad-address",
                 "_web_http_80._tcp.app.de",
                 '"a=b" is not an address',
@@ -167,7 +167,7 @@ def test_alias_is_explained_as_neither() -> None:
         ),
         pytest.param(
             "_web_http_x._tcp.app.de",
-            Problem(
+            Diagnostic(
                 "bad-port",
                 "_web_http_x._tcp.app.de",
                 '"x" is not a port',
@@ -178,7 +178,7 @@ def test_alias_is_explained_as_neither() -> None:
         ),
     ],
 )
-def test_problem_is_explained(text: str, problem: Problem) -> None:
+def test_problem_is_explained(text: str, problem: Diagnostic) -> None:
     """A malformed entry is explained by what is wrong with it."""
     assert explain(read_notation(text), {}) == Explanation(problem.entry, problem=problem)
 
@@ -198,7 +198,7 @@ def test_port_of_the_entrypoint(entrypoint: str, ports: dict[str, str], port: st
     """Clients connect to the entrypoint's own port, if it is known."""
     name = f"_{entrypoint}_mysql_3306._tcp.app.de"
     commands = client_commands(entry_of(name), port, "/etc/ssl/certs/ca-certificates.crt")
-    assert explain(Written(name), ports).clients == commands
+    assert explain(WriteResult(name), ports).clients == commands
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.entries import grammar as hosts_module
 from ctsdns_traefik.core.entries.grammar import HostEntry, Hosts, parse_host, read_hosts
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 
 NAME = "_web_http_80._tcp.app.example.com"
 LIKE_THIS = "write it like _websecure_http_3000._tcp.app.example.com"
 
 
-def refused(marked: str, code: str, message: str, hint: str) -> Problem:
+def refused(marked: str, code: str, message: str, hint: str) -> Diagnostic:
     """Make the problem of ``NAME`` or ``NAME=ADDRESS`` whose wrong part stands in ``<>``."""
     span = marked.index("<"), marked.index(">") - 1
     name, equals, address = marked.replace("<", "").replace(">", "").partition("=")
-    return Problem(code, name, message, hint, span, address if equals else None, Severity.ERROR)
+    return Diagnostic(code, name, message, hint, span, address if equals else None, Severity.ERROR)
 
 
 @pytest.mark.parametrize(

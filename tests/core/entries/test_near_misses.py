@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host, read_hosts
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
-from ctsdns_traefik.core.problems import Problem, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 
 ADDRESS = "100.64.0.1"
 
 
-def warnings_of(*names: str) -> tuple[Problem, ...]:
+def warnings_of(*names: str) -> tuple[Diagnostic, ...]:
     """Return the warnings about some names, all with one address."""
     hosts = dict.fromkeys(names, ADDRESS)
     return find_near_misses(hosts, read_hosts(hosts).entries)
@@ -39,7 +39,9 @@ def test_missing_underscore(name: str, hint: str) -> None:
         "the name has the form of an entry, but does not start with an underscore, and is ignored"
         " as an ordinary alias"
     )
-    wanted = Problem("missing-underscore", name, message, hint, (0, 0), ADDRESS, Severity.WARNING)
+    wanted = Diagnostic(
+        "missing-underscore", name, message, hint, (0, 0), ADDRESS, Severity.WARNING
+    )
     assert warnings_of(name) == (wanted,)
 
 
@@ -82,7 +84,7 @@ def test_missing_underscore_whatever_its_address(address: object) -> None:
 def test_unusual_scheme(scheme: str, meant: str) -> None:
     """A scheme one slip away from http, https or tls is a warning under it, with what is meant."""
     name = f"_web_{scheme}_80._tcp.a.de"
-    wanted = Problem(
+    wanted = Diagnostic(
         code="unusual-scheme",
         entry=name,
         message=f'"{scheme.lower()}" is taken for the name of a TCP protocol, and makes a TCP route'

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.checks.diagnostics import find_in_policy, find_in_static
+from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.policy.entry_locations import locate_entries
-from ctsdns_traefik.core.policy.locations import Lines, Place, Source
+from ctsdns_traefik.core.policy.locations import Lines, Source, SourceLocation
 from ctsdns_traefik.core.policy.snapshot import hosts_of_text
-from ctsdns_traefik.core.problems import Problem
+from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.static_config.configuration import read_static
 
 NAME = "_web_http_80._tcp.a"
 
 
-def place_in(content: bytes, name: str = NAME) -> Place:
+def place_in(content: bytes, name: str = NAME) -> SourceLocation:
     """Return the place of the one entry of a policy that has a name."""
     entries = locate_entries(Source("p", content))
     return Lines(content).place(entries.by_name[name].at)
@@ -29,22 +29,26 @@ def place_in(content: bytes, name: str = NAME) -> Place:
 @pytest.mark.parametrize(
     ("before", "place"),
     [
-        pytest.param('{"hosts": {', Place(1, 12), id="first-line"),
-        pytest.param('{"hosts": {\n', Place(2, 1), id="new-line"),
-        pytest.param('{"hosts": {\n\t\t', Place(2, 3), id="a-tab-is-one"),
-        pytest.param('{"hosts": {\n/* \u00fc */', Place(2, 9), id="bytes-not-characters"),
-        pytest.param('{"hosts": { // \U0001f600\n ', Place(2, 2), id="comment-line"),
-        pytest.param('// x\n/* y\n */ {"hosts": {', Place(3, 16), id="comments-before-all"),
-        pytest.param('{"hosts": {"\u00fc": "::1",', Place(1, 24), id="other-names"),
-        pytest.param('{"hosts": {\r\n  ', Place(2, 3), id="crlf"),
-        pytest.param('\ufeff{"acl": {"hosts": {', Place(1, 23), id="byte-order-mark"),
+        pytest.param('{"hosts": {', SourceLocation(1, 12), id="first-line"),
+        pytest.param('{"hosts": {\n', SourceLocation(2, 1), id="new-line"),
+        pytest.param('{"hosts": {\n\t\t', SourceLocation(2, 3), id="a-tab-is-one"),
+        pytest.param('{"hosts": {\n/* \u00fc */', SourceLocation(2, 9), id="bytes-not-characters"),
+        pytest.param('{"hosts": { // \U0001f600\n ', SourceLocation(2, 2), id="comment-line"),
         pytest.param(
-            f'{{"tests": [{{"hosts": {{"{NAME}": 1}}}}], "hosts": {{', Place(1, 62), id="other-map"
+            '// x\n/* y\n */ {"hosts": {', SourceLocation(3, 16), id="comments-before-all"
         ),
-        pytest.param('{"acl": {"x": [1, {}], "hosts": {', Place(1, 34), id="snapshot"),
+        pytest.param('{"hosts": {"\u00fc": "::1",', SourceLocation(1, 24), id="other-names"),
+        pytest.param('{"hosts": {\r\n  ', SourceLocation(2, 3), id="crlf"),
+        pytest.param('\ufeff{"acl": {"hosts": {', SourceLocation(1, 23), id="byte-order-mark"),
+        pytest.param(
+            f'{{"tests": [{{"hosts": {{"{NAME}": 1}}}}], "hosts": {{',
+            SourceLocation(1, 62),
+            id="other-map",
+        ),
+        pytest.param('{"acl": {"x": [1, {}], "hosts": {', SourceLocation(1, 34), id="snapshot"),
     ],
 )
-def test_place_of_an_entry(before: str, place: Place) -> None:
+def test_place_of_an_entry(before: str, place: SourceLocation) -> None:
     """Lines and columns count from 1, columns bytes; comments and what else there is count too."""
     behind = "}" * (before.count("{") - before.count("}"))
     content = f'{before}"{NAME}": "::1"{behind}'.encode()
@@ -56,7 +60,7 @@ def test_name_with_escapes_is_found() -> None:
     """A name written with escapes, or in UTF-8, is the one that the hosts map has."""
     content = b'{"hosts": {"_web_http_80._tcp.\\u0061": "::1", "_w_\xc3\xbc": "::1"}}'
     assert set(locate_entries(Source("p", content)).by_name) == set(hosts_of_text(content))
-    assert place_in(content) == Place(1, 12)
+    assert place_in(content) == SourceLocation(1, 12)
 
 
 COMMENTS = st.sampled_from(
@@ -74,7 +78,7 @@ def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_
     ]
     content = f'/**/{{"hosts": {{{",".join(members)}}}}}'.encode()
     problems = render(hosts_of_text(content)).problems
-    findings = find_in_policy(problems, Source("p", content))
+    findings = locate_in_policy(problems, Source("p", content))
     assert {finding.problem.entry for finding in findings} == {name for _, name, _, _ in rows}
     for finding in findings:
         assert finding.place
@@ -101,7 +105,7 @@ def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_
 def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
     """Each but the last of several entries with one name is a problem where it stands."""
     content = b'{"hosts": {' + text + b"}}"
-    findings = find_in_policy([], Source("p", content))
+    findings = locate_in_policy([], Source("p", content))
     assert {finding.problem.code for finding in findings} <= {"duplicate-key"}
     assert [
         f"{each.problem.severity} {each.place.line}" for each in findings if each.place
@@ -116,7 +120,7 @@ def lines_of(content: bytes) -> list[str]:
     return [
         f"{each.problem.severity} {each.place.line}:{each.place.column}"
         f" {each.problem.code}: {each.problem.message}"
-        for each in find_in_policy([], Source("p", content))
+        for each in locate_in_policy([], Source("p", content))
         if each.place
     ]
 
@@ -233,7 +237,7 @@ def test_entry_of_hosts_that_are_there_twice() -> None:
 def test_excerpt(content: bytes, excerpt: tuple[int, str, str, str]) -> None:
     """What is wrong is shown with what stands around it on its line."""
     problems = render(hosts_of_text(content)).problems
-    (finding,) = find_in_policy(problems, Source("p", content))
+    (finding,) = locate_in_policy(problems, Source("p", content))
     assert finding.excerpt == excerpt
 
 
@@ -241,16 +245,16 @@ def test_problems_are_in_the_order_of_the_file() -> None:
     """Not in that of the names, and problems with entries and doubled names stand together."""
     content = b'{"hosts": {\n"_z": "",\n"_y": "",\n"_y": "",\n"_a": ""}}'
     problems = render(hosts_of_text(content)).problems
-    lines = [f.place.line for f in find_in_policy(problems, Source("p", content)) if f.place]
+    lines = [f.place.line for f in locate_in_policy(problems, Source("p", content)) if f.place]
     assert lines == [2, 3, 4, 5]
 
 
 def test_setting_behind_letters_outside_ascii() -> None:
     """Columns of settings count bytes too, and their excerpts start where they do."""
     text = "{'é': 1, api: {insecure: true}}"
-    problem = Problem("c", "", "m", "h", (0, 0), setting="api.insecure")
+    problem = Diagnostic("c", "", "m", "h", (0, 0), setting="api.insecure")
     static = read_static(text, "yaml")
-    (finding,) = find_in_static([problem], "s", text, static.places)
+    (finding,) = locate_in_settings([problem], "s", text, static.places)
     assert finding.place == (1, 17)
     assert finding.excerpt == (1, "{'é': 1, api: {", "insecure: true}}", "")
 

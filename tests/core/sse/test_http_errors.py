@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.sse.http_errors import Answer, fault_of
+from ctsdns_traefik.core.sse.http_errors import Answer, explain_answer
 
 NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
 MISCONFIGURED = b'{"error":"Configuration error","message":"TS_API_KEY is missing"}'
@@ -31,7 +31,7 @@ NOT_FOLLOWED = (
 )
 def test_event_stream_has_no_fault(content_type: str) -> None:
     """A 200 with the media type of event streams is what is wanted."""
-    assert fault_of(Answer(200, content_type)) is None
+    assert explain_answer(Answer(200, content_type)) is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_event_stream_has_no_fault(content_type: str) -> None:
 )
 def test_fault_of_other_content(answer: Answer, fault: str) -> None:
     """A 200 with other content says what it is instead of an event stream."""
-    assert fault_of(answer) == fault
+    assert explain_answer(answer) == fault
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_fault_of_other_content(answer: Answer, fault: str) -> None:
 )
 def test_fault_of_a_status(status: int, cause: str) -> None:
     """Any other status is named, with its likely cause if there is one."""
-    assert fault_of(Answer(status, "text/event-stream")) == f"it answers {status}{cause}"
+    assert explain_answer(Answer(status, "text/event-stream")) == f"it answers {status}{cause}"
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,18 @@ def test_fault_of_a_status(status: int, cause: str) -> None:
 )
 def test_words_of_the_worker(body: bytes, words: str) -> None:
     """What the worker itself says in JSON is passed on, in one line."""
-    assert fault_of(Answer(500, "application/json", body=body)) == f"it answers 500{words}"
+    assert explain_answer(Answer(500, "application/json", body=body)) == f"it answers 500{words}"
 
 
 def test_words_of_other_content_are_not_read() -> None:
     """A body that does not call itself JSON is not taken for the worker's words."""
-    assert fault_of(Answer(500, "text/html", body=MISCONFIGURED)) == "it answers 500"
+    assert explain_answer(Answer(500, "text/html", body=MISCONFIGURED)) == "it answers 500"
 
 
 def test_words_come_before_the_cause() -> None:
     """With both words and a cause, the words come first."""
     answer = Answer(503, "Application/JSON; charset=utf-8", body=b'{"error": "down"}')
-    assert fault_of(answer) == "it answers 503 (down): the worker is not available"
+    assert explain_answer(answer) == "it answers 503 (down): the worker is not available"
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ def test_words_come_before_the_cause() -> None:
 )
 def test_redirect(location: str, target: str) -> None:
     """A redirect names the host it leads to, and a login what it takes to get by."""
-    assert fault_of(Answer(302, "text/html", location)) == f"it answers 302, {target}"
+    assert explain_answer(Answer(302, "text/html", location)) == f"it answers 302, {target}"
 
 
 @given(st.text(), st.text(), st.sampled_from(["https://", "//", "/", "", "https:\\\\", "x:"]))
 def test_redirect_tells_no_secrets(before: str, after: str, start: str) -> None:
     """Credentials, query and fragment of a redirect are not shown, however odd it is."""
     location = f"{start}user:HUSH-1@host{before}?HUSH-2{after}#HUSH-3"
-    fault = fault_of(Answer(302, "text/html", location))
+    fault = explain_answer(Answer(302, "text/html", location))
     assert fault is not None
     assert "hush" not in fault.lower()
     assert fault.isprintable()

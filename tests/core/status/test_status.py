@@ -9,13 +9,13 @@ import pytest
 from support.statuses import AT, FULL, REFUSED, REMOVAL, SCHEMA
 
 from ctsdns_traefik.core.dynamic.diff import count_by_entrypoint
-from ctsdns_traefik.core.dynamic.served import Objection, Verdict
+from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
 from ctsdns_traefik.core.status.status import (
     Answer,
     Counters,
-    Doubt,
-    Failure,
+    ErrorRecord,
     Hook,
+    PendingRemoval,
     State,
     Status,
     summarize,
@@ -36,7 +36,7 @@ def test_connection_from_beginning_to_end() -> None:
     assert status == Status(
         state=State.WAITING,
         consecutive_failures=1,
-        last_error=Failure(AT + 1, "disconnected", "it broke off"),
+        last_error=ErrorRecord(AT + 1, "disconnected", "it broke off"),
         counters=Counters(connections=1, connection_failures=1),
     )
 
@@ -56,7 +56,7 @@ def test_every_event_is_the_last_but_not_every_one_a_snapshot() -> None:
     assert (status.last_event, status.last_snapshot) == (AT + 1, AT)
     status = status.heard_error(AT + 2, "worker-error", "quota")
     assert (status.last_event, status.last_snapshot) == (AT + 2, AT)
-    assert status.last_error == Failure(AT + 2, "worker-error", "quota")
+    assert status.last_error == ErrorRecord(AT + 2, "worker-error", "quota")
     status = status.distrusted(AT + 3, "untrusted", "not JSON")
     assert (status.last_event, status.last_snapshot) == (AT + 3, AT)
     assert status.counters == Counters(snapshots_trusted=1, snapshots_untrusted=1, worker_errors=1)
@@ -64,7 +64,7 @@ def test_every_event_is_the_last_but_not_every_one_a_snapshot() -> None:
 
 def test_failed_write_is_known_until_the_output_is_right() -> None:
     """An error of the output stays until a snapshot is applied, as the last error for longer."""
-    error = Failure(AT, "output-error", "disk full")
+    error = ErrorRecord(AT, "output-error", "disk full")
     status = Status().unwritable(AT, "output-error", "disk full")
     assert (status.output_error, status.last_error) == (error, error)
     assert status.trusted(AT + 1).output_error == error
@@ -77,7 +77,7 @@ def test_snapshot_in_doubt_is_not_applied() -> None:
     """What waits for the removal guard is in doubt until the next snapshot, and not applied."""
     status = Status().trusted(AT).applied(AT)
     status = status.trusted(AT + 9).doubted(AT + 9, REMOVAL).applied(AT + 9)
-    assert status.doubt == Doubt(AT + 9, REMOVAL.removed, 4)
+    assert status.doubt == PendingRemoval(AT + 9, REMOVAL.removed, 4)
     assert status.last_applied == AT
     status = status.trusted(AT + 20).applied(AT + 20)
     assert (status.doubt, status.last_applied) == (None, AT + 20)
@@ -87,7 +87,7 @@ def test_end() -> None:
     """The end is known, and the error that it came with, or else what went wrong last."""
     before = Status().connected(AT).heard_error(AT, "worker-error", "quota")
     assert before.stopped() == before._replace(state=State.STOPPED, connected_since=None)
-    failure = Failure(AT, "failed", "cannot write")
+    failure = ErrorRecord(AT, "failed", "cannot write")
     assert before.stopped(failure).last_error == failure
 
 
@@ -180,13 +180,13 @@ def test_text_says_all() -> None:
 
 def test_hook_and_traefik() -> None:
     """What the hook and Traefik last did is known, and an error goes with the next good news."""
-    failure = Failure(AT, "hook-failed", "no")
+    failure = ErrorRecord(AT, "hook-failed", "no")
     status = Status().ran_hook(AT, "hook-failed", "no")
     assert (status.hook, status.last_error) == (Hook(AT, failure), failure)
     status = status.ran_hook(AT + 1, "hook-failed", None)
     assert (status.hook, status.last_error) == (Hook(AT + 1), failure)
     status = status.heard_no_traefik(AT + 2, "api-error", "away")
-    assert status.traefik == Answer(AT + 2, error=Failure(AT + 2, "api-error", "away"))
+    assert status.traefik == Answer(AT + 2, error=ErrorRecord(AT + 2, "api-error", "away"))
     said = json.loads(status_to_text(status, AT))["traefik"]
     assert (said["error"]["message"], said["loaded"], said["objections"]) == ("away", None, [])
     status = status.heard_traefik(AT + 3, Verdict(2, missing=("router-a",)))
@@ -242,8 +242,8 @@ def test_summary(status: Status, line: str) -> None:
 def test_lists_are_bounded() -> None:
     """Of thousands the text lists a hundred and counts all: --health reads it each time."""
     names, many = tuple(f"router-{number}" for number in range(5_000)), 5_000
-    verdict = Verdict(many, objections=tuple(Objection(name, "no") for name in names))
-    status = Status(refused=(REFUSED,) * many, doubt=Doubt(AT, names, many))
+    verdict = Verdict(many, objections=tuple(RouterError(name, "no") for name in names))
+    status = Status(refused=(REFUSED,) * many, doubt=PendingRemoval(AT, names, many))
     said = json.loads(status_to_text(status.heard_traefik(AT, verdict), AT))
     listed = said["refused"]["entries"], said["doubt"]["routers"], said["traefik"]["objections"]
     assert [len(each) for each in listed] == [100] * 3

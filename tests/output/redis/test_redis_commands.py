@@ -18,7 +18,7 @@ from support.traefik import Answer
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.document import from_text
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
 pytestmark = needs_redis
@@ -276,7 +276,7 @@ routes: {{a.de: {{access: tailscale-bypass, forwardAuth: oidc}}}}
 """
         entries = {f"_web_http_{port}._tcp.a.de": "127.0.0.1"}
         content = render(entries, access=read_access(text)).text.encode()
-        StoreTarget(address_from(server.url)).write(content)
+        RedisOutput(address_from(server.url)).write(content)
         forged = {"X-Forwarded-User": "root"}
 
         def ask(source: str) -> Answer:

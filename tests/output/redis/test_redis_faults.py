@@ -24,7 +24,7 @@ from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.redis import connection
-from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
 pytestmark = needs_redis
@@ -125,7 +125,7 @@ def complaint_of(port: int, scheme: str = "redis") -> str:
     """Return what a write to a port says, at most a line, without the password."""
     url = f"{scheme}://:hunter2@127.0.0.1:{port}/0"
     with pytest.raises(OutputError) as caught:
-        StoreTarget(address_from(url)).write(b"{}")
+        RedisOutput(address_from(url)).write(b"{}")
     text = str(caught.value)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
     assert "hunter2" not in repr(caught.value)
@@ -171,7 +171,7 @@ def test_defect_of_our_own_is_not_the_stores(server: Server) -> None:
         raise KeyError(seconds)
 
     with pytest.raises(KeyError):
-        StoreTarget(address_from(server.url), sleep=fail).write(content)
+        RedisOutput(address_from(server.url), sleep=fail).write(content)
 
 
 def test_plain_port_does_not_speak_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -508,7 +508,7 @@ def test_tls_needs_an_authority_that_is_trusted(tmp_path: Path, authority: Autho
             assert "its certificate cannot be trusted" in scene.watch.lines[0]
         (tmp_path / "other").mkdir()
         other = Authority(tmp_path / "other").ca_file
-        target = StoreTarget(address_from(url, ca_file=other))
+        target = RedisOutput(address_from(url, ca_file=other))
         with pytest.raises(OutputError, match="its certificate cannot be trusted"):
             target.write(b"{}")
         with watching(plain, tmp_path) as scene:  # no TLS where TLS is spoken
@@ -520,7 +520,7 @@ def test_tls_needs_the_name_that_was_asked_for(tmp_path: Path, authority: Author
     with tls_server(tmp_path, authority, "other.example.com") as server:
         server.run("CONFIG", "RESETSTAT")
         url = server.url.replace("redis://", "rediss://:hunter2@")
-        target = StoreTarget(address_from(url, ca_file=authority.ca_file))
+        target = RedisOutput(address_from(url, ca_file=authority.ca_file))
         with pytest.raises(OutputError, match=r"its certificate cannot be trusted: .*mismatch"):
             target.write(b"{}")
         assert "cmdstat_auth" not in server.run("INFO", "commandstats")

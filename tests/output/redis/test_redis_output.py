@@ -19,14 +19,14 @@ from ctsdns_traefik.core.status.health import judge
 from ctsdns_traefik.core.status.status import Status
 from ctsdns_traefik.core.status.status_json import status_to_text
 from ctsdns_traefik.daemon.events import Journal
-from ctsdns_traefik.daemon.reconciler import Keeper
+from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.output.base import Outcome
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.redis import connection
 from ctsdns_traefik.output.redis.arbitration import AGAIN, PATIENCE
 from ctsdns_traefik.output.redis.connection import Connection
-from ctsdns_traefik.output.redis.publisher import StoreTarget
+from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
 pytestmark = needs_redis
@@ -62,10 +62,10 @@ def said(caplog: pytest.LogCaptureFixture) -> Lines:
     return lines
 
 
-def started(server: Server, **options: Any) -> Keeper:
+def started(server: Server, **options: Any) -> Reconciler:
     """Return a keeper that has begun, as watch does."""
-    target = StoreTarget(address_from(server.url))
-    keeper = Keeper(target, journal=Journal(noun="store"), **options)
+    target = RedisOutput(address_from(server.url))
+    keeper = Reconciler(target, journal=Journal(noun="store"), **options)
     keeper.begin()
     return keeper
 
@@ -371,7 +371,7 @@ def test_write_is_told_though_nothing_is_known_of_notifications(
 
 def test_check_is_asked_anew_for_nothing_that_stands(server: Server) -> None:
     """Another watch may write while the check runs; what it wrote is compared with, not lost."""
-    first = StoreTarget(address_from(server.url))
+    first = RedisOutput(address_from(server.url))
 
     class Slow(Check):
         def content(self, content: bytes, target: object) -> None:
@@ -380,7 +380,7 @@ def test_check_is_asked_anew_for_nothing_that_stands(server: Server) -> None:
             super().content(content, target)
 
     asked: list[bytes] = []
-    second = StoreTarget(address_from(server.url), Slow(("true",)))
+    second = RedisOutput(address_from(server.url), Slow(("true",)))
     content = render(hosts("ab")).text.encode()
     assert second.write(content).outcome is Outcome.UNCHANGED
     assert second.write(content).outcome is Outcome.UNCHANGED
@@ -393,7 +393,7 @@ def test_check_without_room_for_its_file_is_one_clear_error(
 ) -> None:
     """Where no temporary file can be, the reason is told, and nothing is written."""
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    target = StoreTarget(address_from(server.url), Check(("true",)))
+    target = RedisOutput(address_from(server.url), Check(("true",)))
     with pytest.raises(OutputError, match=r"cannot check what .*: no such file or directory"):
         target.write(b"{}")
     assert server.keys("*") == {}
@@ -432,9 +432,9 @@ def test_watches_that_disagree_for_good_rest_and_say_so_once(server: Server, sai
 def test_what_is_left_to_another_watch_is_not_applied(server: Server) -> None:
     """The status says so while it lasts, health once it lasts too long, and why if for good."""
     journal, now = Journal(noun="store", clock=lambda: now[0]), [1000.0]
-    target = StoreTarget(address_from(server.url))
-    keeper = Keeper(target, journal=journal)
-    other = StoreTarget(address_from(server.url))
+    target = RedisOutput(address_from(server.url))
+    keeper = Reconciler(target, journal=journal)
+    other = RedisOutput(address_from(server.url))
 
     def take(names_of_step: str) -> Status:
         now[0] += 100
@@ -470,7 +470,7 @@ def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
     first, second = started(server), started(server)
     first.apply(hosts("a"))
     target = second._target
-    assert isinstance(target, StoreTarget)
+    assert isinstance(target, RedisOutput)
     original, meanwhile = target._write, iter([lambda: first.apply(hosts("ab"))])
 
     def racing(store: Any, *arguments: Any, **options: Any) -> Any:
@@ -516,7 +516,7 @@ def test_access_that_was_refused_comes_with_the_next_hosts(server: Server, tmp_p
     strict = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
     refusing = tmp_path / "refusing"
     check = Check(("sh", "-c", f"test ! -e {refusing}"))
-    keeper = Keeper(StoreTarget(address_from(server.url), check), access=strict)
+    keeper = Reconciler(RedisOutput(address_from(server.url), check), access=strict)
     keeper.begin()
     keeper.apply(hosts("ab"))
     wanted = server.keys()
@@ -540,7 +540,7 @@ def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: S
     """It does not wait three snapshots for a watch that has the old file, and loses no route."""
     keeper = started(server)
     keeper.apply(hosts("a"))
-    StoreTarget(address_from(server.url)).write(render(hosts("ab")).text.encode())
+    RedisOutput(address_from(server.url)).write(render(hosts("ab")).text.encode())
     keeper.change_access(read_access("routes:\n  '*.example.com': {access: tailscale-only}\n"))
     guarded = sorted(key for key in set(server.keys()) if key.endswith("/middlewares/0"))
     assert [key.split("-")[1] for key in guarded] == ["a", "b"]
@@ -556,7 +556,7 @@ def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:
         assert 1 <= seconds <= 3
         seen.append(server.keys())
 
-    target = StoreTarget(address_from(server.url), sleep=look)
+    target = RedisOutput(address_from(server.url), sleep=look)
     target.write(render(hosts("a")).text.encode())
     assert seen == []
     content = render(hosts("ab"), "json", access).text.encode()
@@ -584,7 +584,7 @@ def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:
 def test_rule_that_waits_is_not_in_the_way_of_another_watch(server: Server) -> None:
     """A watch that agrees with what stands writes nothing; what it publishes is decided anew."""
     access = read_access(STRICT)
-    other = StoreTarget(address_from(server.url))
+    other = RedisOutput(address_from(server.url))
     old, new = (render(hosts(names)).text.encode() for names in ("c", "cd"))
     outcomes: list[Outcome] = []
     documents = iter([old, new])
@@ -592,7 +592,7 @@ def test_rule_that_waits_is_not_in_the_way_of_another_watch(server: Server) -> N
     def meanwhile(_: float) -> None:
         outcomes.extend(other.write(each).outcome for each in documents)
 
-    target = StoreTarget(address_from(server.url), sleep=meanwhile)
+    target = RedisOutput(address_from(server.url), sleep=meanwhile)
     other.write(old)
     content = render(hosts("ab"), "json", access).text.encode()
     assert target.write(content).outcome is Outcome.LEFT
@@ -612,9 +612,9 @@ def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
     for after in (render(hosts("c")).text.encode(), content):
         server.run("FLUSHALL")
         with pytest.raises(KeyboardInterrupt):
-            StoreTarget(address_from(server.url), sleep=killed).write(content)
+            RedisOutput(address_from(server.url), sleep=killed).write(content)
         assert server.keys("traefik/*/rule") == {}
-        target = StoreTarget(address_from(server.url), sleep=lambda _: None)
+        target = RedisOutput(address_from(server.url), sleep=lambda _: None)
         assert target.write(after).outcome is Outcome.CREATED
         assert target.read() == target.as_held(after)
         assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
@@ -668,7 +668,7 @@ def test_notifications_of_other_kinds_are_as_good_as_none(
 
 def test_as_held_is_what_is_read(server: Server) -> None:
     """What --check compares with is what reading gives after writing."""
-    target = StoreTarget(address_from(server.url))
+    target = RedisOutput(address_from(server.url))
     content = render(hosts("abc")).text.encode()
     assert target.read() is None
     assert target.write(content).outcome is Outcome.CREATED
@@ -687,13 +687,13 @@ def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
     """Whoever put a text where the hash belongs is told so."""
     server.run("SET", BELL, "x")
     with pytest.raises(OutputError, match="holds something else; delete it"):
-        StoreTarget(address_from(server.url)).write(b"{}")
+        RedisOutput(address_from(server.url)).write(b"{}")
 
 
 def test_everything_together_has_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store whose every answer comes just in time does not keep a snapshot for ever."""
     monkeypatch.setattr(connection, "LONGEST", 0.3)
-    target = StoreTarget(address_from(server.url))
+    target = RedisOutput(address_from(server.url))
     server.run("CLIENT", "PAUSE", "1000")
     with pytest.raises(OutputError, match=r"it took longer than 0\.3 s"):
         target.write(b"{}")
@@ -702,7 +702,7 @@ def test_everything_together_has_an_end(server: Server, monkeypatch: pytest.Monk
 
 def test_two_roots_in_one_store_know_nothing_of_each_other(server: Server) -> None:
     """Each root has its own keys, hash and index."""
-    edge = StoreTarget(address_from(f"{server.url}?rootKey=edge"))
+    edge = RedisOutput(address_from(f"{server.url}?rootKey=edge"))
     started(server).apply(hosts("a"))
     edge.write(render(hosts("b")).text.encode())
     edge.write(b"{}")
@@ -711,12 +711,12 @@ def test_two_roots_in_one_store_know_nothing_of_each_other(server: Server) -> No
 
 def test_unused_database_stays_so(server: Server) -> None:
     """The number in the URL is the database that is written."""
-    StoreTarget(address_from(server.url.removesuffix("0") + "5")).write(b"{}")
+    RedisOutput(address_from(server.url.removesuffix("0") + "5")).write(b"{}")
     assert server.keys("*") == {}
 
 
 def test_folder_for_nothing_is_needed(tmp_path: Path) -> None:
     """A store that cannot be reached leaves no trace on this machine, and says why in a line."""
     with pytest.raises(OutputError, match=r"cannot publish to redis://127\.0\.0\.1:1/0.*refused"):
-        StoreTarget(address_from("redis://127.0.0.1:1")).read()
+        RedisOutput(address_from("redis://127.0.0.1:1")).read()
     assert list(tmp_path.iterdir()) == []
