@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Literal, TextIO
 
-from ctsdns_traefik.core.status.timestamps import time_to_text
+from ctsdns_traefik.core.status import time_to_text
 from ctsdns_traefik.core.text import printable
 
 PACKAGE = "ctsdns_traefik"

@@ -18,8 +18,7 @@ import urllib3.exceptions
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.access_service.jwks import KeysUnavailable
-from ctsdns_traefik.source.connection_errors import explain_failure
-from ctsdns_traefik.source.endpoint import Endpoint
+from ctsdns_traefik.source import Endpoint, explain_failure
 
 CONNECT_TIMEOUT = 3.0
 """Seconds to wait for a connection, TLS included."""

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import click
 
 from ctsdns_traefik.access_service import defaults as settings
-from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
+from ctsdns_traefik.core.entries import LARGEST_PORT
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.source.endpoint import Endpoint
+    from ctsdns_traefik.source import Endpoint
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})+", re.IGNORECASE)
@@ -92,7 +92,7 @@ def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> En
     Raise :class:`.SettingsError` for one that others on the way could forge.
     """
     from ctsdns_traefik.access_service.fetch import READ_TIMEOUT
-    from ctsdns_traefik.source.endpoint import endpoint_from
+    from ctsdns_traefik.source import endpoint_from
 
     url = url or f"https://{team_domain}{settings.KEYS_PATH}"
     try:

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.verifier import Verifier
-    from ctsdns_traefik.output.hooks import Check, Command, OnChange
+    from ctsdns_traefik.daemon import Journal, Verifier
+    from ctsdns_traefik.output import Check, Command, OnChange
     from ctsdns_traefik.signals import Interrupts
-    from ctsdns_traefik.traefik.api import TraefikApi
+    from ctsdns_traefik.traefik import TraefikApi
 
 log = logging.getLogger(__name__)
 
 
 def take_signals() -> Interrupts:
     """Handle signals from now on; a stop that is not heeded in time ends the commands, too."""
-    from ctsdns_traefik.output.hooks import kill_running
+    from ctsdns_traefik.output import kill_running
     from ctsdns_traefik.signals import Interrupts
 
     return Interrupts(last_act=kill_running)
@@ -27,7 +26,7 @@ def take_signals() -> Interrupts:
 
 def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | None:
     """Make the check of new content, if there is a command for it."""
-    from ctsdns_traefik.output.hooks import Check
+    from ctsdns_traefik.output import Check
 
     return Check(command, stops) if command else None
 
@@ -36,7 +35,7 @@ def make_on_change(
     command: Command | None, output: Path | str, journal: Journal, stops: Callable[[], bool]
 ) -> OnChange | None:
     """Make what runs after each change, if there is a command for it."""
-    from ctsdns_traefik.output.hooks import OnChange
+    from ctsdns_traefik.output import OnChange
 
     if command is None:
         return None
@@ -50,7 +49,7 @@ def start_verifier(
     """Begin to ask Traefik about what it has from a provider, if its API is known."""
     if api is None:
         return None
-    from ctsdns_traefik.daemon.verifier import Verifier
+    from ctsdns_traefik.daemon import Verifier
     from ctsdns_traefik.logs import as_event
 
     if api.in_the_clear:

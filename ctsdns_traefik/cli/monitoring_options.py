@@ -17,8 +17,7 @@ from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.status_reporter import Outlet
+    from ctsdns_traefik.daemon import Journal, Outlet
     from ctsdns_traefik.signals import Interrupts
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ def reporting_options(function: Function) -> Function:
 
 def report_health(status_file: Path | None, max_age: float) -> ExitCode:
     """Print a verdict on the watch that keeps a status file; raise :class:`click.UsageError`."""
-    from ctsdns_traefik.daemon.health_check import check_health
+    from ctsdns_traefik.daemon import check_health
 
     if status_file is None:
         variable = settings.STATUS_FILE.variable
@@ -93,12 +92,8 @@ def make_journal(
     access_file: Path | None = None,
 ) -> Journal:
     """Make the journal of watch, and what it is told by: files, and the service manager."""
-    from ctsdns_traefik.core.status.prometheus import metrics_to_text
-    from ctsdns_traefik.core.status.status import AccessFile, Status
-    from ctsdns_traefik.core.status.status_json import status_to_text
-    from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.sd_notify import service_manager
-    from ctsdns_traefik.daemon.status_reporter import StatusFileWriter, StatusReporter
+    from ctsdns_traefik.core.status import AccessFile, Status, metrics_to_text, status_to_text
+    from ctsdns_traefik.daemon import Journal, StatusFileWriter, StatusReporter, service_manager
 
     outlets: list[Outlet] = []
     if status_file:

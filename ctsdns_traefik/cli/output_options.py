@@ -16,8 +16,7 @@ from ctsdns_traefik.cli.options import setting_option
 from ctsdns_traefik.core.text import in_quotes
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.output.base import Output
-    from ctsdns_traefik.output.hooks import Check, Command
+    from ctsdns_traefik.output import Check, Command, Output
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class OutputType(click.ParamType):  # type: ignore[type-arg]
         ctx: click.Context | None,
     ) -> Path | str:
         """Tell a URL from a path."""
-        from ctsdns_traefik.output.redis.url import is_store_url
+        from ctsdns_traefik.output.redis import is_store_url
 
         if isinstance(value, str) and in_quotes(value) and is_store_url(value[1:]):
             self.fail("the store's URL is in quotes: write it without", param, ctx)
@@ -67,7 +66,7 @@ def store_options(function: Function) -> Function:
 
 def refuse_path(output: Path | str | None, on_change: Command | None) -> None:
     """Raise :class:`click.UsageError` for a command after a change that wants a store's path."""
-    from ctsdns_traefik.output.hooks import PATH
+    from ctsdns_traefik.output import PATH
 
     if isinstance(output, str) and on_change and any(PATH in word for word in on_change):
         raise click.UsageError(f"a store has no file that {PATH} of --on-change could stand for")
@@ -89,13 +88,11 @@ def build_output(
     cannot be used.
     """
     if isinstance(output, Path):
-        from ctsdns_traefik.output.file import FileOutput
+        from ctsdns_traefik.output import FileOutput
 
         return FileOutput(output, check, adopt=adopt)
     from ctsdns_traefik.logs import as_event
-    from ctsdns_traefik.output.redis.connection import load_library
-    from ctsdns_traefik.output.redis.publisher import RedisOutput
-    from ctsdns_traefik.output.redis.url import address_from
+    from ctsdns_traefik.output.redis import RedisOutput, address_from, load_library
 
     address = address_from(
         output,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
+from ctsdns_traefik.core.entries import LARGEST_PORT
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.output.hooks import Command
-    from ctsdns_traefik.source.endpoint import Header
-    from ctsdns_traefik.traefik.api import TraefikApi
+    from ctsdns_traefik.output import Command
+    from ctsdns_traefik.source import Header
+    from ctsdns_traefik.traefik import TraefikApi
 
 _PORT = re.compile("[0-9]{1,5}")
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -59,7 +59,7 @@ class HeaderType(click.ParamType):  # type: ignore[type-arg]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Header:
         """Read ``Name: value``."""
-        from ctsdns_traefik.source.endpoint import header_from
+        from ctsdns_traefik.source import header_from
 
         if isinstance(value, tuple):
             return value
@@ -86,7 +86,7 @@ class CommandLine(click.ParamType):  # type: ignore[type-arg]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Command:
         """Split the words."""
-        from ctsdns_traefik.output.hooks import PATH, command_from
+        from ctsdns_traefik.output import PATH, command_from
 
         if isinstance(value, tuple):
             return value
@@ -108,7 +108,7 @@ class TraefikUrl(click.ParamType):  # type: ignore[type-arg]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> TraefikApi:
         """Read it; a complaint never repeats it, since it may hold a password."""
-        from ctsdns_traefik.traefik.api import TraefikApi, traefik_api_from
+        from ctsdns_traefik.traefik import TraefikApi, traefik_api_from
 
         if isinstance(value, TraefikApi):
             return value

@@ -15,7 +15,7 @@ from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.entries.notation import WriteResult
+    from ctsdns_traefik.core.entries import WriteResult
 
 
 @click.command(
@@ -51,7 +51,7 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
     """
     from ctsdns_traefik.cli.report import as_json
     from ctsdns_traefik.cli.report.entry_report import explanation_as_json, explanation_as_text
-    from ctsdns_traefik.core.entries.explanation import explain
+    from ctsdns_traefik.core.entries import explain
 
     explained = [explain(written, dict(ports)) for written in _read(entries)]
     if form == "json":
@@ -63,7 +63,7 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
 
 def _read(entries: Sequence[str]) -> Iterator[WriteResult]:
     """Read entries, and those on standard input in the place of ``-``."""
-    from ctsdns_traefik.core.entries.notation import COMMENT, read_arguments, read_notation
+    from ctsdns_traefik.core.entries import COMMENT, read_arguments, read_notation
 
     for is_input, arguments in groupby(entries, STANDARD_STREAM.__eq__):
         if not is_input:
@@ -75,7 +75,7 @@ def _read(entries: Sequence[str]) -> Iterator[WriteResult]:
 
 
 def _lines_of_input() -> list[str]:
-    from ctsdns_traefik.source.once import standard_input
+    from ctsdns_traefik.source import standard_input
 
     try:
         text = standard_input().read().decode("utf-8", "backslashreplace")

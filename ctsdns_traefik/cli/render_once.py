@@ -34,11 +34,9 @@ from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.dynamic.document import Format
-    from ctsdns_traefik.core.dynamic.rendering import Rendering
+    from ctsdns_traefik.core.dynamic import Format, Rendering
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.output.base import Output
-    from ctsdns_traefik.output.hooks import Check, Command
+    from ctsdns_traefik.output import Check, Command, Output
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """How diff shows a last line that does not end; difflib leaves it at that."""
@@ -96,10 +94,9 @@ def render_once(
     SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
     out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
-    from ctsdns_traefik.core.checks.access import check_unused
-    from ctsdns_traefik.core.dynamic.rendering import render
-    from ctsdns_traefik.daemon.access_file import read_access_file
-    from ctsdns_traefik.daemon.events import Journal
+    from ctsdns_traefik.core.checks import check_unused
+    from ctsdns_traefik.core.dynamic import render
+    from ctsdns_traefik.daemon import Journal, read_access_file
 
     start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
@@ -139,8 +136,7 @@ def _write(
     check_command: Command | None,
 ) -> None:
     """Write the file as watch does; a signal waits for it, and ends the commands around it."""
-    from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.reconciler import Reconciler
+    from ctsdns_traefik.daemon import Journal, Reconciler
     from ctsdns_traefik.signals import postponed
 
     journal = Journal(noun="store" if isinstance(output, str) else "file")

@@ -12,8 +12,7 @@ from click.core import ParameterSource
 from ctsdns_traefik import settings
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.source.endpoint import Endpoint
-    from ctsdns_traefik.source.once import Reading
+    from ctsdns_traefik.source import Endpoint, Reading
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
     A command line can be seen by every user of the machine. Raise :class:`SettingsError`.
     """
     from ctsdns_traefik.logs import as_event
-    from ctsdns_traefik.source.endpoint import endpoint_from
+    from ctsdns_traefik.source import endpoint_from
 
     token = os.environ.get(settings.TOKEN.variable) or None
     endpoint = endpoint_from(url, read_timeout=read_timeout, token=token, **access)
@@ -42,7 +41,7 @@ def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> R
 
     Raise :class:`click.UsageError` if no source is named, :class:`SourceError` if it has none.
     """
-    from ctsdns_traefik.source.once import read_hosts
+    from ctsdns_traefik.source import read_hosts
 
     if source is None:
         raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")

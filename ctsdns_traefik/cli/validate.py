@@ -105,10 +105,10 @@ def validate(
     """
     from ctsdns_traefik.cli.validation import read_static_file
     from ctsdns_traefik.cli.validation import validate as find_problems
-    from ctsdns_traefik.core.checks.run import NEWEST
+    from ctsdns_traefik.core.checks import NEWEST
     from ctsdns_traefik.core.problems import Severity
-    from ctsdns_traefik.daemon.access_file import read_access_file
-    from ctsdns_traefik.output.redis.url import is_store_url
+    from ctsdns_traefik.daemon import read_access_file
+    from ctsdns_traefik.output.redis import is_store_url
 
     start_logging()
     static = read_static_file(static_config, entrypoints)

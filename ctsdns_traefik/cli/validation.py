@@ -6,30 +6,30 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access.apply import DASHBOARD
-from ctsdns_traefik.core.checks.access import check_access, places_in
-from ctsdns_traefik.core.checks.diagnostics import (
+from ctsdns_traefik.core.access import DASHBOARD
+from ctsdns_traefik.core.checks import (
+    NEWEST,
     LocatedDiagnostic,
+    check,
+    check_access,
     locate_in_policy,
     locate_in_settings,
+    places_in,
 )
-from ctsdns_traefik.core.checks.run import NEWEST, check
-from ctsdns_traefik.core.dynamic.rendering import Rendering, render
-from ctsdns_traefik.core.dynamic.routes import Route
-from ctsdns_traefik.core.policy.locations import in_bytes
+from ctsdns_traefik.core.dynamic import Rendering, Route, render
+from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import Diagnostic, Severity
-from ctsdns_traefik.core.static_config.configuration import (
+from ctsdns_traefik.core.static_config import (
     StaticConfiguration,
     StaticError,
     read_static,
     with_entrypoints,
 )
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.daemon.access_file import AccessText
+from ctsdns_traefik.daemon import AccessText
 from ctsdns_traefik.errors import SettingsError
-from ctsdns_traefik.source.once import Reading
-from ctsdns_traefik.traefik.proof import prove
-from ctsdns_traefik.traefik.sandbox import SandboxEntrypoint
+from ctsdns_traefik.source import Reading
+from ctsdns_traefik.traefik import SandboxEntrypoint, prove
 
 
 class StaticFile(NamedTuple):

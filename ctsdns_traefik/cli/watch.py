@@ -37,16 +37,15 @@ from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_p
 from ctsdns_traefik.cli.parameter_types import Seconds, TraefikUrl
 from ctsdns_traefik.cli.source_options import build_endpoint
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
-from ctsdns_traefik.core.sse.backoff import SHORTEST
+from ctsdns_traefik.core.sse import SHORTEST
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.dynamic.document import Format
-    from ctsdns_traefik.daemon.events import Journal
-    from ctsdns_traefik.daemon.loop import Connect
+    from ctsdns_traefik.core.dynamic import Format
+    from ctsdns_traefik.daemon import Connect, Journal
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.output.hooks import Command
-    from ctsdns_traefik.traefik.api import TraefikApi
+    from ctsdns_traefik.output import Command
+    from ctsdns_traefik.traefik import TraefikApi
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +144,7 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.daemon.access_file import follow_access_file
-    from ctsdns_traefik.daemon.access_reloader import AccessReloader
-    from ctsdns_traefik.daemon.loop import Watch
-    from ctsdns_traefik.daemon.reconciler import Reconciler
+    from ctsdns_traefik.daemon import AccessReloader, Reconciler, Watch, follow_access_file
 
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
@@ -181,8 +177,8 @@ def watch(
 
 def _prepare_to_connect(journal: Journal) -> Connect:
     """Load what connections need, and return what makes one."""
-    from ctsdns_traefik.daemon.memory import expect_large_snapshots
-    from ctsdns_traefik.source.stream import load_libraries, open_stream
+    from ctsdns_traefik.daemon import expect_large_snapshots
+    from ctsdns_traefik.source import load_libraries, open_stream
 
     load_libraries()
     expect_large_snapshots()

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access.model import Access
-from ctsdns_traefik.core.access.parser import AccessError, read_access
-from ctsdns_traefik.core.policy.locations import SourceLocation, in_bytes
+from ctsdns_traefik.core.access import Access, AccessError, read_access
+from ctsdns_traefik.core.policy import SourceLocation, in_bytes
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from ctsdns_traefik.core.access.model import Access
+from ctsdns_traefik.core.access import Access
 from ctsdns_traefik.daemon.access_file import FollowedAccess
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.reconciler import Reconciler

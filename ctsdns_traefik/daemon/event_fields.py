@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.dynamic.diff import Changes
+from ctsdns_traefik.core.dynamic import Changes
 from ctsdns_traefik.core.problems import Diagnostic
-from ctsdns_traefik.core.status.status import LISTED_AT_MOST
+from ctsdns_traefik.core.status import LISTED_AT_MOST
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.base import WriteResult
+from ctsdns_traefik.output import WriteResult
 
 
 def of_refusal(problem: Diagnostic) -> dict[str, object]:

@@ -13,10 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Self
 
-from ctsdns_traefik.core.dynamic.diff import Changes, listed
-from ctsdns_traefik.core.dynamic.served import Verdict
+from ctsdns_traefik.core.dynamic import Changes, Verdict, listed
 from ctsdns_traefik.core.problems import Diagnostic
-from ctsdns_traefik.core.status.status import ErrorRecord, State, Status
+from ctsdns_traefik.core.status import ErrorRecord, State, Status
 from ctsdns_traefik.daemon.event_fields import (
     of_change,
     of_doubt,
@@ -31,7 +30,7 @@ from ctsdns_traefik.daemon.status_reporter import StatusReporter
 from ctsdns_traefik.daemon.verifier_log import VerifierLog
 from ctsdns_traefik.errors import Stop
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
+from ctsdns_traefik.output import Outcome, OutputWarning, WriteResult
 
 log = logging.getLogger(__name__)
 

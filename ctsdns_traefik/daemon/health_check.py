@@ -7,7 +7,7 @@ import stat
 import time
 from pathlib import Path
 
-from ctsdns_traefik.core.status.health import Health, judge
+from ctsdns_traefik.core.status import Health, judge
 from ctsdns_traefik.core.text import shown
 
 _LARGEST = 16 * 1024 * 1024

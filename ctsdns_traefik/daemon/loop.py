@@ -8,20 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
-from ctsdns_traefik.core.policy.snapshot import (
+from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
     hosts_of_snapshot,
     message_of_error,
 )
-from ctsdns_traefik.core.sse.backoff import retry_delay
+from ctsdns_traefik.core.sse import retry_delay
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.signals import Expired, Interrupts, Reconnect
-from ctsdns_traefik.source.endpoint import Endpoint
-from ctsdns_traefik.source.stream import Event, StreamError, open_stream
+from ctsdns_traefik.source import Endpoint, Event, StreamError, open_stream
 
 Connect = Callable[[Endpoint], AbstractContextManager[Iterator[Event]]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.base import OutputWarning
+from ctsdns_traefik.output import OutputWarning
 
 log = logging.getLogger(__name__)
 

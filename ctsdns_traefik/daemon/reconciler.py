@@ -11,25 +11,31 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from ctsdns_traefik.core.access.model import Access
-from ctsdns_traefik.core.dynamic.diff import (
+from ctsdns_traefik.core.access import Access
+from ctsdns_traefik.core.dynamic import (
     NO_CHANGES,
     Changes,
+    Document,
+    Format,
     Outline,
+    Rendering,
     compare,
     count_by_entrypoint,
+    examine,
     find_removed,
+    find_unprotected,
+    from_text,
     outline,
+    recover_routes,
+    render,
+    render_routes,
+    to_text,
 )
-from ctsdns_traefik.core.dynamic.document import Document, Format, from_text, to_text
-from ctsdns_traefik.core.dynamic.ownership import examine
-from ctsdns_traefik.core.dynamic.rendering import Rendering, render, render_routes
-from ctsdns_traefik.core.dynamic.standing import find_unprotected, recover_routes
-from ctsdns_traefik.core.policy.snapshot import HostsMap
+from ctsdns_traefik.core.policy import HostsMap
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.memory import give_back
 from ctsdns_traefik.errors import CheckRefused, OutputError
-from ctsdns_traefik.output.base import Outcome, Output, WriteResult
+from ctsdns_traefik.output import Outcome, Output, WriteResult
 
 
 class Traefik(Protocol):
@@ -202,7 +208,7 @@ class Reconciler:
         self._journal.refused(rendering.problems)
         self._journal.warned(rendering.warnings)
         if self._access:
-            from ctsdns_traefik.core.checks.access import check_unused  # it imports much
+            from ctsdns_traefik.core.checks import check_unused  # it imports much
 
             self._journal.access_unused(check_unused(rendering.entries, self._access))
         return rendering

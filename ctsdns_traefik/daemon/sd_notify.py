@@ -11,7 +11,7 @@ import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 
-from ctsdns_traefik.core.status.status import Status, summarize
+from ctsdns_traefik.core.status import Status, summarize
 from ctsdns_traefik.core.text import printable
 
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")

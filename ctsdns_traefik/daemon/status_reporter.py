@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ctsdns_traefik.core.status.health import BEAT
-from ctsdns_traefik.core.status.status import Status
+from ctsdns_traefik.core.status import BEAT, Status
 from ctsdns_traefik.daemon.sd_notify import ServiceManager
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output.file import remove_leftovers, replace_file
+from ctsdns_traefik.output import remove_leftovers, replace_file
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,9 @@ import threading
 import time
 from typing import NamedTuple
 
-from ctsdns_traefik.core.dynamic.document import Document
-from ctsdns_traefik.core.dynamic.served import RouterKey, Verdict, judge, kinds_of, routers_of
+from ctsdns_traefik.core.dynamic import Document, RouterKey, Verdict, judge, kinds_of, routers_of
 from ctsdns_traefik.daemon.events import Journal
-from ctsdns_traefik.traefik.api import ApiError, TraefikApi
+from ctsdns_traefik.traefik import ApiError, TraefikApi
 
 
 class Patience(NamedTuple):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ctsdns_traefik.core.dynamic.diff import NAMED_AT_MOST, listed
-from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
+from ctsdns_traefik.core.dynamic import NAMED_AT_MOST, RouterError, Verdict, listed
 from ctsdns_traefik.logs import as_event
 
 log = logging.getLogger(__name__)

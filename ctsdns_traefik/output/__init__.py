@@ -2,3 +2,41 @@
 
 An output is read and written and returns what it did; it logs nothing.
 """
+
+from __future__ import annotations
+
+from ctsdns_traefik.output.base import (
+    Outcome,
+    Output,
+    OutputWarning,
+    WriteResult,
+)
+from ctsdns_traefik.output.file import (
+    FileOutput,
+    remove_leftovers,
+    replace_file,
+)
+from ctsdns_traefik.output.hooks import (
+    PATH,
+    Check,
+    Command,
+    OnChange,
+    command_from,
+    kill_running,
+)
+
+__all__ = [
+    "PATH",
+    "Check",
+    "Command",
+    "FileOutput",
+    "OnChange",
+    "Outcome",
+    "Output",
+    "OutputWarning",
+    "WriteResult",
+    "command_from",
+    "kill_running",
+    "remove_leftovers",
+    "replace_file",
+]

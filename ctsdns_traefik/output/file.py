@@ -27,7 +27,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from ctsdns_traefik.core.dynamic.ownership import examine
+from ctsdns_traefik.core.dynamic import examine
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult

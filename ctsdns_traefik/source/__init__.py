@@ -2,3 +2,43 @@
 
 Only this package and the access service speak HTTP through requests.
 """
+
+from __future__ import annotations
+
+from ctsdns_traefik.source.connection_errors import (
+    explain_failure,
+)
+from ctsdns_traefik.source.endpoint import (
+    Endpoint,
+    Header,
+    endpoint_from,
+    header_from,
+    is_private,
+)
+from ctsdns_traefik.source.once import (
+    Reading,
+    read_hosts,
+    standard_input,
+)
+from ctsdns_traefik.source.stream import (
+    Event,
+    StreamError,
+    load_libraries,
+    open_stream,
+)
+
+__all__ = [
+    "Endpoint",
+    "Event",
+    "Header",
+    "Reading",
+    "StreamError",
+    "endpoint_from",
+    "explain_failure",
+    "header_from",
+    "is_private",
+    "load_libraries",
+    "open_stream",
+    "read_hosts",
+    "standard_input",
+]

@@ -12,10 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from ctsdns_traefik.core.policy.locations import Source
-from ctsdns_traefik.core.policy.snapshot import (
+from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
+    Source,
     hosts_of_snapshot,
     hosts_of_text,
     message_of_error,

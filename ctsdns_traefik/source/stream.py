@@ -19,8 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik import __version__
-from ctsdns_traefik.core.sse.framing import OversizedEvent, read_blocks
-from ctsdns_traefik.core.sse.http_errors import EVENT_STREAM, Answer, explain_answer
+from ctsdns_traefik.core.sse import (
+    EVENT_STREAM,
+    Answer,
+    OversizedEvent,
+    explain_answer,
+    read_blocks,
+)
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, SourceError
 from ctsdns_traefik.signals import deadline

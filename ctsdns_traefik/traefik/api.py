@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ctsdns_traefik.errors import SettingsError
-from ctsdns_traefik.source.endpoint import Endpoint, endpoint_from
+from ctsdns_traefik.source import Endpoint, endpoint_from
 
 PER_PAGE = 1_000
 """Routers or services in one answer."""
@@ -113,7 +113,7 @@ class TraefikApi:
 
     @contextmanager
     def _explained(self, within: float) -> Iterator[None]:
-        from ctsdns_traefik.source.connection_errors import explain_failure
+        from ctsdns_traefik.source import explain_failure
 
         try:
             yield

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route
-from ctsdns_traefik.core.dynamic.served import words_of
+from ctsdns_traefik.core.dynamic import INTERNAL, Protocol, Route, words_of
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.signals import postponed
 from ctsdns_traefik.traefik.binary import find_traefik

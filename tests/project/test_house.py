@@ -163,7 +163,7 @@ ACCESS = "ctsdns_traefik.access_service"
 
 OWNERS = (
     pytest.param(
-        "click", ("ctsdns_traefik.cli", f"{ACCESS}.options", f"{ACCESS}.program"), id="click"
+        "click", ("ctsdns_traefik.cli", f"{ACCESS}.parameters", f"{ACCESS}.main"), id="click"
     ),
     pytest.param("cryptography", (f"{ACCESS}.jwks",), id="cryptography"),
     pytest.param("jwt", (f"{ACCESS}.jwks", f"{ACCESS}.tokens"), id="jwt"),
@@ -248,7 +248,7 @@ def test_nothing_imports_the_command_line() -> None:
     """Only the command line itself, what runs it as a module, and the other program import it."""
     importers = {each.importer for each in IMPORTS if is_in(each.imported, "ctsdns_traefik.cli")}
     outside = {name for name in importers if not is_in(name, "ctsdns_traefik.cli")}
-    assert outside == {"ctsdns_traefik.__main__", f"{ACCESS}.program"}
+    assert outside == {"ctsdns_traefik.__main__", f"{ACCESS}.main"}
 
 
 def test_nothing_imports_the_access_service() -> None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
-from ctsdns_traefik.core.entries.client_commands import ClientCommands
-from ctsdns_traefik.core.entries.explanation import Explanation
+from ctsdns_traefik.core.entries import ClientCommands, Explanation
 from ctsdns_traefik.core.text import printable
 
 

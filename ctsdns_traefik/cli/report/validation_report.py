@@ -7,9 +7,9 @@ from typing import Any, TextIO
 
 from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.cli.validation import Validation
-from ctsdns_traefik.core.checks.diagnostics import LocatedDiagnostic
-from ctsdns_traefik.core.dynamic.routes import Route
-from ctsdns_traefik.core.entries.explanation import describe_route
+from ctsdns_traefik.core.checks import LocatedDiagnostic
+from ctsdns_traefik.core.dynamic import Route
+from ctsdns_traefik.core.entries import describe_route
 from ctsdns_traefik.core.problems import Severity
 from ctsdns_traefik.core.text import printable, shown
 

@@ -27,7 +27,7 @@ def read_address(value: object, at: int) -> str:
 
     ``/32`` and ``/128`` say "this one machine" and are dropped; an IPv4-mapped IPv6 address
     (RFC 4291, section 2.5.5.2) is the IPv4 address that it maps. ``at`` is where the value
-    stands in the entry. Raise :class:`DiagnosticError` for anything that is not one machine's address.
+    stands in the entry. Raise :class:`DiagnosticError` for anything but one machine's address.
     """
     if isinstance(value, str) and _PLAIN_IPV4.fullmatch(value):
         return value

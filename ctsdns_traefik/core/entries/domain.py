@@ -22,8 +22,8 @@ _DOMAIN = re.compile(rf"(?:\*\.)?(?:{_LABEL.pattern}\.)*{_LABEL.pattern}")
 def read_domain(text: str, at: int) -> str:
     """Return a domain in lower case, as A-labels, without its trailing dot.
 
-    ``at`` is where the text stands in the entry. Raise :class:`DiagnosticError` with the span of the
-    label that is wrong.
+    ``at`` is where the text stands in the entry. Raise :class:`DiagnosticError` with the span of
+    the label that is wrong.
     """
     domain = text.lower().removesuffix(".")
     if text.isascii() and len(domain) <= LONGEST_DOMAIN and _DOMAIN.fullmatch(domain):

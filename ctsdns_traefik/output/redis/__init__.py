@@ -2,3 +2,23 @@
 
 Only the connection module imports redis-py.
 """
+
+from __future__ import annotations
+
+from ctsdns_traefik.output.redis.connection import (
+    load_library,
+)
+from ctsdns_traefik.output.redis.publisher import (
+    RedisOutput,
+)
+from ctsdns_traefik.output.redis.url import (
+    address_from,
+    is_store_url,
+)
+
+__all__ = [
+    "RedisOutput",
+    "address_from",
+    "is_store_url",
+    "load_library",
+]

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from ctsdns_traefik.core.dynamic.key_values import Difference, Pairs
+from ctsdns_traefik.core.dynamic import Difference, Pairs
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError, SettingsError
 from ctsdns_traefik.output.redis.arbitration import Mark

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from ctsdns_traefik import __version__
-from ctsdns_traefik.core.dynamic.document import from_text, to_plain_text
-from ctsdns_traefik.core.dynamic.key_values import (
+from ctsdns_traefik.core.dynamic import (
     Difference,
     Pairs,
     difference,
     digest,
     find_guarded,
     from_pairs,
+    from_text,
     to_pairs,
+    to_plain_text,
 )
 from ctsdns_traefik.errors import OutputError
-from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
-from ctsdns_traefik.output.hooks import Check
+from ctsdns_traefik.output import Check, Outcome, OutputWarning, WriteResult
 from ctsdns_traefik.output.redis.arbitration import Mark, Turn, Turns, mark_after
 from ctsdns_traefik.output.redis.connection import Connection, Moved, connected
 from ctsdns_traefik.output.redis.url import Address

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import SettingsError
-from ctsdns_traefik.source.endpoint import is_private
+from ctsdns_traefik.source import is_private
 
 SCHEMES = ("redis", "rediss")
 DEFAULT_PORT = 6379
