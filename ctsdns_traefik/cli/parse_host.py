@@ -15,7 +15,7 @@ from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.entries import WriteResult
+    from ctsdns_traefik.core.entries import WrittenEntry
 
 
 @click.command(
@@ -61,7 +61,7 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
     return ExitCode.FINDINGS if any(one.problem for one in explained) else ExitCode.OK
 
 
-def _read(entries: Sequence[str]) -> Iterator[WriteResult]:
+def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:
     """Read entries, and those on standard input in the place of ``-``."""
     from ctsdns_traefik.core.entries import COMMENT, read_arguments, read_notation
 

@@ -117,8 +117,8 @@ def _fail_usage(why: click.ClickException, program: str) -> ExitCode:
 
 def _unknown_option(why: click.NoSuchOption) -> str:
     """Word it as an unknown command is, whatever the release of click."""
-    meant = " or ".join(sorted(why.possibilities or ()))
-    return f"No such option {why.option_name!r}" + (f" (did you mean {meant}?)" if meant else "")
+    meant = get_close_matches(why.option_name, why.possibilities or (), n=1)
+    return f"No such option {why.option_name!r}" + (f" (did you mean {meant[0]}?)" if meant else "")
 
 
 def _fail(program: str, message: str, code: ExitCode) -> ExitCode:

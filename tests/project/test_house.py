@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import importlib
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -35,6 +36,7 @@ PURE = {
         "urllib.parse",
         "warnings",
     ),
+    "importlib",  # for faces that import what they export when it is first used
     "sys",  # for intern; the process is nothing to the core
     "http",  # for its names of status codes; a client is http.client
 }
@@ -266,7 +268,7 @@ def test_imports_run_one_way() -> None:
     }
     assert below["ctsdns_traefik.daemon.loop"] > {
         "ctsdns_traefik.daemon.reconciler",
-        "ctsdns_traefik.source.stream",
+        "ctsdns_traefik.source",
     }
     removed: set[str] = set()
     while free := {name for name in below if name not in removed and below[name] <= removed}:
@@ -308,3 +310,63 @@ def lines_of(function: Function) -> int:
     command = any("click.command" in ast.unparse(each) for each in function.decorator_list)
     first = function.body[0].lineno if command else function.lineno
     return function.end_lineno - first + 1
+
+
+FACES = {
+    name: {
+        str(element.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        for element in getattr(node.value, "elts", ())
+    }
+    for name, tree in MODULES.items()
+    if FILES[name].name == "__init__.py" and "__all__" in FILES[name].read_text(encoding="utf-8")
+}
+"""Packages, and what each exports."""
+
+
+def test_packages_are_entered_by_their_faces() -> None:
+    """Only a package's own modules import from inside it; those of the core, from each other's.
+
+    The access service, the other program, shares parts of the command line.
+    """
+    assert len(FACES) > 10
+    inside = {
+        (each.importer, each.imported)
+        for each in IMPORTS
+        for package in FACES.keys() - {"ctsdns_traefik.cli"}
+        if each.imported.rpartition(".")[0] == package
+        and not is_in(each.importer, package)
+        and not (is_in(each.importer, "ctsdns_traefik.core") and ".core." in package)
+        and each.imported not in FACES
+    }
+    assert inside == set()
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_face_exports_what_others_use(package: str) -> None:
+    """What a package exports is there, and something outside uses it."""
+    face = importlib.import_module(package)
+    assert [name for name in FACES[package] if not hasattr(face, name)] == []
+    used = {
+        alias.name
+        for name, tree in MODULES.items()
+        if not is_in(name, package) or (FILES[name].name == "__init__.py" and name != package)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and is_in(node.module or "", package)
+        for alias in node.names
+    }
+    assert FACES[package] - used == set()
+
+
+def test_modules_can_be_imported_in_any_order() -> None:
+    """Each module can be the first to be imported: the faces make no circle of packages."""
+    program = """
+import importlib, sys
+for name in sys.argv[1:]:
+    for known in [each for each in sys.modules if each.partition(".")[0] == "ctsdns_traefik"]:
+        del sys.modules[known]
+    importlib.import_module(name)
+"""
+    names = [name for name in MODULES if not name.endswith("__main__")]
+    subprocess.run([sys.executable, "-c", program, *names], check=True, timeout=100)

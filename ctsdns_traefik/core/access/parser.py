@@ -201,7 +201,7 @@ def _matching(node: Node, form: re.Pattern[str], whose: str) -> str:
 
 def _domain(node: Node, text: str) -> str:
     if text == EVERY:
-        node.fail("is no name or wildcard: for every name, write default: MODE beside routes")
+        node.fail("is not a name or wildcard: for every name, write default: MODE beside routes")
     try:
         return read_domain(text, at=0)
     except DiagnosticError as refusal:

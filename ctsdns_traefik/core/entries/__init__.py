@@ -27,7 +27,7 @@ from ctsdns_traefik.core.entries.near_misses import (
 )
 from ctsdns_traefik.core.entries.notation import (
     COMMENT,
-    WriteResult,
+    WrittenEntry,
     read_arguments,
     read_notation,
 )
@@ -38,7 +38,7 @@ __all__ = [
     "ClientCommands",
     "Explanation",
     "HostEntry",
-    "WriteResult",
+    "WrittenEntry",
     "describe_route",
     "explain",
     "find_near_misses",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.client_commands import ClientCommands, client_commands
 from ctsdns_traefik.core.entries.grammar import parse_host
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
-from ctsdns_traefik.core.entries.notation import WriteResult
+from ctsdns_traefik.core.entries.notation import WrittenEntry
 from ctsdns_traefik.core.problems import Diagnostic
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.dynamic.routes import Route
 
 EXAMPLE_PORTS = {"web": "80", "websecure": "443", "tcp": "4433"}
 """Ports of the entrypoints in examples/traefik/traefik.yml, by name."""
@@ -51,11 +53,13 @@ class Explanation(NamedTuple):
     """What is probably not meant about a route or an alias."""
 
 
-def explain(written: WriteResult, entrypoint_ports: Mapping[str, str]) -> Explanation:
+def explain(written: WrittenEntry, entrypoint_ports: Mapping[str, str]) -> Explanation:
     """Explain an entry with an address or without.
 
     ``entrypoint_ports`` are the ports of entrypoints by name, before :data:`EXAMPLE_PORTS`.
     """
+    from ctsdns_traefik.core.dynamic.routes import plan_routes  # routes need entries, too
+
     name, address = written
     read = parse_host(name, address)
     if isinstance(read, Diagnostic):

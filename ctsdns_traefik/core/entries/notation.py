@@ -33,14 +33,14 @@ _QUOTES = ('"', "'")
 _TRANSPORT = re.compile(r"\._(?:tcp|udp)\.")
 
 
-class WriteResult(NamedTuple):
+class WrittenEntry(NamedTuple):
     """An entry as it was written: its name, and its address if there is one."""
 
     name: str
     address: str | None = None
 
 
-def read_notation(text: str) -> WriteResult:
+def read_notation(text: str) -> WrittenEntry:
     """Read one entry in any of the forms above.
 
     What has none of them is ``NAME=ADDRESS``, divided at the first equals sign, or a name, for the
@@ -49,20 +49,20 @@ def read_notation(text: str) -> WriteResult:
     found = _ENTRY.fullmatch(text)
     if found is None or looks_like_address(text) or not _is_meant(found):
         name, equals, address = text.partition("=")
-        return WriteResult(name, address if equals else None)
+        return WrittenEntry(name, address if equals else None)
     address = found["address"]
     if address is None:
-        return WriteResult(_unquoted(found["name"]), "" if "=" in (found["sign"] or "") else None)
-    return WriteResult(_unquoted(found["name"]), _unquoted(address))
+        return WrittenEntry(_unquoted(found["name"]), "" if "=" in (found["sign"] or "") else None)
+    return WrittenEntry(_unquoted(found["name"]), _unquoted(address))
 
 
-def read_arguments(arguments: Iterable[str]) -> Iterator[WriteResult]:
+def read_arguments(arguments: Iterable[str]) -> Iterator[WrittenEntry]:
     """Read entries that a shell has split: an address alone belongs to the name before it.
 
     So does anything after a name that ends in a colon, as in a policy's line without its quotes,
     which a shell takes away. From an argument that starts with ``//`` on, all is a comment.
     """
-    before: WriteResult | None = None
+    before: WrittenEntry | None = None
     expected = False
     for argument in arguments:
         if argument.startswith(COMMENT):

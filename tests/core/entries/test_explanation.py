@@ -12,7 +12,7 @@ from ctsdns_traefik.core.dynamic.routes import plan_routes
 from ctsdns_traefik.core.entries.client_commands import ClientCommands, client_commands
 from ctsdns_traefik.core.entries.explanation import Explanation, describe_route, explain
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
-from ctsdns_traefik.core.entries.notation import WriteResult, read_notation
+from ctsdns_traefik.core.entries.notation import WrittenEntry, read_notation
 from ctsdns_traefik.core.problems import Diagnostic
 
 HTTP: dict[str, Any] = {
@@ -130,12 +130,12 @@ def test_tcp_entry_is_explained() -> None:
 )
 def test_name_alone_is_explained(name: str, described: dict[str, Any]) -> None:
     """Without an address a word stands for it in the backend."""
-    assert explain(WriteResult(name), {}).route == described
+    assert explain(WrittenEntry(name), {}).route == described
 
 
 def test_alias_is_explained_as_neither() -> None:
     """An ordinary alias is neither a route nor a problem."""
-    assert explain(WriteResult("server1", "100.64.0.1"), {}) == Explanation("server1")
+    assert explain(WrittenEntry("server1", "100.64.0.1"), {}) == Explanation("server1")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_port_of_the_entrypoint(entrypoint: str, ports: dict[str, str], port: st
     """Clients connect to the entrypoint's own port, if it is known."""
     name = f"_{entrypoint}_mysql_3306._tcp.app.de"
     commands = client_commands(entry_of(name), port, "/etc/ssl/certs/ca-certificates.crt")
-    assert explain(WriteResult(name), ports).clients == commands
+    assert explain(WrittenEntry(name), ports).clients == commands
 
 
 @pytest.mark.parametrize(

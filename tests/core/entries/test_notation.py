@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.commands import run
 
-from ctsdns_traefik.core.entries.notation import WriteResult, read_arguments, read_notation
+from ctsdns_traefik.core.entries.notation import WrittenEntry, read_arguments, read_notation
 
 NAME = "_websecure_http_3000._tcp.app.example.com"
 ADDRESS = "100.64.0.1"
 IPV6 = "fd7a:115c:a1e0::1"
-ENTRY = WriteResult(NAME, ADDRESS)
+ENTRY = WrittenEntry(NAME, ADDRESS)
 
 SAME = (
     pytest.param(f"{NAME}={ADDRESS}", id="equals-sign"),
@@ -75,7 +75,7 @@ OTHERS = (
 @pytest.mark.parametrize(("text", "name", "address"), OTHERS)
 def test_other_texts(text: str, name: str, address: str | None) -> None:
     """What is in no form is a name or NAME=ADDRESS as it stands, for the grammar to judge."""
-    assert read_notation(text) == WriteResult(name, address)
+    assert read_notation(text) == WrittenEntry(name, address)
 
 
 @given(st.text("_.\"':=,/ \ta1\\\n"))
@@ -97,7 +97,7 @@ LONG = (
 @pytest.mark.parametrize("text", LONG)
 def test_long_text_is_left_as_it_stands(text: str) -> None:
     """A long text in no form is a name as it stands, and reading it comes to an end."""
-    assert read_notation(text) == WriteResult(text)
+    assert read_notation(text) == WrittenEntry(text)
 
 
 ARGUMENTS = (
