@@ -153,7 +153,7 @@ def test_what_only_traefik_knows(path: Path, traefik: Throttled, tmp_path: Path)
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
         Watch(
-            *(server.url, path, "--no-removal-guard", "--traefik-api", url_of(traefik)),
+            *(server.url, path, "--no-removal-guard", "--adopt", "--traefik-api", url_of(traefik)),
             *("--status-file", str(status)),
             program=PROGRAM,
         ) as watch,
