@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ctsdns_traefik.core.dynamic.diff import Changes, compare, outline
@@ -218,8 +218,8 @@ def test_any_bytes_are_hosts_or_refused(read: Callable[[bytes], HostsMap], data:
 
 @given(st.dictionaries(st.text(), JSON_VALUES, max_size=5))
 def test_hosts_of_any_snapshot_come_through(hosts: dict[str, Any]) -> None:
-    """A hosts map of any content is read as Go reads JSON; its numbers are floats."""
-    text = json.dumps({"machines": [], "acl": {"hosts": hosts}})
-    as_go_reads = re.sub("[\ud800-\udfff]", "\ufffd", json.dumps(hosts, ensure_ascii=False))
-    read = hosts_of_snapshot(text.encode())
-    assert json.dumps(read) == json.dumps(json.loads(as_go_reads, parse_int=float))
+    """A hosts map of any content is read as JSON reads it; its numbers are floats."""
+    content = json.dumps(hosts)
+    assume(not re.search("[\ud800-\udfff]", json.dumps(hosts, ensure_ascii=False)))
+    read = hosts_of_snapshot(f'{{"machines": [], "acl": {{"hosts": {content}}}}}'.encode())
+    assert json.dumps(read) == json.dumps(json.loads(content, parse_int=float))
