@@ -15,12 +15,8 @@ from ctsdns_traefik.core.dynamic.diff import Changes, compare, outline
 from ctsdns_traefik.core.dynamic.document import Document, Format, from_text, to_text
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host, read_hosts
-from ctsdns_traefik.core.policy.snapshot import (
-    HostsMap,
-    SnapshotError,
-    hosts_of_snapshot,
-    hosts_of_text,
-)
+from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
+from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text
 from ctsdns_traefik.core.problems import Diagnostic
 
 RULE = re.compile(r"(?:Host|HostSNI)\(`(?:\*\.)?[a-z0-9.-]+`\)")
@@ -98,7 +94,7 @@ def test_any_entry_is_refused_ignored_or_one_safe_rule(name: str, value: Any) ->
     """No name and address crash, and a rule holds one plain domain and nothing else."""
     rendering = render({name: value})
     rules = rules_of(rendering.document)
-    assert len(rules) + len(rendering.problems) == int(name.startswith("_"))
+    assert len(rules) + len(rendering.diagnostics) == int(name.startswith("_"))
     assert [rule for rule in rules if not RULE.fullmatch(rule)] == []
 
 
@@ -117,7 +113,7 @@ def test_every_service_entry_is_a_route_or_a_problem(hosts: dict[str, Any]) -> N
     """Each name with a leading ``_`` is served or reported, and no other name is."""
     rendering = render(hosts)
     names = [route.entry.name for route in rendering.routes]
-    names += [problem.entry for problem in rendering.problems]
+    names += [problem.entry for problem in rendering.diagnostics]
     assert sorted(names) == sorted(name for name in hosts if name.startswith("_"))
 
 
@@ -145,7 +141,7 @@ def test_entry_alone_reads_as_in_a_map(name: str, address: str) -> None:
 @given(GOOD_HOSTS)
 def test_good_entries_are_served_or_conflict(hosts: dict[str, str]) -> None:
     """Entries that are well formed are refused for a conflict alone."""
-    assert {problem.code for problem in render(hosts).problems} <= {"conflict"}
+    assert {problem.code for problem in render(hosts).diagnostics} <= {"conflict"}
 
 
 @given(GOOD_HOSTS)
