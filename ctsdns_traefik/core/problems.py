@@ -24,8 +24,6 @@ FILE_START = SourceLocation(1, 1)
 class Excerpt(NamedTuple):
     """A part of a line, split into what is wrong and the text before and after it."""
 
-    line: int
-    """The line's number in its file, from 1; 0 for an entry in no file."""
     before: str
     wrong: str
     after: str
@@ -116,7 +114,6 @@ def excerpt_of_entry(diagnostic: Diagnostic) -> Excerpt:
     end = min(end, start + EXCERPT_LENGTH)
     left, right = max(0, start - EXCERPT_LENGTH), end + EXCERPT_LENGTH
     return Excerpt(
-        0,
         "..." * (left > 0) + source[left:start],
         source[start:end],
         source[end:right] + "..." * (right < len(source)),

@@ -24,7 +24,7 @@ def diagnostic_as_json(problem: Diagnostic) -> dict[str, Any]:
 def diagnostic_as_text(problem: Diagnostic) -> str:
     """Show a diagnostic with a caret under each wrong character, and how to fix it."""
     excerpt = problem.excerpt or excerpt_of_entry(problem)
-    before, wrong, behind = (printable(part) for part in excerpt[1:])
+    before, wrong, behind = (printable(part) for part in excerpt)
     carets = " " * _columns(before) + "^" * max(1, _columns(wrong))
     return (
         f"{before}{wrong}{behind}\n{carets}\n"

@@ -72,7 +72,7 @@ def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Diagnostic:
     return Diagnostic(
         code="duplicate-key",
         entry=name,
-        message=f"{shown(name)} stands again{where}, and only the last one counts",
+        message=f"{shown(name)} is repeated{where}, and only the last one counts",
         hint="remove one of the two",
         span=(0, len(name)),
         severity=Severity.ERROR if _loses_entries(repeat, source.content) else Severity.WARNING,
@@ -97,13 +97,11 @@ def _located(
 
 
 def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
-    number = lines.location(start).line
-    line_start, line_end = lines.bounds(number)
+    line_start, line_end = lines.bounds(lines.location(start).line)
     end = min(end, line_end, start + EXCERPT_LENGTH)
     left, right = max(line_start, start - EXCERPT_LENGTH), min(line_end, end + EXCERPT_LENGTH)
     before = _text(content[left:start])
     return Excerpt(
-        number,
         f"...{before}" if left > line_start else before.lstrip(),
         _text(content[start:end]),
         _text(content[end:right]).rstrip() + "..." * (right < line_end),

@@ -45,7 +45,7 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
         yield diagnose_setting(
             "dashboard-exposed",
             "api.insecure",
-            f"everybody who can reach {quoted(entrypoint.address)} sees the API and the dashboard"
+            f"anyone who can reach {quoted(entrypoint.address)} sees the API and the dashboard"
             " without a password",
             'set entryPoints.traefik.address to "127.0.0.1:8080"',
             Severity.WARNING,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.document import Document
+from ctsdns_traefik.core.dynamic.document import Document, text_in, texts_in
 
 NAMED_AT_MOST = 30
 """How many routers one line names; it counts the others."""
@@ -72,16 +72,11 @@ def compare(old: Outline, new: Outline) -> Changes:
 def count_by_entrypoint(document: Document) -> dict[str, int]:
     """Count the routers of each entrypoint in a document from any author."""
     return Counter(
-        str(entrypoint)
+        entrypoint
         for parts in document.values()
         for router in parts.get("routers", {}).values()
-        for entrypoint in _list_in(router, "entryPoints")
+        for entrypoint in texts_in(router, "entryPoints")
     )
-
-
-def _list_in(router: Mapping[str, Any], key: str) -> list[object]:
-    value = router.get(key)
-    return value if isinstance(value, list) else []
 
 
 def listed(names: tuple[str, ...]) -> str:
@@ -97,19 +92,12 @@ def _used_by(
     service = parts.get("services", {}).get(str(router.get("service")))
     yield service
     if "middlewares" in parts:
-        names = router.get("middlewares")
-        for name in names if isinstance(names, list) else ():
-            yield parts["middlewares"].get(str(name))
+        for name in texts_in(router, "middlewares"):
+            yield parts["middlewares"].get(name)
     if "serversTransports" in parts:
-        yield parts["serversTransports"].get(_text_in(service, "loadBalancer", "serversTransport"))
+        yield parts["serversTransports"].get(text_in(service, "loadBalancer", "serversTransport"))
     if "tls" in document:
-        yield document["tls"].get("options", {}).get(_text_in(router, "tls", "options"))
-
-
-def _text_in(value: object, outer: str, inner: str) -> str:
-    """Return the text under two nested keys, ``""`` if there is none."""
-    within = value.get(outer) if isinstance(value, Mapping) else None
-    return str(within.get(inner)) if isinstance(within, Mapping) else ""
+        yield document["tls"].get("options", {}).get(text_in(router, "tls", "options"))
 
 
 def _key(section: str, name: str) -> str:

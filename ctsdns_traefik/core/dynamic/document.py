@@ -96,6 +96,19 @@ def sections_of(read: object) -> Document:
     }
 
 
+def texts_in(fields: Mapping[str, Any], key: str) -> list[str]:
+    """Return the list of texts under a key, empty if another author has put anything else there."""
+    value = fields.get(key)
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def text_in(value: object, outer: str, inner: str) -> str:
+    """Return the text under two nested keys, ``""`` if there is none."""
+    for key in (outer, inner):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return "" if value is None else str(value)
+
+
 def load_text(text: str, *, unique: bool = False) -> object:
     """Read JSON or YAML from any author; raise :class:`ValueError` if it is neither.
 

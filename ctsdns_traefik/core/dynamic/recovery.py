@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ctsdns_traefik.core.access.apply import CHALLENGE_PART
 from ctsdns_traefik.core.access.model import wider
 from ctsdns_traefik.core.access.modes import TAILNET, client_auth_name, forward_auth_name
-from ctsdns_traefik.core.dynamic.document import Document
+from ctsdns_traefik.core.dynamic.document import Document, text_in, texts_in
 from ctsdns_traefik.core.dynamic.routes import Protocol, Route, make_route, with_priorities
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
 
@@ -92,9 +92,9 @@ def _route(
 def _entry(
     protocol: Protocol, domain: str, router: Mapping[str, Any], document: Document
 ) -> HostEntry | None:
-    entrypoints, service = router.get("entryPoints"), str(router.get("service"))
+    entrypoints, service = texts_in(router, "entryPoints"), str(router.get("service"))
     backend = _BACKENDS[protocol].fullmatch(_backend(service, document[protocol]))
-    if not backend or not isinstance(entrypoints, list) or len(entrypoints) != 1:
+    if not backend or len(entrypoints) != 1:
         return None
     parts = backend.groupdict()
     scheme = parts.get("scheme") or _scheme(domain, parts["port"], router, service)
@@ -127,8 +127,8 @@ def _by_name(document: Document) -> Iterator[tuple[_Key, list[_Router]]]:
     for section, parts in document.items():
         for name, router in parts.get("routers", {}).items():
             rule = _RULE.match(str(router.get("rule")))
-            entrypoints = router.get("entryPoints")
-            if rule and not name.endswith(f"~{CHALLENGE_PART}") and isinstance(entrypoints, list):
+            entrypoints = texts_in(router, "entryPoints")
+            if rule and entrypoints and not name.endswith(f"~{CHALLENGE_PART}"):
                 key = section, str(entrypoints), rule[1]
                 found[key].append(_Router(name, _is_protected(router)))
     yield from found.items()
@@ -139,11 +139,9 @@ def _wildcard(key: _Key) -> _Key:
 
 
 def _is_protected(router: Mapping[str, Any]) -> bool:
-    names, tls = router.get("middlewares"), router.get("tls")
-    options = tls.get("options") if isinstance(tls, Mapping) else None
     return (
-        any(_is_access(str(name)) for name in (names if isinstance(names, list) else ()))
-        or str(options).startswith(client_auth_name(""))
+        any(map(_is_access, texts_in(router, "middlewares")))
+        or text_in(router, "tls", "options").startswith(client_auth_name(""))
         or "ClientIP(`" in str(router.get("rule"))
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.document import Document
+from ctsdns_traefik.core.dynamic.document import Document, texts_in
 from ctsdns_traefik.core.text import shown
 
 ENABLED = "enabled"
@@ -135,8 +135,9 @@ def _is_router(there: Mapping[str, Any], router: Mapping[str, Any], provider: st
     tls = router.get("tls")
     if isinstance(tls, Mapping) and not _has(there.get("tls"), tls):
         return False
-    names = [f"{name}@{provider}" if "@" not in name else name for name in _names_in(router)]
-    return not names or _names_in(there)[-len(names) :] == names
+    written = texts_in(router, "middlewares")
+    names = [name if "@" in name else f"{name}@{provider}" for name in written]
+    return not names or texts_in(there, "middlewares")[-len(names) :] == names
 
 
 def _is_service(there: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
@@ -161,8 +162,3 @@ def _has(there: object, wanted: object) -> bool:
     if not isinstance(wanted, Mapping):
         return there == wanted
     return isinstance(there, Mapping) and all(there.get(key) == wanted[key] for key in wanted)
-
-
-def _names_in(router: Mapping[str, Any]) -> list[str]:
-    names = router.get("middlewares")
-    return [str(name) for name in names] if isinstance(names, list) else []

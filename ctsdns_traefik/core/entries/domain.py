@@ -61,7 +61,7 @@ def _read_label(label: str, at: int) -> str:
             "write exactly one dot between labels, and none before the first",
         )
     if "*" in label:
-        message = "a wildcard must be the whole first label, with a domain behind it"
+        message = "a wildcard must be the whole first label, followed by a domain"
         _reject(label, at, message, "write it like *.example.com")
     if not label.isascii():
         return _to_a_label(label, at)

@@ -135,7 +135,7 @@ def _parts(name: str) -> tuple[str, str, int, str]:
         raise DiagnosticError("bad-name", message, f"write it like {EXAMPLE}")
     parts = name[1 : transport.start()].rsplit("_", 2)
     if len(parts) < _SERVICE_PARTS:
-        message = "entrypoint, scheme and port do not all stand before the transport"
+        message = "entrypoint, scheme and port must all come before the transport"
         hint = f"write it like {EXAMPLE}"
         raise DiagnosticError("bad-name", message, hint, (0, transport.start()))
     scheme_at = len(parts[0]) + 2

@@ -164,7 +164,7 @@ def read_yaml(text: str) -> object:
         with warnings.catch_warnings(action="ignore"):
             return next(iter(yaml.load_all(text)), None)
     except ReaderError as error:
-        what = f"it is not YAML: the character U+{error.character:04X} may not stand in it"
+        what = f"it is not YAML: the character U+{error.character:04X} is not allowed"
         raise LocatedError(what, _end_of(text[: error.position])) from error
     except Exception as error:  # invalid input makes ruamel.yaml raise many types
         mark = getattr(error, "problem_mark", None)

@@ -65,12 +65,12 @@ def test_service_part_is_read(prefix: str, entrypoint: str, scheme: str, port: i
         pytest.param("<_>", "the name has no ._tcp. between the port and the domain", id="only-_"),
         pytest.param(
             "<_http_80>._tcp.app.example.com",
-            "entrypoint, scheme and port do not all stand before the transport",
+            "entrypoint, scheme and port must all come before the transport",
             id="two-parts",
         ),
         pytest.param(
             "<_>._tcp.app.example.com",
-            "entrypoint, scheme and port do not all stand before the transport",
+            "entrypoint, scheme and port must all come before the transport",
             id="no-parts",
         ),
     ],

@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ctsdns_traefik.core.policy.reader import (
+    TOO_DEEP,
     HostsMap,
     SnapshotError,
     fold,
@@ -171,7 +172,7 @@ def test_nesting_that_python_does_not_read() -> None:
     """A limit that is not Tailscale's is not called so."""
     deep = b"[" * 100_000 + b"]" * 100_000
     for policy in (b'{"tests": %b}' % deep, b'{"tests": %b,}' % deep):
-        with pytest.raises(SnapshotError, match="^it is not usable JSON: it is nested too deep$"):
+        with pytest.raises(SnapshotError, match=f"^{TOO_DEEP}$"):
             hosts_of_policy(policy)
 
 

@@ -240,7 +240,7 @@ def test_address_of_an_entrypoint(address: str, parts: tuple[str, str, str]) -> 
         ),
         pytest.param(
             "a: 1\né: \0",
-            ("it is not YAML: the character U+0000 may not stand in it", 2, 4),
+            ("it is not YAML: the character U+0000 is not allowed", 2, 4),
             id="control-character",
         ),
         pytest.param(
