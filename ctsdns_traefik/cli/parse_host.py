@@ -58,7 +58,7 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
         emit(as_json([explanation_as_json(one) for one in explained]))
     else:
         emit("\n".join(explanation_as_text(one) for one in explained))
-    return ExitCode.FINDINGS if any(one.problem for one in explained) else ExitCode.OK
+    return ExitCode.FINDINGS if any(one.diagnostic for one in explained) else ExitCode.OK
 
 
 def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:

@@ -113,9 +113,9 @@ def render_once(
         target_of(output)  # what is wrong with it is found before the source is read
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
-    findings = bool(strict and rendering.problems)
+    findings = bool(strict and rendering.diagnostics)
     journal = Journal()
-    journal.refused(rendering.problems)
+    journal.refused(rendering.diagnostics)
     journal.warned(rendering.warnings)
     if rights:
         journal.access_unused(check_unused(rendering.entries, rights))

@@ -9,22 +9,16 @@ from typing import NamedTuple
 from ctsdns_traefik.core.access import DASHBOARD
 from ctsdns_traefik.core.checks import (
     NEWEST,
-    LocatedDiagnostic,
     check,
     check_access,
     locate_in_policy,
     locate_in_settings,
-    places_in,
+    setting_locations,
 )
 from ctsdns_traefik.core.dynamic import Rendering, Route, render
 from ctsdns_traefik.core.policy import in_bytes
-from ctsdns_traefik.core.problems import Diagnostic, Severity
-from ctsdns_traefik.core.static_config import (
-    StaticConfiguration,
-    StaticError,
-    read_static,
-    with_entrypoints,
-)
+from ctsdns_traefik.core.problems import Diagnostic, LocatedError, Severity
+from ctsdns_traefik.core.static_config import StaticConfiguration, read_static, with_entrypoints
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.daemon import AccessText
 from ctsdns_traefik.errors import SettingsError
@@ -44,7 +38,7 @@ class Validation(NamedTuple):
     """What Traefik would do with a policy."""
 
     routes: tuple[Route, ...]
-    findings: tuple[LocatedDiagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     """Those of the policy in the order of its file, then of the static and the access file."""
     traefik: str = ""
     """The version of the Traefik that has proved it, ``""`` if none was asked."""
@@ -52,8 +46,8 @@ class Validation(NamedTuple):
     """Whether it was known which entrypoints Traefik has."""
 
     def count(self, severity: Severity) -> int:
-        """Count the problems of one severity."""
-        return sum(finding.problem.severity is severity for finding in self.findings)
+        """Count the diagnostics of one severity."""
+        return sum(diagnostic.severity is severity for diagnostic in self.diagnostics)
 
 
 def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFile:
@@ -69,9 +63,9 @@ def read_static_file(path: Path | None, entrypoints: Iterable[str]) -> StaticFil
     try:
         text = path.read_text(encoding="utf-8-sig")
         static = read_static(text, "toml" if path.suffix.lower() == ".toml" else "yaml")
-    except StaticError as why:
-        place = in_bytes(why.place, text)
-        raise SettingsError(f"{name}:{place.line}:{place.column}: {why.message}") from why
+    except LocatedError as why:
+        line, column = in_bytes(why.location, text)
+        raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
     except OSError as why:
         raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
     except ValueError as why:
@@ -96,20 +90,20 @@ def validate(
     said = access.access if access else None
     rendering = render(reading.hosts, access=said)
     entries, routes, configuration = rendering.entries, rendering.routes, static.configuration
-    problems = [
-        *rendering.problems,
+    diagnostics = [
+        *rendering.diagnostics,
         *rendering.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
     ]
     if said:
-        problems += check_access(entries, routes, said, configuration)
+        diagnostics += check_access(entries, routes, said, configuration)
     traefik = ""
     if proving:
-        provable = render(reading.hosts, access=said.alone()) if said else rendering
+        provable = render(reading.hosts, access=said.without_middlewares()) if said else rendering
         traefik, unproved = _prove(provable, static.configuration)
-        problems += unproved
-    findings = tuple(_findings(problems, reading, static, access))
-    return Validation(routes, findings, traefik, bool(configuration and configuration.entrypoints))
+        diagnostics += unproved
+    located = tuple(_located(diagnostics, reading, static, access))
+    return Validation(routes, located, traefik, bool(configuration and configuration.entrypoints))
 
 
 def _prove(
@@ -135,16 +129,16 @@ def _prove(
     ]
 
 
-def _findings(
-    problems: list[Diagnostic], reading: Reading, static: StaticFile, access: AccessText | None
-) -> Iterator[LocatedDiagnostic]:
-    of_entries = [problem for problem in problems if not problem.setting]
+def _located(
+    diagnostics: list[Diagnostic], reading: Reading, static: StaticFile, access: AccessText | None
+) -> Iterator[Diagnostic]:
+    of_entries = [each for each in diagnostics if not each.setting]
     yield from locate_in_policy(of_entries, reading.source)
-    known = places_in(access.access) if access else {}
-    places = static.configuration.places if static.configuration else {}
-    of_settings = [problem for problem in problems if problem.setting]
-    of_static = [problem for problem in of_settings if problem.setting not in known]
-    yield from locate_in_settings(of_static, static.path, static.text, places)
+    known = setting_locations(access.access) if access else {}
+    locations = static.configuration.locations if static.configuration else {}
+    of_settings = [each for each in diagnostics if each.setting]
+    of_static = [each for each in of_settings if each.setting not in known]
+    yield from locate_in_settings(of_static, static.path, static.text, locations)
     if access:
-        of_access = [problem for problem in of_settings if problem.setting in known]
+        of_access = [each for each in of_settings if each.setting in known]
         yield from locate_in_settings(of_access, access.path, access.text, known)

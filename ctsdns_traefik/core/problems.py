@@ -1,4 +1,4 @@
-"""What is wrong with an entry or a setting, as a value: what, where and how to mend it."""
+"""Diagnostics: what is wrong with an entry, a setting or a file, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,58 +7,114 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.text import shown
 
+EXCERPT_LENGTH = 100
+"""Characters of a line that are shown before, in and after what is wrong."""
+
+
+class SourceLocation(NamedTuple):
+    """A line and a column of a file; both count from 1."""
+
+    line: int
+    column: int
+
+
+FILE_START = SourceLocation(1, 1)
+
+
+class Excerpt(NamedTuple):
+    """A part of a line, split into what is wrong and the text before and after it."""
+
+    before: str
+    wrong: str
+    after: str
+
 
 class Severity(StrEnum):
-    """How much a problem matters."""
+    """How much a diagnostic matters."""
 
     ERROR = "error"
-    """The entry gets no route, or none that Traefik would serve as it is meant."""
+    """The entry gets no route, or none that Traefik would serve as intended."""
     WARNING = "warning"
-    """The entry gets its route, but something about it deserves a look."""
+    """The entry gets its route, but something about it is probably a mistake."""
 
 
 class Diagnostic(NamedTuple):
-    """One thing that is wrong with one entry of the hosts map, or with one setting of Traefik."""
+    """One thing that is wrong with one entry of the hosts map, or with one setting."""
 
     code: str
-    """Stable and machine-readable, ``bad-port`` for one; docs/problems.md explains them all."""
+    """Stable and machine-readable, such as ``bad-port``; docs/problems.md explains them all."""
     entry: str
-    """The entry's name, as it stands in the policy; ``""`` if it is a setting that is wrong."""
+    """The entry's name as written in the policy; ``""`` if a setting is wrong."""
     message: str
     """What is wrong, in one line."""
     hint: str
-    """How to mend it, in one line."""
+    """How to fix it, in one line."""
     span: tuple[int, int]
-    """Where: the half-open range of characters in :attr:`source`."""
+    """The half-open range of characters in :attr:`source` that is wrong."""
     address: str | None = None
-    """The entry's address as it stands in the policy; ``None`` if only a name was given."""
+    """The entry's address as written in the policy; ``None`` if only a name was given."""
     severity: Severity = Severity.ERROR
     setting: str = ""
-    """The dotted path in Traefik's static configuration, for a problem that is no entry's."""
+    """The dotted path of a setting in Traefik's static configuration or in the access file."""
+    path: str = ""
+    """The file, as the user named it; ``""`` if there is none or it was not searched."""
+    location: SourceLocation | None = None
+    """Where in that file the entry or the setting starts, if known; columns count bytes."""
+    excerpt: Excerpt | None = None
+    """The line at that location."""
 
     @property
     def source(self) -> str:
-        """The setting, or the entry as one text: ``NAME`` or ``NAME=ADDRESS``.
-
-        A span in it is one in the name.
-        """
+        """The setting, or the entry as one text: ``NAME`` or ``NAME=ADDRESS``."""
         if self.setting:
             return self.setting
         return self.entry if self.address is None else f"{self.entry}={self.address}"
 
     def __str__(self) -> str:
-        """Say all but the severity in one line, safe to print or log."""
         return f"{self.code}: {shown(self.source)}: {self.message}; {self.hint}"
 
 
 class DiagnosticError(Exception):
-    """Why one part of an entry is refused; raised and caught inside the grammar alone."""
+    """Reject one entry; raised and caught inside the core, which goes on with the next entry.
 
-    def __init__(self, code: str, span: tuple[int, int], message: str, hint: str) -> None:
-        """Take what a :class:`Diagnostic` takes; the span counts from the start of the entry."""
+    Outside, a bad entry is a :class:`Diagnostic` beside the good ones. Without a span all of the
+    name is wrong.
+    """
+
+    def __init__(
+        self, code: str, message: str, hint: str, span: tuple[int, int] | None = None
+    ) -> None:
         super().__init__(message)
-        self.code, self.span, self.message, self.hint = code, span, message, hint
+        self.code, self.message, self.hint, self.span = code, message, hint, span
 
     def diagnostic_for(self, entry: str, address: str | None) -> Diagnostic:
-        """Return the problem that this refusal is for one entry."""
-        return Diagnostic(self.code, entry, self.message, self.hint, self.span, address)
+        """Return the diagnostic for one entry."""
+        span = self.span or (0, len(entry))
+        return Diagnostic(self.code, entry, self.message, self.hint, span, address)
+
+
+class LocatedError(Exception):
+    """Reject a whole file, with one line that says why, and where; the column counts characters."""
+
+    def __init__(self, message: str, location: SourceLocation = FILE_START) -> None:
+        super().__init__(message)
+        self.message, self.location = message, location
+
+
+def diagnose_setting(
+    code: str, setting: str, message: str, hint: str, severity: Severity = Severity.ERROR
+) -> Diagnostic:
+    """Return a diagnostic for a setting, given by its dotted path."""
+    return Diagnostic(code, "", message, hint, (0, 0), severity=severity, setting=setting)
+
+
+def excerpt_of_entry(diagnostic: Diagnostic) -> Excerpt:
+    """Return an excerpt of the entry itself, for an entry that is in no file."""
+    source, (start, end) = diagnostic.source, diagnostic.span
+    end = min(end, start + EXCERPT_LENGTH)
+    left, right = max(0, start - EXCERPT_LENGTH), end + EXCERPT_LENGTH
+    return Excerpt(
+        "..." * (left > 0) + source[left:start],
+        source[start:end],
+        source[end:right] + "..." * (right < len(source)),
+    )

@@ -1,9 +1,12 @@
-"""Values from outside, made fit to show: one line, no control characters, a bounded length."""
+"""Make text from outside safe to show: one line, no control characters, a bounded length.
+
+Everything quoted from outside passes through here, so that one log line stays one line.
+"""
 
 from __future__ import annotations
 
 SHOWN_AT_MOST = 300
-"""Characters of a name or a message that are shown; the rest is cut."""
+"""Characters of a name or a message that are shown; the rest is cut off."""
 
 _JSON_TYPES: dict[type, str] = {
     type(None): "null",
@@ -16,7 +19,7 @@ _JSON_TYPES: dict[type, str] = {
 
 
 def printable(text: str) -> str:
-    """Return text with every character that cannot be seen written as a Python escape.
+    """Return text with every non-printable character written as a Python escape.
 
     These are line ends, control characters, invisible marks and lone surrogates.
     """
@@ -26,24 +29,24 @@ def printable(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return text as :func:`printable` does, cut to :data:`SHOWN_AT_MOST` characters."""
+    """Return printable text, cut to :data:`SHOWN_AT_MOST` characters."""
     if len(text) > SHOWN_AT_MOST:
         text = text[: SHOWN_AT_MOST - 3] + "..."
     return printable(text)
 
 
 def quoted(text: str) -> str:
-    """Return text as :func:`shown` does, between double quotes."""
+    """Return text as :func:`shown` does, in double quotes."""
     return f'"{shown(text)}"'
 
 
 def in_quotes(text: str) -> bool:
-    """Tell whether text stands between quotes of its own, as where no shell takes them away."""
+    """Return whether text carries its own quotes, as where no shell removes them."""
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
 def json_type(value: object) -> str:
-    """Name the type of a parsed JSON value, with its article."""
+    """Return the type of a parsed JSON value, with its article."""
     return _JSON_TYPES.get(type(value), "text")
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access import Access, AccessError, read_access
-from ctsdns_traefik.core.policy import SourceLocation, in_bytes
+from ctsdns_traefik.core.access import Access, read_access
+from ctsdns_traefik.core.policy import in_bytes
+from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
@@ -144,8 +145,8 @@ def _parse(path: Path, content: bytes) -> AccessText:
     try:
         text = content.decode("utf-8-sig")
         return AccessText(str(path), text, read_access(text))
-    except AccessError as why:
-        line, column = in_bytes(SourceLocation(why.line, why.column), text)
+    except LocatedError as why:
+        line, column = in_bytes(why.location, text)
         raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
     except UnicodeDecodeError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why

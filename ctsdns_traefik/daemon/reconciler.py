@@ -171,7 +171,7 @@ class Reconciler:
         standing = self._target.read()
         document = _document_in(standing or b"")
         rendering = render_routes(recover_routes(document), self._form, self._access)
-        self._journal.refused(rendering.problems)
+        self._journal.refused(rendering.diagnostics)
         if standing is None or (leave_equal and self._is_equal(rendering, document)):
             self._become_enforced()
         else:
@@ -205,7 +205,7 @@ class Reconciler:
 
     def _render(self, hosts: HostsMap) -> Rendering:
         rendering = render(hosts, self._form, self._access)
-        self._journal.refused(rendering.problems)
+        self._journal.refused(rendering.diagnostics)
         self._journal.warned(rendering.warnings)
         if self._access:
             from ctsdns_traefik.core.checks import check_unused  # it imports much

@@ -24,11 +24,11 @@ class VerifierLog:
             extra = as_event("served", routes=verdict.routers, seconds=round(seconds, 1))
             said = "Traefik serves %s (after %.1f s)"
             log.info(said, _all_of(verdict.routers), seconds, extra=extra)
-        for objection in verdict.objections:
+        for objection in verdict.errors:
             if objection not in self._objections:
-                extra = as_event("not-served", router=objection.router, error=objection.words)
+                extra = as_event("not-served", router=objection.router, error=objection.message)
                 log.warning("Traefik does not serve %s: %s", *objection, extra=extra)
-        self._objections = frozenset(verdict.objections)
+        self._objections = frozenset(verdict.errors)
         lines = {}
         for event, what, names in (
             ("not-loaded", "Traefik has not loaded", verdict.missing),

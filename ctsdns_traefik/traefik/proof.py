@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic import INTERNAL, Protocol, Route, words_of
+from ctsdns_traefik.core.dynamic import INTERNAL, Protocol, Route, errors_of
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.signals import postponed
 from ctsdns_traefik.traefik.binary import find_traefik
@@ -105,5 +105,5 @@ def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:
         f"Traefik lists no {what} {name}" for what, name, listed in parts if name not in listed
     ]
     items = [listed[name] for _, name, listed in parts if name in listed]
-    reasons = [*missing, *words_of(items)]
+    reasons = [*missing, *errors_of(items)]
     return Verdict(route, not reasons, shown("; ".join(reasons)))

@@ -302,7 +302,7 @@ def served_of(traefik: Traefik, routers: int) -> Served:
 def test_hostile_entries_are_refused_and_cost_no_other(form: Format, hosts: Hosts) -> None:
     """Each entry is served or reported as it was made up to be, whatever stands beside it."""
     rendering = render(hosts.shuffled(), form)
-    assert {problem.entry for problem in rendering.problems} == hosts.refused
+    assert {problem.entry for problem in rendering.diagnostics} == hosts.refused
     assert len(rendering.routes) == len(hosts.meant)
 
 

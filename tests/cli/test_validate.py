@@ -140,7 +140,7 @@ def test_what_is_merged_or_overridden_has_a_place(tmp_path: Path) -> None:
         ),
         (
             f"{policy}:2:13: error duplicate-key: _web_http_80._tcp.a.example.com:"
-            " _web_http_80._tcp.a.example.com stands again in line 3, and only the last one counts;"
+            " _web_http_80._tcp.a.example.com is repeated in line 3, and only the last one counts;"
             " remove one of the two"
         ),
         f"1 route, 1 error, 1 warning{UNCHECKED}",

@@ -77,7 +77,7 @@ def test_static_configuration_in_yaml(policy: Path, static: Path) -> None:
     lines = problems_of(policy, "--static-config", static)
     wanted = [
         *entries,
-        f"{static}:10:3: warning dashboard-exposed: api.insecure: everybody who can reach",
+        f"{static}:10:3: warning dashboard-exposed: api.insecure: anyone who can reach",
     ]
     assert [line[: len(start)] for line, start in zip(lines, wanted, strict=True)] == wanted
 

@@ -42,7 +42,7 @@ def test_text_of_case(case: Path) -> None:
 def test_problems_of_case(case: Path) -> None:
     """Exactly these problems are reported, in the order of the entries' names."""
     expected = case / "problems.txt"
-    lines = "".join(f"{problem}\n" for problem in render(hosts_of(case)).problems)
+    lines = "".join(f"{problem}\n" for problem in render(hosts_of(case)).diagnostics)
     assert lines == (expected.read_text("utf-8") if expected.exists() else "")
 
 

@@ -28,7 +28,7 @@ def test_example(path: Path) -> None:
     entries = ", ".join(re.findall(r'^#   ("_.+?": ".+?")$', text, re.MULTILINE))
     access = read_access(text)
     rendering = render(json.loads(f"{{{entries}}}"), access=access)
-    assert rendering.problems == ()
+    assert rendering.diagnostics == ()
     assert len(rendering.entries) == entries.count("_tcp.")
     assert check_access(rendering.entries, rendering.routes, access, STATIC) == ()
     assert rendering.routes

@@ -47,11 +47,11 @@ class GuardedTraefik(CheckedTraefik):
         self.output.write_text(self.rendering.text)
 
     @property
-    def problems(self) -> tuple[Diagnostic, ...]:
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What the checks say of the access file."""
         static = read_static(self._text, "yaml")
         entries, routes = self.rendering.entries, self.rendering.routes
-        return self.rendering.problems + check_access(entries, routes, self.access, static)
+        return self.rendering.diagnostics + check_access(entries, routes, self.access, static)
 
     def status_behind(self, client: str, entrypoint: str, host: str) -> int:
         """Ask as a proxy does that names a client's address (PROXY protocol); 0 is no answer."""

@@ -12,7 +12,7 @@ from typing import Any
 from local import free_ports, until
 from support.traefik import Traefik, any_certificate, traefik_version
 
-from ctsdns_traefik.core.checks.run import check
+from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.dynamic.document import build_document, to_text
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
 from ctsdns_traefik.core.entries.grammar import read_hosts
@@ -75,7 +75,7 @@ class CheckedTraefik(Traefik):
         until(lambda: len(self.routers()) == len(self._routes), "not all routers", 15)
 
     @property
-    def problems(self) -> tuple[Diagnostic, ...]:
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What the checks say of the entries, the settings and the dynamic file."""
         entries = read_hosts(self._hosts).entries
         return check(
@@ -87,8 +87,8 @@ class CheckedTraefik(Traefik):
 
     @property
     def codes(self) -> list[str]:
-        """The codes of these problems."""
-        return [problem.code for problem in self.problems]
+        """The codes of these diagnostics."""
+        return [each.code for each in self.diagnostics]
 
     def heard(
         self,

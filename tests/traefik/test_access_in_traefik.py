@@ -403,7 +403,7 @@ def test_mtls_of_an_entrypoint(stage: Stage, said: str, codes: list[str], status
     tls = {"http": {"tls": {"options": "access-client-auth-home@file"}}}
     names = [f"_ws_http_{stage.web}._tcp.{name}" for name in ("a.de", "api.de")]
     traefik = stage.start(names, access, {"entryPoints": {"ws": tls}})
-    assert [problem.code for problem in traefik.problems] == codes
+    assert [problem.code for problem in traefik.diagnostics] == codes
     assert traefik.get("ws", "a.de", tls=any_certificate()).status == status
 
 
@@ -414,7 +414,7 @@ def test_tls_options_of_one_letter(stage: Stage) -> None:
     access = defined + "routes: {a.de: {access: mtls-strict, clientAuth: home}}"
     names = [f"_ws_http_{stage.wild}._tcp.*.de", f"_ws_http_{stage.web}._tcp.a.de"]
     traefik = stage.start(names, access)
-    assert [problem.code for problem in traefik.problems] == ["tls-options-tied"]
+    assert [problem.code for problem in traefik.diagnostics] == ["tls-options-tied"]
     assert traefik.get("ws", "a.de", tls=any_certificate()).status in {0, 421}
     assert traefik.get("ws", "a.de", tls=client_with(home)).status in {200, 421}
 
@@ -438,7 +438,7 @@ def test_acme_challenge(stage: Stage, web: Settings, codes: list[str], *, passes
     access = f"routes: {{vm.de: {{acmeChallenge: {{entryPoint: web, port: {stage.web}}}}}}}"
     settings = {"entryPoints": {"web": web, "ws": {}}}
     traefik = stage.start([f"_ws_tls_{stage.vault('vm.de')}._tcp.vm.de"], access, settings)
-    assert [problem.code for problem in traefik.problems] == codes
+    assert [problem.code for problem in traefik.diagnostics] == codes
     assert (traefik.get("web", "vm.de", CHALLENGE) == Answer(200, "web")) is passes
     rest = [
         traefik.get("web", "vm.de"),
@@ -472,7 +472,7 @@ def test_acme_challenge_beside_traefiks_own(
     }
     access = f"routes: {{vm.de: {{acmeChallenge: {{entryPoint: web, port: {stage.web}}}}}}}"
     traefik = stage.start(["_ws_tls_443._tcp.vm.de"], access, settings)
-    assert [problem.code for problem in traefik.problems] == codes
+    assert [problem.code for problem in traefik.diagnostics] == codes
     assert traefik.get("web", "vm.de", CHALLENGE) == answer
 
 
@@ -511,7 +511,7 @@ def test_dashboard(stage: Stage, access: str) -> None:
     text = f"dashboard: {{domain: t.de, entryPoint: ws, access: {access}}}"
     settings = {"entryPoints": TWO}
     traefik = stage.start([f"_ws_http_{stage.web}._tcp.t.de"], stage.oidc() + text, settings)
-    assert [problem.code for problem in traefik.problems] == ["access-not-applicable"]
+    assert [problem.code for problem in traefik.diagnostics] == ["access-not-applicable"]
     tls = any_certificate()
     inside = traefik.get("ws", "t.de", "/api/version", tls=tls, source=TAILNET)
     outside = traefik.get("ws", "t.de", "/api/version", tls=tls, source=INTERNET)
@@ -553,7 +553,7 @@ def test_aliases_of_trusted_headers(
     access = stage.oidc() + "routes: {a.de: {access: forward-auth, forwardAuth: oidc}}"
     entrypoints = {"entryPoints": {"web": web, "other": {}}}
     traefik = stage.start([f"_web_http_{stage.users()}._tcp.a.de"], access, entrypoints)
-    assert [problem.code for problem in traefik.problems] == codes
+    assert [problem.code for problem in traefik.diagnostics] == codes
     came = [traefik.get("web", "a.de", headers={**FRIEND, **each}) for each in (ALIASED, DOTTED)]
     assert [each.body if each.status == 200 else each.status for each in came] == answers
 
@@ -587,7 +587,7 @@ routes:
     names = [f"_web_http_{stage.web}._tcp.{name}" for name in ("a.de", "b.de")]
     entrypoints = {"entryPoints": {"web": {"proxyProtocol": proxy}, "other": {}}}
     traefik = stage.start(names, stage.oidc() + access, entrypoints)
-    found = [each.code for each in traefik.problems if each.code != "header-aliases-pass"]
+    found = [each.code for each in traefik.diagnostics if each.code != "header-aliases-pass"]
     assert found == codes
     answers = [traefik.status_behind(TAILNET, "web", name) for name in ("a.de", "b.de")]
     assert answers == statuses

@@ -303,7 +303,7 @@ def test_objection_of_the_former_document_is_not_believed() -> None:
     with ScriptedEndpoint(bad) as server:
         journal = Heard()
         begin(server, journal).ask(document("a"))
-        assert journal.until_heard(1) == [Verdict(1, objections=(RouterError("a", "no"),))]
+        assert journal.until_heard(1) == [Verdict(1, errors=(RouterError("a", "no"),))]
 
 
 def test_newer_document_takes_the_place_of_an_older() -> None:
@@ -412,9 +412,9 @@ def test_journal_tells_each_thing_once_until_it_changes(
     for _ in range(2):
         journal.traefik_answered(Verdict(12), 1.26)
         for _ in range(2):
-            journal.traefik_answered(Verdict(2, objections=(no,)), 1)
+            journal.traefik_answered(Verdict(2, errors=(no,)), 1)
         for _ in range(2):
-            journal.traefik_answered(Verdict(2, objections=(nay,), missing=("b",)), 1)
+            journal.traefik_answered(Verdict(2, errors=(nay,), missing=("b",)), 1)
         for _ in range(2):
             journal.traefik_unanswered("http://h: why")
     for verdict in (Verdict(1, lingering=("x", "y")), Verdict(1), Verdict(0)):

@@ -13,7 +13,7 @@ from support.certificates import Authority
 from support.checked import CheckedTraefik, Settings
 from support.traefik import Answer, any_certificate, needs_wildcards, traefik_version
 
-from ctsdns_traefik.core.checks.run import check
+from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.entries.grammar import read_hosts
 
 HERE = "127.0.0.1"

@@ -103,7 +103,7 @@ def prove_hosts(
 ) -> Proof:
     """Prove the document of a hosts map."""
     rendering = render(hosts)
-    assert (len(rendering.routes), rendering.problems) == (len(hosts), ())
+    assert (len(rendering.routes), rendering.diagnostics) == (len(hosts), ())
     return prove(rendering.text, rendering.routes, entrypoints, **kwargs)
 
 

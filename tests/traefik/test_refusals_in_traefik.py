@@ -220,7 +220,7 @@ def test_conflict(
         for scheme, port in zip(schemes, ports, strict=True)
     }
     entries = read_hosts(hosts).entries
-    assert [problem.code for problem in plan_routes(entries).problems] == ["conflict"]
+    assert [problem.code for problem in plan_routes(entries).diagnostics] == ["conflict"]
     routes = [route_of(entry) for entry in entries]
     both = [route._replace(router=f"router-{route.entry.port}") for route in routes]
     traefik = start(stack, tmp_path, both)

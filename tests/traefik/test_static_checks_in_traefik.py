@@ -18,7 +18,8 @@ from support.checked import CheckedTraefik, Settings
 from support.traefik import Answer, traefik_version
 
 from ctsdns_traefik.core.checks.static import check_static
-from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticError, read_static
+from ctsdns_traefik.core.problems import LocatedError
+from ctsdns_traefik.core.static_config.configuration import Entrypoint, read_static
 
 BEFORE = ["router-before-example-com"]
 AFTER = ["router-after-example-com"]
@@ -132,7 +133,7 @@ def test_dynamic_file_not_watched(
     pair = Pair(stack, tmp_path, output, provider)
     until(lambda: list(pair.questioned.routers()) == seen, f"not {seen} at first", 15)
     pair.change()
-    (problem,) = pair.questioned.problems
+    (problem,) = pair.questioned.diagnostics
     assert (problem.code, problem.setting) == ("dynamic-file-not-watched", setting)
     assert list(pair.questioned.routers()) == seen
 
@@ -196,7 +197,7 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
     """Traefik does not start with an empty name, a control character, or a key that is doubled."""
     configuration = tmp_path / "traefik.yml"
     configuration.write_text(settings)
-    with pytest.raises(StaticError):
+    with pytest.raises(LocatedError):
         read_static(settings, "yaml")
     command = [find_traefik(), f"--configFile={configuration}"]
     assert subprocess.run(command, capture_output=True, check=False, timeout=15).returncode

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctsdns_traefik.core.excerpts import Excerpt, excerpt_of_entry
-from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.problems import Diagnostic, excerpt_of_entry
 from ctsdns_traefik.core.text import printable
 
 
@@ -22,13 +21,10 @@ def diagnostic_as_json(problem: Diagnostic) -> dict[str, Any]:
     }
 
 
-def diagnostic_as_text(problem: Diagnostic, excerpt: Excerpt | None = None) -> str:
-    """Show a problem with a caret under each character that is wrong, and how to mend it.
-
-    The excerpt is the entry itself, unless one of a file is given.
-    """
-    excerpt = excerpt or excerpt_of_entry(problem)
-    before, wrong, behind = (printable(part) for part in excerpt[1:])
+def diagnostic_as_text(problem: Diagnostic) -> str:
+    """Show a diagnostic with a caret under each wrong character, and how to fix it."""
+    excerpt = problem.excerpt or excerpt_of_entry(problem)
+    before, wrong, behind = (printable(part) for part in excerpt)
     carets = " " * _columns(before) + "^" * max(1, _columns(wrong))
     return (
         f"{before}{wrong}{behind}\n{carets}\n"

@@ -12,8 +12,8 @@ from ctsdns_traefik.core.text import printable
 
 def explanation_as_json(explained: Explanation) -> dict[str, Any]:
     """Return an explanation as JSON values; ``kind`` is ``route``, ``problem`` or ``alias``."""
-    if explained.problem:
-        return {"kind": "problem", **diagnostic_as_json(explained.problem)}
+    if explained.diagnostic:
+        return {"kind": "problem", **diagnostic_as_json(explained.diagnostic)}
     found = [diagnostic_as_json(warning) for warning in explained.warnings]
     warnings = {"warnings": found} if found else {}
     if explained.route is None:
@@ -24,8 +24,8 @@ def explanation_as_json(explained: Explanation) -> dict[str, Any]:
 
 def explanation_as_text(explained: Explanation) -> str:
     """Explain an entry to people, with a final newline."""
-    if explained.problem:
-        return diagnostic_as_text(explained.problem)
+    if explained.diagnostic:
+        return diagnostic_as_text(explained.diagnostic)
     route = explained.route
     head = "".join(diagnostic_as_text(warning) for warning in explained.warnings)
     name = head.rstrip("\n") or printable(explained.entry)

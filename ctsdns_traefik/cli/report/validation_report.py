@@ -7,10 +7,9 @@ from typing import Any, TextIO
 
 from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.cli.validation import Validation
-from ctsdns_traefik.core.checks import LocatedDiagnostic
 from ctsdns_traefik.core.dynamic import Route
 from ctsdns_traefik.core.entries import describe_route
-from ctsdns_traefik.core.problems import Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import printable, shown
 
 _NOT_CHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
@@ -20,7 +19,7 @@ def validation_as_json(validation: Validation) -> dict[str, Any]:
     """Return JSON values, as schemas/validate.schema.json describes them."""
     return {
         "routes": [_route_as_json(route) for route in validation.routes],
-        "problems": [_diagnostic_as_json(finding) for finding in validation.findings],
+        "problems": [_diagnostic_as_json(diagnostic) for diagnostic in validation.diagnostics],
         "summary": {
             "routes": len(validation.routes),
             "errors": validation.count(Severity.ERROR),
@@ -34,7 +33,7 @@ def validation_as_json(validation: Validation) -> dict[str, Any]:
 def validation_as_lines(validation: Validation) -> str:
     """Return a line for each route and problem, and one that sums up."""
     lines = [f"{route.entry.entrypoint}: {_route_in_words(route)}" for route in _sorted(validation)]
-    lines += [_diagnostic_as_line(finding) for finding in validation.findings]
+    lines += [_diagnostic_as_line(diagnostic) for diagnostic in validation.diagnostics]
     return "\n".join([*lines, _summary(validation)]) + "\n"
 
 
@@ -43,7 +42,7 @@ def validation_as_annotations(validation: Validation) -> str:
 
     The form is that of "Workflow commands for GitHub Actions"; what would end a value is escaped.
     """
-    return "\n".join([*map(_annotation, validation.findings), _summary(validation)]) + "\n"
+    return "\n".join([*map(_annotation, validation.diagnostics), _summary(validation)]) + "\n"
 
 
 def print_validation(validation: Validation, terminal: TextIO) -> None:
@@ -61,9 +60,9 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
         branches[entrypoint].add(Text(_route_in_words(route), overflow="fold"))
     console = Console(file=terminal, highlight=False)
     console.print(tree)
-    for finding in validation.findings:
-        where = _where(finding)
-        text = diagnostic_as_text(finding.problem, finding.excerpt)
+    for diagnostic in validation.diagnostics:
+        where = _where(diagnostic)
+        text = diagnostic_as_text(diagnostic)
         console.print(Text(f"\n{where}\n{text}" if where else f"\n{text}"), end="", soft_wrap=True)
     console.print(Text(f"\n{_summary(validation)}"), soft_wrap=True)
 
@@ -76,40 +75,40 @@ def _route_as_json(route: Route) -> dict[str, Any]:
     return describe_route(route) | {name: value for name, value in access.items() if value}
 
 
-def _diagnostic_as_json(finding: LocatedDiagnostic) -> dict[str, Any]:
-    problem, place = finding.problem, finding.place
+def _diagnostic_as_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    location = diagnostic.location
     return {
-        **diagnostic_as_json(problem),
-        "entry": problem.entry or None,
-        "setting": problem.setting or None,
-        "path": finding.path or None,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
+        **diagnostic_as_json(diagnostic),
+        "entry": diagnostic.entry or None,
+        "setting": diagnostic.setting or None,
+        "path": diagnostic.path or None,
+        "line": location.line if location else None,
+        "column": location.column if location else None,
     }
 
 
-def _diagnostic_as_line(finding: LocatedDiagnostic) -> str:
-    line = f"{finding.problem.severity} {finding.problem}"
-    return printable(f"{_where(finding)}: {line}" if finding.path else line)
+def _diagnostic_as_line(diagnostic: Diagnostic) -> str:
+    line = f"{diagnostic.severity} {diagnostic}"
+    return printable(f"{_where(diagnostic)}: {line}" if diagnostic.path else line)
 
 
-def _where(finding: LocatedDiagnostic) -> str:
+def _where(diagnostic: Diagnostic) -> str:
     """Return ``PATH:LINE:COLUMN``, as far as it is known."""
-    parts = (printable(finding.path), *(finding.place or ()))
-    return ":".join(map(str, parts)) if finding.path else ""
+    parts = (printable(diagnostic.path), *(diagnostic.location or ()))
+    return ":".join(map(str, parts)) if diagnostic.path else ""
 
 
-def _annotation(finding: LocatedDiagnostic) -> str:
-    problem, place = finding.problem, finding.place
+def _annotation(diagnostic: Diagnostic) -> str:
+    location = diagnostic.location
     properties = {
-        "file": finding.path,
-        "line": place.line if place else "",
-        "col": place.column if place else "",
-        "title": problem.code,
+        "file": diagnostic.path,
+        "line": location.line if location else "",
+        "col": location.column if location else "",
+        "title": diagnostic.code,
     }
     given = ",".join(f"{key}={_escaped(str(value))}" for key, value in properties.items() if value)
-    message = printable(f"{shown(problem.source)}: {problem.message}; {problem.hint}")
-    return f"::{problem.severity} {given}::{message.replace('%', '%25')}"
+    message = printable(f"{shown(diagnostic.source)}: {diagnostic.message}; {diagnostic.hint}")
+    return f"::{diagnostic.severity} {given}::{message.replace('%', '%25')}"
 
 
 def _escaped(value: str) -> str:

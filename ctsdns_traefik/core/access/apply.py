@@ -1,8 +1,9 @@
-"""Routes and an access file to routes that only those reach who may, or to no route.
+"""Apply an access file to routes, and leave out the routes that it cannot protect.
 
-What an entry's own router cannot say takes more routers: one for the tailnet, one for ACME
-challenges, one for a name with a say of its own that only a wildcard's entry serves. Their names
-are the router's, ``~`` and what they are for; no name that is made of entries has a ``~``.
+Access fails closed: the settings for a name hold whichever router Traefik picks for it, or the
+route is left out. What one router cannot express takes additional ones: for the tailnet, for ACME
+challenges, for a name that has its own settings but only a wildcard's entry. Their names are the
+router's name, ``~`` and their purpose; no name that is made of entries contains a ``~``.
 """
 
 from __future__ import annotations
@@ -12,54 +13,52 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access, Challenge, Dashboard, RouteAccess, wider
-from ctsdns_traefik.core.access.modes import NotApplicable, part_of, protect
+from ctsdns_traefik.core.access.modes import not_applicable, part_of, protect
 from ctsdns_traefik.core.access.resources import NOTHING, References, references_of
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, make_route, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError
 
 CHALLENGE_PART = "acme-challenge"
 DASHBOARD = "dashboard"
 """The name of the dashboard's router, and its part."""
 
-_ANYBODY = ("", "", "")
+_UNPROTECTED = ("", "", "")
 
 API = f"api{INTERNAL}"
 """Traefik's own service for the API and the dashboard."""
 
 
 class Applied(NamedTuple):
-    """The routes to serve, what they refer to, and the problems with those left out."""
+    """The routes to serve, what they refer to, and diagnostics for those left out."""
 
     routes: tuple[Route, ...]
     """In the order of the entries' names, the dashboard first."""
     references: References = NOTHING
-    problems: tuple[Diagnostic, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 def apply_access(routes: Iterable[Route], access: Access) -> Applied:
-    """Serve each route as the access file says; one that cannot be is left out and reported.
-
-    Names come before wildcards: a name that is left out is the wildcard's, which then has to hold
-    to what is said about the name.
-    """
+    """Give each route its routers; leave out and report a route whose access cannot be enforced."""
     served = _Served()
     served.add(_dashboard(access.dashboard, access))
-    problems: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
+    # Names before wildcards: a wildcard also serves the names that are left out, and must then
+    # enforce their settings.
     for route in sorted(routes, key=_is_wildcard):
         try:
             served.add(_routers(route, served, access))
-        except NotApplicable as why:
-            problems.append(_problem("access-not-applicable", route.entry, why))
+        except DiagnosticError as error:
+            diagnostics.append(error.diagnostic_for(route.entry.name, route.entry.address))
     in_order = tuple(sorted(served.routes, key=lambda route: route.entry.name))
-    return Applied(in_order, references_of(in_order, access), tuple(problems))
+    return Applied(in_order, references_of(in_order, access), tuple(diagnostics))
 
 
 Key = tuple[str, str, str]
 
 
 class _Served:
-    """The routers so far, by what they are for; those for challenges are for nothing else."""
+    """The routers so far, those for ACME challenges apart from the others."""
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
@@ -77,11 +76,11 @@ class _Served:
                 self._below[_key(route, wider(route.entry.domain))].append(route)
 
     def has(self, route: Route) -> bool:
-        """Tell whether a route's name has a router."""
+        """Return whether a route's name has its own router."""
         return _key(route) in self._names
 
     def below(self, wildcard: Route) -> list[Route]:
-        """Return the routers for the names that a route's wildcard stands for."""
+        """Return the routers for names that a wildcard route matches."""
         return self._below.get(_key(wildcard), [])
 
 
@@ -94,16 +93,16 @@ def _is_wildcard(route: Route) -> bool:
 
 
 def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
-    """Return all routers of one route; raise :class:`NotApplicable` if one of them cannot be."""
+    """Return all routers of one route; raise :class:`DiagnosticError` if one is impossible."""
     _require_another_name(route, access.dashboard)
     found: list[Route] = []
-    for each, said in _with_names_of_its_own(route, served, access):
-        if said is None:
+    for each, settings in _with_exact_names(route, served, access):
+        if settings is None:
             found.append(each)
             continue
-        found += protect(each, said, access)
-        if said.challenge and route.passthrough:
-            found += _challenge(each, said.challenge, served)
+        found += protect(each, settings, access)
+        if settings.challenge and route.passthrough:
+            found += _challenge(each, settings.challenge, served)
     if _is_wildcard(route):
         others = _others(found, served.below(route), access)
         _require_names_above(found, others)
@@ -111,23 +110,23 @@ def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
     return found
 
 
-def _with_names_of_its_own(
+def _with_exact_names(
     route: Route, served: _Served, access: Access
 ) -> Iterator[tuple[Route, RouteAccess | None]]:
-    """Yield a route, and for a wildcard those for names that nothing else serves."""
+    """Yield a route, and for a wildcard one for each name with settings but without an entry."""
     yield route, access.find(route.entry.domain)
-    for said in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
-        named = make_route(route.entry._replace(domain=said.pattern))
+    for settings in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
+        named = make_route(route.entry._replace(domain=settings.pattern))
         if not served.has(named):
             tied = len(named.rule) == len(route.rule)
-            named = part_of(route, said.pattern)._replace(
+            named = part_of(route, settings.pattern)._replace(
                 entry=named.entry, rule=named.rule, priority=len(named.rule) + 1 if tied else None
             )
-            yield named, said
+            yield named, settings
 
 
 def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Route]:
-    """Return the router for a machine's HTTP-01 challenges, unless it is there already."""
+    """Return the router for a machine's HTTP-01 challenges, unless it already exists."""
     entry = route.entry._replace(
         entrypoint=challenge.entrypoint, scheme="http", port=challenge.port
     )
@@ -140,7 +139,7 @@ def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Rout
     )
     there = served.challenges.get(_key(router))
     if there and there.backend != router.backend:
-        raise NotApplicable(
+        raise not_applicable(
             f"the ACME challenges for {entry.domain} already go to {there.backend}",
             "let one machine serve the name",
         )
@@ -156,33 +155,33 @@ def _dashboard(dashboard: Dashboard | None, access: Access) -> tuple[Route, ...]
 
 
 def _require_another_name(route: Route, dashboard: Dashboard | None) -> None:
-    """Refuse the dashboard's name: of two TLS options for one name Traefik takes neither."""
+    """Reject the dashboard's name: with two TLS options for one name Traefik applies neither."""
     taken = dashboard and (dashboard.entrypoint, dashboard.access.pattern)
     if (route.entry.entrypoint, route.entry.domain) == taken:
-        raise NotApplicable(
+        raise not_applicable(
             f"the access file has Traefik's dashboard at {route.entry.domain}",
             "give one of the two another entrypoint or domain",
         )
 
 
 def _others(found: list[Route], below: list[Route], access: Access) -> list[Route]:
-    """Return the routers for a wildcard's names that have another access than it has."""
+    """Return the routers for names below a wildcard that are protected in another way than it."""
     ours = _protection(found[0], access)
     names = [*below, *(route for route in found if not _is_wildcard(route))]
     return [
         name
         for name in names
-        if name.part != CHALLENGE_PART and _protection(name, access) not in (ours, _ANYBODY)
+        if name.part != CHALLENGE_PART and _protection(name, access) not in (ours, _UNPROTECTED)
     ]
 
 
 def _require_names_above(found: list[Route], others: list[Route]) -> None:
-    """Refuse a wildcard that, by a priority that was set, outranks a name with another access."""
+    """Reject a wildcard whose configured priority outranks a name with another access."""
     wildcards = [route for route in found if _is_wildcard(route) and route.part != CHALLENGE_PART]
     highest = max(map(priority_of, wildcards))
     for name in others:
         if priority_of(name) <= highest:
-            raise NotApplicable(
+            raise not_applicable(
                 f"with priority {highest} it would serve {name.entry.domain}, which has another"
                 " access",
                 "remove priority, or set a higher one for the name",
@@ -190,10 +189,10 @@ def _require_names_above(found: list[Route], others: list[Route]) -> None:
 
 
 def _without(others: list[Route], wildcard: Route) -> Route:
-    """Take out of a wildcard's rule the names whose routers are not there for all its requests.
+    """Exclude from a wildcard's rule the names whose routers do not match all of its requests.
 
-    A router with TLS of its own answers nothing else, one without may answer plain HTTP alone:
-    that depends on the entrypoint.
+    A router with its own TLS section matches only TLS requests; one without, depending on the
+    entrypoint, only plain HTTP. Plain requests for a name with mTLS would reach the wildcard.
     """
     apart = {
         name.entry.domain
@@ -208,10 +207,5 @@ def _without(others: list[Route], wildcard: Route) -> Route:
 
 def _protection(route: Route, access: Access) -> tuple[str, str, str]:
     dashboard = access.dashboard if route.service == API else None
-    said = dashboard.access if dashboard else access.find(route.entry.domain)
-    return said.protection if said else _ANYBODY
-
-
-def _problem(code: str, entry: HostEntry, why: NotApplicable) -> Diagnostic:
-    span = (0, len(entry.name))
-    return Diagnostic(code, entry.name, why.message, why.hint, span, entry.address)
+    settings = dashboard.access if dashboard else access.find(route.entry.domain)
+    return settings.protection if settings else _UNPROTECTED

@@ -1,13 +1,14 @@
-"""What an access file says, as values: who may reach which route, and how it is served."""
+"""The contents of an access file: who may reach which route, and how it is served."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.policy.locations import SourceLocation
+from ctsdns_traefik.core.problems import SourceLocation
 
-DEFAULT_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
+TAILNET_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 """The addresses that Tailscale gives to machines."""
 
 MODES: Mapping[str, str] = {
@@ -17,53 +18,55 @@ MODES: Mapping[str, str] = {
     "forward-auth": "forwardAuth",
     "mtls-strict": "clientAuth",
 }
-"""The modes of access, and the option that each needs besides."""
+"""The access modes, each with the option that it requires."""
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+"""The form of the names that an access file gives to its definitions."""
 
 EVERY = "*"
 """The pattern of the default, which covers all names."""
 
 
 class Challenge(NamedTuple):
-    """Where a machine that ends its own TLS answers HTTP-01 challenges."""
+    """Where a machine that terminates its own TLS answers HTTP-01 challenges."""
 
     entrypoint: str
     port: int
 
 
 class Backend(NamedTuple):
-    """How Traefik checks the certificate of an https backend."""
+    """How Traefik verifies the certificate of an https backend."""
 
     server_name: str = ""
     insecure_skip_verify: bool = False
 
 
 class RouteAccess(NamedTuple):
-    """What holds for the routes of one pattern: a name, a wildcard for all below, or all."""
+    """The settings for one pattern: a name, a wildcard for all names below it, or all names."""
 
     pattern: str
-    place: SourceLocation
-    """Of the pattern in the file."""
+    location: SourceLocation
+    """Where the pattern is in the file."""
     mode: str = ""
-    """One of :data:`MODES`; ``""`` if nothing is said about access."""
+    """One of :data:`MODES`, or ``""`` if none is set."""
     forward_auth: str = ""
     client_auth: str = ""
     challenge: Challenge | None = None
     middlewares: tuple[str, ...] = ()
     cert_resolver: str = ""
     tls: bool | None = None
-    """Whether the router has TLS of its own; ``None`` leaves it to the entrypoint."""
+    """Whether the router has its own TLS section; ``None`` leaves TLS to the entrypoint."""
     backend: Backend | None = None
     priority: int | None = None
 
     @property
     def is_protected(self) -> bool:
-        """Whether not everybody may come."""
+        """Whether access is restricted."""
         return self.mode not in ("", "public")
 
     @property
     def protection(self) -> tuple[str, str, str]:
-        """Who may come."""
+        """Everything that decides who has access."""
         return self.mode, self.forward_auth, self.client_auth
 
 
@@ -76,9 +79,13 @@ class Dashboard(NamedTuple):
 
 
 class Access(NamedTuple):
-    """A whole access file."""
+    """A whole access file.
 
-    ranges: tuple[str, ...] = DEFAULT_RANGES
+    The most specific pattern alone applies to a name; nothing is inherited from wider ones, so that
+    one line of the file shows everything about a name.
+    """
+
+    ranges: tuple[str, ...] = TAILNET_RANGES
     """The networks that are the tailnet."""
     forward_auth: Mapping[str, Mapping[str, Any]] = {}
     """Options of Traefik's middleware by name."""
@@ -88,19 +95,16 @@ class Access(NamedTuple):
     """By pattern."""
     dashboard: Dashboard | None = None
     default: RouteAccess | None = None
-    """What holds for every name that no pattern covers; its own pattern is :data:`EVERY`."""
+    """The settings for every name that no pattern covers, under the pattern :data:`EVERY`."""
 
     def find(self, domain: str) -> RouteAccess | None:
-        """Return what holds for a domain: the exact name's, else the longest wildcard's.
-
-        Else it is the default, if there is one.
-        """
+        """Return the settings for a domain: of its name, its longest wildcard, or the default."""
         while domain and domain not in self.routes:
             domain = wider(domain)
         return self.routes.get(domain, self.default)
 
-    def alone(self) -> Access:
-        """Return the same without what only other dynamic files can define: middlewares."""
+    def without_middlewares(self) -> Access:
+        """Return a copy without middlewares, which only other dynamic files can define."""
         routes = {name: each._replace(middlewares=()) for name, each in self.routes.items()}
         dashboard = self.dashboard and self.dashboard._replace(
             access=self.dashboard.access._replace(middlewares=())
@@ -109,9 +113,9 @@ class Access(NamedTuple):
         return self._replace(routes=routes, dashboard=dashboard, default=default)
 
     def exact_below(self, wildcard: str) -> list[RouteAccess]:
-        """Return the names that have a say of their own in place of a route's wildcard.
+        """Return the settings of exact names that a route's wildcard would serve.
 
-        They are one label longer, as is all that a wildcard of Traefik's stands for.
+        They are one label longer, as are all names that a wildcard of Traefik's matches.
         """
         return [
             route
@@ -121,6 +125,6 @@ class Access(NamedTuple):
 
 
 def wider(domain: str) -> str:
-    """Return the next wildcard that covers a name or a wildcard; ``""`` behind the last."""
+    """Return the next wildcard that covers a name or a wildcard, ``""`` after the last."""
     rest = domain.removeprefix("*.").partition(".")[2]
     return f"*.{rest}" if rest else ""

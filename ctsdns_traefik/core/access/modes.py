@@ -1,7 +1,6 @@
-"""One route and what an access file says about it to routers that hold it, or to a reason why not.
+"""Apply an access mode to one route, giving routers that enforce it or the reason why not.
 
-A mode gives a route its middlewares or TLS options. ``tailscale-bypass`` takes two routers, and
-priorities: Traefik prefers the longer rule, and the one for the tailnet is longer than any name's.
+A mode adds middlewares or TLS options to a route; ``tailscale-bypass`` adds a second router.
 """
 
 from __future__ import annotations
@@ -10,29 +9,26 @@ from collections.abc import Callable, Mapping
 
 from ctsdns_traefik.core.access.model import Access, Backend, RouteAccess
 from ctsdns_traefik.core.dynamic.routes import Route, RouterTls, priority_of
+from ctsdns_traefik.core.problems import DiagnosticError
 
 TAILNET = "access-tailnet"
-"""The name of the middlewares that let the tailnet in, and nobody else."""
+"""The name of the middlewares that admit only the tailnet."""
 
 TAILNET_PART = "tailnet"
 
 TRUSTED = "authResponseHeaders"
 TRUSTED_BY_PATTERN = "authResponseHeadersRegex"
-"""The options of an auth server that say which headers a backend has from it alone."""
+"""The options of an auth server that list the headers that only it may set for a backend."""
 
 
-class NotApplicable(Exception):
-    """A route cannot be served as the access file says."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        """Take what is wrong and how to mend it, each in one line."""
-        super().__init__(message)
-        self.message, self.hint = message, hint
+def not_applicable(message: str, hint: str) -> DiagnosticError:
+    """Return the error for a route that cannot be served with the access that is required."""
+    return DiagnosticError("access-not-applicable", message, hint)
 
 
-def protect(route: Route, said: RouteAccess, access: Access) -> tuple[Route, ...]:
-    """Return the routers of a route; raise :class:`NotApplicable` if there is no way."""
-    return _MODES[said.mode](_with_options(route, said), said, access)
+def protect(route: Route, settings: RouteAccess, access: Access) -> tuple[Route, ...]:
+    """Return the routers of a route; raise :func:`not_applicable` if none can enforce its mode."""
+    return _MODES[settings.mode](_with_options(route, settings), settings, access)
 
 
 def forward_auth_name(name: str) -> str:
@@ -51,74 +47,75 @@ def client_auth_name(name: str) -> str:
 
 
 def transport_name(backend: Backend) -> str:
-    """Return the name of what a backend's service refers to; no two backends share one."""
+    """Return the name of a backend's servers transport, which is different for each backend."""
     unchecked = "-insecure" if backend.insecure_skip_verify else ""
     return f"access-backend{unchecked}.{backend.server_name}".removesuffix(".")
 
 
 def part_of(route: Route, part: str) -> Route:
-    """Return another router of the route's entry."""
+    """Return an additional router for the route's entry."""
     return route._replace(router=f"{route.router}~{part}", part=part)
 
 
 def depends_on_address(route: Route) -> bool:
-    """Return whether a router serves some clients only because of the address they come from."""
+    """Return whether a router admits clients by their address."""
     return TAILNET in route.middlewares or route.part == TAILNET_PART
 
 
-def _with_options(route: Route, said: RouteAccess) -> Route:
-    """Add what is not about access."""
-    if said.backend and route.entry.scheme == "https":
-        name = transport_name(said.backend)
+def _with_options(route: Route, settings: RouteAccess) -> Route:
+    """Add the settings that do not restrict access."""
+    if settings.backend and route.entry.scheme == "https":
+        name = transport_name(settings.backend)
         service = f"{route.service}~{name.removeprefix('access-')}"
         route = route._replace(service=service, servers_transport=name)
     return route._replace(
-        middlewares=said.middlewares,
-        tls=_tls(route, said),
-        priority=said.priority or route.priority,
+        middlewares=settings.middlewares,
+        tls=_tls(route, settings),
+        priority=settings.priority or route.priority,
     )
 
 
-def _tls(route: Route, said: RouteAccess) -> RouterTls | None:
-    if route.passthrough and (said.cert_resolver or said.tls is not None):
-        raise NotApplicable(
+def _tls(route: Route, settings: RouteAccess) -> RouterTls | None:
+    if route.passthrough and (settings.cert_resolver or settings.tls is not None):
+        raise not_applicable(
             "its TLS ends at the backend, so that certResolver and tls have no effect",
             "remove them for this name, or let TLS end at Traefik",
         )
-    if route.protocol == "tcp" and said.tls is False:
-        raise NotApplicable("a TCP route without TLS has no names", "remove tls: false")
-    if said.cert_resolver or (said.tls and route.protocol == "http"):
-        return RouterTls(said.cert_resolver)
+    if route.protocol == "tcp" and settings.tls is False:
+        raise not_applicable("a TCP route without TLS has no names", "remove tls: false")
+    if settings.cert_resolver or (settings.tls and route.protocol == "http"):
+        return RouterTls(settings.cert_resolver)
     return None
 
 
-def _open(route: Route, _said: RouteAccess, _access: Access) -> tuple[Route, ...]:
+def _open(route: Route, _settings: RouteAccess, _access: Access) -> tuple[Route, ...]:
     return (route,)
 
 
-def _tailscale_only(route: Route, _said: RouteAccess, _access: Access) -> tuple[Route, ...]:
+def _tailscale_only(route: Route, _settings: RouteAccess, _access: Access) -> tuple[Route, ...]:
     return (_behind(TAILNET, route),)
 
 
-def _forward_auth(route: Route, said: RouteAccess, _access: Access) -> tuple[Route, ...]:
+def _forward_auth(route: Route, settings: RouteAccess, _access: Access) -> tuple[Route, ...]:
     if route.protocol == "tcp":
-        raise NotApplicable(
-            f"{said.mode} asks an auth server about each HTTP request, and a TCP route sees none",
+        raise not_applicable(
+            f"{settings.mode} asks an auth server about each HTTP request, and TCP has none",
             "use tailscale-only or mtls-strict for this name",
         )
-    return (_behind(forward_auth_name(said.forward_auth), route),)
+    return (_behind(forward_auth_name(settings.forward_auth), route),)
 
 
-def _tailscale_bypass(route: Route, said: RouteAccess, access: Access) -> tuple[Route, ...]:
-    """Put the tailnet's router one above the other, and both of a wildcard below all names.
+def _tailscale_bypass(route: Route, settings: RouteAccess, access: Access) -> tuple[Route, ...]:
+    """Add a router for the tailnet, one priority above the other, below all names of a wildcard.
 
-    A name's rule is longer than its wildcard's by one at least, or raised by one. No auth server
-    replaces its headers in the tailnet's requests, so they are removed from these.
+    By rule length, Traefik's default, a rule with ``ClientIP`` would outrank the names beside its
+    wildcard. A name's priority is at least one above its wildcard's, so a wildcard's routers take
+    its own priority and one less.
     """
-    (guarded,) = _forward_auth(route, said, access)
-    options = access.forward_auth[said.forward_auth]
+    (guarded,) = _forward_auth(route, settings, access)
+    options = access.forward_auth[settings.forward_auth]
     if TRUSTED_BY_PATTERN in options:
-        raise NotApplicable(
+        raise not_applicable(
             f"its auth server sets headers by {TRUSTED_BY_PATTERN}, and Traefik cannot remove by"
             " pattern what the tailnet's clients send",
             f"name the headers in {TRUSTED}, or use forward-auth",
@@ -129,18 +126,22 @@ def _tailscale_bypass(route: Route, said: RouteAccess, access: Access) -> tuple[
         guarded = guarded._replace(priority=least)
     ranges = " || ".join(f"ClientIP(`{each}`)" for each in access.ranges)
     bypass = part_of(route, TAILNET_PART)
-    if TRUSTED in options:
-        bypass = _behind(drop_headers_name(said.forward_auth), bypass)
+    if TRUSTED in options:  # no auth server overwrites these headers in the tailnet's requests
+        bypass = _behind(drop_headers_name(settings.forward_auth), bypass)
     return guarded, bypass._replace(rule=f"{route.rule} && ({ranges})", priority=least + 1)
 
 
-def _mtls_strict(route: Route, said: RouteAccess, _access: Access) -> tuple[Route, ...]:
+def _mtls_strict(route: Route, settings: RouteAccess, _access: Access) -> tuple[Route, ...]:
     if route.passthrough:
-        raise NotApplicable(
+        raise not_applicable(
             "its TLS ends at the backend, so that Traefik cannot ask for a certificate",
             "ask for it at the backend, or let TLS end at Traefik",
         )
-    return (route._replace(tls=RouterTls(said.cert_resolver, client_auth_name(said.client_auth))),)
+    return (
+        route._replace(
+            tls=RouterTls(settings.cert_resolver, client_auth_name(settings.client_auth))
+        ),
+    )
 
 
 def _behind(middleware: str, route: Route) -> Route:

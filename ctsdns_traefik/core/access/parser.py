@@ -1,4 +1,4 @@
-"""The access file: who may reach which route, read strictly from YAML.
+"""Parse the access file, strict YAML that defines who may reach which route.
 
     forwardAuth:
       oidc: {address: "http://127.0.0.1:4181"}
@@ -7,27 +7,22 @@
       "*.internal.example.com": {access: tailscale-only}
       sso.example.com: {access: forward-auth, forwardAuth: oidc}
 
-Options bear Traefik's own names. A wildcard covers all names below it, however many labels they
-have: what an operator means to protect stays so when a name gets longer. The default covers every
-name that nothing else covers.
+Options have Traefik's own names. A wildcard covers all names below it, with any number of labels,
+so that a name stays protected when it gets longer. The default covers every other name.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from ctsdns_traefik.core.access.definitions import (
-    NAME,
-    read_client_auth,
-    read_forward_auth,
-    read_named,
-    read_ranges,
-)
 from ctsdns_traefik.core.access.model import (
-    DEFAULT_RANGES,
     EVERY,
     MODES,
+    NAME,
+    TAILNET_RANGES,
     Access,
     Backend,
     Challenge,
@@ -36,18 +31,19 @@ from ctsdns_traefik.core.access.model import (
     wider,
 )
 from ctsdns_traefik.core.access.modes import TRUSTED_BY_PATTERN
-from ctsdns_traefik.core.access.yaml_nodes import AccessError, Node, read_nodes
+from ctsdns_traefik.core.access.yaml_nodes import Node, read_nodes
 from ctsdns_traefik.core.entries.domain import read_domain
-from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
+from ctsdns_traefik.core.entries.grammar import ENTRYPOINT, LARGEST_PORT
 from ctsdns_traefik.core.problems import DiagnosticError
-
-__all__ = ["AccessError", "read_access"]
+from ctsdns_traefik.core.text import quoted
 
 HIGHEST_PRIORITY = 2**31 - 1
-"""Of a router, as far as one may be set; Traefik keeps higher ones for itself."""
+"""The highest priority that a router may be given; Traefik reserves higher ones."""
 
-_ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MIDDLEWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}(@[a-z][a-z0-9-]{0,62})?")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
+
+T = TypeVar("T")
 
 _SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "dashboard")
 _SHARED = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls", "priority")
@@ -57,13 +53,13 @@ _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
 
 
 def read_access(text: str) -> Access:
-    """Read an access file; raise :class:`AccessError` for the first thing that is wrong."""
+    """Read an access file; raise :class:`LocatedError` for the first error."""
     root = read_nodes(text).members(_SECTIONS)
     tailnet = root["tailnet"].members(("ranges",)) if "tailnet" in root else {}
     access = Access(
-        ranges=read_ranges(tailnet["ranges"]) if tailnet else DEFAULT_RANGES,
-        forward_auth=read_named(root.get("forwardAuth"), read_forward_auth),
-        client_auth=read_named(root.get("clientAuth"), read_client_auth),
+        ranges=_ranges(tailnet["ranges"]) if tailnet else TAILNET_RANGES,
+        forward_auth=_named(root.get("forwardAuth"), _forward_auth),
+        client_auth=_named(root.get("clientAuth"), _client_auth),
     )
     if "default" in root:
         access = access._replace(default=_default(root["default"], access))
@@ -74,12 +70,71 @@ def read_access(text: str) -> Access:
     return access
 
 
+def _named(node: Node | None, read: Callable[[Node], T]) -> dict[str, T]:
+    """Return definitions by name."""
+    found = {}
+    for name, each in node.members().items() if node else ():
+        if not NAME.fullmatch(name):
+            each.fail("is not a name: write letters, digits, - and _")
+        found[name] = read(each)
+    return found
+
+
+def _ranges(node: Node) -> tuple[str, ...]:
+    """Return networks in the form that Traefik's ``ipAllowList`` and ``ClientIP`` accept."""
+    return tuple(_range(node, text) for text in node.texts())
+
+
+def _range(node: Node, text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as why:
+        node.fail(f"holds {quoted(text)}, which is not a network: {str(why).partition(' ')[2]}")
+    if not network.prefixlen:
+        node.fail(f"holds {text}, which is every address: write narrower ranges")
+    return str(network)
+
+
+def _forward_auth(node: Node) -> dict[str, Any]:
+    """Return the options of Traefik's ``forwardAuth`` unchanged."""
+    members = node.members(_FORWARD_AUTH_READERS, required=("address",))
+    if not re.match(r"https?://[^/]", members["address"].text()):
+        members["address"].fail("is not a URL with http:// or https://")
+    return _read(members, _FORWARD_AUTH_READERS)
+
+
+def _client_auth(node: Node) -> tuple[str, ...]:
+    """Return the files with the authorities' certificates."""
+    return node.members(("caFiles",), required=("caFiles",))["caFiles"].texts()
+
+
+def _headers(node: Node) -> tuple[str, ...]:
+    """Return header names, which become keys of the document."""
+    names = node.texts()
+    for name in names:
+        if not _HEADER.fullmatch(name):
+            node.fail(f"holds {quoted(name)}, which is no header's name")
+    return names
+
+
+def _auth_server_tls(node: Node) -> dict[str, Any]:
+    members = node.members(_TLS_READERS)
+    if not members:
+        node.fail("is empty")
+    return _read(members, _TLS_READERS)
+
+
+def _read(members: dict[str, Node], readers: dict[str, Callable[[Node], object]]) -> dict[str, Any]:
+    """Return the members' values as JSON has them, each read by its reader."""
+    values = ((name, readers[name](node)) for name, node in members.items())
+    return {name: list(each) if isinstance(each, tuple) else each for name, each in values}
+
+
 def _default(node: Node, access: Access) -> RouteAccess:
-    """Return what holds for names that nothing else covers: a mode alone, or a map with it."""
-    members = {"access": node} if isinstance(node.value, str) else node.members(_OF_DEFAULT)
-    if "access" not in members:
-        node.fail("has no access")
-    return _route(node, members, EVERY, access)
+    """Read the settings for names that no pattern covers: only a mode, or a map with one."""
+    if isinstance(node.value, str):
+        return _route(node, {"access": node}, EVERY, access)
+    return _route(node, node.members(_OF_DEFAULT, required=("access",)), EVERY, access)
 
 
 def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
@@ -87,11 +142,12 @@ def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
     for key, each in node.members().items():
         route = _route(each, each.members(_OF_ROUTES), _domain(each, key), access)
         if route.pattern in found:
-            each.fail(
-                f"is in line {found[route.pattern][0].place[0]} already: remove one of the two"
-            )
+            line = found[route.pattern][0].location.line
+            each.fail(f"is in line {line} already: remove one of the two")
         found[route.pattern] = route, each
     routes = {pattern: route for pattern, (route, _) in found.items()}
+    # A name below a protected pattern must set its access, so that an option for it never makes it
+    # public by accident.
     for route, each in found.values():
         around = access._replace(routes=routes).find(wider(route.pattern))
         if around and around.is_protected and not route.mode:
@@ -101,10 +157,7 @@ def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
 
 
 def _dashboard(node: Node, access: Access) -> Dashboard:
-    members = node.members(_OF_DASHBOARD)
-    for needed in ("domain", "entryPoint", "access"):
-        if needed not in members:
-            node.fail(f"has no {needed}")
+    members = node.members(_OF_DASHBOARD, required=("domain", "entryPoint", "access"))
     domain = _domain(members["domain"], members["domain"].text())
     if domain.startswith("*"):
         members["domain"].fail("is a wildcard: write one host name")
@@ -123,13 +176,13 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
             f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending:"
             " list the headers as authResponseHeaders"
         )
-    return Dashboard(_matching(members["entryPoint"], _ENTRYPOINT, "an entrypoint's"), route)
+    return Dashboard(_matching(members["entryPoint"], ENTRYPOINT, "an entrypoint's"), route)
 
 
 def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access) -> RouteAccess:
     route = RouteAccess(
         pattern=pattern,
-        place=node.place,
+        location=node.location,
         mode=members["access"].one_of(MODES, "a mode of access") if "access" in members else "",
         forward_auth=_defined("forwardAuth", members, access.forward_auth),
         client_auth=_defined("clientAuth", members, access.client_auth),
@@ -149,7 +202,7 @@ def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access
 
 
 def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAccess:
-    """Add what is not about access."""
+    """Add the settings that do not restrict access."""
     read = {
         "acmeChallenge": ("challenge", _challenge),
         "middlewares": ("middlewares", _middlewares),
@@ -163,16 +216,13 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
 
 
 def _defined(option: str, members: Mapping[str, Node], names: Iterable[str]) -> str:
-    """Return a name that is defined; ``""`` if none is given."""
+    """Return a defined name, ``""`` if none is given."""
     return members[option].one_of(names, f"in {option}") if option in members else ""
 
 
 def _challenge(node: Node) -> Challenge:
-    members = node.members(("entryPoint", "port"))
-    for needed in ("entryPoint", "port"):
-        if needed not in members:
-            node.fail(f"has no {needed}")
-    entrypoint = _matching(members["entryPoint"], _ENTRYPOINT, "an entrypoint's")
+    members = node.members(("entryPoint", "port"), required=("entryPoint", "port"))
+    entrypoint = _matching(members["entryPoint"], ENTRYPOINT, "an entrypoint's")
     return Challenge(entrypoint, members["port"].number(1, LARGEST_PORT))
 
 
@@ -204,5 +254,24 @@ def _domain(node: Node, text: str) -> str:
         node.fail("is not a name or wildcard: for every name, write default: MODE beside routes")
     try:
         return read_domain(text, at=0)
-    except DiagnosticError as refusal:
-        node.fail(f"is not a name or wildcard: {refusal}; {refusal.hint}")
+    except DiagnosticError as error:
+        node.fail(f"is not a name or wildcard: {error}; {error.hint}")
+
+
+_TLS_READERS: dict[str, Callable[[Node], object]] = {
+    "ca": Node.text,
+    "cert": Node.text,
+    "key": Node.text,
+    "insecureSkipVerify": Node.flag,
+}
+
+_FORWARD_AUTH_READERS: dict[str, Callable[[Node], object]] = {
+    "address": Node.text,
+    "trustForwardHeader": Node.flag,
+    "authResponseHeaders": _headers,
+    "authResponseHeadersRegex": Node.text,
+    "authRequestHeaders": Node.texts,
+    "addAuthCookiesToResponse": Node.texts,
+    "tls": _auth_server_tls,
+}
+"""The options of Traefik 3.0.4: it rejects a whole file for one option that it does not know."""

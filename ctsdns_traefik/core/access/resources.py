@@ -1,4 +1,4 @@
-"""What routers and services refer to by name, as far as the access file defines it."""
+"""Build the middlewares, TLS options and transports that routers and services refer to by name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ctsdns_traefik.core.access.modes import (
 from ctsdns_traefik.core.dynamic.routes import Route
 
 References = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By section, map and name, as they stand in the document: ``http``, ``middlewares``, NAME."""
+"""By section, map and name, as in the document: ``http``, ``middlewares``, NAME."""
 
 NOTHING: References = {}
 
 
 def references_of(routes: Sequence[Route], access: Access) -> References:
-    """Return what some routes refer to, and nothing else; no section or map is empty."""
+    """Return exactly what some routes refer to; no section or map is empty."""
     tailnet = {TAILNET: {"ipAllowList": {"sourceRange": list(access.ranges)}}}
     forward_auth = {
         forward_auth_name(name): {"forwardAuth": dict(options)}
@@ -55,7 +55,7 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
 
 
 def _without_headers(names: Iterable[str]) -> dict[str, Any]:
-    """Return a middleware; an empty value is how Traefik removes a header, whatever its case."""
+    """Return a middleware that removes headers in any case, as Traefik does for an empty value."""
     return {"headers": {"customRequestHeaders": dict.fromkeys(names, "")}}
 
 

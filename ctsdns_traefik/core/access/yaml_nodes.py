@@ -1,7 +1,7 @@
-"""Values of a YAML file with their places, read strictly: what is not known is refused.
+"""Read values of a YAML file strictly, with their locations; unknown keys are errors.
 
-Unlike Traefik's own files (see :mod:`.sections`) these are read as they stand: the case of a key
-matters, and a text is no number.
+Unlike in Traefik's own files (see core/static_config) the case of a key matters, and text is not
+converted to a number or a boolean.
 """
 
 from __future__ import annotations
@@ -10,53 +10,47 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from ctsdns_traefik.core.policy.locations import SourceLocation
-from ctsdns_traefik.core.static_config.reader import StaticError, place_of, read_yaml
+from ctsdns_traefik.core.problems import FILE_START, LocatedError, SourceLocation
+from ctsdns_traefik.core.static_config.reader import location_of, read_yaml
 from ctsdns_traefik.core.text import quoted, shown
 
-_START = SourceLocation(1, 1)
-
 _FORBIDDEN = ("{{", "`", "{}")
-"""What no text may carry: Traefik's templates, its rules, and what marks a map as empty."""
-
-
-class AccessError(Exception):
-    """A file that cannot be used, and where it is wrong; line and column count from 1."""
-
-    def __init__(self, message: str, line: int, column: int) -> None:
-        """Take what is wrong, in one line, and where."""
-        super().__init__(message)
-        self.message, self.line, self.column = message, line, column
+"""No text may contain what starts a template or a rule in Traefik's file, or an empty map."""
 
 
 class Node(NamedTuple):
-    """One value, its dotted path, and the place of its key."""
+    """One value, its dotted path, and the location of its key."""
 
     value: Any
     path: str = ""
-    place: SourceLocation = _START
+    location: SourceLocation = FILE_START
 
     def fail(self, what: str) -> NoReturn:
-        """Raise :class:`AccessError` with the path, what is wrong, and the place."""
-        raise AccessError(f"{shown(self.path)} {what}" if self.path else what, *self.place)
+        """Raise :class:`LocatedError` for this value."""
+        raise LocatedError(f"{shown(self.path)} {what}" if self.path else what, self.location)
 
-    def members(self, known: Iterable[str] | None = None) -> dict[str, Node]:
-        """Return the nodes of a map; unless ``known`` is ``None``, other keys are refused."""
+    def members(
+        self, known: Iterable[str] | None = None, required: Iterable[str] = ()
+    ) -> dict[str, Node]:
+        """Return the nodes of a map; if ``known`` is given, other keys are errors."""
         if not isinstance(self.value, Mapping):
             self.fail("is not a map")
         found = {}
         for key, value in self.value.items():
             path = f"{self.path}.{key}" if self.path else str(key)
-            node = Node(value, path, place_of(self.value, key) or self.place)
+            node = Node(value, path, location_of(self.value, key) or self.location)
             if not isinstance(key, str):
                 node.fail("is not text: write it between quotes")
             if known is not None and key not in known:
                 node.fail(f"is not known{did_you_mean(key, known)}")
             found[key] = node
+        for key in required:
+            if key not in found:
+                self.fail(f"has no {key}: add it")
         return found
 
     def text(self) -> str:
-        """Return a text that is not empty and means nothing to Traefik's template language."""
+        """Return a text that is not empty and has no special meaning in Traefik's file."""
         if not isinstance(self.value, str) or not self.value:
             self.fail("is not text" if self.value else "is empty")
         for forbidden in _FORBIDDEN:
@@ -70,7 +64,7 @@ class Node(NamedTuple):
         """Return a list of at least one text."""
         if not isinstance(self.value, list) or not self.value:
             self.fail("is not a list of texts" if self.value else "is empty")
-        return tuple(Node(each, self.path, self.place).text() for each in self.value)
+        return tuple(self._replace(value=each).text() for each in self.value)
 
     def flag(self) -> bool:
         """Return ``true`` or ``false``."""
@@ -79,14 +73,14 @@ class Node(NamedTuple):
         return self.value
 
     def number(self, least: int, most: int) -> int:
-        """Return a whole number between two others."""
+        """Return a whole number within two limits."""
         whole = isinstance(self.value, int) and not isinstance(self.value, bool)
         if not (whole and least <= self.value <= most):
             self.fail(f"is not a whole number from {least} to {most}")
         return int(self.value)
 
     def one_of(self, known: Iterable[str], what: str) -> str:
-        """Return one of the texts that are known."""
+        """Return a text that is one of those known."""
         text, known = self.text(), tuple(known)
         if text not in known:
             self.fail(f"names {quoted(text)}, which is not {what}{did_you_mean(text, known)}")
@@ -94,18 +88,15 @@ class Node(NamedTuple):
 
 
 def read_nodes(text: str) -> Node:
-    """Read a YAML file's text; raise :class:`AccessError` if it does not parse or is empty."""
-    try:
-        root = Node(read_yaml(text))
-    except StaticError as why:
-        raise AccessError(why.message, *why.place) from why
+    """Read a YAML file's text; raise :class:`LocatedError` if it is invalid or empty."""
+    root = Node(read_yaml(text))
     if root.value is None:
         root.fail("there is nothing in it")
     return root
 
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """Return the end of a message: what was meant, or what there is."""
+    """Return the end of a message: the name that is most similar, or all that are known."""
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(text.lower(), names, n=1)
     if close:

@@ -1,6 +1,6 @@
-"""The rules about the access file: what Traefik would do with the routers that it adds.
+"""Check what Traefik would do with the routers that an access file adds.
 
-tests/traefik/test_access_in_traefik.py has the real Traefik show what they say.
+The rules were observed with Traefik; tests/traefik/test_access_in_traefik.py repeats that.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from ctsdns_traefik.core.access.modes import (
     forward_auth_name,
 )
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, priority_of
-from ctsdns_traefik.core.entries.grammar import HostEntry
-from ctsdns_traefik.core.policy.locations import SourceLocation
-from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose
+from ctsdns_traefik.core.problems import (
+    Diagnostic,
+    Severity,
+    SourceLocation,
+    diagnose_setting,
+)
 from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-"""IPv4 as IPv6 writes it, which Traefik reads as IPv4."""
+"""IPv4-mapped IPv6 addresses, which Traefik reads as IPv4."""
 
 _SUBNETS = {4: 24, 6: 64}
-"""The lengths of a subnet's prefix, by the version of IP: proxies may share one that is theirs."""
+"""The prefix length of the largest network that may be a subnet of proxies, by IP version."""
 
 
 def check_access(
@@ -37,9 +41,9 @@ def check_access(
     access: Access,
     static: StaticConfiguration | None,
 ) -> tuple[Diagnostic, ...]:
-    """Find what keeps the added routers from their work, and patterns that nothing has.
+    """Find added routers that would not work as intended, and patterns that match no entry.
 
-    Problems that are no entry's have a setting, a dotted path in the access file.
+    A diagnostic is for an entry, or for a setting of the access file or the static configuration.
     """
     static = static or StaticConfiguration({}, described=False)
     return (
@@ -53,20 +57,19 @@ def check_access(
     )
 
 
-def places_in(access: Access) -> Mapping[str, SourceLocation]:
-    """Return where the settings stand that problems can name."""
-    places = {_setting(route.pattern): route.place for route in access.routes.values()}
-    return places | ({DASHBOARD: access.dashboard.access.place} if access.dashboard else {})
+def setting_locations(access: Access) -> Mapping[str, SourceLocation]:
+    """Return the locations of the access file's settings that diagnostics can be for."""
+    found = {_setting(route.pattern): route.location for route in access.routes.values()}
+    return found | ({DASHBOARD: access.dashboard.access.location} if access.dashboard else {})
 
 
 def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     for route in routes:
         if route.part == CHALLENGE_PART:
             for why, hint in _obstacles(route, static, challenge=True):
-                message = (
-                    f"ACME challenges for {route.entry.domain} do not reach the backend: {why}"
-                )
-                yield _problem("challenge-unreachable", message, hint, entry=route.entry)
+                domain = route.entry.domain
+                message = f"ACME challenges for {domain} do not reach the backend: {why}"
+                yield diagnose("challenge-unreachable", route.entry, message, hint)
 
 
 def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
@@ -74,13 +77,13 @@ def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator
         if route.router == DASHBOARD:
             for why, hint in _obstacles(route, static, challenge=False):
                 message = f"the dashboard cannot be reached: {why}"
-                yield _problem("dashboard-unreachable", message, hint, setting=DASHBOARD)
+                yield diagnose_setting("dashboard-unreachable", DASHBOARD, message, hint)
 
 
 def _obstacles(
     route: Route, static: StaticConfiguration, *, challenge: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield each reason why requests do not come to a router, and how to mend it."""
+    """Yield each reason why requests do not reach a router, and how to fix it."""
     name = route.entry.entrypoint
     entrypoint = static.entrypoints.get(name, Entrypoint(name, described=False))
     redirect = static.redirect_of(entrypoint)
@@ -111,9 +114,9 @@ def _obstacles(
 
 
 def _tied(routes: Sequence[Route]) -> Iterator[Diagnostic]:
-    """Report names of one letter with other TLS options than the wildcard beside them.
+    """Report one-letter names with other TLS options than the wildcard beside them.
 
-    By equally long names Traefik was seen to pick either, anew at each start.
+    Between names of equal length Traefik picks at random at each start.
     """
     options = {
         (route.entry.entrypoint, route.entry.domain): route.tls.options if route.tls else ""
@@ -128,36 +131,37 @@ def _tied(routes: Sequence[Route]) -> Iterator[Diagnostic]:
             and len(domain) == len(around)
             and options.get((entrypoint, around), ours) != ours
         ):
-            yield _problem(
+            yield diagnose(
                 "tls-options-tied",
+                route.entry,
                 f"at each start Traefik picks either its TLS options or those of {around}, and"
                 " answers 421 if they are the wrong ones",
                 "use a longer name, or the same access for both",
-                entry=route.entry,
             )
 
 
 def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
-    """Report HTTP routers whose TLS puts that of their entrypoint, and its mTLS, out of force."""
+    """Report HTTP routers whose TLS section overrides that of their entrypoint, and its mTLS."""
     for route in routes:
         entrypoint = static.entrypoints.get(route.entry.entrypoint)
         options = entrypoint.tls_options if entrypoint else ""
         ours = route.tls and route.protocol == "http" and not route.tls.options
         if ours and options not in ("", "default"):
-            yield _problem(
-                "entrypoint-tls-replaced",
+            message = (
                 f"its tls or certResolver replaces the TLS options {shown(options)} of entrypoint"
-                f" {route.entry.entrypoint}, so that these do not apply",
-                "remove tls and certResolver, or set access to mtls-strict",
-                entry=route.entry if route.entry.name else None,
-                setting=DASHBOARD,
+                f" {route.entry.entrypoint}, so that these do not apply"
             )
+            hint = "remove tls and certResolver, or set access to mtls-strict"
+            if route.entry.name:
+                yield diagnose("entrypoint-tls-replaced", route.entry, message, hint)
+            else:
+                yield diagnose_setting("entrypoint-tls-replaced", DASHBOARD, message, hint)
 
 
 def _aliases(
     routes: Sequence[Route], access: Access, static: StaticConfiguration
 ) -> Iterator[Diagnostic]:
-    """Report entrypoints that let clients send a header that backends take for a trusted one."""
+    """Report entrypoints that pass headers from clients that backends mistake for trusted ones."""
     trusting = {
         forward_auth_name(name)
         for name, options in access.forward_auth.items()
@@ -171,46 +175,46 @@ def _aliases(
     for entrypoint in _described(used, static):
         if not entrypoint.alias_headers:
             setting = f"entryPoints.{entrypoint.name}.http.aliasHeadersStrategy"
-            yield _problem(
+            yield diagnose_setting(
                 "header-aliases-pass",
+                setting,
                 f"entrypoint {entrypoint.name} passes on X_Name and X.Name from clients, and PHP,"
                 " WSGI and CGI take them for X-Name, which the auth server sets",
                 f"set {setting} to delete, with Traefik 3.7.12 or newer",
-                setting=setting,
-                severity=Severity.WARNING,
+                Severity.WARNING,
             )
 
 
 def _proxied(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
-    """Report entrypoints where clients choose the address that decides about their access."""
+    """Report entrypoints where clients can choose the address that access depends on."""
     used = {route.entry.entrypoint for route in routes if depends_on_address(route)}
     for entrypoint in _described(used, static):
         protocol = entrypoint.proxy_protocol
         wide = [each for each in protocol.trusted if _is_wide(each)]
         if protocol.insecure or wide:
-            whence = "" if protocol.insecure else f" from {shown(', '.join(wide))}"
+            origin = "" if protocol.insecure else f" from {shown(', '.join(wide))}"
             setting = "insecure" if protocol.insecure else "trustedIPs"
-            yield _problem(
+            yield diagnose_setting(
                 "proxy-protocol-trusted",
-                f"whoever connects{whence} to entrypoint {entrypoint.name} chooses the address that"
-                " tailscale-only and tailscale-bypass judge",
+                f"entryPoints.{entrypoint.name}.proxyProtocol.{setting}",
+                f"any client that connects{origin} to entrypoint {entrypoint.name} chooses the"
+                " address that tailscale-only and tailscale-bypass check",
                 "name the addresses of your own proxies in trustedIPs, and leave insecure out",
-                setting=f"entryPoints.{entrypoint.name}.proxyProtocol.{setting}",
-                severity=Severity.WARNING,
+                Severity.WARNING,
             )
 
 
 def _described(names: Iterable[str], static: StaticConfiguration) -> Iterator[Entrypoint]:
-    """Yield those entrypoints of which all is known."""
+    """Yield the entrypoints whose settings are all known."""
     for name in sorted(names):
         if name in static.entrypoints and static.entrypoints[name].described:
             yield static.entrypoints[name]
 
 
 def _is_wide(trusted: str) -> bool:
-    """Return whether a network is larger than a subnet of proxies; this machine's own is not.
+    """Return whether a network, loopback aside, is larger than a subnet of proxies.
 
-    One that Traefik does not read keeps it from starting, which makes nothing wide.
+    An invalid one is not: Traefik does not start with it.
     """
     try:
         network = ipaddress.ip_network(trusted, strict=False)
@@ -222,25 +226,22 @@ def _is_wide(trusted: str) -> bool:
 
 
 def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Diagnostic]:
-    """Find the patterns that no entry has: a misspelt one protects nothing.
-
-    What may have been meant is, for a wildcard, a wildcard that covers an entry.
-    """
+    """Find patterns that match no entry: a misspelt one protects nothing."""
     domains = {entry.domain for entry in entries}
     used = {found.pattern for domain in domains if (found := access.find(domain))}
     for domain in domains:
-        used |= {said.pattern for said in access.exact_below(domain)}
+        used |= {each.pattern for each in access.exact_below(domain)}
     unused = [pattern for pattern in access.routes if pattern not in used]
     around = {each for domain in domains for each in _wildcards_of(domain)} if unused else set()
     for pattern in unused:
         known = around if pattern.startswith("*") else domains
         close = difflib.get_close_matches(pattern, sorted(known), n=1)
-        yield _problem(
+        yield diagnose_setting(
             "access-unused",
+            _setting(pattern),
             "no entry has this name, or a more specific one covers all that have",
             f"did you mean {close[0]}?" if close else "remove it, or add an entry",
-            setting=_setting(pattern),
-            severity=Severity.WARNING,
+            Severity.WARNING,
         )
 
 
@@ -251,19 +252,3 @@ def _wildcards_of(domain: str) -> Iterator[str]:
 
 def _setting(pattern: str) -> str:
     return f"routes.{pattern}"
-
-
-def _problem(
-    code: str,
-    message: str,
-    hint: str,
-    *,
-    entry: HostEntry | None = None,
-    setting: str = "",
-    severity: Severity = Severity.ERROR,
-) -> Diagnostic:
-    if entry is None:
-        return Diagnostic(code, "", message, hint, (0, 0), severity=severity, setting=setting)
-    return Diagnostic(
-        code, entry.name, message, hint, (0, len(entry.name)), entry.address, severity
-    )

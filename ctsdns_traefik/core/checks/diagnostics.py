@@ -1,70 +1,65 @@
-"""Problems with their places: in the policy's file, or in Traefik's static configuration."""
+"""Add locations to diagnostics: in the policy's file or in a file of settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
-from ctsdns_traefik.core.excerpts import EXCERPT, Excerpt
-from ctsdns_traefik.core.policy.entry_locations import Repeat, locate_entries
 from ctsdns_traefik.core.policy.json_scanner import Member
-from ctsdns_traefik.core.policy.locations import Lines, Source, SourceLocation, in_bytes
+from ctsdns_traefik.core.policy.locations import Lines, Repeat, Source, in_bytes, locate_entries
 from ctsdns_traefik.core.policy.reader import fold
-from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.problems import (
+    EXCERPT_LENGTH,
+    Diagnostic,
+    Excerpt,
+    Severity,
+    SourceLocation,
+)
 from ctsdns_traefik.core.text import shown
 
 
-class LocatedDiagnostic(NamedTuple):
-    """One problem, and where it is."""
+def locate_in_policy(diagnostics: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:
+    """Add locations to diagnostics for entries, and a diagnostic for each repeated name.
 
-    problem: Diagnostic
-    path: str = ""
-    """The file, as the user named it; ``""`` for what is in no file."""
-    place: SourceLocation | None = None
-    """Where the entry or the setting starts, if that is known."""
-    excerpt: Excerpt | None = None
-
-
-def locate_in_policy(problems: Iterable[Diagnostic], source: Source) -> list[LocatedDiagnostic]:
-    """Give problems with entries their places, and add one for each name that is there twice.
-
-    Return them in the order of the places.
+    Return them in the order of the file.
     """
     entries = locate_entries(source)
     lines = Lines(source.content)
-    found = [(entries.by_name.get(problem.entry), problem) for problem in problems] + [
+    found = [(entries.by_name.get(diagnostic.entry), diagnostic) for diagnostic in diagnostics] + [
         (repeat.member, _repeated(repeat, source, lines)) for repeat in entries.repeats
     ]
-    found.sort(key=lambda pair: pair[0].at if pair[0] else -1)
-    return [_found(problem, member, source, lines) for member, problem in found]
+    found.sort(key=lambda pair: pair[0].name_start if pair[0] else -1)
+    return [_located(diagnostic, member, source, lines) for member, diagnostic in found]
 
 
 def locate_in_settings(
-    problems: Iterable[Diagnostic], path: str, text: str, places: Mapping[str, SourceLocation]
-) -> Iterator[LocatedDiagnostic]:
-    """Give problems with settings their places in the static configuration, where it has any."""
+    diagnostics: Iterable[Diagnostic],
+    path: str,
+    text: str,
+    locations: Mapping[str, SourceLocation],
+) -> Iterator[Diagnostic]:
+    """Add locations, where known, to diagnostics for settings of one file."""
     content = text.encode()
     lines = Lines(content)
-    for problem in problems:
-        if known := _nearest(problem.setting, places):
-            place = in_bytes(places[known], text)
-            start, end = lines.bounds(place.line)
-            excerpt = _excerpt(content, lines, start + place.column - 1, end)
-            yield LocatedDiagnostic(problem, path, place, excerpt)
+    for diagnostic in diagnostics:
+        if known := _nearest(diagnostic.setting, locations):
+            location = in_bytes(locations[known], text)
+            start, end = lines.bounds(location.line)
+            excerpt = _excerpt(content, lines, start + location.column - 1, end)
+            yield diagnostic._replace(path=path, location=location, excerpt=excerpt)
         else:
-            yield LocatedDiagnostic(problem, path)
+            yield diagnostic._replace(path=path)
 
 
-def _nearest(setting: str, places: Mapping[str, SourceLocation]) -> str:
-    """Return a setting that has a place, or the nearest section around one that is not there."""
-    while setting and setting not in places:
+def _nearest(setting: str, locations: Mapping[str, SourceLocation]) -> str:
+    """Return a setting with a location: the given one or the nearest section around it."""
+    while setting and setting not in locations:
         setting = setting.rpartition(".")[0]
     return setting
 
 
 def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Diagnostic:
     name = repeat.member.name
-    where = f" in line {lines.place(repeat.last.at).line}" if source.path else ""
+    where = f" in line {lines.location(repeat.last.name_start).line}" if source.path else ""
     if repeat.merged:
         return Diagnostic(
             code="merged-section",
@@ -77,7 +72,7 @@ def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Diagnostic:
     return Diagnostic(
         code="duplicate-key",
         entry=name,
-        message=f"{shown(name)} stands again{where}, and only the last one counts",
+        message=f"{shown(name)} is repeated{where}, and only the last one counts",
         hint="remove one of the two",
         span=(0, len(name)),
         severity=Severity.ERROR if _loses_entries(repeat, source.content) else Severity.WARNING,
@@ -91,42 +86,41 @@ def _loses_entries(repeat: Repeat, content: bytes) -> bool:
     return lost != kept and (name.startswith("_") or (holds_some and b'"_' in lost))
 
 
-def _found(
-    problem: Diagnostic, member: Member | None, source: Source, lines: Lines
-) -> LocatedDiagnostic:
+def _located(
+    diagnostic: Diagnostic, member: Member | None, source: Source, lines: Lines
+) -> Diagnostic:
     if member is None or not source.path:
-        return LocatedDiagnostic(problem, source.path)
-    excerpt = _excerpt(source.content, lines, *_wrong_bytes(problem, member, source.content))
-    return LocatedDiagnostic(problem, source.path, lines.place(member.at), excerpt)
+        return diagnostic._replace(path=source.path)
+    excerpt = _excerpt(source.content, lines, *_wrong_bytes(diagnostic, member, source.content))
+    location = lines.location(member.name_start)
+    return diagnostic._replace(path=source.path, location=location, excerpt=excerpt)
 
 
 def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
-    number = lines.place(start).line
-    line_start, line_end = lines.bounds(number)
-    end = min(end, line_end, start + EXCERPT)
-    left, right = max(line_start, start - EXCERPT), min(line_end, end + EXCERPT)
+    line_start, line_end = lines.bounds(lines.location(start).line)
+    end = min(end, line_end, start + EXCERPT_LENGTH)
+    left, right = max(line_start, start - EXCERPT_LENGTH), min(line_end, end + EXCERPT_LENGTH)
     before = _text(content[left:start])
     return Excerpt(
-        number,
         f"...{before}" if left > line_start else before.lstrip(),
         _text(content[start:end]),
         _text(content[end:right]).rstrip() + "..." * (right < line_end),
     )
 
 
-def _wrong_bytes(problem: Diagnostic, member: Member, content: bytes) -> tuple[int, int]:
-    """Return where in the content stands what is wrong; of an entry written with escapes, all."""
-    start, end = problem.span
-    in_name = start < len(problem.entry) or problem.address is None
-    text = problem.entry if in_name else problem.address or ""
-    at, behind = (member.at, member.name_end) if in_name else (member.start, member.end)
-    if content[at + 1 : behind - 1] != text.encode("utf-8", "surrogatepass"):
-        return at, behind
-    before = 0 if in_name else len(problem.entry) + 1
+def _wrong_bytes(diagnostic: Diagnostic, member: Member, content: bytes) -> tuple[int, int]:
+    """Return the offsets of what is wrong; of a name or value written with escapes, all of it."""
+    start, end = diagnostic.span
+    in_name = start < len(diagnostic.entry) or diagnostic.address is None
+    text = diagnostic.entry if in_name else diagnostic.address or ""
+    at, after = (member.name_start, member.name_end) if in_name else (member.start, member.end)
+    if content[at + 1 : after - 1] != text.encode("utf-8", "surrogatepass"):
+        return at, after
+    before = 0 if in_name else len(diagnostic.entry) + 1
     offsets = [len(text[: edge - before].encode("utf-8", "surrogatepass")) for edge in (start, end)]
     return at + 1 + offsets[0], at + 1 + offsets[1]
 
 
 def _text(part: bytes) -> str:
-    """Decode a part of a line; letters that its edges cut in two are left out."""
+    """Decode a part of a line, without characters that are cut in two at its ends."""
     return part.decode("utf-8", "ignore")

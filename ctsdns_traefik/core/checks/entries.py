@@ -1,45 +1,72 @@
-"""The rules about entries: what Traefik would do with each that the grammar accepts.
+"""Check what Traefik would do with each entry that the grammar accepts.
 
-A rule is a function that yields problems. All were seen to hold on Traefik 3.7.15, which
-tests/traefik/test_checks_in_traefik.py has it show again; docs/problems.md explains them.
+A rule is a function that yields diagnostics, which docs/problems.md explains. All were observed
+with Traefik 3.7.15; tests/traefik/test_checks_in_traefik.py repeats that. A rule that would have to
+guess, because no static configuration is known, reports nothing or a warning.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ctsdns_traefik.core.dynamic.routes import Route, priority_of
-from ctsdns_traefik.core.entries.grammar import HostEntry
+from ctsdns_traefik.core.checks.static import check_static
+from ctsdns_traefik.core.dynamic.routes import Route, plan_routes, priority_of
+from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose, entrypoint_span, scheme_span
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
 
+NEWEST = (3, 7)
+"""The version of Traefik that is assumed unless another is given."""
+
 _FIRST_WITH_WILDCARDS = (3, 7)
 _CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
-"""Of Traefik's own route for challenges where routes can have them (``allowACMEByPass``)."""
+"""The priority of Traefik's own route for challenges with ``allowACMEByPass``."""
 
 
 class Known(NamedTuple):
-    """All that a rule may ask about."""
+    """Everything that a rule may use."""
 
     entries: tuple[HostEntry, ...]
-    """In the order of their names, also those that a conflict leaves out."""
+    """In the order of their names, including those that a conflict leaves out."""
     routes: tuple[Route, ...]
     """In the order of their entries' names."""
     static: StaticConfiguration
     version: tuple[int, int]
 
     def entrypoint(self, name: str) -> Entrypoint:
-        """Return what is known of an entrypoint, which may be nothing."""
+        """Return what is known about an entrypoint, which may be only its name."""
         return self.static.entrypoints.get(name, Entrypoint(name, described=False))
 
 
-def passthrough_shadowed(known: Known) -> Iterator[Diagnostic]:
-    """Report TCP entries whose connections an HTTP entry for the name takes.
+def check(
+    entries: Sequence[HostEntry],
+    static: StaticConfiguration | None,
+    *,
+    output: str | None = None,
+    traefik_version: tuple[int, int] = NEWEST,
+    routes: Sequence[Route] | None = None,
+) -> tuple[Diagnostic, ...]:
+    """Find where Traefik would not do what is wanted: first entries, by name, then settings.
 
-    Where an HTTP router speaks TLS it beats every TCP router for its names, longer rule or not.
+    ``entries`` are all that the grammar accepts, including those that a conflict leaves out;
+    ``output`` is the path of the dynamic file; ``routes`` are the routes with an access file
+    applied, if there is one.
+    """
+    static = static or StaticConfiguration({}, described=False)
+    routes = plan_routes(entries).routes if routes is None else routes
+    known = Known(tuple(sorted(entries)), tuple(routes), static, traefik_version)
+    found = [diagnostic for rule in ENTRY_RULES for diagnostic in rule(known)]
+    found.sort(key=lambda diagnostic: diagnostic.entry)
+    return (*found, *check_static(static, output, traefik_version))
+
+
+def passthrough_shadowed(known: Known) -> Iterator[Diagnostic]:
+    """Report TCP entries whose connections go to an HTTP entry for the same name.
+
+    An HTTP router with TLS takes precedence over every TCP router for its names, whatever the rule.
     """
     takers: dict[tuple[str, str], HostEntry] = {}
     own_tls = {route.entry for route in known.routes if route.tls}
@@ -54,7 +81,7 @@ def passthrough_shadowed(known: Known) -> Iterator[Diagnostic]:
         if entry.is_http or not found or (no_tls and not own_tls.intersection(found)):
             continue
         when = "" if entrypoint.described else f" if entrypoint {entrypoint.name} has TLS"
-        yield _problem(
+        yield diagnose(
             "passthrough-shadowed",
             entry,
             f"{shown(found[0].name)} takes the TLS connections for {entry.domain}{when}",
@@ -69,57 +96,57 @@ def unknown_entrypoint(known: Known) -> Iterator[Diagnostic]:
     if not there:
         return
     unknown = {entry.entrypoint for entry in known.entries} - there.keys()
-    hints = {name: _instead_of(name, sorted(there)) for name in unknown}
+    hints = {name: _existing_hint(name, sorted(there)) for name in unknown}
     for entry in known.entries:
         if entry.entrypoint in unknown:
-            yield _problem(
+            yield diagnose(
                 "unknown-entrypoint",
                 entry,
                 f"Traefik has no entrypoint {entry.entrypoint}",
                 hints[entry.entrypoint],
-                span=_entrypoint_span(entry),
+                span=entrypoint_span(entry),
             )
 
 
 def udp_entrypoint(known: Known) -> Iterator[Diagnostic]:
-    """Report entries on entrypoints that listen on UDP alone."""
+    """Report entries on entrypoints that listen on UDP only."""
     for entry in known.entries:
         entrypoint = known.entrypoint(entry.entrypoint)
         if entrypoint.protocol == "udp":
-            yield _problem(
+            yield diagnose(
                 "udp-entrypoint",
                 entry,
                 f"entrypoint {entrypoint.name} listens on UDP ({shown(entrypoint.address)})",
                 "use an entrypoint that listens on TCP",
-                span=_entrypoint_span(entry),
+                span=entrypoint_span(entry),
             )
 
 
 def redirect_shadows_route(known: Known) -> Iterator[Diagnostic]:
-    """Report HTTP routes that the redirect of their entrypoint outranks; TCP knows no redirect.
+    """Report HTTP routes that the redirect of their entrypoint outranks.
 
-    Between equal priorities Traefik picks either, anew at each start.
+    Redirects do not apply to TCP. Between equal priorities Traefik picks at random at each start.
     """
     for route in known.routes:
         entrypoint = known.entrypoint(route.entry.entrypoint)
         redirect = known.static.redirect_of(entrypoint)
         if route.protocol == "tcp" or not redirect or redirect.priority < priority_of(route):
             continue
-        if route.part:  # it is there besides the entry's own
+        if route.part:  # additional to the entry's own route
             continue
-        yield _problem(
+        yield diagnose(
             "redirect-shadows-route",
             route.entry,
             f"entrypoint {entrypoint.name} redirects every request to {shown(redirect.to)} with"
             f" priority {redirect.priority}, and the route has {priority_of(route)}",
             "use another entrypoint, or set"
             f" entryPoints.{entrypoint.name}.http.redirections.entryPoint.priority to 1",
-            span=_entrypoint_span(route.entry),
+            span=entrypoint_span(route.entry),
         )
 
 
 def entrypoint_without_tls(known: Known) -> Iterator[Diagnostic]:
-    """Report HTTP entries that answer plain HTTP where clients come with HTTPS."""
+    """Report HTTP entries that serve plain HTTP where clients use HTTPS."""
     redirects = {
         name: redirect
         for name, entrypoint in known.static.entrypoints.items()
@@ -138,26 +165,25 @@ def entrypoint_without_tls(known: Known) -> Iterator[Diagnostic]:
             if redirect.to in (entrypoint.name, f":{entrypoint.port}")
         ]
         if reasons:
-            yield _problem(
+            yield diagnose(
                 "entrypoint-without-tls",
                 entry,
                 f"entrypoint {entrypoint.name} serves only plain HTTP, though {reasons[0]}",
                 f"set entryPoints.{entrypoint.name}.http.tls to {{}}",
                 Severity.WARNING,
-                _entrypoint_span(entry),
+                entrypoint_span(entry),
             )
 
 
 def https_backend_unverifiable(known: Known) -> Iterator[Diagnostic]:
-    """Report https entries, whose backends' certificates Traefik checks against an IP address."""
+    """Report https entries: Traefik verifies their backends' certificates by IP address."""
     static = known.static
     if not static.described or static.insecure_skip_verify or static.own_trust:
         return
     settled = {route.entry.name for route in known.routes if route.servers_transport}
     for entry in known.entries:
         if entry.scheme == "https" and entry.name not in settled:
-            start = len(entry.entrypoint) + 2
-            yield _problem(
+            yield diagnose(
                 "https-backend-unverifiable",
                 entry,
                 "Traefik answers 500 unless the backend's certificate names"
@@ -165,18 +191,18 @@ def https_backend_unverifiable(known: Known) -> Iterator[Diagnostic]:
                 "set serversTransport.insecureSkipVerify to true, or serversTransport.rootCAs if"
                 " the certificate names the address, or use http",
                 Severity.WARNING,
-                (start, start + len(entry.scheme)),
+                scheme_span(entry),
             )
 
 
 def acme_intercepts(known: Known) -> Iterator[Diagnostic]:
-    """Report passthrough entries whose backends never see HTTP-01 challenges of their own."""
+    """Report passthrough entries whose backends never receive their own HTTP-01 challenges."""
     passthrough = [entry for entry in known.entries if entry.scheme == "tls"]
     for name in known.static.challenge_entrypoints:
         own = _domains_with_challenges(known, name)
         for entry in passthrough:
             if own.isdisjoint(_rules_for(entry.domain)):
-                yield _problem(
+                yield diagnose(
                     "acme-intercepts",
                     entry,
                     f"Traefik answers the HTTP-01 challenges for {entry.domain} on entrypoint"
@@ -187,11 +213,11 @@ def acme_intercepts(known: Known) -> Iterator[Diagnostic]:
 
 
 def unreachable_wildcard(known: Known) -> Iterator[Diagnostic]:
-    """Report wildcards for a Traefik that has none: to HTTP ``*`` is a letter, to TCP an error."""
+    """Report wildcards before Traefik 3.7: literal in HTTP rules, an error in TCP rules."""
     for entry in known.entries:
         if entry.domain.startswith("*") and known.version < _FIRST_WITH_WILDCARDS:
             at = entry.name.index("*")
-            yield _problem(
+            yield diagnose(
                 "unreachable-wildcard",
                 entry,
                 f"Traefik {known.version[0]}.{known.version[1]} does not support wildcards",
@@ -200,25 +226,8 @@ def unreachable_wildcard(known: Known) -> Iterator[Diagnostic]:
             )
 
 
-def _problem(
-    code: str,
-    entry: HostEntry,
-    message: str,
-    hint: str,
-    severity: Severity = Severity.ERROR,
-    span: tuple[int, int] | None = None,
-) -> Diagnostic:
-    """Make a problem with the whole of an entry's name, or a part of it."""
-    span = span or (0, len(entry.name))
-    return Diagnostic(code, entry.name, message, hint, span, entry.address or None, severity)
-
-
-def _entrypoint_span(entry: HostEntry) -> tuple[int, int]:
-    return 1, 1 + len(entry.entrypoint)
-
-
-def _instead_of(name: str, there: list[str]) -> str:
-    """Say which entrypoints there are, first the one that looks like the name."""
+def _existing_hint(name: str, there: list[str]) -> str:
+    """Return a hint with all entrypoints, the one with the most similar name first."""
     by_lower = {each.lower(): each for each in there}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     meant = f"did you mean {shown(by_lower[close[0]])}? " if close else ""
@@ -226,12 +235,12 @@ def _instead_of(name: str, there: list[str]) -> str:
 
 
 def _rules_for(domain: str) -> tuple[str, str]:
-    """Return the domains whose rules take a domain: itself, and the wildcard one label up."""
+    """Return the domains whose rules match a domain: itself, and the wildcard one label up."""
     return domain, f"*.{domain.partition('.')[2]}"
 
 
 def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
-    """Return the domains on an entrypoint whose routes have challenges, before Traefik itself."""
+    """Return the domains on an entrypoint whose routes get challenges in place of Traefik."""
     if not known.entrypoint(entrypoint).acme_bypass:
         return set()
     return {

@@ -1,4 +1,4 @@
-"""What is wrong with Traefik's static configuration, whatever the entries are."""
+"""Check Traefik's static configuration by itself, without the entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 import posixpath
 from collections.abc import Iterator
 
-from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.static_config.configuration import (
     Entrypoint,
     FileProvider,
@@ -20,7 +20,7 @@ _FIRST_WITHOUT_JSON = (3, 7)
 def check_static(
     static: StaticConfiguration, output: str | None, version: tuple[int, int]
 ) -> Iterator[Diagnostic]:
-    """Find what keeps Traefik from the dynamic file, and who may see its dashboard."""
+    """Find why Traefik would not read the dynamic file, and whether its dashboard is exposed."""
     if not static.described:
         return
     if output is not None:
@@ -35,17 +35,17 @@ def dynamic_file_not_watched(
     provider, output = provider or FileProvider(), posixpath.normpath(output)
     reasons = (*_wrong_ending(provider, output, version), *_reasons_not_to_read(provider, output))
     for setting, message, hint in reasons:
-        yield _problem("dynamic-file-not-watched", setting, message, hint, Severity.ERROR)
+        yield diagnose_setting("dynamic-file-not-watched", setting, message, hint)
 
 
 def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
-    """Report an API without a password on an address that others can reach."""
+    """Report an API without a password on an address that other machines can reach."""
     entrypoint = static.entrypoints.get("traefik")
     if static.api_insecure and entrypoint and not _is_loopback(entrypoint):
-        yield _problem(
+        yield diagnose_setting(
             "dashboard-exposed",
             "api.insecure",
-            f"everybody who can reach {quoted(entrypoint.address)} sees the API and the dashboard"
+            f"anyone who can reach {quoted(entrypoint.address)} sees the API and the dashboard"
             " without a password",
             'set entryPoints.traefik.address to "127.0.0.1:8080"',
             Severity.WARNING,
@@ -55,9 +55,9 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
 def _wrong_ending(
     provider: FileProvider, output: str, version: tuple[int, int]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield a setting, a message and a hint if Traefik takes the file for something else.
+    """Yield a setting, a message and a hint if the file's ending means another format to Traefik.
 
-    Before 3.7 it was seen to read JSON from a file that it is told by name.
+    Before 3.7 it reads JSON from a file that is configured by name.
     """
     ending = posixpath.splitext(output)[1].lower()
     json = ending == ".json" and version < _FIRST_WITHOUT_JSON and not provider.directory
@@ -90,7 +90,7 @@ def _reasons_not_to_read(provider: FileProvider, output: str) -> Iterator[tuple[
 
 
 def _same_file(filename: str, output: str) -> bool:
-    """Tell whether two paths can mean one file; a relative one, if the names are the same."""
+    """Return whether two paths can be one file; if one is relative, only the names count."""
     filename = posixpath.normpath(filename)
     if posixpath.isabs(filename) and posixpath.isabs(output):
         return filename == output
@@ -98,7 +98,7 @@ def _same_file(filename: str, output: str) -> bool:
 
 
 def _is_in(directory: str, output: str) -> bool:
-    """Tell whether a file can be in a directory itself; Traefik watches none of those below."""
+    """Return whether a file can be directly in a directory; Traefik does not watch those below."""
     directory = posixpath.normpath(directory)
     if posixpath.isabs(directory) and posixpath.isabs(output):
         return directory == posixpath.dirname(output)
@@ -112,7 +112,3 @@ def _is_loopback(entrypoint: Entrypoint) -> bool:
         return ipaddress.ip_address(entrypoint.host).is_loopback
     except ValueError:
         return False
-
-
-def _problem(code: str, setting: str, message: str, hint: str, severity: Severity) -> Diagnostic:
-    return Diagnostic(code, "", message, hint, (0, 0), severity=severity, setting=setting)

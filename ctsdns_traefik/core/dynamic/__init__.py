@@ -36,101 +36,39 @@ if TYPE_CHECKING:
         from_pairs,
         to_pairs,
     )
-    from ctsdns_traefik.core.dynamic.ownership import (
-        examine,
-    )
-    from ctsdns_traefik.core.dynamic.rendering import (
-        Rendering,
-        render,
-        render_routes,
-    )
-    from ctsdns_traefik.core.dynamic.routes import (
-        INTERNAL,
-        Protocol,
-        Route,
-        RouterTls,
-        make_route,
-        plan_routes,
-        priority_of,
-    )
+    from ctsdns_traefik.core.dynamic.ownership import examine
+    from ctsdns_traefik.core.dynamic.recovery import find_unprotected, recover_routes
+    from ctsdns_traefik.core.dynamic.rendering import Rendering, render, render_routes
+    from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route
     from ctsdns_traefik.core.dynamic.served import (
         RouterError,
         RouterKey,
         Verdict,
+        errors_of,
         judge,
         kinds_of,
         routers_of,
-        words_of,
-    )
-    from ctsdns_traefik.core.dynamic.standing import (
-        find_unprotected,
-        recover_routes,
     )
 
-_FACE = {
-    "diff": (
-        "Changes",
-        "NAMED_AT_MOST",
-        "NO_CHANGES",
-        "Outline",
-        "compare",
-        "count_by_entrypoint",
-        "find_removed",
-        "listed",
-        "outline",
-    ),
-    "document": (
-        "Document",
-        "Format",
-        "from_text",
-        "to_plain_text",
-        "to_text",
-    ),
-    "key_values": (
-        "Difference",
-        "Pairs",
-        "difference",
-        "digest",
-        "find_guarded",
-        "from_pairs",
-        "to_pairs",
-    ),
-    "ownership": ("examine",),
-    "rendering": (
-        "Rendering",
-        "render",
-        "render_routes",
-    ),
-    "routes": (
-        "INTERNAL",
-        "Protocol",
-        "Route",
-        "RouterTls",
-        "make_route",
-        "plan_routes",
-        "priority_of",
-    ),
-    "served": (
-        "RouterError",
-        "RouterKey",
-        "Verdict",
-        "judge",
-        "kinds_of",
-        "routers_of",
-        "words_of",
-    ),
-    "standing": (
-        "find_unprotected",
-        "recover_routes",
-    ),
-}
+_MODULES = (
+    "routes",
+    "document",
+    "rendering",
+    "diff",
+    "key_values",
+    "ownership",
+    "recovery",
+    "served",
+)
+"""In the order in which they are searched, those that import little first."""
 
 
 def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used: parse-host needs the routes alone."""
-    for module, names in _FACE.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+    """Import an exported name when it is first used, so that parse-host imports only routes."""
+    for module in _MODULES if name in __all__ else ():
+        loaded = import_module(f"{__name__}.{module}")
+        if hasattr(loaded, name):
+            return getattr(loaded, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -149,12 +87,12 @@ __all__ = [
     "Route",
     "RouterError",
     "RouterKey",
-    "RouterTls",
     "Verdict",
     "compare",
     "count_by_entrypoint",
     "difference",
     "digest",
+    "errors_of",
     "examine",
     "find_guarded",
     "find_removed",
@@ -164,10 +102,7 @@ __all__ = [
     "judge",
     "kinds_of",
     "listed",
-    "make_route",
     "outline",
-    "plan_routes",
-    "priority_of",
     "recover_routes",
     "render",
     "render_routes",
@@ -175,5 +110,4 @@ __all__ = [
     "to_pairs",
     "to_plain_text",
     "to_text",
-    "words_of",
 ]

@@ -1,8 +1,8 @@
-"""Routes to Traefik's dynamic configuration, and the configuration to text and back.
+"""Build Traefik's dynamic configuration from routes, and write it as text and read it back.
 
-The document holds only fields that Traefik 3.0 and newer know and never an empty map: either
-would make Traefik refuse the whole file. The text is JSON (which is YAML too) or block-style
-YAML, the same bytes for the same routes.
+The document has only fields that Traefik 3.0 and newer know and never an empty map, because Traefik
+rejects a whole file for either. The text is JSON (which is YAML too) or block-style YAML, the same
+bytes for the same routes.
 """
 
 from __future__ import annotations
@@ -32,51 +32,50 @@ MAPS = {
 Format = Literal["json", "yaml"]
 
 _EXPANDED_LEVELS = 4
-"""Section, map, router or service, field: one a line; what is inside a field stays on its line."""
-
+"""Sections, maps, routers or services, and fields get lines; the value of a field stays on one."""
 
 _MATCHER = r"(?:Host|HostSNI|PathPrefix|Method|ClientIP)\(`[A-Za-z0-9*./:-]+`\)"
 _EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
 _RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && !{_MATCHER})*"
 _RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
-"""All forms that a rule has, in either format of the text; a word first, which makes it fast."""
+"""Every form of a rule, in both formats; it starts with a literal, which makes it fast."""
 
 
 class UnacceptableText(Exception):
-    """The text would break Traefik's file provider; a defect of this module, never of the input."""
+    """Refuse a text that Traefik's file provider would reject; always a bug, never bad input."""
 
 
 def build_document(routes: Iterable[Route], references: References = NOTHING) -> Document:
-    """Build the document, with what routes refer to; each map in the order of its names."""
+    """Build the document with what the routes refer to, each map sorted by name."""
     document: dict[str, dict[str, Mapping[str, Any]]] = {}
     kept = list(routes)
     for protocol in get_args(Protocol):
         section = [route for route in kept if route.protocol == protocol]
         if section:
-            document[protocol] = {"routers": _Built(_router, section, attrgetter("router"))}
+            document[protocol] = {"routers": _LazyMap(_router, section, attrgetter("router"))}
         if served := [route for route in section if not route.service.endswith(INTERNAL)]:
-            document[protocol]["services"] = _Built(_service, served, attrgetter("service"))
+            document[protocol]["services"] = _LazyMap(_service, served, attrgetter("service"))
     for name, maps in references.items():
         document.setdefault(name, {}).update(maps)
     return document
 
 
 def to_text(document: Document, form: Format = "json") -> str:
-    """Write a document as text that Traefik is known to accept, with a final newline."""
+    """Return a document as text that Traefik accepts, with a final newline."""
     text = (_to_json(document) if form == "json" else _to_yaml(document)) + "\n"
     _require_acceptable(text, document)
     return text
 
 
 def to_plain_text(document: Mapping[str, Any]) -> str:
-    """Write any document in the layout of :func:`to_text`, for people and comparison alone."""
+    """Return any document in the layout of :func:`to_text`, for people and comparison only."""
     return _to_json(document) + "\n"
 
 
 def from_text(text: str) -> Document:
-    """Read a document back, from either format and from other hands; ``{}`` if it is none.
+    """Read a document in either format, from any author; return ``{}`` if it is none.
 
-    Only the maps that this tool reads are looked at: what comes back has a map for each name.
+    Only the maps that this tool reads are returned, each with a map for every name.
     """
     try:
         return sections_of(load_text(text))
@@ -85,7 +84,7 @@ def from_text(text: str) -> Document:
 
 
 def sections_of(read: object) -> Document:
-    """Return what this tool reads of something that was loaded; ``{}`` if it is no document."""
+    """Return the part of a loaded value that this tool reads; ``{}`` if it is no document."""
     return {
         section: {
             part: found
@@ -97,10 +96,23 @@ def sections_of(read: object) -> Document:
     }
 
 
-def load_text(text: str, *, unique: bool = False) -> object:
-    """Read JSON or YAML from other hands; raise :class:`ValueError` if it is neither.
+def texts_in(fields: Mapping[str, Any], key: str) -> list[str]:
+    """Return the list of texts under a key, empty if another author has put anything else there."""
+    value = fields.get(key)
+    return [str(each) for each in value] if isinstance(value, list) else []
 
-    ``unique`` refuses JSON in which a map has one name twice, as YAML always does.
+
+def text_in(value: object, outer: str, inner: str) -> str:
+    """Return the text under two nested keys, ``""`` if there is none."""
+    for key in (outer, inner):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return "" if value is None else str(value)
+
+
+def load_text(text: str, *, unique: bool = False) -> object:
+    """Read JSON or YAML from any author; raise :class:`ValueError` if it is neither.
+
+    With ``unique`` a repeated name in a JSON map is an error, as it always is in YAML.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique if unique else None)
@@ -108,10 +120,10 @@ def load_text(text: str, *, unique: bool = False) -> object:
         return _from_yaml(text)
 
 
-class _Built(Mapping[str, Any]):
-    """Routers or services by name, in order, each built when it is asked for.
+class _LazyMap(Mapping[str, Any]):
+    """Routers or services by name, in order, each built when it is accessed.
 
-    All at once they would take more memory than all else about the routes.
+    Built at once they would take most of the memory of a rendering.
     """
 
     def __init__(
@@ -148,8 +160,8 @@ def _router(route: Route) -> dict[str, Any]:
 
 
 def _router_tls(tls: RouterTls) -> dict[str, str]:
-    """Name Traefik's own options where there is nothing else to say: no map may be empty."""
     settings = {"certResolver": tls.cert_resolver, "options": tls.options}
+    # Traefik's default options have a name, which avoids an empty map.
     return {key: value for key, value in settings.items() if value} or {"options": "default"}
 
 
@@ -162,7 +174,10 @@ def _service(route: Route) -> dict[str, Any]:
 
 
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:
-    """Write the outer levels over several lines and the inner ones on one."""
+    """Write the outer levels one item a line and the inner levels on one line.
+
+    ``json.dumps(indent=2)`` is slower, and puts every bracket of the inner levels on its own line.
+    """
     if not (levels and value and isinstance(value, Mapping)):
         return _json_line(value)
     inner = indent + "  "
@@ -178,7 +193,7 @@ def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") ->
 
 
 def _json_line(value: object) -> str:
-    """Write a value as ``json.dumps`` does; that takes longer to set out than to do the work."""
+    """Write a value as ``json.dumps`` does, whose overhead for each call exceeds its work."""
     if isinstance(value, str):
         return _json_string(value)
     if isinstance(value, list):
@@ -190,8 +205,8 @@ def _json_line(value: object) -> str:
 
 
 def _to_yaml(document: Document) -> str:
-    """Quote every value: bare ``on`` or ``1_000`` is text to one YAML version, not to another."""
-    from ruamel.yaml import YAML  # only this format pays for it
+    """Write YAML with all values quoted: bare ``on`` or ``1_000`` is text in some versions only."""
+    from ruamel.yaml import YAML  # a slow import, needed for this format only
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     def quoted(value: object) -> object:
@@ -210,17 +225,17 @@ def _to_yaml(document: Document) -> str:
 
 
 def _from_yaml(text: str) -> object:
-    from ruamel.yaml import YAML  # only text that is not JSON pays for it
+    from ruamel.yaml import YAML  # a slow import, needed for text that is not JSON
 
     try:
         with warnings.catch_warnings(action="ignore"):
             return YAML(typ="safe").load(text)
-    except Exception as why:  # what other hands wrote breaks in many ways
+    except Exception as why:  # invalid input makes ruamel.yaml raise many types
         raise ValueError("the text is neither JSON nor YAML") from why
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a map from its members; raise :class:`ValueError` if two have one name."""
+    """Build a map from its members; raise :class:`ValueError` for a repeated name."""
     built = dict(pairs)
     if len(built) < len(pairs):
         raise ValueError("a name stands twice in one map")
@@ -228,13 +243,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _maps_in(value: object) -> dict[str, Any]:
-    """Return what has a text for its name and a map for its value; nothing if there is no map."""
+    """Return the members of a map that have a text as name and a map as value."""
     items = value.items() if isinstance(value, dict) else ()
     return {name: item for name, item in items if isinstance(name, str) and isinstance(item, dict)}
 
 
 def _require_acceptable(text: str, document: Document) -> None:
-    """Check the last line of defence: rules of known form, no template action, no empty map."""
+    """Check once more what the grammar already excludes: any of it would cost the whole file."""
     rules = sum(len(parts.get("routers", ())) for parts in document.values())
     found = _RULE_LINE.findall(text)
     if "{{" in text:

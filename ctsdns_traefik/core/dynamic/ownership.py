@@ -1,8 +1,8 @@
-"""Whether a dynamic file is this tool's: it holds no section and no name but those made here.
+"""Decide whether a dynamic file was written by this tool, by its sections and names.
 
-What counts is names, not values: a file of this tool in which somebody has edited a backend is
-still this tool's, in JSON or YAML and from any version. So is a file with nothing in it. The names
-are those of :mod:`.routes`, :mod:`.access` and :mod:`.access_modes`; a new one there is added here.
+Values do not matter: a file in which someone has edited a backend is still this tool's, in JSON or
+YAML and from any version, and so is an empty file. The names are those of :mod:`.routes` and
+core/access; a new one there must be added here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.access.apply import API, DASHBOARD
-from ctsdns_traefik.core.access.definitions import NAME
-from ctsdns_traefik.core.access.model import Backend
+from ctsdns_traefik.core.access.model import NAME, Backend
 from ctsdns_traefik.core.access.modes import (
     TAILNET,
     TAILNET_PART,
@@ -26,7 +25,7 @@ from ctsdns_traefik.core.dynamic.document import MAPS, Document, load_text, sect
 from ctsdns_traefik.core.text import quoted
 
 _LONGEST_NAME = 1_024
-"""A YAML key may be no longer, and no name that is made here is."""
+"""The longest YAML key, and therefore the longest name that this tool writes."""
 
 _ROUTER = re.compile(r"router-[A-Za-z0-9_+.-]+(?:~[a-z0-9.*-]+)*")
 _SERVICE = re.compile(
@@ -51,18 +50,18 @@ _OTHERS = {
 
 
 class Content(NamedTuple):
-    """What a file was found to hold."""
+    """The contents of a file."""
 
     document: Document
-    """As much of it as this tool reads."""
+    """The part that this tool reads."""
     foreign: str
-    """The first thing that this tool would not write, in words; ``""`` if there is none."""
+    """A description of the first thing that this tool would not write, ``""`` if there is none."""
 
 
 def examine(content: bytes) -> Content:
-    """Read a file's content, whoever wrote it.
+    """Read a file's content from any author.
 
-    There is nothing foreign in one that is empty, or has comments alone or maps without members.
+    Nothing is foreign in a file that is empty or has only comments or maps without members.
     """
     try:
         read = load_text(content.decode(), unique=True)
@@ -113,8 +112,8 @@ def _recognizer(section: str, part: str) -> Callable[[object, object], bool]:
 def _is_router(name: object, router: object) -> bool:
     """Recognize a router by its name and that of its service.
 
-    The dashboard's name is what anybody would choose, so that its rule counts as well: here it is
-    for the whole of a domain, while Traefik's documentation has one for two paths.
+    The dashboard's name is an obvious one that others use too, so its rule counts as well: here it
+    matches a whole domain, while the rule in Traefik's documentation matches two paths.
     """
     fields = router if isinstance(router, dict) else {}
     if name in _DASHBOARDS:
@@ -128,7 +127,7 @@ def _matches(names: re.Pattern[str], name: object) -> bool:
 
 
 def _as_map(value: object) -> dict[Any, Any] | None:
-    """Return a map; nothing in its place is an empty one, and anything else none."""
+    """Return a map, an empty one for null, ``None`` for another value."""
     if value is None:
         return {}
     return value if isinstance(value, dict) else None

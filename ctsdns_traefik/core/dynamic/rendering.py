@@ -1,4 +1,4 @@
-"""The core in a row: a hosts map in, routes, document, text and problems out."""
+"""Render a hosts map: routes, document, text and diagnostics, in one step for all commands."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ctsdns_traefik.core.problems import Diagnostic
 
 
 class Rendering(NamedTuple):
-    """Everything that the commands need to know about one hosts map."""
+    """The result of rendering one hosts map."""
 
     entries: tuple[HostEntry, ...]
-    """All that the grammar accepts, also those that a conflict leaves out."""
+    """All that the grammar accepts, including those that a conflict leaves out."""
     routes: tuple[Route, ...]
-    problems: tuple[Diagnostic, ...]
-    """Entries refused, in conflict, or without the access that they must have; by name."""
+    diagnostics: tuple[Diagnostic, ...]
+    """Entries that get no route: invalid, in conflict, or impossible to protect; by name."""
     document: Document
     text: str
     warnings: tuple[Diagnostic, ...] = ()
-    """Names and schemes that probably mean something else; they cost no route. By name."""
+    """Entries and aliases that are probably mistakes but keep their routes; by name."""
 
 
 def render(
     hosts: Mapping[str, object], form: Format = "json", access: Access | None = None
 ) -> Rendering:
-    """Turn a hosts map into Traefik's document; the same hosts in any order give the same bytes."""
-    entries, refused = read_hosts(hosts)
+    """Render a hosts map; the same hosts in any order give the same bytes."""
+    entries, invalid = read_hosts(hosts)
     routes, conflicts = plan_routes(entries)
-    rendering = _render(entries, routes, (*refused, *conflicts), form, access)
+    rendering = _render(entries, routes, (*invalid, *conflicts), form, access)
     return rendering._replace(warnings=find_near_misses(hosts, entries))
 
 
 def render_routes(
     routes: Sequence[Route], form: Format = "json", access: Access | None = None
 ) -> Rendering:
-    """Turn routes that were planned before into a document, with another access."""
+    """Render routes that were planned before, with another access file."""
     entries = tuple(route.entry for route in routes)
     return _render(entries, tuple(routes), (), form, access)
 
@@ -49,12 +49,12 @@ def render_routes(
 def _render(
     entries: tuple[HostEntry, ...],
     routes: tuple[Route, ...],
-    problems: tuple[Diagnostic, ...],
+    diagnostics: tuple[Diagnostic, ...],
     form: Format,
     access: Access | None,
 ) -> Rendering:
     applied = apply_access(routes, access) if access else Applied(routes)
-    found = (*problems, *applied.problems)
-    in_order = tuple(sorted(found, key=lambda problem: problem.entry))
+    found = (*diagnostics, *applied.diagnostics)
+    in_order = tuple(sorted(found, key=lambda diagnostic: diagnostic.entry))
     document = build_document(applied.routes, applied.references)
     return Rendering(entries, applied.routes, in_order, document, to_text(document, form))

@@ -1,4 +1,4 @@
-"""Entries to routes: what each becomes in Traefik, its names, and which cannot be told apart.
+"""Plan routes from entries: the router and service of each, their names, and conflicts.
 
 Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and
 ``service-<slug>-<scheme>-<port>`` for services, where the slug is the domain with ``.`` as ``-``.
@@ -7,28 +7,29 @@ Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from ctsdns_traefik.core.entries.grammar import HostEntry
+from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose
 from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.text import shown
 
 Protocol = Literal["http", "tcp"]
 
 INTERNAL = "@internal"
-"""How the names of Traefik's own services end."""
+"""The suffix of the names of Traefik's own services."""
 
 
 class RouterTls(NamedTuple):
-    """The section ``tls`` of a router, its passthrough aside."""
+    """The ``tls`` section of a router, without passthrough."""
 
     cert_resolver: str = ""
     options: str = ""
-    """The name of TLS options; ``""`` for Traefik's own."""
+    """The name of TLS options, ``""`` for Traefik's default."""
 
 
 class Route(NamedTuple):
-    """What one entry becomes in Traefik, or one of several; see :mod:`.access`."""
+    """A router and its service for one entry, which may have several; see core/access."""
 
     entry: HostEntry
     protocol: Protocol
@@ -37,56 +38,56 @@ class Route(NamedTuple):
     backend: str
     """A URL for HTTP, ``address:port`` for TCP."""
     passthrough: bool
-    """Whether the backend, not Traefik, ends the client's TLS."""
+    """Whether the backend, not Traefik, terminates the client's TLS."""
     router: str
     """The router's name."""
     service: str
     """The service's name."""
     priority: int | None = None
-    """Of the router, if Traefik's default, the length of the rule, will not do."""
+    """The router's priority, if not Traefik's default, the length of the rule."""
     middlewares: tuple[str, ...] = ()
     """In the order in which requests pass them."""
     tls: RouterTls | None = None
-    """Of an HTTP router, if not as its entrypoint has it; of a TCP router, if there is more."""
+    """The router's TLS settings, if it does not use its entrypoint's (HTTP) or none (TCP)."""
     servers_transport: str = ""
-    """How the service talks to its backend, by name; ``""`` as Traefik does by itself."""
+    """The name of the service's transport, ``""`` for Traefik's default."""
     part: str = ""
-    """What of its entry a router is for that is there besides the entry's own."""
+    """The purpose of an additional router, ``""`` for the entry's own."""
 
 
 class Plan(NamedTuple):
-    """The routes to serve, in the order of their entries' names, and the conflicts left out."""
+    """The routes to serve, by the names of their entries, and the conflicts left out."""
 
     routes: tuple[Route, ...]
-    problems: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def plan_routes(entries: Iterable[HostEntry]) -> Plan:
     """Leave out conflicting entries and name the routers and services of the others.
 
-    The first in the order of the entries' names wins a conflict and keeps a name, so that the
-    order in which the entries come makes no difference.
+    The entry whose name sorts first wins a conflict and keeps its short names, so that the order of
+    the entries makes no difference.
     """
-    routes, problems = _without_conflicts([make_route(entry) for entry in sorted(entries)])
-    routers = _allot_names(routes, [route.router for route in routes], _itself)
-    services = _allot_names(routes, [route.service for route in routes], _its_backend)
+    routes, conflicts = _without_conflicts([make_route(entry) for entry in sorted(entries)])
+    routers = _allot_names(routes, [route.router for route in routes], attrgetter("entry.name"))
+    services = _allot_names(routes, [route.service for route in routes], attrgetter("backend"))
     priorities = _priorities(routes)
     named = tuple(
         _named(route, router, service, priorities.get(route.entry.name))
         for route, router, service in zip(routes, routers, services, strict=True)
     )
-    return Plan(named, tuple(problems))
+    return Plan(named, tuple(conflicts))
 
 
 def _named(route: Route, router: str, service: str, priority: int | None) -> Route:
-    """Give a route its names; most have them already."""
+    """Give a route its names; most have them already, and copying is slow."""
     if (router, service, priority) == (route.router, route.service, route.priority):
         return route
     return route._replace(router=router, service=service, priority=priority)
 
 
 def make_route(entry: HostEntry) -> Route:
-    """Make an entry's route with the names that it wants."""
+    """Make an entry's route with its short names."""
     host = f"[{entry.address}]" if ":" in entry.address else entry.address
     slug = entry.domain.replace("*", "wildcard").replace(".", "-")
     service = f"service-{slug}-{entry.scheme}-{entry.port}"
@@ -101,75 +102,60 @@ def make_route(entry: HostEntry) -> Route:
 
 
 def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnostic]]:
-    """Split sorted routes into those to serve and the conflicts with one of them."""
+    """Split sorted routes into those to serve and conflicts with one of them."""
     first: dict[tuple[str, str, Protocol], Route] = {}
     served: list[Route] = []
-    problems: list[Diagnostic] = []
+    conflicts: list[Diagnostic] = []
     for route in routes:
         entrypoint, domain = route.entry.entrypoint, route.entry.domain
         same = first.get((entrypoint, domain, route.protocol), route)
         other = first.get((entrypoint, domain, "tcp" if route.protocol == "http" else "http"))
         if (same.backend, same.passthrough) != (route.backend, route.passthrough):
-            problems.append(_conflict(route.entry, same.entry, "leads to another backend"))
+            conflicts.append(_conflict(route.entry, same.entry, "leads to another backend"))
         elif other and (route.passthrough or other.passthrough):
-            problems.append(_conflict(route.entry, other.entry, "needs the same TLS connections"))
+            conflicts.append(_conflict(route.entry, other.entry, "needs the same TLS connections"))
         else:
             first.setdefault((entrypoint, domain, route.protocol), route)
             served.append(route)
-    return served, problems
+    return served, conflicts
 
 
 def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Diagnostic:
-    return Diagnostic(
-        code="conflict",
-        entry=entry.name,
-        message=f"{shown(served.name)} already serves {entry.domain} on entrypoint"
+    return diagnose(
+        "conflict",
+        entry,
+        f"{shown(served.name)} already serves {entry.domain} on entrypoint"
         f" {entry.entrypoint}, and {shown(entry.name)} {why}",
-        hint="remove one of the two, or give it another entrypoint or domain",
-        span=(0, len(entry.name)),
-        address=entry.address,
+        "remove one of the two, or give it another entrypoint or domain",
     )
 
 
-Owners = dict[Protocol, dict[str, str]]
-"""What each name stands for."""
-
-
-def _itself(route: Route) -> str:
-    return route.entry.name
-
-
-def _its_backend(route: Route) -> str:
-    return route.backend
-
-
 def _allot_names(
-    routes: list[Route], wanted: list[str], stands_for: Callable[[Route], str]
+    routes: list[Route], wanted: list[str], object_of: Callable[[Route], str]
 ) -> list[str]:
-    """Give each route the name of its router or service.
+    """Return the name of each route's router or service, which stands for one object.
 
-    A name belongs to the first that wants it and to those that stand for the same; the others
-    take longer names, and only those that nobody wanted. HTTP and TCP names are told apart, as
-    Traefik does.
+    The first route that wants a name gets it, and so do routes with the same object, as services
+    for the same backend; the others get a longer name that no route wants. HTTP and TCP have
+    separate names, as in Traefik.
     """
-    owners: Owners = {"http": {}, "tcp": {}}
+    owners: dict[Protocol, dict[str, str]] = {"http": {}, "tcp": {}}
     for route, name in zip(routes, wanted, strict=True):
-        owners[route.protocol].setdefault(name, stands_for(route))
+        owners[route.protocol].setdefault(name, object_of(route))
     return [
         name
-        if owners[route.protocol][name] == stands_for(route)
-        else _longer_name(route, name, owners, stands_for(route))
+        if owners[route.protocol][name] == object_of(route)
+        else _longer_name(route, name, owners[route.protocol], object_of(route))
         for route, name in zip(routes, wanted, strict=True)
     ]
 
 
-def _longer_name(route: Route, name: str, owners: Owners, meaning: str) -> str:
-    """Find and take the first longer name that is free, or that already means the same."""
-    taken = owners[route.protocol]
+def _longer_name(route: Route, name: str, owners: dict[str, str], owner: str) -> str:
+    """Take the first longer name that is free or already stands for the same object."""
     return next(
         longer
         for longer in _longer_names(route.entry, name)
-        if taken.setdefault(longer, meaning) == meaning
+        if owners.setdefault(longer, owner) == owner
     )
 
 
@@ -190,20 +176,17 @@ def priority_of(route: Route) -> int:
 
 
 def with_priorities(routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Give named routes the priorities that :func:`plan_routes` would give them.
-
-    One that has a priority for other reasons keeps it.
-    """
+    """Give recovered routes the priorities that :func:`plan_routes` would give them."""
     kept = list(routes)
     found = _priorities(kept)
     return tuple(each._replace(priority=found.get(each.entry.name, each.priority)) for each in kept)
 
 
 def _priorities(routes: list[Route]) -> dict[str, int]:
-    """Raise a one-letter name above the wildcard beside it; by entry name.
+    """Return priorities, by entry name, that put one-letter names above the wildcard beside them.
 
-    Traefik prefers the longer rule. That puts every name above its wildcard but those with one
-    letter for the wildcard's ``*``: equal length, and Traefik picks either, anew at each start.
+    Traefik prefers the longer rule, and so every name to its wildcard, except one with a single
+    letter in place of ``*``: between rules of equal length Traefik picks at random at each start.
     """
     wildcards = {
         (route.protocol, route.entry.entrypoint, route.entry.domain[1:])

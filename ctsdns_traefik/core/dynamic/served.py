@@ -1,9 +1,10 @@
-"""A document and what Traefik's API lists -> whether Traefik serves what was written.
+"""Compare a document with what Traefik's API lists, to find whether Traefik serves the document.
 
-Traefik lists each router and service as it was written, with defaults added and names of
-middlewares completed by their provider. So one that it lists otherwise is the former one. TLS
-options and transports are not listed at all, and middlewares are not compared: what is wrong with
-them disables the router that names them.
+Traefik applies a file with a delay, and until then lists the previous routers, possibly of the same
+names. So the fields of each router and service are compared, not only its name. Traefik lists them
+as written, with defaults added and the provider appended to names of middlewares. TLS options and
+transports are not listed, and middlewares are not compared: an error in one disables the routers
+that refer to it.
 """
 
 from __future__ import annotations
@@ -11,61 +12,61 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.document import Document
+from ctsdns_traefik.core.dynamic.document import Document, texts_in
 from ctsdns_traefik.core.text import shown
 
 ENABLED = "enabled"
 
 Listed = Mapping[str, Mapping[str, Any]]
-"""Routers or services of Traefik's API, by name without the provider."""
+"""Routers or services in Traefik's API, by name without the provider."""
 
 RouterKey = tuple[str, str]
 """``http`` or ``tcp``, and the router's name."""
 
 
 class RouterError(NamedTuple):
-    """A router that Traefik has loaded and does not serve, or not wholly, in its own words."""
+    """A router that Traefik has loaded but does not serve completely, with Traefik's message."""
 
     router: str
-    words: str
+    message: str
 
 
 class Verdict(NamedTuple):
-    """What Traefik makes of a document; names are sorted, HTTP before TCP."""
+    """How a document compares with what Traefik serves; names are sorted, HTTP before TCP."""
 
     routers: int
-    """How many the document has."""
+    """The number of routers in the document."""
     missing: tuple[str, ...] = ()
-    """Routers that are not there, or not as they were written, with their services."""
+    """Routers that Traefik does not list, or lists, with their services, otherwise than written."""
     lingering: tuple[str, ...] = ()
-    """Routers that are still there, though no longer written."""
-    objections: tuple[RouterError, ...] = ()
+    """Removed routers that Traefik still lists."""
+    errors: tuple[RouterError, ...] = ()
 
     @property
     def loaded(self) -> int:
         """How many routers Traefik serves."""
-        return self.routers - len(self.missing) - len(self.objections)
+        return self.routers - len(self.missing) - len(self.errors)
 
     @property
     def settled(self) -> bool:
-        """Tell whether Traefik has loaded this very document, whatever it says of it."""
+        """Whether Traefik has loaded exactly this document, with or without errors."""
         return not (self.missing or self.lingering)
 
     @property
     def good(self) -> bool:
-        """Tell whether Traefik serves what was written, and nothing that no longer is."""
-        return self.settled and not self.objections
+        """Whether Traefik serves exactly this document, without errors."""
+        return self.settled and not self.errors
 
 
 def routers_of(document: Document) -> Iterator[RouterKey]:
-    """Name the routers of a document."""
+    """Yield the keys of a document's routers."""
     for section in ("http", "tcp"):
         for name in document.get(section, {}).get("routers", {}):
             yield section, name
 
 
 def kinds_of(document: Document, gone: Iterable[RouterKey]) -> tuple[str, ...]:
-    """Name the lists of Traefik's API that :func:`judge` needs."""
+    """Return the paths of the lists in Traefik's API that :func:`judge` needs."""
     removed = {section for section, _ in gone}
     return tuple(
         f"{section}/{part}"
@@ -83,21 +84,21 @@ def judge(
 ) -> Verdict:
     """Compare a document with the lists that :func:`kinds_of` names.
 
-    ``gone`` are the routers that it no longer has; ``provider`` is the name under which Traefik
-    lists what it has from there, ``redis`` for one.
+    ``gone`` are routers that were removed; ``provider`` is Traefik's name for the source of the
+    document, such as ``redis``.
     """
-    missing, objections, written = [], [], sorted(routers_of(document))
+    missing, errors, written = [], [], sorted(routers_of(document))
     for section, name in written:
         parts = {key: listed.get(f"{section}/{key}", {}) for key in ("routers", "services")}
         items = _listed_as_written(document[section], name, parts, provider)
         if not items:
             missing.append(name)
-        elif words := words_of(items):
-            objections.append(RouterError(name, shown("; ".join(words))))
+        elif messages := errors_of(items):
+            errors.append(RouterError(name, shown("; ".join(messages))))
     lingering = (
         name for section, name in sorted(gone) if name in listed.get(f"{section}/routers", {})
     )
-    return Verdict(len(written), tuple(missing), tuple(lingering), tuple(objections))
+    return Verdict(len(written), tuple(missing), tuple(lingering), tuple(errors))
 
 
 def _listed_as_written(
@@ -106,40 +107,41 @@ def _listed_as_written(
     listed: Mapping[str, Listed],
     provider: str,
 ) -> list[Mapping[str, Any]]:
-    """Return a router and its service as Traefik lists them; nothing if not both as written."""
+    """Return a router and its service from Traefik's lists, or nothing if one is not as written."""
     router = section["routers"][name]
     there = listed["routers"].get(name)
     if not there or not _is_router(there, router, provider):
         return []
     service = section.get("services", {}).get(str(router.get("service")))
-    if service is None:  # Traefik's own, or that of somebody else
+    if service is None:  # Traefik's own, or another provider's
         return [there]
     served = listed["services"].get(str(router["service"]))
     return [there, served] if served and _is_service(served, service) else []
 
 
-def words_of(items: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what Traefik has against routers and services that it lists; nothing if it serves."""
+def errors_of(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return Traefik's messages for listed routers and services; none if all are enabled."""
     flawed = [item for item in items if item.get("status") != ENABLED]
-    words = [str(word) for item in flawed for word in item.get("error") or ()]
-    words = words or [f"Traefik says only: {item.get('status')}" for item in flawed]
-    return list(dict.fromkeys(words))
+    messages = [str(message) for item in flawed for message in item.get("error") or ()]
+    messages = messages or [f"Traefik says only: {item.get('status')}" for item in flawed]
+    return list(dict.fromkeys(messages))
 
 
 def _is_router(there: Mapping[str, Any], router: Mapping[str, Any], provider: str) -> bool:
-    """Tell whether a listed router is the written one; what was not written is not compared."""
+    """Return whether a listed router is the written one; only written fields are compared."""
     same = ("rule", "service", "entryPoints", "priority")
     if any(key in router and there.get(key) != router[key] for key in same):
         return False
     tls = router.get("tls")
     if isinstance(tls, Mapping) and not _has(there.get("tls"), tls):
         return False
-    names = [f"{name}@{provider}" if "@" not in name else name for name in _names_in(router)]
-    return not names or _names_in(there)[-len(names) :] == names
+    written = texts_in(router, "middlewares")
+    names = [name if "@" in name else f"{name}@{provider}" for name in written]
+    return not names or texts_in(there, "middlewares")[-len(names) :] == names
 
 
 def _is_service(there: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
-    """Tell whether a listed service has the written servers and transport."""
+    """Return whether a listed service has the written servers and transport."""
     now, written = there.get("loadBalancer"), service.get("loadBalancer")
     if not isinstance(written, Mapping):
         return True
@@ -156,12 +158,7 @@ def _is_service(there: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
 
 
 def _has(there: object, wanted: object) -> bool:
-    """Tell whether what is listed has all that was written; defaults may have been added."""
+    """Return whether a listed value has all that was written; it may have added defaults."""
     if not isinstance(wanted, Mapping):
         return there == wanted
     return isinstance(there, Mapping) and all(there.get(key) == wanted[key] for key in wanted)
-
-
-def _names_in(router: Mapping[str, Any]) -> list[str]:
-    names = router.get("middlewares")
-    return [str(name) for name in names] if isinstance(names, list) else []

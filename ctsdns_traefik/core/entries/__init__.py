@@ -1,30 +1,13 @@
-"""The entry grammar: one name and address of the hosts map, read, refused or explained.
+"""The entry grammar: read, reject or explain a name and an address of the hosts map.
 
 Routes, which need all entries at once, are in core/dynamic.
 """
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.entries.client_commands import (
-    ClientCommands,
-)
-from ctsdns_traefik.core.entries.domain import (
-    read_domain,
-)
-from ctsdns_traefik.core.entries.explanation import (
-    Explanation,
-    describe_route,
-    explain,
-)
-from ctsdns_traefik.core.entries.grammar import (
-    LARGEST_PORT,
-    HostEntry,
-    parse_host,
-    read_hosts,
-)
-from ctsdns_traefik.core.entries.near_misses import (
-    find_near_misses,
-)
+from ctsdns_traefik.core.entries.client_commands import ClientCommands
+from ctsdns_traefik.core.entries.explanation import Explanation, describe_route, explain
+from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
 from ctsdns_traefik.core.entries.notation import (
     COMMENT,
     WrittenEntry,
@@ -37,14 +20,9 @@ __all__ = [
     "LARGEST_PORT",
     "ClientCommands",
     "Explanation",
-    "HostEntry",
     "WrittenEntry",
     "describe_route",
     "explain",
-    "find_near_misses",
-    "parse_host",
     "read_arguments",
-    "read_domain",
-    "read_hosts",
     "read_notation",
 ]

@@ -1,4 +1,4 @@
-"""The address of an entry: one machine that Traefik can connect to."""
+"""Read the address of an entry: one machine that Traefik can connect to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ctsdns_traefik.core.text import json_type, quoted
 
 _EXAMPLES = "100.64.0.1 or fd7a:115c:a1e0::1"
 
-# One machine's IPv4 address in its only usual form: most addresses, read without more ado.
+# A unicast IPv4 address in dotted decimal, as most are: a pattern is far faster than ipaddress.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _UNICAST = r"(?:22[0-3]|2[01][0-9]|1[0-9][0-9]|[1-9][0-9]?)"
 _PLAIN_IPV4 = re.compile(rf"{_UNICAST}(?:\.{_BYTE}){{3}}")
@@ -25,41 +25,40 @@ _NAME = re.compile(r"(?!-)(?:[A-Za-z0-9_-]+\.)*[0-9-]*[A-Za-z][A-Za-z0-9-]*\.?")
 def read_address(value: object, at: int) -> str:
     """Return an IPv4 or IPv6 address in its shortest form.
 
-    ``/32`` and ``/128`` say "this one machine" and are dropped; an IPv4-mapped IPv6 address
-    (RFC 4291, section 2.5.5.2) is the IPv4 address that it maps. ``at`` is where the value
-    stands in the entry. Raise :class:`DiagnosticError` for anything but one machine's address.
+    ``/32`` and ``/128`` are dropped, and an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2)
+    becomes the IPv4 address. ``at`` is the value's offset in the entry. Raise
+    :class:`DiagnosticError` for anything but one machine's address.
     """
     if isinstance(value, str) and _PLAIN_IPV4.fullmatch(value):
         return value
     if not isinstance(value, str):
         message = f"the address is {address_text(value)}, not text"
-        _refuse(value, at, message, 'write an address between quotes: "100.64.0.1"')
+        _reject(value, at, message, 'write an address between quotes: "100.64.0.1"')
     host, slash, prefix = value.partition("/")
     try:
         if slash:
             ipaddress.ip_network(value, strict=False)
         address = ipaddress.ip_address(host)
     except ValueError:
-        _refuse(value, at, *_explain(value))
-    if slash and prefix != str(address.max_prefixlen):
-        message = f"{quoted(value)} is a network, not one machine"
-        _refuse(value, at, message, f"write one machine's address: {_EXAMPLES}")
+        _reject(value, at, *_explain(value))
     kind = _undialable(address)
+    if slash and prefix != str(address.max_prefixlen):
+        kind = "a network, not one machine"
     if kind:
-        message = f"{quoted(value)} is {kind} address"
-        _refuse(value, at, message, f"write one machine's address: {_EXAMPLES}")
+        message = f"{quoted(value)} is {kind}"
+        _reject(value, at, message, f"write one machine's address: {_EXAMPLES}")
     return str(_unmapped(address))
 
 
 def address_text(value: object) -> str:
-    """Return what stands for an address in the policy, as text that can be shown."""
+    """Return the value of an entry as text; for one that is no text, its JSON type."""
     return value if isinstance(value, str) else json_type(value)
 
 
 def looks_like_address(text: str) -> bool:
-    """Return whether a text was meant as an address: it is one, a network, or more than one.
+    """Return whether a text was meant as an address.
 
-    More are an address with a port and a URL. A machine's name is none of these.
+    It is an address, a network, an address with a port, or a URL; not a machine's name.
     """
     if _is_ip(text.partition("/")[0]):
         return True
@@ -68,7 +67,7 @@ def looks_like_address(text: str) -> bool:
 
 
 class _Location(NamedTuple):
-    """An address or a name with something around it."""
+    """An address or a name, possibly with a port, in brackets or in a URL."""
 
     host: str
     """Without brackets."""
@@ -77,7 +76,7 @@ class _Location(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What it is, with its article."""
+        """A description with its article, such as ``a name with a port``."""
         if self.is_url:
             return "a URL"
         noun = "an address" if _is_ip(self.host) else "a name"
@@ -87,7 +86,7 @@ class _Location(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The address in words, or how to find it out."""
+        """The address, or how to find it."""
         if _is_ip(self.host):
             return self.host
         if self.host.lower() == "localhost":
@@ -96,7 +95,7 @@ class _Location(NamedTuple):
 
 
 def _read_location(text: str) -> _Location | None:
-    """Read what is around an address or a name; ``None`` if there is neither."""
+    """Split a text into an address or a name and what surrounds it; ``None`` if it has neither."""
     scheme, scheme_end, rest = text.rpartition("://")
     authority, slash, _ = rest.partition("/")
     authority = authority.rpartition("@")[2]
@@ -114,7 +113,7 @@ def _read_location(text: str) -> _Location | None:
 
 
 def _explain(text: str) -> tuple[str, str]:
-    """Return a message and a hint for a text that is no address."""
+    """Return a message and a hint for a text that is not an address."""
     stripped, location = text.strip(), _read_location(text)
     if not text:
         return "the address is missing", f"write an IPv4 or IPv6 address: {_EXAMPLES}"
@@ -136,13 +135,13 @@ def _is_ip(text: str) -> bool:
 
 
 def _undialable(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
-    """Name the kind of address that no proxy can connect to, with its article."""
+    """Name the kind of an address that no proxy can connect to, with its article."""
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-        return "a scoped"
+        return "a scoped address"
     address = _unmapped(address)
     if address.is_unspecified:
-        return "the unspecified"
-    return "a multicast" if address.is_multicast else None
+        return "the unspecified address"
+    return "a multicast address" if address.is_multicast else None
 
 
 def _unmapped(
@@ -153,5 +152,5 @@ def _unmapped(
     return address
 
 
-def _refuse(value: object, at: int, message: str, hint: str) -> NoReturn:
-    raise DiagnosticError("bad-address", (at, at + len(address_text(value))), message, hint)
+def _reject(value: object, at: int, message: str, hint: str) -> NoReturn:
+    raise DiagnosticError("bad-address", message, hint, (at, at + len(address_text(value))))

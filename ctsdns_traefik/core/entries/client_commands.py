@@ -1,7 +1,7 @@
-"""Client commands that wrap a plain TCP connection in TLS with SNI.
+"""Write client commands that wrap a plain TCP connection in TLS with SNI.
 
-A TCP router tells its connections apart by the name in the TLS handshake (SNI). Clients that speak
-no TLS, or start it only later (ssh, mysql, rdp), reach it through a local port of one of these.
+A TCP router selects connections by the name in the TLS handshake (SNI). Clients that speak no TLS,
+or start it only later (ssh, mysql, rdp), connect through a local port that one of these opens.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ PRIVILEGED = 1024
 
 
 class ClientCommands(NamedTuple):
-    """How three tools listen on a local port and lead it to a route; each a text of its own.
-
-    HAProxy has no time-outs of its own: without them it warns, and never drops a dead connection.
-    """
+    """Commands and configuration of three tools that forward a local port to a route."""
 
     port: int
     """The local port: the service's own, or 10000 more where that would need special rights."""
@@ -33,10 +30,10 @@ class ClientCommands(NamedTuple):
 
 
 def client_commands(entry: HostEntry, entrypoint_port: str, trust: str) -> ClientCommands:
-    """Write the commands for one TCP entry.
+    """Return the commands for one TCP entry.
 
-    ``entrypoint_port`` is the port of the entrypoint, or a word in its place; ``trust`` is the file
-    of certificates to trust.
+    ``entrypoint_port`` is the entrypoint's port, or a placeholder; ``trust`` is the file with the
+    certificates to trust.
     """
     name = entry.domain.replace("*", "NAME")
     port = entry.port if entry.port >= PRIVILEGED else entry.port + 10_000
@@ -54,6 +51,7 @@ def client_commands(entry: HostEntry, entrypoint_port: str, trust: str) -> Clien
         f"checkHost = {name}\n"
         "verifyChain = yes\n"
         f"CAfile = {trust}",
+        # HAProxy sets no timeouts by default: it then warns, and never drops a dead connection.
         haproxy=f"listen {title}\n"
         "    mode tcp\n"
         "    option tcpka\n"
@@ -68,6 +66,6 @@ def client_commands(entry: HostEntry, entrypoint_port: str, trust: str) -> Clien
 
 
 def _ssh_command(name: str, entrypoint_port: str, trust: str) -> str:
-    """Write a command whose ``%h`` OpenSSH replaces by the name."""
+    """Return a command in which OpenSSH replaces ``%h`` by the name."""
     proxy = f"socat - OPENSSL:%h:{entrypoint_port},snihost=%h,cafile={trust}"
     return f"ssh -o ProxyCommand='{proxy}' {name}"

@@ -1,7 +1,8 @@
-"""The domain of an entry: a host name or a wildcard, as Traefik's rules take it.
+"""Read the domain of an entry: a host name or a wildcard.
 
-ASCII letters, digits and hyphens in labels of 1 to 63, at most 253 in all (RFC 1035, section
-2.3.4); other scripts as A-labels (IDNA 2008, RFC 5891). Nothing else can get into a rule.
+Labels are 1 to 63 ASCII letters, digits and hyphens, 253 characters in all (RFC 1035, section
+2.3.4); other scripts become A-labels (IDNA 2008, RFC 5891). No other character reaches a rule of
+Traefik's, so that an entry cannot inject anything into one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _DOMAIN = re.compile(rf"(?:\*\.)?(?:{_LABEL.pattern}\.)*{_LABEL.pattern}")
 def read_domain(text: str, at: int) -> str:
     """Return a domain in lower case, as A-labels, without its trailing dot.
 
-    ``at`` is where the text stands in the entry. Raise :class:`DiagnosticError` with the span of
-    the label that is wrong.
+    ``at`` is the text's offset in the entry. Raise :class:`DiagnosticError` with the span of the
+    label that is wrong.
     """
     domain = text.lower().removesuffix(".")
     if text.isascii() and len(domain) <= LONGEST_DOMAIN and _DOMAIN.fullmatch(domain):
@@ -32,11 +33,11 @@ def read_domain(text: str, at: int) -> str:
 
 
 def _read_labels(text: str, at: int) -> str:
-    """Read label by label: the slower way, for names in other scripts and for what is wrong."""
+    """Read label by label, which is slower: names in other scripts, and invalid ones."""
     if not text:
-        _refuse(text, at, "the domain is missing", "write it after the transport")
+        _reject(text, at, "the domain is missing", "write it after the transport")
     if len(text) > LONGEST_DOMAIN:
-        _refuse(text, at, f"the domain is longer than {LONGEST_DOMAIN} characters", "shorten it")
+        _reject(text, at, f"the domain is longer than {LONGEST_DOMAIN} characters", "shorten it")
     labels = text.split(".")
     read: list[str] = []
     start = at
@@ -47,35 +48,35 @@ def _read_labels(text: str, at: int) -> str:
     domain = ".".join(read)
     if len(domain) > LONGEST_DOMAIN:
         message = f"the domain is longer than {LONGEST_DOMAIN} characters as A-labels"
-        _refuse(text, at, message, "shorten it")
+        _reject(text, at, message, "shorten it")
     return domain
 
 
 def _read_label(label: str, at: int) -> str:
     if not label:
-        _refuse(
+        _reject(
             label,
             at,
             "the domain has an empty label",
             "write exactly one dot between labels, and none before the first",
         )
     if "*" in label:
-        message = "a wildcard must be the whole first label, with a domain behind it"
-        _refuse(label, at, message, "write it like *.example.com")
+        message = "a wildcard must be the whole first label, followed by a domain"
+        _reject(label, at, message, "write it like *.example.com")
     if not label.isascii():
         return _to_a_label(label, at)
     if len(label) > LONGEST_LABEL:
         message = f"a label of the domain is longer than {LONGEST_LABEL} characters"
-        _refuse(label, at, message, "shorten it")
+        _reject(label, at, message, "shorten it")
     if not _LABEL.fullmatch(label.lower()):
         message = f"{quoted(label)} is not a label of a domain"
-        _refuse(label, at, message, "use only letters, digits and hyphens between the dots")
+        _reject(label, at, message, "use only letters, digits and hyphens between the dots")
     return label.lower()
 
 
 def _to_a_label(label: str, at: int) -> str:
-    """Convert a label in another script; what merely looks like ASCII is no such label."""
-    import idna  # such names are rare, and its tables are large
+    """Convert a label in another script; one that maps to ASCII, such as full-width, is invalid."""
+    import idna  # its tables are large, and such names are rare
 
     try:
         if any(char.lower().isascii() and not char.isascii() for char in label):
@@ -83,8 +84,8 @@ def _to_a_label(label: str, at: int) -> str:
         return idna.alabel(label.lower()).decode("ascii")
     except idna.IDNAError as why:
         message = f"{quoted(label)} is not an internationalised label: {shown(str(why))}"
-        _refuse(label, at, message, "write the name as it is registered, or its xn-- form")
+        _reject(label, at, message, "write the name as it is registered, or its xn-- form")
 
 
-def _refuse(text: str, at: int, message: str, hint: str) -> NoReturn:
-    raise DiagnosticError("bad-domain", (at, at + len(text)), message, hint)
+def _reject(text: str, at: int, message: str, hint: str) -> NoReturn:
+    raise DiagnosticError("bad-domain", message, hint, (at, at + len(text)))

@@ -1,4 +1,4 @@
-"""One entry explained: what Traefik would make of it, if it were the only one."""
+"""Explain one entry: the route that it would get if it were the only one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ EXAMPLE_PORTS = {"web": "80", "websecure": "443", "tcp": "4433"}
 """Ports of the entrypoints in examples/traefik/traefik.yml, by name."""
 
 TRUST = "/etc/ssl/certs/ca-certificates.crt"
-"""Where Debian and its relatives keep the certificates to trust."""
+"""The trusted certificates on Debian and derived systems."""
 
 
 def describe_route(route: Route) -> dict[str, Any]:
-    """Return all about one route as JSON values; ``passthrough`` is null for HTTP."""
+    """Return one route as JSON values; ``passthrough`` is null for HTTP."""
     entry = route.entry
     return {
         "entry": entry.name,
@@ -41,29 +41,30 @@ def describe_route(route: Route) -> dict[str, Any]:
 
 
 class Explanation(NamedTuple):
-    """What one entry is: a route, a problem, or, with neither, an ordinary alias."""
+    """What one entry is: a route, an invalid entry, or, with neither, an ordinary alias."""
 
     entry: str
     route: dict[str, Any] | None = None
     """As :func:`describe_route` returns it."""
-    problem: Diagnostic | None = None
+    diagnostic: Diagnostic | None = None
+    """Why the entry is invalid."""
     clients: ClientCommands | None = None
     """For TCP routes."""
     warnings: tuple[Diagnostic, ...] = ()
-    """What is probably not meant about a route or an alias."""
+    """What is probably a mistake in a valid entry or an alias."""
 
 
 def explain(written: WrittenEntry, entrypoint_ports: Mapping[str, str]) -> Explanation:
-    """Explain an entry with an address or without.
+    """Explain an entry with or without an address.
 
-    ``entrypoint_ports`` are the ports of entrypoints by name, before :data:`EXAMPLE_PORTS`.
+    ``entrypoint_ports`` are ports by entrypoint; they override :data:`EXAMPLE_PORTS`.
     """
-    from ctsdns_traefik.core.dynamic.routes import plan_routes  # routes need entries, too
+    from ctsdns_traefik.core.dynamic.routes import plan_routes  # which imports this package
 
     name, address = written
     read = parse_host(name, address)
     if isinstance(read, Diagnostic):
-        return Explanation(name, problem=read)
+        return Explanation(name, diagnostic=read)
     warnings = find_near_misses({name: address}, [read] if read else [])
     if read is None:
         return Explanation(name, warnings=warnings)

@@ -1,10 +1,11 @@
-"""The entry grammar: a name and address of the policy's ``hosts`` map, read or refused.
+"""Read a name and an address of the policy's ``hosts`` map by the entry grammar.
 
     _<entrypoint>_<scheme>_<port>._<transport>.<domain>   ->   <address>
     _websecure_http_3000._tcp.app.example.com             ->   100.64.0.1
 
-The shape is that of an SRV owner name (RFC 2782) with the entrypoint in front. A name without
-a leading ``_`` is an ordinary host alias and none of this tool's business.
+The form is that of an SRV owner name (RFC 2782) with the entrypoint in front. A name without a
+leading ``_`` is an ordinary host alias and is ignored. The grammar accepts only letters, digits and
+a few signs that mean nothing in Traefik's rules and names, so that nothing needs escaping there.
 """
 
 from __future__ import annotations
@@ -16,25 +17,28 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.entries.address import address_text, read_address
 from ctsdns_traefik.core.entries.domain import read_domain
-from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError
+from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError, Severity
 from ctsdns_traefik.core.text import quoted
 
 EXAMPLE = "_websecure_http_3000._tcp.app.example.com"
 LARGEST_PORT = 65535
 
-# Bounded, so that no name made of them is longer than a YAML key may be, 1,024 bytes: one longer
-# key, and Traefik refuses the whole file.
+# Bounded, because Traefik rejects a whole file with a YAML key longer than 1,024 bytes, and the
+# names of routers and services are made of these.
 LONGEST_ENTRYPOINT = 255
 LONGEST_SCHEME = 63
+
+ENTRYPOINT = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_ENTRYPOINT - 1}}}")
+"""The form of an entrypoint's name, in entries and in the access file."""
 
 _SERVICE_PARTS = 3
 _KNOWN_TRANSPORT = re.compile(r"\._(tcp|udp)(?:\.|\Z)")
 _ANY_TRANSPORT = re.compile(r"\._([^.]*)(?:\.|\Z)")
-_ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
 _SCHEME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 _PORT = re.compile(r"0*([0-9]{1,5})")
 
-# The form of almost all names, read in one go; others take the way that can say what is wrong.
+# Matches almost all names at once; the others are read part by part, which finds what is wrong.
 _PLAIN = re.compile(
     r"_([A-Za-z0-9][A-Za-z0-9_-]{0,63})_([a-z0-9]{1,32})_([1-9][0-9]{0,3})"
     r"\._tcp\.((?:[a-z0-9-]{1,40}\.){0,5}[a-z0-9-]{1,40})"
@@ -42,37 +46,37 @@ _PLAIN = re.compile(
 
 
 class HostEntry(NamedTuple):
-    """One service entry, read: where Traefik listens and where the traffic goes."""
+    """One valid service entry: where Traefik listens and where the traffic goes."""
 
     name: str
-    """The entry's name, as it stands in the policy."""
+    """The entry's name as written in the policy."""
     entrypoint: str
     scheme: str
     """In lower case: ``http``, ``https``, ``tls``, or the name of another TCP protocol."""
     port: int
     """1 to 65535."""
     domain: str
-    """ASCII, in lower case, without a trailing dot; ``*.`` in front makes it a wildcard."""
+    """ASCII, in lower case, without a trailing dot; a wildcard starts with ``*.``."""
     address: str
     """An IPv4 or IPv6 address in its shortest form; ``""`` if only the name is known."""
 
     @property
     def is_http(self) -> bool:
-        """Whether it becomes an HTTP router, not a TCP router."""
+        """Whether the entry becomes an HTTP router, not a TCP router."""
         return self.scheme in ("http", "https")
 
 
 class Hosts(NamedTuple):
-    """The service entries of a hosts map and what is wrong with the others, sorted by name."""
+    """The valid service entries of a hosts map and diagnostics for the others, sorted by name."""
 
     entries: tuple[HostEntry, ...]
-    problems: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def read_hosts(hosts: Mapping[str, object]) -> Hosts:
-    """Read every service entry of a hosts map; a bad one never costs another."""
+    """Read every service entry of a hosts map; an invalid one never costs a valid one."""
     entries: list[HostEntry] = []
-    problems: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for name in sorted(hosts):
         if not name.startswith("_"):
             continue
@@ -80,21 +84,45 @@ def read_hosts(hosts: Mapping[str, object]) -> Hosts:
             parts = _parts(name)
             address = read_address(hosts[name], at=len(name) + 1)
             entries.append(HostEntry(name, *parts, address))
-        except DiagnosticError as refusal:
-            problems.append(refusal.diagnostic_for(name, address_text(hosts[name])))
-    return Hosts(tuple(entries), tuple(problems))
+        except DiagnosticError as error:
+            diagnostics.append(error.diagnostic_for(name, address_text(hosts[name])))
+    return Hosts(tuple(entries), tuple(diagnostics))
 
 
 def parse_host(name: str, address: str | None = None) -> HostEntry | Diagnostic | None:
-    """Read one entry, or its name alone if no address is given; ``None`` is an ordinary alias."""
+    """Read one entry, or only its name if no address is given; ``None`` is an ordinary alias."""
     if not name.startswith("_"):
         return None
     try:
         parts = _parts(name)
         read = "" if address is None else read_address(address, at=len(name) + 1)
         return HostEntry(name, *parts, read)
-    except DiagnosticError as refusal:
-        return refusal.diagnostic_for(name, address)
+    except DiagnosticError as error:
+        return error.diagnostic_for(name, address)
+
+
+def diagnose(
+    code: str,
+    entry: HostEntry,
+    message: str,
+    hint: str,
+    severity: Severity = Severity.ERROR,
+    span: tuple[int, int] | None = None,
+) -> Diagnostic:
+    """Return a diagnostic for a valid entry; without a span for all of its name."""
+    span = span or (0, len(entry.name))
+    return Diagnostic(code, entry.name, message, hint, span, entry.address or None, severity)
+
+
+def entrypoint_span(entry: HostEntry) -> tuple[int, int]:
+    """Return the span of the entrypoint in an entry's name."""
+    return 1, 1 + len(entry.entrypoint)
+
+
+def scheme_span(entry: HostEntry) -> tuple[int, int]:
+    """Return the span of the scheme in an entry's name."""
+    start = len(entry.entrypoint) + 2
+    return start, start + len(entry.scheme)
 
 
 def _parts(name: str) -> tuple[str, str, int, str]:
@@ -104,13 +132,12 @@ def _parts(name: str) -> tuple[str, str, int, str]:
     transport = _KNOWN_TRANSPORT.search(name) or _ANY_TRANSPORT.search(name)
     if transport is None:
         message = "the name has no ._tcp. between the port and the domain"
-        raise DiagnosticError("bad-name", (0, len(name)), message, f"write it like {EXAMPLE}")
+        raise DiagnosticError("bad-name", message, f"write it like {EXAMPLE}")
     parts = name[1 : transport.start()].rsplit("_", 2)
     if len(parts) < _SERVICE_PARTS:
-        message = "entrypoint, scheme and port do not all stand before the transport"
-        raise DiagnosticError(
-            "bad-name", (0, transport.start()), message, f"write it like {EXAMPLE}"
-        )
+        message = "entrypoint, scheme and port must all come before the transport"
+        hint = f"write it like {EXAMPLE}"
+        raise DiagnosticError("bad-name", message, hint, (0, transport.start()))
     scheme_at = len(parts[0]) + 2
     port_at = scheme_at + len(parts[1]) + 1
     entrypoint = intern(_entrypoint(parts[0], at=1))
@@ -123,11 +150,11 @@ def _parts(name: str) -> tuple[str, str, int, str]:
 
 def _entrypoint(text: str, at: int) -> str:
     _require_at_most(LONGEST_ENTRYPOINT, text, at, "entrypoint")
-    if _ENTRYPOINT.fullmatch(text):
+    if ENTRYPOINT.fullmatch(text):
         return text
     message = f"{quoted(text)} is not an entrypoint name" if text else "the entrypoint is missing"
     hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"
-    raise DiagnosticError("bad-entrypoint", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-entrypoint", message, hint, (at, at + len(text)))
 
 
 def _scheme(text: str, at: int) -> str:
@@ -137,13 +164,13 @@ def _scheme(text: str, at: int) -> str:
         return scheme
     message = f"{quoted(text)} is not a scheme" if text else "the scheme is missing"
     hint = "write http, https, tls, or the name of another TCP protocol, such as ssh"
-    raise DiagnosticError("bad-scheme", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-scheme", message, hint, (at, at + len(text)))
 
 
 def _require_at_most(longest: int, text: str, at: int, part: str) -> None:
     if len(text) > longest:
         message = f"the {part} is longer than {longest} characters"
-        raise DiagnosticError(f"bad-{part}", (at, at + len(text)), message, "shorten it")
+        raise DiagnosticError(f"bad-{part}", message, "shorten it", (at, at + len(text)))
 
 
 def _port(text: str, at: int) -> int:
@@ -152,7 +179,7 @@ def _port(text: str, at: int) -> int:
         return int(digits[1])
     message = f"{quoted(text)} is not a port" if text else "the port is missing"
     hint = f"write a number from 1 to {LARGEST_PORT} in plain digits"
-    raise DiagnosticError("bad-port", (at, at + len(text)), message, hint)
+    raise DiagnosticError("bad-port", message, hint, (at, at + len(text)))
 
 
 def _require_tcp(transport: str, at: int) -> None:
@@ -162,6 +189,6 @@ def _require_tcp(transport: str, at: int) -> None:
     if transport == "udp":
         message = "UDP entries are not supported"
         hint = "let clients connect without Traefik, or write _tcp if the service speaks TCP"
-        raise DiagnosticError("udp-not-supported", span, message, hint)
+        raise DiagnosticError("udp-not-supported", message, hint, span)
     message = f"{quoted('_' + transport)} is not a transport"
-    raise DiagnosticError("bad-transport", span, message, "write _tcp")
+    raise DiagnosticError("bad-transport", message, "write _tcp", span)

@@ -1,7 +1,7 @@
-"""One entry as people write it on a command line, taken apart into its name and its address.
+"""Split an entry, as people write it on a command line, into its name and its address.
 
-It may be ``NAME``, ``NAME=ADDRESS`` or ``NAME ADDRESS``, or stand as in a policy, with quotes,
-colon, comma and comment: ``"NAME": "ADDRESS",  // what it is for``.
+It may be ``NAME``, ``NAME=ADDRESS`` or ``NAME ADDRESS``, or a line copied from a policy, with
+quotes, colon, comma and comment: ``"NAME": "ADDRESS",  // what it is for``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ctsdns_traefik.core.entries.address import looks_like_address
 
 COMMENT = "//"
-"""What a comment starts with, in a policy and behind an entry."""
+"""The start of a comment, in a policy and after an entry."""
 
 _STRING = r'"(?:[^"\\]|\\.)*"|\'[^\']*\''
 _ENTRY = re.compile(
@@ -27,14 +27,14 @@ _ENTRY = re.compile(
     """,
     re.VERBOSE,
 )
-"""Without backtracking (``++``), so that the time grows with the length alone."""
+"""Possessive (``++``), so that the time is linear in the length."""
 
 _QUOTES = ('"', "'")
 _TRANSPORT = re.compile(r"\._(?:tcp|udp)\.")
 
 
 class WrittenEntry(NamedTuple):
-    """An entry as it was written: its name, and its address if there is one."""
+    """An entry as written: its name, and its address if it has one."""
 
     name: str
     address: str | None = None
@@ -43,11 +43,11 @@ class WrittenEntry(NamedTuple):
 def read_notation(text: str) -> WrittenEntry:
     """Read one entry in any of the forms above.
 
-    What has none of them is ``NAME=ADDRESS``, divided at the first equals sign, or a name, for the
-    grammar to refuse at the right place.
+    Any other text is split at its first equals sign, or is a name as a whole, so that the grammar
+    reports where it is wrong.
     """
     found = _ENTRY.fullmatch(text)
-    if found is None or looks_like_address(text) or not _is_meant(found):
+    if found is None or looks_like_address(text) or not _is_pair(found):
         name, equals, address = text.partition("=")
         return WrittenEntry(name, address if equals else None)
     address = found["address"]
@@ -57,10 +57,10 @@ def read_notation(text: str) -> WrittenEntry:
 
 
 def read_arguments(arguments: Iterable[str]) -> Iterator[WrittenEntry]:
-    """Read entries that a shell has split: an address alone belongs to the name before it.
+    """Read entries that a shell has split: an address belongs to the name before it.
 
-    So does anything after a name that ends in a colon, as in a policy's line without its quotes,
-    which a shell takes away. From an argument that starts with ``//`` on, all is a comment.
+    So does anything after a name that ends in a colon, as in a line of a policy whose quotes the
+    shell has removed. An argument that starts with ``//`` starts a comment.
     """
     before: WrittenEntry | None = None
     expected = False
@@ -79,8 +79,8 @@ def read_arguments(arguments: Iterable[str]) -> Iterator[WrittenEntry]:
         yield before
 
 
-def _is_meant(found: re.Match[str]) -> bool:
-    """Return whether a match is an entry in parts, not a malformed name with such a sign in it."""
+def _is_pair(found: re.Match[str]) -> bool:
+    """Return whether a match is a name and an address, not a malformed name with a separator."""
     name, sign, address = found["name"], found["sign"] or "", found["address"] or ""
     if name.startswith(_QUOTES) or address.startswith(_QUOTES):
         return True
@@ -92,7 +92,7 @@ def _is_meant(found: re.Match[str]) -> bool:
 def _unquoted(text: str) -> str:
     if not text.startswith(_QUOTES):
         return text
-    import json  # most entries have no quotes
+    import json  # parse-host starts faster without it, and most entries have no quotes
 
     try:
         return str(json.loads(text, strict=False)) if text.startswith('"') else text[1:-1]

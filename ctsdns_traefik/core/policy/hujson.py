@@ -1,4 +1,4 @@
-"""HuJSON, the JSON of Tailscale policies: comments and trailing commas, blanked out.
+"""HuJSON, the syntax of Tailscale policies, to JSON by blanking out comments and trailing commas.
 
 HuJSON (JWCC) is JSON with ``//`` and ``/* */`` comments and a comma allowed after the last
 element; see https://github.com/tailscale/hujson.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from json import JSONDecodeError
 
-from ctsdns_traefik.core.policy.json_scanner import Member, members_of, named
+from ctsdns_traefik.core.policy.json_scanner import Member, members_of, with_decoded_name
 
-# Each pattern matches wherever the one before has ended, so that no search starts over: first all
-# that stays, in one possessive go, then what is blanked out or refused, if the text has not ended.
-# What has no end, a string or a comment, reaches to the end of the text.
+# Each match starts where the one before ended, so that the time is linear: first everything that
+# stays, matched possessively, then what is blanked out or rejected. An unterminated string or
+# comment extends to the end of the text.
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 _SPACE = r"[ \t\r\n]*+"
 _COMMENT = re.compile(
@@ -24,61 +24,61 @@ _COMMA = re.compile(
     rf'((?:[^",\[{{]++|{_STRING}|[\[{{,]{_SPACE},|[\[{{]|,(?!{_SPACE}[}}\]]))*+)(?P<blank>,)?+',
     re.DOTALL,
 )
-_REFUSED = re.compile(
+_REJECTED = re.compile(
     rf'(?:[^"/NI-]++|{_STRING}|/(?![/*])|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+'
     r"(?P<found>(?P<line>//[^\n]*+)|/\*.*?\*/|(?P<open>/\*.*+)|(?P<constant>NaN|-?Infinity))?+",
     re.DOTALL,
 )
-_INK = re.compile(r"[^\n]")
+_NOT_LINE_END = re.compile(r"[^\n]")
 _CONSTANTS = ("NaN", "Infinity")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def to_json(text: str) -> str:
-    """Return the same text as plain JSON, every remaining character at its old line and column.
+    """Blank out comments and trailing commas, keeping every other character at its offset.
 
-    What is no HuJSON, a comma after nothing or a comment without an end, comes out as no JSON.
+    Invalid HuJSON, such as a comma after nothing or an unterminated comment, becomes invalid JSON.
     """
     return _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
 
 
 def root_members(data: bytes) -> tuple[str, list[Member]]:
-    """Return JSON or HuJSON as :func:`blank_out` does, and the members of the object that it is.
+    """Return JSON or HuJSON as :func:`blank_out` does, with the members of its top-level object.
 
     Raise :class:`json.JSONDecodeError` for what is neither, :class:`TypeError` for another value.
     """
     text = data.decode("iso-8859-1")
     try:
         members = list(members_of(text))
-    except (JSONDecodeError, TypeError):  # it has comments, the first perhaps before all else
+    except (JSONDecodeError, TypeError):  # TypeError if a comment comes first
         text = blank_out(data)
         members = list(members_of(text))
-    return text, [named(member, text) for member in members]
+    return text, [with_decoded_name(member, text) for member in members]
 
 
 def blank_out(data: bytes) -> str:
-    """Return HuJSON as JSON with a character a byte, at the same offsets; a mark goes too.
+    """Return HuJSON as JSON with one character per byte, at the same offsets, without a BOM.
 
-    ISO 8859-1 makes a character of each byte; JSON's own characters are the same in both.
+    ISO 8859-1 maps each byte to one character, and JSON's own characters are ASCII.
     """
     mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
     return to_json(" " * mark + data[mark:].decode("iso-8859-1"))
 
 
 def may_have_constants(text: str) -> bool:
-    """Tell whether a text might hold a number that Python's JSON reader takes and JSON has not."""
+    """Return whether a text might hold ``NaN`` or ``Infinity``, which Python's reader accepts."""
     return any(constant in text for constant in _CONSTANTS)
 
 
 def find_faults(text: str) -> list[tuple[int, str]]:
-    """Find what HuJSON forbids and :func:`to_json` or Python's JSON reader lets pass.
+    """Find what HuJSON forbids but :func:`to_json` or Python's JSON reader accepts.
 
-    The text has a character a byte. Return offsets and reasons, in the order of the text.
+    The text has one character per byte. Return offsets and reasons, in the order of the text.
     """
     mark = _BYTE_ORDER_MARK.decode("iso-8859-1")
     start = [(0, "it starts with a byte order mark; save it as UTF-8 without one")]
     faults = start if text.startswith(mark) else []
-    for match in _REFUSED.finditer(text):
+    for match in _REJECTED.finditer(text):
         if match["found"] and (reason := _fault(match, at_end=match.end() == len(text))):
             faults.append((match.start("found"), reason))
     return faults
@@ -86,7 +86,7 @@ def find_faults(text: str) -> list[tuple[int, str]]:
 
 def _fault(match: re.Match[str], *, at_end: bool) -> str:
     if match["constant"]:
-        return f"{match['found']} is no number in JSON"
+        return f"{match['found']} is not a number in JSON"
     if match["line"] and at_end:
         return "the last // comment has no line end; add one"
     if match["open"]:
@@ -108,4 +108,4 @@ def _blanked(match: re.Match[str]) -> str:
     kept, blank = match.groups()
     if not blank:
         return match[0]
-    return kept + (_INK.sub(" ", blank) if "\n" in blank else " " * len(blank))
+    return kept + (_NOT_LINE_END.sub(" ", blank) if "\n" in blank else " " * len(blank))

@@ -1,9 +1,9 @@
-"""The members of a JSON object, walked one by one: where each stands, without keeping it.
+"""Walk the members of a JSON object one by one, returning their offsets and keeping no values.
 
 A snapshot is megabytes of machines around a policy of kilobytes. As Python values the machines
-would take several times the memory of their text, only to be dropped; here a list is passed over
-element by element. What is accepted and what is refused is the same as for ``json.loads``, but
-that a number may have any count of digits.
+would take several times the memory of their text and twice the time; here a list is checked element
+by element and nothing is kept. It accepts and rejects the same texts as ``json.loads``, except that
+a number may have any count of digits.
 """
 
 from __future__ import annotations
@@ -18,33 +18,36 @@ _SPACES = " \t\n\r"
 _SPACE = re.compile(f"[{_SPACES}]*")
 
 read_value = JSONDecoder(parse_int=float).raw_decode
-"""Read the value at an offset, and return also where it has ended; all numbers are floats."""
+"""Read the value at an offset, and return it with its end.
+
+Integers are read as floats: ``int`` takes quadratic time and rejects more than 4,300 digits.
+"""
 
 Enter = Callable[[str, int, int], int | None]
-"""What may read a member's value itself, given the name and where the name and the value start.
+"""A callback that may read a member's value, given the name and the starts of name and value.
 
-It returns where the value has ended, or ``None`` if it has not read it.
+It returns the value's end, or ``None`` to leave the value to the scanner.
 """
 
 
 class Member(NamedTuple):
-    """A name of an object, and where in the text it and its value stand."""
+    """A name in an object, with the offsets of the name and its value."""
 
     name: str
-    at: int
-    """Where the name's opening quote is."""
+    name_start: int
+    """The offset of the opening quote."""
     name_end: int
-    """Behind the name's closing quote."""
+    """The offset after the closing quote."""
     start: int
-    """Where the value starts."""
+    """The value's first offset."""
     end: int
-    """Where the value has ended."""
+    """The offset after the value."""
 
 
 def members_of(text: str, enter: Enter | None = None) -> Iterator[Member]:
-    """Walk the object that a text holds; ``enter`` is asked for the end of each value first.
+    """Walk the object that is the whole text, calling ``enter`` before each value.
 
-    Raise :class:`json.JSONDecodeError` for what is no JSON, :class:`TypeError` for another value.
+    Raise :class:`json.JSONDecodeError` for invalid JSON and :class:`TypeError` for another value.
     """
     start = after_space(text, 0)
     if not text.startswith("{", start):
@@ -55,9 +58,9 @@ def members_of(text: str, enter: Enter | None = None) -> Iterator[Member]:
 
 
 def members_at(text: str, start: int, enter: Enter | None = None) -> Generator[Member, None, int]:
-    """Walk the object whose ``{`` is at ``start``, and return where it has ended.
+    """Walk the object whose ``{`` is at ``start``, and return its end.
 
-    A name that comes twice comes twice. Raise :class:`json.JSONDecodeError` for what is no JSON.
+    Repeated names are all yielded. Raise :class:`json.JSONDecodeError` for invalid JSON.
     """
     at = after_space(text, start + 1)
     if text.startswith("}", at):
@@ -95,7 +98,7 @@ def _end_of_list(text: str, start: int) -> int:
 
 
 def _after_comma(text: str, end: int, bracket: str) -> tuple[int, bool]:
-    """Pass a comma or the bracket that closes; tell whether it was a comma."""
+    """Skip a comma or the closing bracket; return the next offset and whether it was a comma."""
     at = after_space(text, end)
     if text.startswith(",", at):
         return after_space(text, at + 1), True
@@ -104,10 +107,10 @@ def _after_comma(text: str, end: int, bracket: str) -> tuple[int, bool]:
     raise JSONDecodeError("Expecting ',' delimiter", text, at)
 
 
-def name_of(text: str, at: int) -> str:
-    """Read the name whose opening quote is at an offset of a text with a character a byte.
+def decode_name(text: str, at: int) -> str:
+    """Decode the name at an offset of a text that has one character per byte.
 
-    Bytes that are no UTF-8, and halves of surrogate pairs, come out as U+FFFD, as in Go.
+    Invalid UTF-8 and unpaired surrogates become U+FFFD, as in Go.
     """
     _, end = scanstring(text, at + 1, True)
     raw = text[at:end].encode("iso-8859-1").decode("utf-8", "surrogateescape")
@@ -115,14 +118,16 @@ def name_of(text: str, at: int) -> str:
     return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in name)
 
 
-def named(member: Member, text: str) -> Member:
-    """Return a member of a text with a character a byte, its name read by :func:`name_of`."""
-    return member if member.name.isascii() else member._replace(name=name_of(text, member.at))
+def with_decoded_name(member: Member, text: str) -> Member:
+    """Return a member with its name decoded as by :func:`decode_name`."""
+    if member.name.isascii():
+        return member
+    return member._replace(name=decode_name(text, member.name_start))
 
 
 def after_space(text: str, at: int) -> int:
-    """Return where the white space that starts at an offset has ended."""
-    if text[at : at + 1] not in _SPACES:  # as between almost all values
+    """Return the first offset that is not white space."""
+    if text[at : at + 1] not in _SPACES:  # the usual case, and twice as fast as the pattern
         return at
     space = _SPACE.match(text, at)
     return space.end() if space else at

@@ -1,7 +1,7 @@
-"""Snapshots to the hosts map, and files that hold a snapshot or a Tailscale policy.
+"""Read the hosts map of a snapshot, or of a file that holds a snapshot or a Tailscale policy.
 
 A snapshot is ``{"machines": [...], "acl": {...}}``, where ``acl`` is the tailnet's whole policy.
-It is JSON, written by a program: its own names match exactly, and of one name the last counts.
+It is JSON written by a program, so its own names match exactly; the last of a repeated name counts.
 """
 
 from __future__ import annotations
@@ -10,35 +10,28 @@ import codecs
 import json
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
-from typing import NoReturn
 
 from ctsdns_traefik.core.policy import hujson
 from ctsdns_traefik.core.policy.json_scanner import Enter, Member, members_of
 from ctsdns_traefik.core.policy.reader import (
     TOO_DEEP,
     HostsMap,
-    PolicyError,
+    SnapshotError,
     hosts_of_policy,
     is_policy,
 )
+from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.text import json_type
-
-__all__ = ["HostsMap", "SnapshotError", "hosts_of_snapshot", "hosts_of_text", "message_of_error"]
 
 _PIECE = 64 * 1024
 _SNAPSHOT_MEMBERS = frozenset(("acl", "machines"))
 
 
-class SnapshotError(Exception):
-    """The text is no snapshot and no policy, so nothing may be concluded from it."""
-
-
 def hosts_of_snapshot(data: bytes) -> HostsMap:
     """Return the hosts map of a ``machines-snapshot`` event's data.
 
-    Raise :class:`SnapshotError` for anything short of a whole snapshot: bad UTF-8, bad JSON, a
-    missing or non-object ``acl``, ``hosts`` that is neither an object nor null. An absent
-    ``hosts`` is empty.
+    Raise :class:`SnapshotError` for anything but a whole snapshot: bad UTF-8, bad JSON, a missing
+    or non-object ``acl``, ``hosts`` that is neither an object nor null. Absent ``hosts`` is empty.
     """
     _require_utf8(data)
     text = data.decode("iso-8859-1")
@@ -48,7 +41,7 @@ def hosts_of_snapshot(data: bytes) -> HostsMap:
 def hosts_of_text(data: bytes) -> HostsMap:
     """Return the hosts map of a file that holds a snapshot or a policy, in JSON or HuJSON.
 
-    Raise :class:`SnapshotError` if it is neither, or a policy that Tailscale would not save.
+    Raise :class:`SnapshotError` for neither, and for a policy that Tailscale would not save.
     """
     try:
         text, members = hujson.root_members(data)
@@ -61,12 +54,14 @@ def hosts_of_text(data: bytes) -> HostsMap:
         _require_utf8(data)
         return _hosts_of_acl(text, members)
     if not is_policy(names):
-        _refuse("it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)")
+        raise SnapshotError(
+            "it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)"
+        )
     return _hosts_of_policy(data)
 
 
 def message_of_error(data: bytes) -> str:
-    """Return the worker's own words from an ``error`` event's data, whatever its form."""
+    """Return the message in an ``error`` event's data, or all of the data if it has none."""
     text = data.decode("utf-8", "replace")
     try:
         fields = json.loads(text)
@@ -79,19 +74,22 @@ def message_of_error(data: bytes) -> str:
 def _hosts_of_acl(text: str, members: Iterable[Member]) -> HostsMap:
     policies = [text[acl.start : acl.end] for acl in members if acl.name == "acl"]
     if not policies:
-        _refuse("acl is missing")
+        raise SnapshotError("acl is missing")
     return _hosts_of_policy(policies[-1].encode("iso-8859-1"), "acl.")
 
 
 def _hosts_of_policy(policy: bytes, inside: str = "") -> HostsMap:
     try:
         return hosts_of_policy(policy, inside)
-    except PolicyError as why:  # lines and columns count from the start of a file
-        raise SnapshotError(why.reason if inside else str(why)) from why
+    except LocatedError as why:
+        if inside:  # the location counts from the start of the policy, not of the snapshot
+            raise SnapshotError(why.message) from why
+        where = f"line {why.location.line}, column {why.location.column}"
+        raise SnapshotError(f"Tailscale would not save this: {where}: {why.message}") from why
 
 
 def _hosts_of_broken(data: bytes) -> HostsMap:
-    """Report what is wrong with a file that holds no object, or one that is no JSON or HuJSON."""
+    """Report the error in a file that is not HuJSON, or not an object."""
     text = hujson.blank_out(data)
     names: set[str] = set()
 
@@ -109,10 +107,9 @@ def _hosts_of_broken(data: bytes) -> HostsMap:
 
 
 def _members(text: str) -> Iterator[Member]:
-    """Walk the members of a snapshot by their places among its bytes.
+    """Walk the members of a snapshot that was decoded as ISO 8859-1, one character per byte.
 
-    ISO 8859-1 makes a character of each byte, whereas one emoji in the name of a machine would
-    make the text of UTF-8 four times as large. JSON's own characters are the same in both.
+    Decoded as UTF-8, one emoji in a machine's name would make Python's text four times as large.
     """
     try:
         yield from _walk(text)
@@ -122,13 +119,13 @@ def _members(text: str) -> Iterator[Member]:
 
 
 def _walk(text: str, enter: Enter | None = None) -> Iterator[Member]:
-    """Walk the object that a text holds, and refuse all other values."""
+    """Walk the object that a text holds; reject all other values."""
     try:
         yield from members_of(text, enter)
     except TypeError:
         if not text.strip():
-            _refuse("it is empty")
-        _refuse(f"it is {json_type(_value(text))}, not an object")
+            raise SnapshotError("it is empty") from None
+        raise SnapshotError(f"it is {json_type(_value(text))}, not an object") from None
     except RecursionError as why:
         raise SnapshotError(TOO_DEEP) from why
 
@@ -141,22 +138,14 @@ def _value(text: str) -> object:
 
 
 def _require_utf8(data: bytes) -> None:
-    """Check piece by piece, without a text of it all."""
+    """Check piece by piece: decoded at once, a snapshot would take its size in memory again."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for at in range(0, len(data), _PIECE):
             decoder.decode(data[at : at + _PIECE])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        _decode(data)
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as why:
-        raise SnapshotError(f"it is not UTF-8: {why.reason} at byte {why.start + 1}") from why
-
-
-def _refuse(message: str) -> NoReturn:
-    raise SnapshotError(message)
+        try:
+            data.decode()
+        except UnicodeDecodeError as why:  # this one has the offset in all of the data
+            raise SnapshotError(f"it is not UTF-8: {why.reason} at byte {why.start + 1}") from why

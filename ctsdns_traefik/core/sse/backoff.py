@@ -1,22 +1,22 @@
-"""When to connect again."""
+"""Compute the delay before the next connection."""
 
 from __future__ import annotations
 
 SHORTEST = 0.1
-"""Seconds; without a pause an endpoint that refuses would be asked hundreds of times a second."""
+"""Seconds; without a pause a failing endpoint would get hundreds of requests a second."""
 
 LONGEST_RAISE = 300.0
-"""Seconds; a server that asks for more is not believed, so that routes are never stale for long."""
+"""Seconds; a server that asks for a longer delay gets this one, so that routes do not go stale."""
 
 JITTER = 0.2
-"""The part of the delay that chance may add, so that many hosts do not come back at once."""
+"""The share of the delay that may be added at random, so that clients do not return at once."""
 
 
 def retry_delay(configured: float, asked: float, chance: float) -> float:
     """Return the seconds to wait before the next connection.
 
-    ``configured`` is the user's delay, raised to :data:`SHORTEST`; ``asked`` is what the server
-    wants (SSE's ``retry:`` or HTTP's ``Retry-After``, 0 for nothing): it can only raise the delay,
-    and not above :data:`LONGEST_RAISE`. ``chance`` is from 0 to 1.
+    ``configured`` is the user's delay, at least :data:`SHORTEST`; ``asked`` is the server's (SSE's
+    ``retry:`` or HTTP's ``Retry-After``, 0 for none), which can only raise the delay, and not above
+    :data:`LONGEST_RAISE`. ``chance`` is a random number from 0 to 1.
     """
     return max(configured, SHORTEST, min(asked, LONGEST_RAISE)) * (1 + JITTER * chance)

@@ -1,4 +1,4 @@
-"""Pieces of bytes to whole blocks of Server-Sent Events, in time linear in their size.
+"""Split a byte stream into whole blocks of Server-Sent Events, in time linear in their size.
 
 A stream is blocks of lines, each ended by a blank line; lines end with LF, CRLF or CR, and a byte
 order mark may come first (WHATWG HTML, section 9.2.5, "Parsing an event stream"):
@@ -7,7 +7,9 @@ order mark may come first (WHATWG HTML, section 9.2.5, "Parsing an event stream"
     data: {"machines":[...],"acl":{...}}
     id: 1
 
-What a stream leaves behind its last blank line is cut off, and is never passed on.
+An event that the end of the stream cuts off is never yielded. ``sseclient`` alone would yield it,
+reads 128 bytes at a time and takes quadratic time for a large event. Bytes are not decoded here:
+the snapshot reader rejects bad UTF-8 itself, for a file as for an event.
 """
 
 from __future__ import annotations
@@ -18,21 +20,20 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class OversizedEvent(Exception):
-    """An event is larger than it may be."""
+    """Reject an event that is larger than allowed."""
 
 
 def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
-    """Yield each block as soon as it is complete, blank line included, its lines ended by LF.
+    """Yield each block, with its blank line, as soon as it is complete; line ends become LF.
 
-    Raise :class:`OversizedEvent` once there are more than ``largest`` bytes, line ends included,
-    before a blank line.
+    Raise :class:`OversizedEvent` after more than ``largest`` bytes without a blank line.
     """
     buffer = bytearray()
     mark = _BYTE_ORDER_MARK
     for piece in _with_line_feeds(pieces):
         searched = max(0, len(buffer) - 1)
         buffer += piece
-        # Most pieces of a large event are without, and one byte is found far faster than two.
+        # Most pieces of a large event have no LF, and one byte is found far faster than two.
         while b"\n" in piece and (end := buffer.find(b"\n\n", searched)) >= 0:
             _require_at_most(largest, end + 1)
             yield _taken(buffer, end + 2).removeprefix(mark)
@@ -41,7 +42,7 @@ def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
 
 
 def _taken(buffer: bytearray, size: int) -> bytes:
-    """Take bytes off the front, so that nobody holds them but who asked for them."""
+    """Remove bytes from the front and return them, so that the buffer keeps no second copy."""
     with memoryview(buffer) as view:
         front = bytes(view[:size])
     del buffer[:size]
@@ -54,7 +55,7 @@ def _require_at_most(largest: int, size: int) -> None:
 
 
 def _with_line_feeds(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Turn every line end into LF, also a CRLF that two pieces share."""
+    """Convert every line end to LF, also a CRLF that is split between two pieces."""
     after_return = False
     for piece in pieces:
         if not piece:

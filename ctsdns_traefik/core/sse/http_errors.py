@@ -1,4 +1,4 @@
-"""Answers of the endpoint that are no event stream: what each most likely means."""
+"""Explain HTTP responses that are no event stream by their likely cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 class Answer(NamedTuple):
-    """The parts of an HTTP response that tell what is behind it."""
+    """The parts of an HTTP response that show what sent it."""
 
     status: int
     content_type: str = ""
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 def explain_answer(answer: Answer) -> str | None:
-    """Say why an answer is no event stream, with its likely cause; ``None`` if it is one."""
+    """Explain why a response is no event stream; return ``None`` if it is one."""
     if answer.status == HTTPStatus.OK:
         return _wrong_content(answer)
     if answer.location and answer.status // 100 == _REDIRECTION:
@@ -67,7 +67,7 @@ def _wrong_content(answer: Answer) -> str | None:
 
 
 def _redirect(location: str) -> str:
-    """Name the host that a redirect leads to; the rest of the location may hold secrets."""
+    """Name only the host of a redirect's target: the rest of the location may hold secrets."""
     try:
         target = urlsplit(location)
         host = target.hostname or ""
@@ -86,7 +86,7 @@ def _redirect(location: str) -> str:
 
 
 def _message(answer: Answer) -> str:
-    """Return the worker's own words from a JSON body, with a separator in front."""
+    """Return the worker's error message from a JSON body, in parentheses."""
     if answer.media_type != "application/json":
         return ""
     try:
@@ -94,5 +94,5 @@ def _message(answer: Answer) -> str:
     except (ValueError, RecursionError):
         return ""
     fields = body if isinstance(body, dict) else {}
-    words = [word for word in (fields.get("error"), fields.get("message")) if isinstance(word, str)]
-    return f" ({shown(': '.join(words))})" if words else ""
+    parts = [part for part in (fields.get("error"), fields.get("message")) if isinstance(part, str)]
+    return f" ({shown(': '.join(parts))})" if parts else ""

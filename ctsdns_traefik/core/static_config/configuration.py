@@ -1,8 +1,7 @@
-"""Traefik's static configuration: entrypoints, the file provider and what else checks ask about.
+"""Read the settings of Traefik's static configuration that the checks need.
 
-Only these settings are read, and as Traefik 3.7.15 was seen to read them: the case of a key does
-not matter, a value may be text (``"true"``), and ``tls: true`` stands for ``tls: {}``. Whatever
-else the file holds is left to Traefik.
+Other settings are ignored. Keys are case-insensitive, a value may be text (``"true"``), and
+``tls: true`` means ``tls: {}``, all as observed with Traefik 3.7.15.
 """
 
 from __future__ import annotations
@@ -10,49 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from ctsdns_traefik.core.policy.locations import SourceLocation
-from ctsdns_traefik.core.static_config.reader import Section, StaticError, read_sections
+from ctsdns_traefik.core.problems import SourceLocation
+from ctsdns_traefik.core.static_config.reader import Section, read_sections
 
-__all__ = [
-    "HIGHEST_PRIORITY",
-    "Entrypoint",
-    "FileProvider",
-    "ProxyProtocol",
-    "Redirect",
-    "StaticConfiguration",
-    "StaticError",
-    "read_static",
-    "with_entrypoints",
-]
-
-HIGHEST_PRIORITY = 2**63 - 2
-"""Of the redirect of an entrypoint, if it sets none: the greatest but one of a 64-bit Traefik."""
+REDIRECT_PRIORITY = 2**63 - 2
+"""The priority of an entrypoint's redirect that sets none, in a 64-bit Traefik."""
 
 DEFAULT_HTTP = ":80"
 DEFAULT_TRAEFIK = ":8080"
 
 
 class Redirect(NamedTuple):
-    """Where an entrypoint sends every HTTP request that no route outranks."""
+    """Where an entrypoint redirects every HTTP request, unless a route has a higher priority."""
 
     to: str
     """The name of an entrypoint, or a port such as ``:443``."""
     scheme: str = "https"
-    priority: int = HIGHEST_PRIORITY
+    priority: int = REDIRECT_PRIORITY
 
     @property
     def to_port(self) -> bool:
-        """Whether a port is named, not an entrypoint."""
+        """Whether the target is a port, not an entrypoint."""
         return self.to[:1] == ":" and self.to[1:].isdecimal()
 
 
 class ProxyProtocol(NamedTuple):
-    """Who may name another address than his own as the client's, in a PROXY protocol header."""
+    """Which peers may set the client's address with a PROXY protocol header."""
 
     insecure: bool = False
-    """Whether everybody may; then the trusted addresses do not matter."""
+    """Whether all may; then the trusted addresses do not matter."""
     trusted: tuple[str, ...] = ()
-    """Addresses and networks as they stand in the configuration (``trustedIPs``)."""
+    """Addresses and networks as written in the configuration (``trustedIPs``)."""
 
 
 class Entrypoint(NamedTuple):
@@ -60,23 +47,23 @@ class Entrypoint(NamedTuple):
 
     name: str
     address: str = ""
-    """As it stands in the configuration, ``:443`` or ``127.0.0.1:53/udp`` for two."""
+    """As written in the configuration, such as ``:443`` or ``127.0.0.1:53/udp``."""
     tls: bool = False
     """Whether its HTTP routers speak TLS (``http.tls``)."""
     redirect: Redirect | None = None
     acme_bypass: bool = False
     """Whether routes can have ACME challenges (``allowACMEByPass``)."""
     described: bool = True
-    """Whether all of this was read; else only the name, and perhaps the address, is known."""
+    """Whether all fields were read; otherwise only the name, and perhaps the address, is known."""
     tls_options: str = ""
-    """Those of its HTTP routers without TLS of their own (``http.tls.options``)."""
+    """The TLS options of its HTTP routers that set none (``http.tls.options``)."""
     alias_headers: str = ""
-    """What becomes of ``X_Name`` beside ``X-Name`` (``http.aliasHeadersStrategy``)."""
+    """How ``X_Name`` beside ``X-Name`` is handled (``http.aliasHeadersStrategy``)."""
     proxy_protocol: ProxyProtocol = ProxyProtocol()
 
     @property
     def host(self) -> str:
-        """The address to listen on, without brackets; ``""`` means every one."""
+        """The address to listen on, without brackets; ``""`` means all."""
         return self.address.partition("/")[0].rpartition(":")[0].strip("[]")
 
     @property
@@ -91,43 +78,42 @@ class Entrypoint(NamedTuple):
 
 
 class FileProvider(NamedTuple):
-    """Which files Traefik takes its dynamic configuration from."""
+    """The files from which Traefik reads its dynamic configuration."""
 
     filename: str = ""
     directory: str = ""
-    """Wins over the file if both are set."""
+    """Overrides the filename if both are set."""
     watch: bool = True
 
 
 class StaticConfiguration(NamedTuple):
-    """What is known of Traefik's static configuration."""
+    """The known part of Traefik's static configuration."""
 
     entrypoints: Mapping[str, Entrypoint]
     file_provider: FileProvider | None = None
     api_insecure: bool = False
     insecure_skip_verify: bool = False
-    """Whether certificates of backends go unchecked."""
+    """Whether certificates of backends are not verified."""
     own_trust: bool = False
-    """Whether backends' certificates may come from authorities (or SPIFFE) that are named here."""
+    """Whether it names authorities (or SPIFFE) for the certificates of backends."""
     challenge_entrypoints: tuple[str, ...] = ()
     """Where Traefik answers HTTP-01 challenges for its certificate resolvers."""
-    places: Mapping[str, SourceLocation] = {}
-    """Of settings by their dotted paths, columns in characters; empty for TOML."""
+    locations: Mapping[str, SourceLocation] = {}
+    """Settings by their dotted paths, columns in characters; empty for TOML."""
     described: bool = True
-    """Whether all of this was read; else no more than some entrypoints are known."""
+    """Whether all of this was read; otherwise only some entrypoints are known."""
     api: bool = False
-    """Whether there is an API, and with it the service ``api@internal``."""
+    """Whether the API is enabled, and with it the service ``api@internal``."""
 
     def redirect_of(self, entrypoint: Entrypoint) -> Redirect | None:
-        """Return an entrypoint's redirect; Traefik makes none to an entrypoint that it has not."""
+        """Return an entrypoint's redirect; Traefik ignores one to an unknown entrypoint."""
         redirect = entrypoint.redirect
-        return (
-            redirect if redirect and (redirect.to_port or redirect.to in self.entrypoints) else None
-        )
+        known = redirect and (redirect.to_port or redirect.to in self.entrypoints)
+        return redirect if known else None
 
 
 def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration:
-    """Read a static configuration; raise :class:`StaticError` for one that Traefik would refuse."""
+    """Read a static configuration; raise :class:`LocatedError` if Traefik would reject it."""
     root = read_sections(text, form)
     transport = root.section("serversTransport")
     api = root.section("api", alone=True)
@@ -138,7 +124,7 @@ def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration
         insecure_skip_verify=transport.flag("insecureSkipVerify"),
         own_trust=transport.has("rootCAs") or transport.has("spiffe"),
         challenge_entrypoints=tuple(dict.fromkeys(_challenge_entrypoints(root))),
-        places=root.places,
+        locations=root.locations,
         api=api.exists,
     )
 
@@ -146,7 +132,7 @@ def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration
 def with_entrypoints(
     static: StaticConfiguration | None, given: Iterable[str]
 ) -> StaticConfiguration | None:
-    """Add entrypoints given as ``NAME`` or ``NAME=ADDRESS``; ``None`` is to know of nothing."""
+    """Add entrypoints given as ``NAME`` or ``NAME=ADDRESS``; ``None`` means nothing is known."""
     entrypoints = dict(static.entrypoints) if static else {}
     for each in given:
         name, _, address = each.partition("=")
@@ -158,7 +144,7 @@ def with_entrypoints(
 
 
 def _entrypoints(root: Section) -> dict[str, Entrypoint]:
-    """Read those that are set, and add those that Traefik adds by itself."""
+    """Read the configured entrypoints, and add those that Traefik creates by default."""
     entrypoints = {
         name: _entrypoint(name, section) for name, section in root.section("entryPoints").sections()
     } or {"http": Entrypoint("http", DEFAULT_HTTP)}
@@ -184,16 +170,16 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
 
 
 def _redirect(section: Section) -> Redirect:
-    """Read a redirect; the priority 0 means, as everywhere in Traefik, the length of the rule."""
     return Redirect(
         section.text("to"),
         section.text("scheme") or "https",
-        section.number("priority", HIGHEST_PRIORITY) or len("HostRegexp(`^.+$`)"),
+        # To Traefik, priority 0 means the length of the rule.
+        section.number("priority", REDIRECT_PRIORITY) or len("HostRegexp(`^.+$`)"),
     )
 
 
 def _needs_traefik(root: Section) -> bool:
-    """Tell whether something asks for the entrypoint ``traefik`` to be there."""
+    """Return whether a setting makes Traefik create the entrypoint ``traefik``."""
     ping = root.section("ping", alone=True)
     prometheus = root.section("metrics").section("prometheus", alone=True)
     return (

@@ -1,7 +1,7 @@
-"""Traefik's configuration files as sections of settings, looked up as Traefik does.
+"""Look up settings in Traefik's configuration files as Traefik does.
 
-Seen on Traefik 3.7.15: the case of a key does not matter, a null is no setting, a value may be
-written as text (``"true"``), and an empty file is refused.
+Observed with Traefik 3.7.15: keys are case-insensitive, null is no setting, a value may be text
+(``"true"``), and an empty file is an error.
 """
 
 from __future__ import annotations
@@ -11,78 +11,70 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from ctsdns_traefik.core.policy.locations import SourceLocation
+from ctsdns_traefik.core.problems import FILE_START, LocatedError, SourceLocation
 from ctsdns_traefik.core.text import quoted, shown
-
-_START = SourceLocation(1, 1)
 
 _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
-"""Booleans as Go writes them; Traefik takes no others."""
+"""The booleans of Go's ``strconv.ParseBool``, which are all that Traefik accepts."""
 
-_TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)\Z")
-
-
-class StaticError(Exception):
-    """A static configuration that Traefik would not start with."""
-
-    def __init__(self, message: str, place: SourceLocation = _START) -> None:
-        """Take what is wrong, in one line, and where, the column in characters."""
-        super().__init__(message)
-        self.message, self.place = message, place
+_TOML_LOCATION = re.compile(r" \(at line (\d+), column (\d+)\)\Z")
 
 
 class Section:
-    """A map of settings; one that is not there has none, and does not exist."""
+    """A map of settings under its dotted path, or an absent one without settings.
+
+    There is a map for each spelling of its key. The locations are those of all settings that have
+    been looked up so far.
+    """
 
     def __init__(
         self,
         path: str,
         maps: list[Mapping[Any, Any]],
-        places: dict[str, SourceLocation],
+        locations: dict[str, SourceLocation],
         *,
         exists: bool,
     ) -> None:
-        """Take the dotted path, the map under each spelling of it, and the places found so far."""
         self.exists = exists
-        self.places = places
+        self.locations = locations
         self._path, self._maps = path, maps
 
     def section(self, key: str, *, alone: bool = False) -> Section:
-        """Return the section under a key; one that may stand alone may be ``true`` as well."""
+        """Return the section under a key; with ``alone``, ``true`` means an empty section."""
         path, values = self._path_of(key), self._values(key)
         maps = [value for value in values if isinstance(value, Mapping)]
         if len(maps) < len(values) and not alone:
             raise self._error(key, "is not a map")
         exists = bool(maps) or any(isinstance(each, list) or _is_true(each) for each in values)
-        return Section(path, maps, self.places, exists=exists)
+        return Section(path, maps, self.locations, exists=exists)
 
     def sections(self) -> Iterator[tuple[str, Section]]:
-        """Yield the sections under all keys, which are names of somebody's choice."""
+        """Yield the sections under all keys, with the keys, which are names chosen by the user."""
         for each in self._maps:
             for name, value in each.items():
                 if value is not None:
-                    path = self._remember(each, name, str(name))
+                    path = self._record(each, name, str(name))
                     if not str(name):  # Traefik panics
                         what = f"{self._path} has an empty name"
-                        raise StaticError(what, self.places.get(path, _START))
+                        raise LocatedError(what, self.locations.get(path, FILE_START))
                     maps = [value] if isinstance(value, Mapping) else []
-                    yield str(name), Section(path, maps, self.places, exists=True)
+                    yield str(name), Section(path, maps, self.locations, exists=True)
 
     def has(self, key: str) -> bool:
-        """Tell whether there is a value under a key that is not empty."""
+        """Return whether a key has a value that is not empty."""
         return any(self._values(key))
 
     def text(self, key: str) -> str:
-        """Return the text under a key; ``""`` if there is none."""
+        """Return the text under a key, ``""`` if there is none."""
         values = self._values(key) or [""]
         if isinstance(values[-1], Mapping | list):
             raise self._error(key, "is not a single value")
         return _as_text(values[-1])
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return the list of texts under a key, which may be one text with commas as well."""
+        """Return the texts under a key: a list, or one text with commas."""
         values = self._values(key) or [()]
         if isinstance(values[-1], Mapping):
             raise self._error(key, "is not a list")
@@ -108,42 +100,42 @@ class Section:
             raise self._error(key, f"is {quoted(text)}, not a whole number") from None
 
     def _values(self, key: str) -> list[Any]:
-        """Return the values under all spellings of a key, and remember where the first stands."""
+        """Return the values under all spellings of a key, and record the first one's location."""
         found = []
         for each in self._maps:
             for spelling, value in each.items():
                 if str(spelling).lower() == key.lower() and value is not None:
-                    self._remember(each, spelling, key)
+                    self._record(each, spelling, key)
                     found.append(value)
         return found
 
-    def _remember(self, values: Mapping[Any, Any], spelling: object, key: str) -> str:
-        """Remember where a key stands; return its path."""
+    def _record(self, values: Mapping[Any, Any], spelling: object, key: str) -> str:
+        """Record a key's location; return its path."""
         path = self._path_of(key)
-        if place := place_of(values, spelling):
-            self.places.setdefault(path, place)
+        if location := location_of(values, spelling):
+            self.locations.setdefault(path, location)
         return path
 
     def _path_of(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key
 
-    def _error(self, key: str, what: str) -> StaticError:
+    def _error(self, key: str, what: str) -> LocatedError:
         path = self._path_of(key)
-        return StaticError(f"{shown(path)} {what}", self.places.get(path, _START))
+        return LocatedError(f"{shown(path)} {what}", self.locations.get(path, FILE_START))
 
 
 def read_sections(text: str, form: Literal["yaml", "toml"]) -> Section:
-    """Read a file's text; raise :class:`StaticError` if it does not parse or holds no settings."""
+    """Read a file's text; raise :class:`LocatedError` if it does not parse or has no settings."""
     root = read_yaml(text) if form == "yaml" else _from_toml(text)
     if not root:
-        raise StaticError("there is no setting in it")
+        raise LocatedError("there is no setting in it")
     if not isinstance(root, Mapping):
-        raise StaticError("it is not a map of settings")
+        raise LocatedError("it is not a map of settings")
     return Section("", [root], {}, exists=True)
 
 
 def read_yaml(text: str) -> object:
-    """Read the first document, as Traefik does; raise :class:`StaticError` if it does not parse."""
+    """Read the first document, as Traefik does; raise :class:`LocatedError` if it is invalid."""
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
     from ruamel.yaml.reader import ReaderError
@@ -157,13 +149,12 @@ def read_yaml(text: str) -> object:
             key: Any,
             value: Any,  # noqa: ARG002
         ) -> bool:
-            """Leave the values out of the error: aliases can make them longer than any memory."""
-            if key in mapping:
+            if key in mapping:  # without the values: aliases can make them larger than any memory
                 what = f"found duplicate key {quoted(str(key))}"
                 raise DuplicateKeyError(None, None, what, key_node.start_mark)
             return True
 
-    # As text: Traefik minds no date that is in no calendar.
+    # As text: Traefik accepts dates that are not in the calendar.
     Constructor.add_constructor(
         "tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str
     )
@@ -173,13 +164,13 @@ def read_yaml(text: str) -> object:
         with warnings.catch_warnings(action="ignore"):
             return next(iter(yaml.load_all(text)), None)
     except ReaderError as error:
-        what = f"it is not YAML: the character U+{error.character:04X} may not stand in it"
-        raise StaticError(what, _end_of(text[: error.position])) from error
-    except Exception as error:  # what people write breaks in many ways
+        what = f"it is not YAML: the character U+{error.character:04X} is not allowed"
+        raise LocatedError(what, _end_of(text[: error.position])) from error
+    except Exception as error:  # invalid input makes ruamel.yaml raise many types
         mark = getattr(error, "problem_mark", None)
         what = shown(getattr(error, "problem", None) or str(error) or type(error).__name__)
-        place = SourceLocation(mark.line + 1, mark.column + 1) if mark else _START
-        raise StaticError(f"it is not YAML: {what}", place) from error
+        location = SourceLocation(mark.line + 1, mark.column + 1) if mark else FILE_START
+        raise LocatedError(f"it is not YAML: {what}", location) from error
 
 
 def _from_toml(text: str) -> object:
@@ -189,18 +180,18 @@ def _from_toml(text: str) -> object:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         what = str(error)
-        at = _TOML_PLACE.search(what)
-        place = SourceLocation(int(at[1]), int(at[2])) if at else _end_of(text)
-        what = _TOML_PLACE.sub("", what).removesuffix(" (at end of document)")
-        raise StaticError(f"it is not TOML: {shown(what)}", place) from error
+        at = _TOML_LOCATION.search(what)
+        location = SourceLocation(int(at[1]), int(at[2])) if at else _end_of(text)
+        what = _TOML_LOCATION.sub("", what).removesuffix(" (at end of document)")
+        raise LocatedError(f"it is not TOML: {shown(what)}", location) from error
 
 
 def _end_of(text: str) -> SourceLocation:
     return SourceLocation(text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
-def place_of(values: Mapping[Any, Any], key: object) -> SourceLocation | None:
-    """Find where a key of a YAML map stands; one that was merged in stands elsewhere."""
+def location_of(values: Mapping[Any, Any], key: object) -> SourceLocation | None:
+    """Return where a key of a YAML map is, ``None`` for one that was merged in."""
     at = getattr(values, "lc", None)
     if at is None or not at.data or key not in at.data:
         return None

@@ -93,7 +93,7 @@ def _traefik(status: Status) -> Iterator[Sample]:
         yield {"state": "loaded"}, verdict.loaded
         yield {"state": "missing"}, len(verdict.missing)
         yield {"state": "lingering"}, len(verdict.lingering)
-        yield {"state": "disabled"}, len(verdict.objections)
+        yield {"state": "disabled"}, len(verdict.errors)
 
 
 METRICS = (

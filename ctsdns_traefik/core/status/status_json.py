@@ -112,9 +112,9 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
         "loaded": verdict and verdict.loaded,
         "missing": verdict and len(verdict.missing),
         "lingering": verdict and len(verdict.lingering),
-        "disabled": verdict and len(verdict.objections),
+        "disabled": verdict and len(verdict.errors),
         "objections": [
-            {"router": shown(each.router), "message": each.words}
-            for each in (verdict.objections[:LISTED_AT_MOST] if verdict else ())
+            {"router": shown(each.router), "message": each.message}
+            for each in (verdict.errors[:LISTED_AT_MOST] if verdict else ())
         ],
     }

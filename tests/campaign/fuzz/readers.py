@@ -33,9 +33,9 @@ with atheris.instrument_imports(include=FOLLOWED):
     from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
     from ctsdns_traefik.core.policy import hujson
     from ctsdns_traefik.core.policy.locations import Source
-    from ctsdns_traefik.core.policy.reader import PolicyError, hosts_of_policy
-    from ctsdns_traefik.core.policy.snapshot import SnapshotError, hosts_of_snapshot, hosts_of_text
-    from ctsdns_traefik.core.problems import Diagnostic
+    from ctsdns_traefik.core.policy.reader import SnapshotError, hosts_of_policy
+    from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text
+    from ctsdns_traefik.core.problems import Diagnostic, LocatedError
     from ctsdns_traefik.source.stream import Event, StreamError, read_events
 
 CUT = b"\xf8"
@@ -96,7 +96,7 @@ def policy(data: bytes) -> None:
         require(plain == stripped, "what is meant", plain, stripped)
     try:
         hosts_of_policy(data)
-    except PolicyError as why:
+    except LocatedError as why:
         require(str(why).isprintable(), "a reason in one line", str(why))
     else:
         require(meant, "read only if it is HuJSON", plain)
@@ -220,7 +220,7 @@ def _require_sound(hosts: Mapping[str, object]) -> Rendering:
         require(rendering.text.isascii(), "ASCII", rendering.text)
         require(from_text(rendering.text) == rendering.document, "read back", rendering.text)
     named = [route.entry.name for route in rendering.routes]
-    named += [problem.entry for problem in rendering.problems]
+    named += [problem.entry for problem in rendering.diagnostics]
     service_entries = [name for name in hosts if name.startswith("_")]
     require(sorted(named) == sorted(service_entries), "served or reported", named)
     for route in rendering.routes:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctsdns_traefik.core.access.model import Access, RouteAccess
-from ctsdns_traefik.core.access.parser import AccessError, read_access
+from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.diff import compare, outline
 from ctsdns_traefik.core.dynamic.document import Document, Format, from_text, to_text
+from ctsdns_traefik.core.dynamic.recovery import recover_routes
 from ctsdns_traefik.core.dynamic.rendering import Rendering, render, render_routes
-from ctsdns_traefik.core.dynamic.standing import recover_routes
+from ctsdns_traefik.core.problems import LocatedError
 
 DEFINED = """\
 tailnet: {ranges: [100.64.0.0/10]}
@@ -43,7 +44,7 @@ def routers(rendering: Rendering, section: str = "http") -> dict[str, Any]:
 
 def codes(rendering: Rendering) -> list[tuple[str, str]]:
     """Return the entries that are left out, and why."""
-    return [(problem.entry, problem.code) for problem in rendering.problems]
+    return [(problem.entry, problem.code) for problem in rendering.diagnostics]
 
 
 HTTP, SSH, TLS = "_w_http_80._tcp.a.b.de", "_w_ssh_22._tcp.a.b.de", "_w_tls_443._tcp.a.b.de"
@@ -79,7 +80,7 @@ def test_http_route(said: str, router: dict[str, Any]) -> None:
     """Each option becomes what Traefik has for it, and nothing else."""
     rendering = rendered(f"{{a.b.de: {said}}}", HTTP)
     assert routers(rendering) == {"router-a-b-de": {"rule": HTTP_RULE, **router}}
-    assert rendering.problems == ()
+    assert rendering.diagnostics == ()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_tcp_route(said: str, name: str, router: dict[str, Any]) -> None:
     """TCP has what of it there is for TCP."""
     rendering = rendered(f"{{a.b.de: {said}}}", name)
     (found,) = routers(rendering, "tcp").values()
-    assert (found, rendering.problems) == ({"rule": TCP_RULE, **router}, ())
+    assert (found, rendering.diagnostics) == ({"rule": TCP_RULE, **router}, ())
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_bypass_of_headers_that_cannot_be_removed() -> None:
     assert codes(rendering) == [(HTTP, "access-not-applicable")]
     assert rendering.document == {}
     text = text.replace("tailscale-bypass", "forward-auth")
-    assert render({HTTP: "100.64.0.1"}, access=read_access(text)).problems == ()
+    assert render({HTTP: "100.64.0.1"}, access=read_access(text)).diagnostics == ()
 
 
 def test_references() -> None:
@@ -248,7 +249,7 @@ def test_challenge_of_two_entries(other: str, left_out: list[str]) -> None:
     """Challenges for one name go to one machine."""
     access = read_access("routes: {a.b.de: {acmeChallenge: {entryPoint: web, port: 80}}}")
     rendering = render({TLS: "100.64.0.1", "_x_tls_443._tcp.a.b.de": other}, access=access)
-    assert [problem.entry for problem in rendering.problems] == left_out
+    assert [problem.entry for problem in rendering.diagnostics] == left_out
     assert len(routers(rendering)) == 1
 
 
@@ -483,7 +484,7 @@ def read(routes: dict[str, Any], default: str, sets: str, *, dashboard: bool) ->
     try:
         end = DASHBOARD if dashboard else ""
         return read_access(f"{defined}{default}routes: {routes}\n{end}")
-    except AccessError:
+    except LocatedError:
         return None
 
 

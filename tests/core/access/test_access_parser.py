@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from ctsdns_traefik.core.access.model import (
-    DEFAULT_RANGES,
+    TAILNET_RANGES,
     Access,
     Backend,
     Challenge,
     Dashboard,
     RouteAccess,
 )
-from ctsdns_traefik.core.access.parser import AccessError, read_access
-from ctsdns_traefik.core.policy.locations import SourceLocation
+from ctsdns_traefik.core.access.parser import read_access
+from ctsdns_traefik.core.problems import LocatedError, SourceLocation
 
 EXAMPLE = """\
 tailnet:
@@ -47,7 +47,7 @@ dashboard:
 def test_example() -> None:
     """Every option is read."""
     assert read_access(EXAMPLE) == Access(
-        ranges=DEFAULT_RANGES,
+        ranges=TAILNET_RANGES,
         forward_auth={
             "oidc": {
                 "address": "http://127.0.0.1:4181",
@@ -336,11 +336,11 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
 )
 def test_what_is_wrong(text: str, message: str, line: int, column: int) -> None:
     """The first thing that is wrong is told with its path and its place, in one line."""
-    with pytest.raises(AccessError) as caught:
+    with pytest.raises(LocatedError) as caught:
         read_access(text)
     assert message in caught.value.message
     assert caught.value.message.isprintable()
-    assert (caught.value.line, caught.value.column) == (line, column)
+    assert caught.value.location == (line, column)
 
 
 def test_default() -> None:
@@ -360,7 +360,7 @@ def test_default() -> None:
     assert access.default == RouteAccess(
         "*", SourceLocation(2, 1), "forward-auth", "o", middlewares=("m@file",), tls=True
     )
-    assert access.alone().default == access.default._replace(middlewares=())
+    assert access.without_middlewares().default == access.default._replace(middlewares=())
 
 
 @pytest.mark.parametrize("value", ["x", 1, None, True, [], {}, [[]], {1: 2}, -1, "{{", 1.5])
@@ -382,5 +382,5 @@ def test_any_value_is_read_or_refused(path: str, value: Any) -> None:
         nested = {key: nested}
     try:
         assert isinstance(read_access(repr(nested).replace("None", "null")), Access)
-    except AccessError as why:
+    except LocatedError as why:
         assert why.message.isprintable()  # noqa: PT017  (either is right)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from ctsdns_traefik.core.checks.run import check
+from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.entries.grammar import HostEntry, read_hosts
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import (
@@ -22,7 +22,7 @@ ADDRESS = "100.64.0.1"
 def entries_of(*names: str) -> tuple[HostEntry, ...]:
     """Read entries that the grammar accepts."""
     read = read_hosts(dict.fromkeys(names, ADDRESS))
-    assert read.problems == ()
+    assert read.diagnostics == ()
     return read.entries
 
 

@@ -171,7 +171,7 @@ def test_dashboard_exposed(entrypoints: str, address: str) -> None:
         Diagnostic(
             code="dashboard-exposed",
             entry="",
-            message=f'everybody who can reach "{address}" sees the API and the dashboard without a'
+            message=f'anyone who can reach "{address}" sees the API and the dashboard without a'
             " password",
             hint='set entryPoints.traefik.address to "127.0.0.1:8080"',
             span=(0, 0),
@@ -212,6 +212,6 @@ def test_problem_of_a_setting_in_one_line() -> None:
     (problem,) = problems_of("api: {insecure: true}")
     assert problem.source == "api.insecure"
     assert str(problem) == (
-        'dashboard-exposed: api.insecure: everybody who can reach ":8080" sees the API and the'
+        'dashboard-exposed: api.insecure: anyone who can reach ":8080" sees the API and the'
         ' dashboard without a password; set entryPoints.traefik.address to "127.0.0.1:8080"'
     )

@@ -17,7 +17,7 @@ SAME_TLS = "needs the same TLS connections"
 def plan(hosts: dict[str, str]) -> Plan:
     """Plan the routes of a hosts map in which nothing is refused."""
     read = read_hosts(hosts)
-    assert read.problems == ()
+    assert read.diagnostics == ()
     return plan_routes(read.entries)
 
 
@@ -45,7 +45,7 @@ def test_conflict(served: str, left_out: str, why: str) -> None:
         address=ONE,
     )
     planned = plan({second: ONE, first: ONE})
-    assert ([route.entry.name for route in planned.routes], planned.problems) == (
+    assert ([route.entry.name for route in planned.routes], planned.diagnostics) == (
         [first],
         (problem,),
     )
@@ -54,7 +54,7 @@ def test_conflict(served: str, left_out: str, why: str) -> None:
 def test_conflict_between_addresses() -> None:
     """Two spellings of one entry with different addresses are a conflict."""
     planned = plan({"_ws_http_080._tcp.app.de": ONE, "_ws_http_80._tcp.app.de": TWO})
-    assert [(problem.entry, problem.address) for problem in planned.problems] == [
+    assert [(problem.entry, problem.address) for problem in planned.diagnostics] == [
         ("_ws_http_80._tcp.app.de", TWO)
     ]
 
@@ -72,7 +72,7 @@ def test_no_conflict(prefixes: list[str]) -> None:
     """Entries that Traefik tells apart, or that lead to one place, are all served."""
     names = [f"{prefix}._tcp.app.de" for prefix in prefixes]
     planned = plan(dict.fromkeys(names, ONE))
-    assert ([route.entry.name for route in planned.routes], planned.problems) == (names, ())
+    assert ([route.entry.name for route in planned.routes], planned.diagnostics) == (names, ())
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_no_conflict(prefixes: list[str]) -> None:
 def test_left_out_entry_blocks_no_other(prefixes: list[str], left_out: list[str]) -> None:
     """Only entries that are served can conflict with later ones."""
     planned = plan({f"{prefix}._tcp.app.de": ONE for prefix in prefixes})
-    assert [problem.entry for problem in planned.problems] == [
+    assert [problem.entry for problem in planned.diagnostics] == [
         f"{prefix}._tcp.app.de" for prefix in left_out
     ]

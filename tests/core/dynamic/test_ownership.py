@@ -13,10 +13,11 @@ from core.test_properties import ANY_HOSTS, FILES, FORMATS, GOOD_HOSTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.access.parser import AccessError, read_access
+from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.document import Format, from_text, to_text
 from ctsdns_traefik.core.dynamic.ownership import examine
 from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.problems import LocatedError
 
 ADDRESSES = ("100.64.0.1", "100.64.0.2")
 
@@ -46,7 +47,7 @@ def test_every_rendering_with_an_access_file_is_recognized(
     """The routers, services and definitions that an access file brings are this tool's, too."""
     try:
         access = read_access(f"{DEFINED}routes: {routes}\n{more}")
-    except AccessError:
+    except LocatedError:
         return
     assert foreign(render(hosts, access=access).text) == ""
 

@@ -24,7 +24,7 @@ def entry_of(name: str, address: str = ONE) -> HostEntry:
 def plan(hosts: dict[str, str]) -> Plan:
     """Plan the routes of a hosts map in which nothing is refused."""
     read = read_hosts(hosts)
-    assert read.problems == ()
+    assert read.diagnostics == ()
     return plan_routes(read.entries)
 
 

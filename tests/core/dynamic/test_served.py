@@ -12,10 +12,10 @@ from ctsdns_traefik.core.dynamic.served import (
     Listed,
     RouterError,
     Verdict,
+    errors_of,
     judge,
     kinds_of,
     routers_of,
-    words_of,
 )
 
 ENABLED = {"status": "enabled"}
@@ -164,7 +164,7 @@ def test_what_traefik_has_against_a_router(
 ) -> None:
     """A router as written, with anything but the status enabled, is an objection in its words."""
     verdict = judge(DOCUMENT, listed)
-    assert verdict == Verdict(3, objections=(objection,))
+    assert verdict == Verdict(3, errors=(objection,))
     assert (verdict.good, verdict.settled, verdict.loaded) == (False, True, 2)
 
 
@@ -205,4 +205,4 @@ def test_documents_of_our_own_and_of_others() -> None:
 def test_words_are_said_once() -> None:
     """What a router and its service say alike is said once."""
     flawed = {"status": "disabled", "error": ["no", "no"]}
-    assert words_of([flawed, ENABLED, flawed]) == ["no"]
+    assert errors_of([flawed, ENABLED, flawed]) == ["no"]

@@ -71,7 +71,7 @@ def test_domain_is_read(written: str, read: str) -> None:
         *(
             pytest.param(
                 marked,
-                "a wildcard must be the whole first label, with a domain behind it",
+                "a wildcard must be the whole first label, followed by a domain",
                 "write it like *.example.com",
                 id=case,
             )

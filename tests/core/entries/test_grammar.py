@@ -65,12 +65,12 @@ def test_service_part_is_read(prefix: str, entrypoint: str, scheme: str, port: i
         pytest.param("<_>", "the name has no ._tcp. between the port and the domain", id="only-_"),
         pytest.param(
             "<_http_80>._tcp.app.example.com",
-            "entrypoint, scheme and port do not all stand before the transport",
+            "entrypoint, scheme and port must all come before the transport",
             id="two-parts",
         ),
         pytest.param(
             "<_>._tcp.app.example.com",
-            "entrypoint, scheme and port do not all stand before the transport",
+            "entrypoint, scheme and port must all come before the transport",
             id="no-parts",
         ),
     ],
@@ -192,7 +192,7 @@ def test_udp_is_recognised_and_not_supported() -> None:
 def test_span_is_exactly_the_wrong_text() -> None:
     """A span cuts the wrong part out of the source, in the name and in the address."""
     hosts = {"_web_http_99999._tcp.a.de": "::1", NAME: "10.0.0.0/8", "_w_h_1._tcp.a..b": "::1"}
-    problems = read_hosts(hosts).problems
+    problems = read_hosts(hosts).diagnostics
     wrong = [problem.source[slice(*problem.span)] for problem in problems]
     assert wrong == ["", "10.0.0.0/8", "99999"]
 
@@ -227,7 +227,7 @@ def test_bad_entry_never_costs_another() -> None:
         HostEntry(name, "web", "http", port, "b.de", "::1")
         for name, port in zip(good, (1, 3), strict=True)
     )
-    assert [(problem.code, problem.entry) for problem in read.problems] == [
+    assert [(problem.code, problem.entry) for problem in read.diagnostics] == [
         ("bad-port", bad_port),
         ("bad-address", bad_address),
     ]

@@ -117,7 +117,7 @@ def test_warnings_stand_in_the_order_of_names() -> None:
     rendering = render(dict.fromkeys(names, ADDRESS))
     assert [warning.entry for warning in rendering.warnings] == sorted(names)
     assert [route.entry.name for route in rendering.routes] == ["_web_tsl_1._tcp.c.de"]
-    assert (rendering.problems, render(dict.fromkeys(names[::-1], ADDRESS))) == ((), rendering)
+    assert (rendering.diagnostics, render(dict.fromkeys(names[::-1], ADDRESS))) == ((), rendering)
 
 
 @given(st.text("_.htpsl1 ", max_size=12).map("{}_http_80._tcp.a.de".format))

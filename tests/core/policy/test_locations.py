@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.core.policy.entry_locations import locate_entries
-from ctsdns_traefik.core.policy.locations import Lines, Source, SourceLocation
+from ctsdns_traefik.core.policy.locations import Lines, Source, locate_entries
 from ctsdns_traefik.core.policy.snapshot import hosts_of_text
-from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.problems import Diagnostic, SourceLocation
 from ctsdns_traefik.core.static_config.configuration import read_static
 
 NAME = "_web_http_80._tcp.a"
@@ -23,7 +22,7 @@ NAME = "_web_http_80._tcp.a"
 def place_in(content: bytes, name: str = NAME) -> SourceLocation:
     """Return the place of the one entry of a policy that has a name."""
     entries = locate_entries(Source("p", content))
-    return Lines(content).place(entries.by_name[name].at)
+    return Lines(content).location(entries.by_name[name].name_start)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +76,14 @@ def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_
         for one, name, two, three in rows
     ]
     content = f'/**/{{"hosts": {{{",".join(members)}}}}}'.encode()
-    problems = render(hosts_of_text(content)).problems
-    findings = locate_in_policy(problems, Source("p", content))
-    assert {finding.problem.entry for finding in findings} == {name for _, name, _, _ in rows}
-    for finding in findings:
-        assert finding.place
-        line = content.split(b"\n")[finding.place.line - 1]
-        name, _ = json.JSONDecoder().raw_decode(line[finding.place.column - 1 :].decode())
-        assert name == finding.problem.entry
+    diagnostics = render(hosts_of_text(content)).diagnostics
+    located = locate_in_policy(diagnostics, Source("p", content))
+    assert {diagnostic.entry for diagnostic in located} == {name for _, name, _, _ in rows}
+    for diagnostic in located:
+        assert diagnostic.location
+        line = content.split(b"\n")[diagnostic.location.line - 1]
+        name, _ = json.JSONDecoder().raw_decode(line[diagnostic.location.column - 1 :].decode())
+        assert name == diagnostic.entry
 
 
 @pytest.mark.parametrize(
@@ -105,23 +104,20 @@ def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_
 def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
     """Each but the last of several entries with one name is a problem where it stands."""
     content = b'{"hosts": {' + text + b"}}"
-    findings = locate_in_policy([], Source("p", content))
-    assert {finding.problem.code for finding in findings} <= {"duplicate-key"}
-    assert [
-        f"{each.problem.severity} {each.place.line}" for each in findings if each.place
-    ] == codes
+    located = locate_in_policy([], Source("p", content))
+    assert {each.code for each in located} <= {"duplicate-key"}
+    assert [f"{each.severity} {each.location.line}" for each in located if each.location] == codes
 
 
-HOSTS_AGAIN = "hosts stands again in line 2, and only the last one counts"
+HOSTS_AGAIN = "hosts is repeated in line 2, and only the last one counts"
 
 
 def lines_of(content: bytes) -> list[str]:
-    """Return severity, place, code and message of each finding without a problem of the rules."""
+    """Return severity, location, code and message of each diagnostic for the file itself."""
     return [
-        f"{each.problem.severity} {each.place.line}:{each.place.column}"
-        f" {each.problem.code}: {each.problem.message}"
+        f"{each.severity} {each.location.line}:{each.location.column} {each.code}: {each.message}"
         for each in locate_in_policy([], Source("p", content))
-        if each.place
+        if each.location
     ]
 
 
@@ -137,14 +133,14 @@ def lines_of(content: bytes) -> list[str]:
             b'{"hosts": {"_a": "::1"},\n "HOSTS": {"_b": "::1"},\n "ho\xc5\xbfts": {"_a": "::2"}}',
             [
                 "warning 1:2 merged-section: hosts is merged with ho\u017fts in line 3",
-                "error 1:12 duplicate-key: _a stands again in line 3, and only the last one counts",
+                "error 1:12 duplicate-key: _a is repeated in line 3, and only the last one counts",
                 "warning 2:2 merged-section: HOSTS is merged with ho\u017fts in line 3",
             ],
             id="three-maps-and-a-name-in-two",
         ),
         pytest.param(
             b'{"hosts": {"_a": "::1"},\n "Hosts": null}',
-            ["error 1:2 duplicate-key: hosts stands again in line 2, and only the last one counts"],
+            ["error 1:2 duplicate-key: hosts is repeated in line 2, and only the last one counts"],
             id="null-drops-what-was-before",
         ),
         pytest.param(
@@ -152,7 +148,7 @@ def lines_of(content: bytes) -> list[str]:
             [
                 (
                     "warning 1:2 duplicate-key:"
-                    " hosts stands again in line 2, and only the last one counts"
+                    " hosts is repeated in line 2, and only the last one counts"
                 )
             ],
             id="null-before",
@@ -161,11 +157,11 @@ def lines_of(content: bytes) -> list[str]:
             b'{"hosts": {"_a": "::1"},\n "hosts": null, "hosts": {"_b": "::1"}}',
             [
                 (
-                    "error 1:2 duplicate-key: hosts stands again in line 2,"
+                    "error 1:2 duplicate-key: hosts is repeated in line 2,"
                     " and only the last one counts"
                 ),
                 (
-                    "warning 2:2 duplicate-key: hosts stands again in line 2,"
+                    "warning 2:2 duplicate-key: hosts is repeated in line 2,"
                     " and only the last one counts"
                 ),
             ],
@@ -181,7 +177,7 @@ def lines_of(content: bytes) -> list[str]:
         ),
         pytest.param(
             b'{"acl": {"hosts": {"_w": 1}},\n "acl": {"hosts": {}}}',
-            ["error 1:2 duplicate-key: acl stands again in line 2, and only the last one counts"],
+            ["error 1:2 duplicate-key: acl is repeated in line 2, and only the last one counts"],
             id="acl",
         ),
         pytest.param(b'{"acl": {"hosts": {"_w": 1}},\n "ACL": {}}', [], id="acl-in-another-case"),
@@ -190,7 +186,7 @@ def lines_of(content: bytes) -> list[str]:
             [
                 "warning 1:10 merged-section: Hosts is merged with hosts in line 2",
                 (
-                    "warning 1:20 duplicate-key: _w stands again in line 2,"
+                    "warning 1:20 duplicate-key: _w is repeated in line 2,"
                     " and only the last one counts"
                 ),
             ],
@@ -200,7 +196,7 @@ def lines_of(content: bytes) -> list[str]:
             b'{"tests": [{"src": "_w"}],\n "Tests": [], "hosts": {}}',
             [
                 (
-                    "warning 1:2 duplicate-key: tests stands again in line 2,"
+                    "warning 1:2 duplicate-key: tests is repeated in line 2,"
                     " and only the last one counts"
                 )
             ],
@@ -226,26 +222,28 @@ def test_entry_of_hosts_that_are_there_twice() -> None:
     [
         pytest.param(
             b'{"hosts": {"_web_http_80._tcp.a": [\n1\n]}}',
-            (1, '{"hosts": {"_web_http_80._tcp.a": ', "[", ""),
+            ('{"hosts": {"_web_http_80._tcp.a": ', "[", ""),
             id="value-over-lines",
         ),
         pytest.param(
-            b'{"hosts": {\n "": "a", "": "b"}}', (2, '"', "", '": "a", "": "b"}}'), id="empty-name"
+            b'{"hosts": {\n "": "a", "": "b"}}', ('"', "", '": "a", "": "b"}}'), id="empty-name"
         ),
     ],
 )
-def test_excerpt(content: bytes, excerpt: tuple[int, str, str, str]) -> None:
+def test_excerpt(content: bytes, excerpt: tuple[str, str, str]) -> None:
     """What is wrong is shown with what stands around it on its line."""
-    problems = render(hosts_of_text(content)).problems
-    (finding,) = locate_in_policy(problems, Source("p", content))
-    assert finding.excerpt == excerpt
+    diagnostics = render(hosts_of_text(content)).diagnostics
+    (diagnostic,) = locate_in_policy(diagnostics, Source("p", content))
+    assert diagnostic.excerpt == excerpt
 
 
 def test_problems_are_in_the_order_of_the_file() -> None:
     """Not in that of the names, and problems with entries and doubled names stand together."""
     content = b'{"hosts": {\n"_z": "",\n"_y": "",\n"_y": "",\n"_a": ""}}'
-    problems = render(hosts_of_text(content)).problems
-    lines = [f.place.line for f in locate_in_policy(problems, Source("p", content)) if f.place]
+    diagnostics = render(hosts_of_text(content)).diagnostics
+    lines = [
+        f.location.line for f in locate_in_policy(diagnostics, Source("p", content)) if f.location
+    ]
     assert lines == [2, 3, 4, 5]
 
 
@@ -254,9 +252,9 @@ def test_setting_behind_letters_outside_ascii() -> None:
     text = "{'é': 1, api: {insecure: true}}"
     problem = Diagnostic("c", "", "m", "h", (0, 0), setting="api.insecure")
     static = read_static(text, "yaml")
-    (finding,) = locate_in_settings([problem], "s", text, static.places)
-    assert finding.place == (1, 17)
-    assert finding.excerpt == (1, "{'é': 1, api: {", "insecure: true}}", "")
+    (diagnostic,) = locate_in_settings([problem], "s", text, static.locations)
+    assert diagnostic.location == (1, 17)
+    assert diagnostic.excerpt == ("{'é': 1, api: {", "insecure: true}}", "")
 
 
 def test_captured_stream_has_places(data: Path) -> None:
@@ -265,4 +263,7 @@ def test_captured_stream_has_places(data: Path) -> None:
     start = content.index(b'{"machines"')
     source = Source("s", content, start, content.index(b"\n", start))
     member = locate_entries(source).by_name["_dns_udp_53._udp.server1.wan.example.com"]
-    assert content[member.at : member.name_end] == b'"_dns_udp_53._udp.server1.wan.example.com"'
+    assert (
+        content[member.name_start : member.name_end]
+        == b'"_dns_udp_53._udp.server1.wan.example.com"'
+    )

@@ -8,13 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ctsdns_traefik.core.policy.snapshot import (
-    HostsMap,
-    SnapshotError,
-    hosts_of_snapshot,
-    hosts_of_text,
-    message_of_error,
-)
+from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
+from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text, message_of_error
 from ctsdns_traefik.core.sse.framing import read_blocks
 
 Reader = Callable[[bytes], HostsMap]

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import ROOT
 
+from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.static_config.configuration import (
-    HIGHEST_PRIORITY,
+    REDIRECT_PRIORITY,
     Entrypoint,
     FileProvider,
     ProxyProtocol,
     Redirect,
     StaticConfiguration,
-    StaticError,
     read_static,
     with_entrypoints,
 )
@@ -29,7 +29,7 @@ HTTP = {"http": Entrypoint("http", ":80")}
 
 def without_places(text: str, form: Literal["yaml", "toml"] = "yaml") -> StaticConfiguration:
     """Read a configuration and forget where its settings stand."""
-    return read_static(text, form)._replace(places={})
+    return read_static(text, form)._replace(locations={})
 
 
 def test_example() -> None:
@@ -176,7 +176,7 @@ def test_tls_of_an_entrypoint(http: str, *, tls: bool) -> None:
 @pytest.mark.parametrize(
     ("settings", "redirect"),
     [
-        pytest.param("to: ws", Redirect("ws", "https", HIGHEST_PRIORITY), id="defaults"),
+        pytest.param("to: ws", Redirect("ws", "https", REDIRECT_PRIORITY), id="defaults"),
         pytest.param("to: ':443', priority: 0x10", Redirect(":443", "https", 16), id="hexadecimal"),
         pytest.param("to: ws, priority: 0", Redirect("ws", "https", 18), id="length-of-the-rule"),
         pytest.param("to: ws, priority: -1", Redirect("ws", "https", -1), id="negative"),
@@ -240,7 +240,7 @@ def test_address_of_an_entrypoint(address: str, parts: tuple[str, str, str]) -> 
         ),
         pytest.param(
             "a: 1\né: \0",
-            ("it is not YAML: the character U+0000 may not stand in it", 2, 4),
+            ("it is not YAML: the character U+0000 is not allowed", 2, 4),
             id="control-character",
         ),
         pytest.param(
@@ -252,9 +252,9 @@ def test_address_of_an_entrypoint(address: str, parts: tuple[str, str, str]) -> 
 )
 def test_yaml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> None:
     """What Traefik would not start with is refused, with line and column."""
-    with pytest.raises(StaticError) as caught:
+    with pytest.raises(LocatedError) as caught:
         read_static(text, "yaml")
-    assert (caught.value.message, *caught.value.place) == error
+    assert (caught.value.message, *caught.value.location) == error
     assert str(caught.value) == error[0]
 
 
@@ -269,9 +269,9 @@ def test_yaml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> No
 )
 def test_toml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> None:
     """TOML that does not parse is refused where it ends to; of settings no place is known."""
-    with pytest.raises(StaticError) as caught:
+    with pytest.raises(LocatedError) as caught:
         read_static(text, "toml")
-    assert (caught.value.message, *caught.value.place) == error
+    assert (caught.value.message, *caught.value.location) == error
 
 
 def test_dates_in_no_calendar() -> None:
@@ -283,9 +283,9 @@ def test_dates_in_no_calendar() -> None:
 def test_duplicate_of_a_value_without_end() -> None:
     """Aliases that double thirty times are no work, not even where their name is there twice."""
     levels = "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 31))
-    with pytest.raises(StaticError, match='found duplicate key "a30"') as caught:
+    with pytest.raises(LocatedError, match='found duplicate key "a30"') as caught:
         read_static(f"a0: &a0 [x]\n{levels}a30: *a30\n", "yaml")
-    assert caught.value.place == (32, 1)
+    assert caught.value.location == (32, 1)
 
 
 PLACED = """\
@@ -304,7 +304,7 @@ serversTransport:
 
 def test_places() -> None:
     """Settings are found by Traefik's own spelling, at their keys; one merged in has no place."""
-    places = read_static(PLACED, "yaml").places
+    places = read_static(PLACED, "yaml").locations
     assert dict(places) == {
         "api": (1, 1),
         "api.insecure": (2, 3),
@@ -340,14 +340,14 @@ def test_anything_is_read_or_refused(text: str, form: Literal["yaml", "toml"]) -
     refused = refusal_of(text, form)
     if refused:
         assert refused.message.isprintable()
-        assert min(refused.place) >= 1
+        assert min(refused.location) >= 1
 
 
-def refusal_of(text: str, form: Literal["yaml", "toml"]) -> StaticError | None:
+def refusal_of(text: str, form: Literal["yaml", "toml"]) -> LocatedError | None:
     """Return why a configuration is refused, if it is."""
     try:
         read_static(text, form)
-    except StaticError as error:
+    except LocatedError as error:
         return error
     return None
 
@@ -401,6 +401,6 @@ def test_proxy_protocol(settings: str, expected: ProxyProtocol) -> None:
 
 def test_proxy_protocol_of_a_wrong_kind() -> None:
     """A map in the place of a list is refused, with its place."""
-    with pytest.raises(StaticError, match="trustedIPs is not a list") as caught:
+    with pytest.raises(LocatedError, match="trustedIPs is not a list") as caught:
         read_static("entryPoints:\n  web: {proxyProtocol: {trustedIPs: {a: 1}}}", "yaml")
-    assert caught.value.place == (2, 25)
+    assert caught.value.location == (2, 25)

@@ -242,7 +242,7 @@ def test_summary(status: Status, line: str) -> None:
 def test_lists_are_bounded() -> None:
     """Of thousands the text lists a hundred and counts all: --health reads it each time."""
     names, many = tuple(f"router-{number}" for number in range(5_000)), 5_000
-    verdict = Verdict(many, objections=tuple(RouterError(name, "no") for name in names))
+    verdict = Verdict(many, errors=tuple(RouterError(name, "no") for name in names))
     status = Status(refused=(REFUSED,) * many, doubt=PendingRemoval(AT, names, many))
     said = json.loads(status_to_text(status.heard_traefik(AT, verdict), AT))
     listed = said["refused"]["entries"], said["doubt"]["routers"], said["traefik"]["objections"]

@@ -10,8 +10,8 @@ import pytest
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.document import from_text
+from ctsdns_traefik.core.dynamic.recovery import find_unprotected, recover_routes
 from ctsdns_traefik.core.dynamic.rendering import render, render_routes
-from ctsdns_traefik.core.dynamic.standing import find_unprotected, recover_routes
 
 HOSTS = {
     "_web_https_8443._tcp.app.example.com": "fd7a:115c:a1e0::1",

@@ -1,8 +1,8 @@
-"""A document that stands, read back: the routes it was made of, and those that anybody may reach.
+"""Recover routes from the current document, and find those that have lost their protection.
 
-At a restart nothing but the output says which routes are live. To put another access in force
-before the first snapshot, the routes are taken from there; what cannot be read back exactly as
-this tool would write it is no route of this tool's.
+After a restart a changed access file is applied to the live routes before the first snapshot. The
+output itself is the only record of them: a separate file could be missing or older, and a store has
+no place for one. Only what this tool would write in exactly the same way is recovered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ctsdns_traefik.core.access.apply import CHALLENGE_PART
 from ctsdns_traefik.core.access.model import wider
 from ctsdns_traefik.core.access.modes import TAILNET, client_auth_name, forward_auth_name
-from ctsdns_traefik.core.dynamic.document import Document
+from ctsdns_traefik.core.dynamic.document import Document, text_in, texts_in
 from ctsdns_traefik.core.dynamic.routes import Protocol, Route, make_route, with_priorities
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
 
@@ -30,11 +30,11 @@ _HTTP_SCHEMES = ("http", "https", "tls")
 
 
 def recover_routes(document: Document) -> tuple[Route, ...]:
-    """Return the routes that a document of this tool's was made of, without any access.
+    """Return the routes that one of this tool's documents was made of, without access settings.
 
-    They keep their names and backends. The routers that an access file adds are left out, since
-    they are made again. The names of entries are in their plainest spelling; the scheme of a TCP
-    route, which a document has only in names, is ``tcp`` where it cannot be found there.
+    They keep their names and backends; routers that an access file adds are left out. The names of
+    entries are in their plainest spelling. The scheme of a TCP route is in a document only as part
+    of names, and ``tcp`` if it cannot be found there.
     """
     found = [
         route
@@ -46,23 +46,23 @@ def recover_routes(document: Document) -> tuple[Route, ...]:
 
 
 def find_unprotected(before: Document, after: Document) -> tuple[str, ...]:
-    """Return the routers that anybody may reach, of names that had a protection before.
+    """Return the unprotected routers for names that were protected before.
 
-    That of a name without a router of its own was its wildcard's.
+    A name without its own router was protected if its wildcard was.
     """
-    protected = {key: all(each.protected for each in parts) for key, parts in _doors(before)}
+    protected = {key: all(each.protected for each in parts) for key, parts in _by_name(before)}
     return tuple(
         sorted(
-            door.router
-            for key, parts in _doors(after)
-            for door in parts
-            if not door.protected and protected.get(key, protected.get(_around(key), False))
+            each.router
+            for key, parts in _by_name(after)
+            for each in parts
+            if not each.protected and protected.get(key, protected.get(_wildcard(key), False))
         )
     )
 
 
-class _Door(NamedTuple):
-    """A router, and whether not everybody may come by it."""
+class _Router(NamedTuple):
+    """A router's name, and whether it restricts access."""
 
     router: str
     protected: bool
@@ -84,7 +84,7 @@ def _route(
     route = make_route(entry)
     if route.backend != _backend(service, document[protocol]) or route.protocol != protocol:
         return None
-    raised = len(route.rule) + 1  # above a wildcard whose route may be left out
+    raised = len(route.rule) + 1  # above a wildcard that may itself not be recovered
     one_letter = entry.domain[1:2] == "." and router.get("priority") == raised
     return route._replace(router=name, service=base, priority=raised if one_letter else None)
 
@@ -92,9 +92,9 @@ def _route(
 def _entry(
     protocol: Protocol, domain: str, router: Mapping[str, Any], document: Document
 ) -> HostEntry | None:
-    entrypoints, service = router.get("entryPoints"), str(router.get("service"))
+    entrypoints, service = texts_in(router, "entryPoints"), str(router.get("service"))
     backend = _BACKENDS[protocol].fullmatch(_backend(service, document[protocol]))
-    if not backend or not isinstance(entrypoints, list) or len(entrypoints) != 1:
+    if not backend or len(entrypoints) != 1:
         return None
     parts = backend.groupdict()
     scheme = parts.get("scheme") or _scheme(domain, parts["port"], router, service)
@@ -113,7 +113,7 @@ def _scheme(domain: str, port: str, router: Mapping[str, Any], service: str) -> 
 
 
 def _backend(service: str, section: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the only server of a service, ``""`` if there is none or more."""
+    """Return the only server of a service, ``""`` if it has none or several."""
     balancer = section.get("services", {}).get(service, {}).get("loadBalancer")
     servers = balancer.get("servers") if isinstance(balancer, Mapping) else None
     if not isinstance(servers, list) or len(servers) != 1 or not isinstance(servers[0], Mapping):
@@ -121,29 +121,27 @@ def _backend(service: str, section: Mapping[str, Mapping[str, Any]]) -> str:
     return str(servers[0].get("url") or servers[0].get("address") or "")
 
 
-def _doors(document: Document) -> Iterator[tuple[_Key, list[_Door]]]:
-    """Yield the routers for each name, those for ACME challenges left out."""
-    found: dict[_Key, list[_Door]] = defaultdict(list)
+def _by_name(document: Document) -> Iterator[tuple[_Key, list[_Router]]]:
+    """Yield the routers for each name, except those for ACME challenges."""
+    found: dict[_Key, list[_Router]] = defaultdict(list)
     for section, parts in document.items():
         for name, router in parts.get("routers", {}).items():
             rule = _RULE.match(str(router.get("rule")))
-            entrypoints = router.get("entryPoints")
-            if rule and not name.endswith(f"~{CHALLENGE_PART}") and isinstance(entrypoints, list):
+            entrypoints = texts_in(router, "entryPoints")
+            if rule and entrypoints and not name.endswith(f"~{CHALLENGE_PART}"):
                 key = section, str(entrypoints), rule[1]
-                found[key].append(_Door(name, _is_protected(router)))
+                found[key].append(_Router(name, _is_protected(router)))
     yield from found.items()
 
 
-def _around(key: _Key) -> _Key:
+def _wildcard(key: _Key) -> _Key:
     return key[0], key[1], wider(key[2])
 
 
 def _is_protected(router: Mapping[str, Any]) -> bool:
-    names, tls = router.get("middlewares"), router.get("tls")
-    options = tls.get("options") if isinstance(tls, Mapping) else None
     return (
-        any(_is_access(str(name)) for name in (names if isinstance(names, list) else ()))
-        or str(options).startswith(client_auth_name(""))
+        any(map(_is_access, texts_in(router, "middlewares")))
+        or text_in(router, "tls", "options").startswith(client_auth_name(""))
         or "ClientIP(`" in str(router.get("rule"))
     )
 
