@@ -68,7 +68,8 @@ def run(stack: ExitStack, folder: Path) -> dict[str, int]:
         print("A stand-in worker serves the policy's entry:\n")
         print("   ", next(line.strip() for line in text.splitlines() if '"_web' in line))
     watch = [sys.executable, "-m", "ctsdns_traefik", "watch", "-o", str(dynamic), "--format=json"]
-    environment = {**os.environ, ENDPOINT_VARIABLE: endpoint}
+    access = {"TRAEFIK_ACCESS_FILE": str(HERE / "access.yml")}
+    environment = {**access, **os.environ, ENDPOINT_VARIABLE: endpoint}
     stack.enter_context(running(watch, folder / "watch.log", environment))
     until(dynamic.exists, "ctsdns-traefik did not create the dynamic file")
     ports = write_static_configuration(folder / "traefik.yml", dynamic)

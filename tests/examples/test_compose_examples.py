@@ -16,6 +16,7 @@ import pytest
 from local import until
 from stand_in_worker import StandInWorker
 from support.access import recording_backend
+from support.access_files import opening
 from support.backends import http_backend
 from support.commands import BareWatch, Watch
 from support.composed import (
@@ -31,6 +32,7 @@ from support.composed import (
 from support.paths import ROOT
 from support.traefik import Answer
 
+from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
 
 EXAMPLES = [pytest.param(COMPOSE, id="compose"), pytest.param(TUNNEL, id="cloudflared")]
@@ -192,7 +194,9 @@ def test_same_watch_and_routes(folder: Path) -> None:
     root = (folder / build["context"]).resolve()
     assert (root / build["dockerfile"]).is_file()
     assert (root / "ctsdns_traefik").is_dir()
-    assert services["watch"]["volumes"] == ["routes:/etc/traefik"]
+    assert services["watch"]["volumes"] == ["routes:/etc/traefik", "./access:/access:ro"]
+    access = services["watch"]["environment"]["TRAEFIK_ACCESS_FILE"]
+    assert (folder / "access" / Path(access).relative_to("/access")).is_file()
     static, shared = services["traefik"]["volumes"]
     assert static == f"./traefik.yml:{CONFIG_FILE.removeprefix('--configFile=')}:ro"
     assert (shared["source"], shared["read_only"]) == ("routes", True)
@@ -228,11 +232,21 @@ def test_traefik_starts_before_the_first_file(tmp_path: Path, stack: ExitStack) 
     policy = tmp_path / "policy.hujson"
     write_policy(policy, f"_web_http_{one}._tcp.app.example.com")
     worker = stack.enter_context(StandInWorker(policy, 0.1))
-    watch = stack.enter_context(Watch(worker.endpoint, traefik.routes / "dynamic.yml"))
+    output, environment = traefik.routes / "dynamic.yml", environment_of_watch(tmp_path, COMPOSE)
+    watch = stack.enter_context(Watch(worker.endpoint, output, environment=environment))
     watch.until(lambda: traefik.get("web", "app.example.com") == Answer(200, "one"), "no route")
     write_policy(policy, f"_web_http_{two}._tcp.app.example.com")
     watch.until(lambda: traefik.get("web", "app.example.com") == Answer(200, "two"), "no change")
     assert traefik.errors == []
+
+
+def environment_of_watch(folder: Path, example: Path, *names: str) -> dict[str, str]:
+    """Return what an example sets for watch, nothing being filled in, and some names opened."""
+    environment = services_of(example)["watch"]["environment"]
+    assert environment["TRAEFIK_ACCESS_FILE"] == "/access/access.yml"
+    access = folder / "access.yml"
+    access.write_text(opening(example / "access" / "access.yml", *(names or ["app.example.com"])))
+    return dict.fromkeys(environment, "") | {"TRAEFIK_ACCESS_FILE": str(access)}
 
 
 def write_policy(path: Path, *entries: str) -> None:
@@ -254,11 +268,9 @@ def test_watch_takes_the_sample(tmp_path: Path, stack: ExitStack) -> None:
     policy = tmp_path / "policy.hujson"
     write_policy(policy, "_web_http_80._tcp.app.example.com")
     worker = stack.enter_context(StandInWorker(policy, 0.1))
-    environment = {
-        name: "" if name != "TRAEFIK_CONFIG_API_ENDPOINT" else worker.endpoint
-        for name in services_of(COMPOSE)["watch"]["environment"]
-    }
     output = tmp_path / "dynamic.yml"
+    environment = environment_of_watch(tmp_path, COMPOSE)
+    environment["TRAEFIK_CONFIG_API_ENDPOINT"] = worker.endpoint
     environment["TRAEFIK_DYNAMIC_CONFIG_FILE"] = str(output)
     watch = stack.enter_context(BareWatch(output, environment))
     watch.until_content("app.example.com")
@@ -290,3 +302,36 @@ def test_strangers_headers_are_not_trusted(tmp_path: Path, stack: ExitStack) -> 
         TRUSTED: (f"203.0.113.9, {TRUSTED}", "https"),
         STRANGER: (STRANGER, "http"),
     }
+
+
+def test_nothing_is_open_but_what_is_named(tmp_path: Path, stack: ExitStack) -> None:
+    """A name that the access file does not open is refused, and is served once it is opened."""
+    port = stack.enter_context(http_backend("app"))
+    traefik = stack.enter_context(ComposedTraefik(tmp_path, COMPOSE))
+    policy = tmp_path / "policy.hujson"
+    names = ("app.example.com", "wiki.example.com")
+    write_policy(policy, *(f"_web_http_{port}._tcp.{name}" for name in names))
+    worker = stack.enter_context(StandInWorker(policy, 0.1))
+    output, environment = traefik.routes / "dynamic.yml", environment_of_watch(tmp_path, COMPOSE)
+    watch = stack.enter_context(Watch(worker.endpoint, output, environment=environment))
+    watch.until(lambda: traefik.get("web", names[0]) == Answer(200, "app"), "no route")
+    assert traefik.get("web", names[1]).status == 403
+    environment_of_watch(tmp_path, COMPOSE, *names)
+    watch.until(lambda: traefik.get("web", names[1]) == Answer(200, "app"), "it is not opened")
+
+
+def test_tailnet_has_no_address_behind_the_tunnel(tmp_path: Path, stack: ExitStack) -> None:
+    """What the tunnel's access file does not name is refused, whatever the tunnel's headers say."""
+    port = stack.enter_context(http_backend("app"))
+    traefik = stack.enter_context(ComposedTraefik(tmp_path, TUNNEL))
+    names = ("mqtt.example.com", "wiki.example.com")
+    hosts = {f"_web_http_{port}._tcp.{name}": "127.0.0.1" for name in names}
+    access = read_access((TUNNEL / "access" / "access.yml").read_text())
+    (traefik.routes / "dynamic.yml").write_text(render(hosts, access=access).text)
+    until(lambda: traefik.get("web", names[0]) == Answer(200, "app"), "no route", 15)
+    tailnet = {"X-Forwarded-For": "100.64.0.9", "Cf-Connecting-Ip": "100.64.0.9"}
+    for headers in ({}, tailnet):
+        answers = [
+            traefik.get("web", name, source=TRUSTED, headers=headers).status for name in names
+        ]
+        assert answers == [200, 403]

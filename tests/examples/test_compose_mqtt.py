@@ -96,7 +96,8 @@ def test_message_through_everything(tmp_path: Path) -> None:
         policy.write_text(json.dumps({"hosts": {entry: BROKER}}))
         with StandInWorker(policy, 0.1) as worker:
             dynamic = traefik.routes / "dynamic.yml"
-            with Watch(worker.endpoint, dynamic) as watch:
+            access = {"TRAEFIK_ACCESS_FILE": str(TUNNEL / "access" / "access.yml")}
+            with Watch(worker.endpoint, dynamic, environment=access) as watch:
                 watch.until(lambda: "router-mqtt-example-com" in traefik.routers(), "no route")
         web = traefik.ports["web"]
         with client(web, "alice", "secret") as (alice, to_alice):

@@ -73,9 +73,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             f"_web_http_{port}._tcp.plain.example.com": "127.0.0.1",
             f"_websecure_http_{port}._tcp.app.example.com": "127.0.0.1",
             f"_tcp_mysql_{banner}._tcp.db.example.com": "127.0.0.1",
+            f"_web_http_{port}._tcp.closed.example.com": "127.0.0.1",
         }
+        opened = ("plain.example.com", "app.example.com", "db.example.com")
         worker = stack.enter_context(StandInWorker(write_policy(folder, hosts), 0.1))
-        container = stack.enter_context(Container(folder, worker.endpoint, SECRETS))
+        container = stack.enter_context(Container(folder, worker.endpoint, SECRETS, public=opened))
         container.until(lambda: container.get("web", "plain.example.com") == Answer(200, "app"))
         yield Stage(container, b"ready")
 
@@ -88,6 +90,7 @@ def test_traffic_of_every_kind(stage: Stage) -> None:
     with container.connect_tls("tcp", "db.example.com", tls) as connection:
         assert connection.recv(4096) == stage.banner
     assert container.get("web", "other.example.com").status == 301
+    assert container.get("web", "closed.example.com").status == 403
     assert container.get("traefik", "localhost", "/dashboard/").status == 200
     assert container.errors == []
 

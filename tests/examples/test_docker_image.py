@@ -119,10 +119,27 @@ def test_image_has_what_it_runs() -> None:
     environment = dict(re.findall(r"(\w+)=(/\S+)", watch[watch.index("\nENV ") :]))
     assert environment["PATH"].split(":")[:2] == ["/opt/venv/bin", "/usr/local/bin"]
     assert environment["TRAEFIK_DYNAMIC_CONFIG_FILE"] == "/etc/traefik/dynamic.yml"
+    assert environment["TRAEFIK_ACCESS_FILE"] == "/access/access.yml"
+    assert "--from=builder /made/access /access" in copies
     assert Path(environment["TRAEFIK_CONFIG_STATUS_FILE"]).parent == Path("/run/ctsdns-traefik")
     started = [json.loads(each) for each in (*instructions("ENTRYPOINT"), *instructions("CMD"))]
     assert started[0] == ["ctsdns-traefik"]
     assert started[2:] == [["watch"], []]
+
+
+def test_image_opens_nothing_by_itself(tmp_path: Path) -> None:
+    """With the access file that the image has, a route is refused to those outside the tailnet."""
+    (text,) = re.findall(r"&& echo '(.+)' > /made/access/access\.yml", INSTRUCTIONS)
+    assert '-v "$PWD/examples/docker/access:/access:ro"' in README
+    with ExitStack() as stack:
+        port = stack.enter_context(http_backend("app"))
+        policy = tmp_path / "policy.hujson"
+        policy.write_text(f'{{"hosts": {{"_web_http_{port}._tcp.app.example.com": "127.0.0.1"}}}}')
+        worker = stack.enter_context(StandInWorker(policy, 0.1))
+        container = Container(tmp_path, worker.endpoint)
+        container.access.write_text(f"{text}\n")
+        stack.enter_context(container)
+        container.until(lambda: container.get("web", "app.example.com").status == 403)
 
 
 def test_it_ends_before_the_engine_loses_patience() -> None:

@@ -55,6 +55,15 @@ def test_watch_refuses_its_settings(tmp_path: Path) -> None:
     assert "Traefik version" not in container.log
 
 
+def test_access_file_that_is_missing(tmp_path: Path) -> None:
+    """A folder without the access file ends the container with 2, and nothing is served."""
+    missing = {"TRAEFIK_ACCESS_FILE": str(tmp_path / "nowhere" / "access.yml")}
+    with Container(tmp_path, NOBODY, missing) as container:
+        assert container.process.wait(timeout=20) == 2
+    assert "nowhere/access.yml: no such file or directory" in container.log
+    assert "Traefik version" not in container.log
+
+
 def test_traefik_that_cannot_start(tmp_path: Path) -> None:
     """Where Traefik cannot start, its port taken for one, the container ends with 1 as it does."""
     container = Container(tmp_path, NOBODY)

@@ -105,7 +105,11 @@ def test_kustomization_is_complete() -> None:
         each["name"]: [*each.get("envs", ()), *each.get("files", ())]
         for each in kustomization["configMapGenerator"]
     }
-    assert generated == {"settings": ["settings.env"], "traefik": ["traefik.yml"]}
+    assert generated == {
+        "settings": ["settings.env"],
+        "traefik": ["traefik.yml"],
+        "access": ["access.yml"],
+    }
     assert all((EXAMPLE / name).exists() for names in generated.values() for name in names)
     assert [image["name"] for image in kustomization["images"]] == [WATCH["image"]]
 
@@ -143,6 +147,9 @@ def test_what_is_applied(tmp_path: Path, last_good: bool) -> None:
     shut = {**WATCH["securityContext"], "runAsNonRoot": not last_good}
     assert watch["securityContext"] == {**shut, "runAsUser": user, "runAsGroup": user}
     assert watch["envFrom"][0]["configMapRef"]["name"].startswith("settings-")
+    # A change of the access file changes no name in the pod, so it does not replace the pod.
+    (access,) = [each["configMap"] for each in pod["volumes"] if each["name"] == "access"]
+    assert access == {"name": "access"}
 
 
 @pytest.mark.parametrize("container", [WATCH, TRAEFIK], ids=lambda each: each["name"])
@@ -194,6 +201,14 @@ def test_volumes_fit() -> None:
     assert {mount["name"] for mount in mounts} == {each["name"] for each in POD["volumes"]}
     assert all(mount.get("readOnly") for mount in TRAEFIK["volumeMounts"])
     assert POD["volumes"][0] == {"name": "dynamic", "emptyDir": {}}
+
+
+def test_access_file_is_mounted_as_a_folder() -> None:
+    """What the settings name is in the folder of its volume; a file on its own would not change."""
+    (mount,) = [each for each in WATCH["volumeMounts"] if each["name"] == "access"]
+    assert mount == {"name": "access", "mountPath": "/access", "readOnly": True}
+    settings = (EXAMPLE / "settings.env").read_text()
+    assert f"\nTRAEFIK_ACCESS_FILE={mount['mountPath']}/access.yml\n" in settings
 
 
 def test_ports_are_those_of_the_entrypoints() -> None:

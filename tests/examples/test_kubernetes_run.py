@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,10 +18,11 @@ import pytest
 from local import find_traefik, free_ports, running, until
 from ruamel.yaml import YAML
 from stand_in_worker import StandInWorker
+from support.access_files import opening
 from support.backends import http_backend
 from support.commands import Watch
 from support.paths import ROOT
-from support.traefik import Traefik
+from support.traefik import Answer, Traefik
 from support.units import environment_file
 
 EXAMPLE = ROOT / "examples" / "kubernetes"
@@ -41,6 +43,21 @@ class Pod:
         for place in set(self._places.values()):
             Path(place).mkdir()
         self.output = Path(self.placed("/dynamic/dynamic.yml"))
+        self.open("app.example.com")
+
+    def open(self, *names: str) -> None:
+        """Open names by a new access file, which replaces the old one as the kubelet does it."""
+        volume = self.folder / "access"
+        new = Path(tempfile.mkdtemp(prefix="..", dir=volume))
+        (new / "access.yml").write_text(opening(EXAMPLE / "access.yml", *names))
+        current, link = volume / "..data", volume / "..data_tmp"
+        old = current.resolve() if current.exists() else None
+        link.symlink_to(new.name)
+        link.replace(current)
+        if old:
+            shutil.rmtree(old)
+        else:
+            (volume / "access.yml").symlink_to("..data/access.yml")
 
     def placed(self, text: str) -> str:
         """Return a text with the places of the container replaced by those on this machine."""
@@ -56,8 +73,9 @@ class Pod:
     def environment(self) -> dict[str, str]:
         """Return the environment of watch: the settings with the one address changed."""
         settings = environment_file(EXAMPLE / "settings.env")
-        assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT"]
+        assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_ACCESS_FILE"]
         settings["TRAEFIK_CONFIG_API_ENDPOINT"] = self._endpoint
+        settings["TRAEFIK_ACCESS_FILE"] = self.placed(settings["TRAEFIK_ACCESS_FILE"])
         return settings | {each["name"]: self.placed(each["value"]) for each in WATCH["env"]}
 
     def probe(self, name: str) -> int:
@@ -134,6 +152,29 @@ def test_pod_serves_through_failures(tmp_path: Path, backend: int) -> None:
         assert traefik.get("web", "app.example.com").body == "the app"
         assert (traefik.answers("livenessProbe"), traefik.answers("readinessProbe")) == (True, True)
         assert traefik.errors == []
+
+
+def test_names_are_opened_without_a_new_pod(tmp_path: Path, backend: int) -> None:
+    """A name that the ConfigMap does not open is refused; it follows the ConfigMap both ways."""
+    names = ("app.example.com", "wiki.example.com")
+    entries = {f"_web_http_{backend}._tcp.{name}": "127.0.0.1" for name in names}
+    policy = tmp_path / "policy.hujson"
+    policy.write_text(json.dumps({"hosts": entries}))
+    with StandInWorker(policy, 0.2) as worker:
+        pod = Pod(tmp_path, worker.endpoint)
+        with PodWatch(pod) as watch:
+            watch.until_content("wiki.example.com")
+            with PodTraefik(tmp_path, pod.output) as traefik:
+
+                def statuses() -> list[int]:
+                    return [traefik.get("web", name).status for name in names]
+
+                watch.until(lambda: statuses() == [200, 403], "not as it is at first")
+                pod.open(*names)
+                watch.until(lambda: statuses() == [200, 200], "wiki is not opened")
+                pod.open("wiki.example.com")
+                watch.until(lambda: statuses() == [403, 200], "app is not shut")
+                assert traefik.get("web", "wiki.example.com") == Answer(200, "the app")
 
 
 def test_startup_does_not_wait_for_the_worker(tmp_path: Path) -> None:

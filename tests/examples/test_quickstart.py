@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,24 @@ def test_quickstart_follows_an_endpoint_that_is_set(tmp_path: Path) -> None:
         "web: Host(`app.example.com`): enabled",
     ]
     assert left_behind(tmp_path) == []
+
+
+def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
+    """A further entry is a route, and is refused: the access file does not name it."""
+    with quickstart(tmp_path, "--stay"):
+        until(lambda: "Running until Ctrl-C." in said(tmp_path), "it does not get that far", 60)
+        (policy,) = (tmp_path / "tmp").glob("*/policy.hujson")
+        policy.write_text(policy.read_text().replace("new.example.com", "other.example.com"))
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/\n", said(tmp_path))
+        assert found
+
+        def status() -> int:
+            connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=5)
+            with closing(connection):
+                connection.request("GET", "/", headers={"Host": "other.example.com"})
+                return connection.getresponse().status
+
+        until(lambda: status() == 403, "it is not refused", 15)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 from local import free_ports, running, until
+from support.access_files import opening
 from support.backends import http_backend
 from support.endpoints import STREAM, ScriptedEndpoint, saying_nothing, sending, snapshot
 from support.paths import ROOT
@@ -58,11 +59,13 @@ def ask(port: int, command: bytes) -> bytes:
 
 
 def test_example_brings_routes_to_traefik(folder: Path) -> None:
-    """Redis, Traefik's part and watch.sh as they stand: a route is live, and goes again."""
+    """Redis, Traefik's part and watch.sh: what the access file opens is live, and goes again."""
+    (folder / "access.yml").write_text(opening(EXAMPLE / "access.yml", "a.example.com"))
     with serving(folder) as port, http_backend("live") as backend:
         server = Server(folder)
         server.port = port
-        entries: dict[str, object] = {f"_web_http_{backend}._tcp.a.example.com": "127.0.0.1"}
+        names = ("a.example.com", "b.example.com")
+        entries: dict[str, object] = {f"_web_http_{backend}._tcp.{n}": "127.0.0.1" for n in names}
         script = sending(STREAM, snapshot(entries), then=saying_nothing)
         environment = {
             **os.environ,
@@ -77,6 +80,7 @@ def test_example_brings_routes_to_traefik(folder: Path) -> None:
                 until(
                     lambda: traefik.get("web", "a.example.com") == Answer(200, "live"), "no route"
                 )
+                assert traefik.get("web", "b.example.com").status == 403
                 assert log.read_text().count("\n") == 2, log.read_text()  # connected, created
             target = RedisOutput(
                 address_from(

@@ -28,6 +28,8 @@ SSH, REDIS = f"_tcp_ssh_22._tcp.{NAS}", f"_tcp_redis_6379._tcp.{CACHE}"
 SSH_PORT, REDIS_PORT = 10022, 6379
 NOBODY = "nobody.example.com"
 """A name that Traefik has a certificate for, but no route."""
+CLOSED = "closed.example.com"
+"""A name that the access file does not open."""
 TRUST = "/etc/ssl/certs/ca-certificates.crt"
 
 NEEDED = ("socat", "stunnel", "haproxy", "openssl", "redis-server", "redis-cli")
@@ -117,8 +119,13 @@ def render(folder: Path, ssh_port: int, redis_port: int) -> Path:
         assert policy.count(entry) == 1
         policy = policy.replace(entry, f"{stem}_{port}._tcp.{domain}")
     policy = policy.replace("100.64.0.2", "127.0.0.1").replace("100.64.0.3", "127.0.0.1")
-    dynamic = folder / "dynamic.yml"
-    done = run("render-once", "-", "-o", dynamic, "--strict", stdin=policy.encode())
+    closed = f'"_tcp_redis_{redis_port}._tcp.{CLOSED}": "127.0.0.1",'
+    policy = policy.replace('"hosts": {', f'"hosts": {{{closed}')
+    dynamic, access = folder / "dynamic.yml", folder.parent / "access.yml"
+    opened = f"  {CACHE}: {{access: public}}\n"  # requests come from this machine, not the tailnet
+    access.write_text((EXAMPLE / "access.yml").read_text() + opened)
+    options = ("-o", dynamic, "--access-file", access, "--strict")
+    done = run("render-once", "-", *options, stdin=policy.encode())
     assert done.returncode == 0, done.stderr
     return dynamic
 
@@ -133,9 +140,9 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         ssh = stack.enter_context(SshServer(folder))
         dynamic = render(watched, ssh.port, stack.enter_context(redis(folder)))
         # socat checks the certificate against where it connects to, here 127.0.0.1.
-        certificate = authority.issue(NAS, CACHE, NOBODY, "127.0.0.1")
+        certificate = authority.issue(NAS, CACHE, NOBODY, CLOSED, "127.0.0.1")
         traefik = stack.enter_context(CertifiedTraefik(folder, dynamic, certificate))
-        until(lambda: len(traefik.routers()) == 2, "not all routers", 15)
+        until(lambda: len(traefik.routers()) == 3, "not all routers", 15)
         assert traefik.errors == []
         yield Stage(folder, authority, ssh, traefik.ports["tcp"])
 
@@ -227,16 +234,16 @@ def test_redis_through_a_local_port(local: Stage) -> None:
 
 
 def test_redis_client_with_tls_needs_no_local_port(stage: Stage) -> None:
-    """A client that sends SNI itself goes straight to the entrypoint, and only to its own name."""
+    """A client that sends SNI itself goes straight to the entrypoint, and only where it may."""
     start = ["redis-cli", "-h", "127.0.0.1", "-p", str(stage.entrypoint), "--tls"]
     start += ["--cacert", str(stage.authority.ca_file)]
     said = [
         subprocess.run(
             [*start, "--sni", name, "PING"], capture_output=True, timeout=60, check=False
         )
-        for name in (CACHE, NOBODY)
+        for name in (CACHE, NOBODY, CLOSED)
     ]
-    assert [done.stdout for done in said] == [b"PONG\n", b""]
+    assert [done.stdout for done in said] == [b"PONG\n", b"", b""]
 
 
 def test_two_sessions_at_once(local: Stage) -> None:

@@ -16,6 +16,7 @@ from typing import Self
 
 import pytest
 from stand_in_worker import StandInWorker
+from support.access_files import opening
 from support.commands import Watch
 from support.endpoints import Feed, ScriptedEndpoint
 from support.paths import ROOT, TESTS
@@ -50,6 +51,8 @@ class Machine:
         ):
             (folder / name).mkdir()
             self._places[place] = str(folder / name)
+        access = opening(EXAMPLE / "access.yml", "app.example.com")
+        (folder / "etc" / "access.yml").write_text(access)
         self.state = folder / "state"
         self.credentials = folder / "credentials"
         self.output = self.state / "dynamic.yml"
@@ -67,7 +70,7 @@ class Machine:
         assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_ACCESS_FILE"]
         assert settings["TRAEFIK_ACCESS_FILE"] == "/etc/ctsdns-traefik/access.yml"
         settings["TRAEFIK_CONFIG_API_ENDPOINT"] = endpoint
-        settings["TRAEFIK_ACCESS_FILE"] = str(EXAMPLE / "access.yml")
+        settings["TRAEFIK_ACCESS_FILE"] = self.placed(settings["TRAEFIK_ACCESS_FILE"])
         return {**unit.environment(self._places), **settings}
 
     def command(self, unit: Unit) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Self
 
 import pytest
 from local import find_traefik, free_ports, until
+from support.access_files import opening
 from support.traefik import Traefik
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "docker"
@@ -71,18 +72,22 @@ class Container(Traefik):
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = PROGRAM,
         launcher: Sequence[str] = (),
+        public: Sequence[str] = ("app.example.com",),
     ) -> None:
-        """Take a folder for all files, the endpoint, and more variables."""
+        """Take a folder for all files, the endpoint, more variables, and the names to open."""
         super().__init__(folder, folder / "routes # all" / "dynamic.yml", launcher)
         self.dynamic = self._dynamic
         self.dynamic.parent.mkdir(exist_ok=True)
         self.ports = dict(zip((*PORTS, "traefik"), free_ports(4), strict=True))
         self._command = [*launcher, *program]
+        self.access = folder / "access.yml"
+        self.access.write_text(opening(EXAMPLE / "access" / "access.yml", *public))
         self.environment = {
             **os.environ,
             "PATH": f"{self._programs()}:{os.environ['PATH']}",
             "TRAEFIK_CONFIG_API_ENDPOINT": endpoint,
             "TRAEFIK_DYNAMIC_CONFIG_FILE": str(self.dynamic),
+            "TRAEFIK_ACCESS_FILE": str(self.access),
             "TRAEFIK_CONFIG_RETRY_DELAY_SECONDS": "0.2",
             "TRAEFIK_CONFIG_STATUS_FILE": str(folder / "run" / "status.json"),
             "TRAEFIK_STATIC_CONFIG_FILE": str(folder / "run" / "traefik.yml"),
