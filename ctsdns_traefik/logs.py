@@ -32,8 +32,8 @@ class Loggable(Protocol):
         """Its name."""
 
     @property
-    def level(self) -> int | None:
-        """The level to log it at; ``None`` if it is not to be logged."""
+    def level(self) -> int:
+        """The level to log it at."""
 
     def fields(self) -> dict[str, object]:
         """Return its details."""
@@ -41,8 +41,7 @@ class Loggable(Protocol):
 
 def log_event(event: Loggable) -> None:
     """Log an event: its message as text, its name and fields in JSON."""
-    if event.level is not None:
-        log.log(event.level, "%s", event, extra=as_event(event.event, **event.fields()))
+    log.log(event.level, "%s", event, extra=as_event(event.event, **event.fields()))
 
 
 def level_for(verbosity: int) -> int:
