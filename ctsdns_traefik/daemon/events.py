@@ -36,6 +36,7 @@ class _Declared(TypedDict, total=False):
     level: int
     text: str
     topic: str
+    always: bool
     counter: str
     begins_step: bool
 
@@ -55,16 +56,29 @@ class Event:
     text: ClassVar[str] = ""
     """The message, with the names of fields in braces."""
     topic: ClassVar[str] = ""
-    """Lines that the last event of the same topic had, too, are not logged again."""
+    """Lines that the last event of the same topic had, too, are not logged again ..."""
+    always: ClassVar[bool] = False
+    """... but for lines of this kind."""
     counter: ClassVar[str] = ""
     """The field of :class:`.Counters` that counts it."""
     begins_step: ClassVar[bool] = False
     """Whether the loop now begins something that may take :data:`LONGEST_STEP`."""
 
-    def __init_subclass__(cls, *, eq: bool = True, **declared: Unpack[_Declared]) -> None:
+    def __init_subclass__(cls, **declared: Unpack[_Declared]) -> None:
         for name, value in declared.items():
             setattr(cls, name, value)
-        dataclass(frozen=True, eq=eq)(cls)
+        # What is generated costs each class time at the start and memory: only what is needed is.
+        if "__annotations__" in vars(cls):
+            dataclass(frozen=True, eq=False, repr=False)(cls)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({vars(self)})"
 
     def __str__(self) -> str:
         return self.text.format(**vars(self))
@@ -637,10 +651,9 @@ class HookFailed(
         return super().change(status, now)._replace(hook=Hook(now, self.record(now)))
 
 
-class RoutesServed(Event, eq=False, event="served", level=INFO):
+class RoutesServed(Event, event="served", level=INFO, always=True):
     """Traefik serves all that was written, so many seconds after that."""
 
-    # Without eq it never equals the one before, so that it is logged every time.
     routes: int
     seconds: float
 
