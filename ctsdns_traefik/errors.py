@@ -63,7 +63,7 @@ class CheckRefused(OutputError):
     """The user's check command refuses what was to be written; what stood there stands."""
 
 
-def internal_error(defect: Exception) -> str:
+def internal_error(defect: BaseException) -> str:
     """Word an error that has no explanation of its own."""
     return f"internal error, please report it: {defect!r}"
 

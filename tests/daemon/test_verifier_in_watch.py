@@ -153,8 +153,8 @@ def test_what_only_traefik_knows(path: Path, traefik: Throttled, tmp_path: Path)
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
         Watch(
-            *(server.url, path, "--no-removal-guard", "--adopt", "--traefik-api", url_of(traefik)),
-            *("--status-file", str(status)),
+            *(server.url, path, "--no-removal-guard", "--traefik-api", url_of(traefik)),
+            *("--status-file", str(status), "--adopt"),
             program=PROGRAM,
         ) as watch,
     ):

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.rendering import Rendering, render, render_routes
     from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route
     from ctsdns_traefik.core.dynamic.served import (
-        RouterError,
         RouterKey,
         Verdict,
         errors_of,
@@ -85,7 +84,6 @@ __all__ = [
     "Protocol",
     "Rendering",
     "Route",
-    "RouterError",
     "RouterKey",
     "Verdict",
     "compare",

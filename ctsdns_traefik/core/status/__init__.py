@@ -5,28 +5,21 @@ No clock is read here: times are passed in.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.status.health import (
-    BEAT,
-    Health,
-    judge,
-)
-from ctsdns_traefik.core.status.prometheus import (
-    metrics_to_text,
-)
+from ctsdns_traefik.core.status.health import BEAT, Health, judge
+from ctsdns_traefik.core.status.prometheus import metrics_to_text
 from ctsdns_traefik.core.status.status import (
     LISTED_AT_MOST,
     AccessFile,
     ErrorRecord,
+    Hook,
+    PendingRemoval,
     State,
     Status,
+    TraefikAnswer,
     summarize,
 )
-from ctsdns_traefik.core.status.status_json import (
-    status_to_text,
-)
-from ctsdns_traefik.core.status.timestamps import (
-    time_to_text,
-)
+from ctsdns_traefik.core.status.status_json import status_to_text
+from ctsdns_traefik.core.status.timestamps import time_to_text
 
 __all__ = [
     "BEAT",
@@ -34,8 +27,11 @@ __all__ = [
     "AccessFile",
     "ErrorRecord",
     "Health",
+    "Hook",
+    "PendingRemoval",
     "State",
     "Status",
+    "TraefikAnswer",
     "judge",
     "metrics_to_text",
     "status_to_text",
