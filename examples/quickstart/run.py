@@ -3,10 +3,11 @@
     python run.py [--stay]
 
 Starts a stand-in worker that serves a copy of policy.hujson, one HTTP backend, Traefik with the
-example's static configuration, and ``ctsdns-traefik watch``; sends a request through Traefik, edits
-the policy, and sends a request through the new route. All on free ports of 127.0.0.1; nothing is
-left behind. With TRAEFIK_CONFIG_API_ENDPOINT set it follows that endpoint instead, and shows what
-Traefik made of its routes. --stay keeps all of it running until Ctrl-C.
+example's static configuration, and ``ctsdns-traefik watch`` with access.yml; sends a request
+through Traefik, edits the policy, and sends a request through the new route. All on free ports of
+127.0.0.1; nothing is left behind. With TRAEFIK_CONFIG_API_ENDPOINT set it follows that endpoint
+instead, with the access file that TRAEFIK_ACCESS_FILE names if that is set, and shows what Traefik
+made of its routes. --stay keeps all of it running until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from stand_in_worker import StandInWorker
 
 HERE = Path(__file__).resolve().parent
 ENDPOINT_VARIABLE = "TRAEFIK_CONFIG_API_ENDPOINT"
+ACCESS_VARIABLE = "TRAEFIK_ACCESS_FILE"
 INTERVAL = 0.5
 """Seconds between the stand-in worker's snapshots; the real worker takes 30."""
 
@@ -61,6 +63,7 @@ def run(stack: ExitStack, folder: Path) -> dict[str, int]:
     endpoint = os.environ.get(ENDPOINT_VARIABLE)
     policy, dynamic = folder / "policy.hujson", folder / "dynamic.yml"
     if not endpoint:
+        os.environ.pop(ACCESS_VARIABLE, None)  # it could refuse what is asked for below
         backend_port = stack.enter_context(backend())
         text = (HERE / "policy.hujson").read_text().replace("_http_3000.", f"_http_{backend_port}.")
         policy.write_text(text)
@@ -68,8 +71,8 @@ def run(stack: ExitStack, folder: Path) -> dict[str, int]:
         print("A stand-in worker serves the policy's entry:\n")
         print("   ", next(line.strip() for line in text.splitlines() if '"_web' in line))
     watch = [sys.executable, "-m", "ctsdns_traefik", "watch", "-o", str(dynamic), "--format=json"]
-    access = {"TRAEFIK_ACCESS_FILE": str(HERE / "access.yml")}
-    environment = {**access, **os.environ, ENDPOINT_VARIABLE: endpoint}
+    environment = {ACCESS_VARIABLE: str(HERE / "access.yml"), **os.environ}
+    environment[ENDPOINT_VARIABLE] = endpoint
     stack.enter_context(running(watch, folder / "watch.log", environment))
     until(dynamic.exists, "ctsdns-traefik did not create the dynamic file")
     ports = write_static_configuration(folder / "traefik.yml", dynamic)
