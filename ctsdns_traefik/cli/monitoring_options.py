@@ -18,7 +18,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon import Journal, Outlet
-    from ctsdns_traefik.signals import Interrupts
+    from ctsdns_traefik.signals import Signals
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def needed(name: str, value: Value | None) -> Value:
 def make_journal(
     endpoint: object,
     output: object,
-    interrupts: Interrupts,
+    signals: Signals,
     *,
     status_file: Path | None,
     metrics_file: Path | None,
@@ -111,8 +111,8 @@ def make_journal(
         access=AccessFile(str(access_file)) if access_file else None,
     )
     publisher = StatusReporter(outlets, manager)
-    journal = Journal(status, publisher, manager, undisturbed=interrupts.held, noun=noun)
-    interrupts.report_forced_end(journal.stopped)
+    journal = Journal(status, publisher, manager, noun=noun)
+    signals.report_forced_end(journal.stopped)
     return journal
 
 

@@ -149,29 +149,30 @@ def watch(
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
     _look_at(output, on_change)
-    interrupts = take_signals()
+    signals = take_signals()
     followed = build_endpoint(url, read_timeout=read_timeout, **access)
-    held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
-    check = make_check(check_command, stops)
+    check = make_check(check_command, signals.stops)
     store = (store_password_file, store_ca_file)
-    target = build_output(output, *store, check, adopt=adopt, sleep=sleep)
+    target = build_output(
+        output, *store, check, adopt=adopt, sleep=signals.sleep, cancellation=signals.output
+    )
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
-    journal = make_journal(followed, target, interrupts, **files, noun=kind.noun)
+    journal = make_journal(followed, target, signals, **files, noun=kind.noun)
     with target.claim(), journal:
         rights = follow_access_file(access_file) if access_file else None
         keeper = Reconciler(
             target,
             kind.form or form,
             guard=removal_guard,
-            undisturbed=held,
+            check_stop=signals.check,
             access=rights.access if rights else None,
             journal=journal,
-            on_change=make_on_change(on_change, output, journal, stops),
+            on_change=make_on_change(on_change, output, journal, signals.stops),
             traefik=start_verifier(traefik_api, journal, kind.provider),
         )
         beside = AccessReloader(rights, keeper, journal) if rights else None
-        loop = partial(Watch, followed, keeper, interrupts, delay=retry_delay, journal=journal)
+        loop = partial(Watch, followed, keeper, signals, delay=retry_delay, journal=journal)
         return loop(connect=_prepare_to_connect(journal), beside=beside).run()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+from ctsdns_traefik.cancellation import Cancellation, Cancelled
 from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
@@ -19,10 +19,10 @@ from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError
-from ctsdns_traefik.signals import Expired, Interrupts, Reconnect
+from ctsdns_traefik.signals import Signals
 from ctsdns_traefik.source import Endpoint, Event, StreamError, open_stream
 
-Connect = Callable[[Endpoint], AbstractContextManager[Iterator[Event]]]
+Connect = Callable[[Endpoint, Cancellation], AbstractContextManager[Iterator[Event]]]
 
 
 class Watch:
@@ -32,11 +32,10 @@ class Watch:
         self,
         endpoint: Endpoint,
         keeper: Reconciler,
-        interrupts: Interrupts,
+        signals: Signals,
         *,
         delay: float,
         connect: Connect = open_stream,
-        sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
         journal: Journal | None = None,
         beside: AbstractContextManager[object] | None = None,
@@ -47,10 +46,9 @@ class Watch:
         """
         self._endpoint = endpoint
         self._keeper = keeper
-        self._interrupts = interrupts
+        self._signals = signals
         self._delay = delay
         self._connect = connect
-        self._sleep = sleep
         self._chance = chance
         self._journal = journal or Journal()
         self._beside = beside or nullcontext()
@@ -69,23 +67,24 @@ class Watch:
                 self._connect_once()
 
     def _connect_once(self) -> None:
-        """Connect, follow and wait; SIGHUP ends that early."""
-        try:
-            with self._interrupts.armed():
-                reason = self._follow()
+        """Connect, follow and wait; a stop or SIGHUP ends that early, between two steps."""
+        with self._signals.attempt() as attempt:
+            reason = self._follow(attempt)
+            if not attempt.cancelled:
                 delay = retry_delay(self._delay, self._asked, self._chance())
                 self._journal.failed(reason, delay)
-                self._sleep(delay)
-        except Reconnect:
+                attempt.pause(delay)
+        self._signals.check()
+        if self._signals.take_hangup():
             self._journal.told_to_reconnect()
 
-    def _follow(self) -> str:
+    def _follow(self, attempt: Cancellation) -> str:
         """Make one connection and follow it to its end; say how it ended."""
         asked, delivered = 0.0, False
         state = f"cannot connect to {self._endpoint}"
         self._journal.connecting()
         try:
-            with self._connect(self._endpoint) as events:
+            with self._connect(self._endpoint, attempt) as events:
                 state = f"disconnected from {self._endpoint}"
                 self._journal.connected(self._endpoint)
                 for event in events:
@@ -96,11 +95,14 @@ class Watch:
                     if hosts is not None:
                         self._apply(hosts)
                     del hosts
+                    attempt.check()
             reason = "the stream ended"
         except StreamError as why:
             asked = max(asked, why.retry_after)
             reason = str(why)
-        except (Exception, Expired) as defect:  # noqa: BLE001  (nothing may end the process)
+        except Cancelled:
+            reason = "cancelled"
+        except Exception as defect:  # noqa: BLE001  (nothing may end the process)
             reason = f"internal error, please report it: {defect!r}"
         self._asked = asked if delivered else max(asked, self._asked)
         return f"{state}: {reason}"
@@ -127,6 +129,7 @@ class Watch:
         except CheckRefused as why:
             self._journal.check_refused(why)
         except OutputError as why:
+            self._signals.check()  # a stop may have broken off the connection to the output
             self._journal.unwritable(why)
         else:
             self._journal.applied()

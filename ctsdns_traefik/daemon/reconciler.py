@@ -58,6 +58,7 @@ class Reconciler:
         *,
         guard: bool = True,
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        check_stop: Callable[[], None] = lambda: None,
         access: Access | None = None,
         journal: Journal | None = None,
         on_change: Callable[[], None] | None = None,
@@ -74,6 +75,7 @@ class Reconciler:
         self._form: Format = form
         self._guard = guard
         self._undisturbed = undisturbed
+        self._check_stop = check_stop
         self._lock = threading.Lock()
         self._access = access
         self._enforced = access is None
@@ -138,6 +140,7 @@ class Reconciler:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
         if self._target.needed and self._target.read() is None:
             self._content = to_text({}, self._form).encode()
+            self._check_stop()
             with self._undisturbed():
                 self._target.write(self._content)
                 self._journal.created(self._target)
@@ -244,6 +247,7 @@ class Reconciler:
         protection by it are reported, too.
         """
         content = rendering.text.encode()
+        self._check_stop()
         with self._undisturbed():
             before = self._target.read() if ordered else None
             written = self._target.write(content, ordered=ordered)
@@ -267,6 +271,7 @@ class Reconciler:
         """Put the file right if it is not what it was."""
         if self._content is None:
             return
+        self._check_stop()
         with self._undisturbed():
             written, before = self._target.write(self._content), self._outline
             if written.outcome is Outcome.LEFT:

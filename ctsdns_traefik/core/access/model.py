@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.policy.locations import SourceLocation
-
-DEFAULT_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
-"""The addresses that Tailscale gives to machines."""
 
 MODES: Mapping[str, str] = {
     "public": "",
@@ -78,7 +76,7 @@ class Dashboard(NamedTuple):
 class Access(NamedTuple):
     """A whole access file."""
 
-    ranges: tuple[str, ...] = DEFAULT_RANGES
+    ranges: tuple[str, ...] = TAILNET_RANGES
     """The networks that are the tailnet."""
     forward_auth: Mapping[str, Mapping[str, Any]] = {}
     """Options of Traefik's middleware by name."""

@@ -25,7 +25,6 @@ from ctsdns_traefik.core.access.definitions import (
     read_ranges,
 )
 from ctsdns_traefik.core.access.model import (
-    DEFAULT_RANGES,
     EVERY,
     MODES,
     Access,
@@ -37,8 +36,9 @@ from ctsdns_traefik.core.access.model import (
 )
 from ctsdns_traefik.core.access.modes import TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access.yaml_nodes import AccessError, Node, read_nodes
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
-from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
+from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.problems import DiagnosticError
 
 __all__ = ["AccessError", "read_access"]
@@ -46,7 +46,6 @@ __all__ = ["AccessError", "read_access"]
 HIGHEST_PRIORITY = 2**31 - 1
 """Of a router, as far as one may be set; Traefik keeps higher ones for itself."""
 
-_ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 _MIDDLEWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}(@[a-z][a-z0-9-]{0,62})?")
 
 _SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "dashboard")
@@ -61,7 +60,7 @@ def read_access(text: str) -> Access:
     root = read_nodes(text).members(_SECTIONS)
     tailnet = root["tailnet"].members(("ranges",)) if "tailnet" in root else {}
     access = Access(
-        ranges=read_ranges(tailnet["ranges"]) if tailnet else DEFAULT_RANGES,
+        ranges=read_ranges(tailnet["ranges"]) if tailnet else TAILNET_RANGES,
         forward_auth=read_named(root.get("forwardAuth"), read_forward_auth),
         client_auth=read_named(root.get("clientAuth"), read_client_auth),
     )
@@ -123,7 +122,7 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
             f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending:"
             " list the headers as authResponseHeaders"
         )
-    return Dashboard(_matching(members["entryPoint"], _ENTRYPOINT, "an entrypoint's"), route)
+    return Dashboard(_matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's"), route)
 
 
 def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access) -> RouteAccess:
@@ -172,7 +171,7 @@ def _challenge(node: Node) -> Challenge:
     for needed in ("entryPoint", "port"):
         if needed not in members:
             node.fail(f"has no {needed}")
-    entrypoint = _matching(members["entryPoint"], _ENTRYPOINT, "an entrypoint's")
+    entrypoint = _matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's")
     return Challenge(entrypoint, members["port"].number(1, LARGEST_PORT))
 
 

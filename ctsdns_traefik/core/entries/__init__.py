@@ -5,6 +5,9 @@ Routes, which need all entries at once, are in core/dynamic.
 
 from __future__ import annotations
 
+from ctsdns_traefik.core.entries.address import (
+    TAILNET_RANGES,
+)
 from ctsdns_traefik.core.entries.client_commands import (
     ClientCommands,
 )
@@ -17,6 +20,7 @@ from ctsdns_traefik.core.entries.explanation import (
     explain,
 )
 from ctsdns_traefik.core.entries.grammar import (
+    ENTRYPOINT_NAME,
     LARGEST_PORT,
     HostEntry,
     parse_host,
@@ -34,7 +38,9 @@ from ctsdns_traefik.core.entries.notation import (
 
 __all__ = [
     "COMMENT",
+    "ENTRYPOINT_NAME",
     "LARGEST_PORT",
+    "TAILNET_RANGES",
     "ClientCommands",
     "Explanation",
     "HostEntry",

@@ -30,7 +30,7 @@ LONGEST_SCHEME = 63
 _SERVICE_PARTS = 3
 _KNOWN_TRANSPORT = re.compile(r"\._(tcp|udp)(?:\.|\Z)")
 _ANY_TRANSPORT = re.compile(r"\._([^.]*)(?:\.|\Z)")
-_ENTRYPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+ENTRYPOINT_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_ENTRYPOINT - 1}}}")
 _SCHEME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 _PORT = re.compile(r"0*([0-9]{1,5})")
 
@@ -123,7 +123,7 @@ def _parts(name: str) -> tuple[str, str, int, str]:
 
 def _entrypoint(text: str, at: int) -> str:
     _require_at_most(LONGEST_ENTRYPOINT, text, at, "entrypoint")
-    if _ENTRYPOINT.fullmatch(text):
+    if ENTRYPOINT_NAME.fullmatch(text):
         return text
     message = f"{quoted(text)} is not an entrypoint name" if text else "the entrypoint is missing"
     hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"

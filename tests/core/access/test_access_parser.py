@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from ctsdns_traefik.core.access.model import (
-    DEFAULT_RANGES,
     Access,
     Backend,
     Challenge,
@@ -15,6 +14,7 @@ from ctsdns_traefik.core.access.model import (
     RouteAccess,
 )
 from ctsdns_traefik.core.access.parser import AccessError, read_access
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.policy.locations import SourceLocation
 
 EXAMPLE = """\
@@ -47,7 +47,7 @@ dashboard:
 def test_example() -> None:
     """Every option is read."""
     assert read_access(EXAMPLE) == Access(
-        ranges=DEFAULT_RANGES,
+        ranges=TAILNET_RANGES,
         forward_auth={
             "oidc": {
                 "address": "http://127.0.0.1:4181",
