@@ -123,7 +123,7 @@ class Cancellation:
         try:
             yield
         except Exception as why:
-            if self._expired:
+            if self._expired and time.monotonic() >= due:
                 raise late from why
             raise
         finally:

@@ -82,7 +82,7 @@ def map_os_errors(what: str, error: type[CtsdnsError]) -> Iterator[None]:
         raise error(f"{what}: {os_reason(why)}") from why
 
 
-def internal_error(defect: Exception) -> str:
+def internal_error(defect: BaseException) -> str:
     """Word an error that has no explanation of its own."""
     return f"internal error, please report it: {defect!r}"
 

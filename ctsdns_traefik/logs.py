@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 from ctsdns_traefik.core.status import time_to_text
 from ctsdns_traefik.core.text import printable
@@ -13,13 +13,36 @@ PACKAGE = "ctsdns_traefik"
 
 LogFormat = Literal["text", "json"]
 
+log = logging.getLogger(__name__)
+
 
 def as_event(event: str, **fields: object) -> dict[str, object]:
-    """Return what a log call takes as ``extra``: the word for what happened, and its details.
+    """Return what a log call takes as ``extra``: the name of what happened, and its details.
 
-    Text lines show neither; docs/status.md lists all words.
+    Text lines show neither; docs/status.md lists all names.
     """
     return {"event": event, "fields": fields}
+
+
+class Loggable(Protocol):
+    """An event that can be logged; its text is the message."""
+
+    @property
+    def event(self) -> str:
+        """Its name."""
+
+    @property
+    def level(self) -> int | None:
+        """The level to log it at; ``None`` if it is not to be logged."""
+
+    def fields(self) -> dict[str, object]:
+        """Return its details."""
+
+
+def log_event(event: Loggable) -> None:
+    """Log an event: its message as text, its name and fields in JSON."""
+    if event.level is not None:
+        log.log(event.level, "%s", event, extra=as_event(event.event, **event.fields()))
 
 
 def level_for(verbosity: int) -> int:

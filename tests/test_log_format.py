@@ -20,7 +20,8 @@ from support.paths import ROOT
 
 import ctsdns_traefik
 from ctsdns_traefik import logs
-from ctsdns_traefik.daemon.output_warnings import WORDS
+from ctsdns_traefik.daemon import events
+from ctsdns_traefik.daemon.events import Event
 
 JSON_LOG = ("--log-format", "json")
 BASE = ["time", "level", "event", "message"]
@@ -48,20 +49,31 @@ def entries(text: str) -> list[Entry]:
     return found
 
 
-def words_in_source() -> Iterator[str]:
-    """Yield the word of each event that the package's source has."""
+def logged_outside_watch() -> Iterator[str]:
+    """Yield the name of each event that the source logs without a class for it."""
     for path in Path(ctsdns_traefik.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "as_event":
                 yield from (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
-    yield from ("disconnected", "unreachable", "in-place", "owner-lost")  # chosen where they happen
-    yield from ("not-loaded", "not-removed")  # likewise
-    yield from WORDS  # likewise
+
+
+def logged_classes() -> list[type[Event]]:
+    """Return the class of each event that watch logs."""
+    classes = [each for each in vars(events).values() if isinstance(each, type)]
+    return [each for each in classes if issubclass(each, Event) and each.level and each.event]
 
 
 def test_document_has_every_event() -> None:
     """docs/status.md has a row for each event, and for no other."""
-    assert set(documented()) == set(words_in_source())
+    names = {each.event for each in logged_classes()}
+    assert set(documented()) == names | set(logged_outside_watch())
+
+
+@pytest.mark.parametrize("kind", logged_classes(), ids=lambda kind: kind.__name__)
+def test_document_has_the_level(kind: type[Event]) -> None:
+    """The level of each event of watch is the one in docs/status.md."""
+    level = logging.getLevelName(kind.level or 0).lower()
+    assert f"| `{kind.event}` | {level} |" in DOCUMENT
 
 
 @pytest.fixture
@@ -111,8 +123,8 @@ def test_life_of_a_watch(path: Path) -> None:
         0,
     )
     assert second["removed_routers"] == [f"router-{name}-example-com" for name in "abcd"]
-    (doubted,) = picked(found, "doubted")
-    assert (doubted["routes"], doubted["removed"]) == (4, 4)
+    (held,) = picked(found, "removal-held")
+    assert (held["routes"], held["removed"]) == (4, 4)
     (error,) = picked(found, "worker-error")
     assert error == {"level": "warning", "error": r"quota\n\x1b[31m"}
     assert len(picked(found, "untrusted")) == 1

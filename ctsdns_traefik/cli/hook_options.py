@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon import Journal, Verifier
+    from ctsdns_traefik.daemon import Publish, Verifier
     from ctsdns_traefik.output import Check, Command, OnChange
     from ctsdns_traefik.signals import Signals
     from ctsdns_traefik.traefik import TraefikApi
@@ -32,21 +32,26 @@ def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | No
 
 
 def make_on_change(
-    command: Command | None, output: Path | str, journal: Journal, stops: Callable[[], bool]
+    command: Command | None, output: Path | str, publish: Publish, stops: Callable[[], bool]
 ) -> OnChange | None:
     """Make what runs after each change, if there is a command for it."""
+    from ctsdns_traefik.daemon import HookFailed, HookSucceeded
     from ctsdns_traefik.output import OnChange
 
     if command is None:
         return None
+
+    def ended(why: object | None) -> None:
+        publish(HookSucceeded() if why is None else HookFailed(str(why)))
+
     path = output if isinstance(output, Path) else None
-    return OnChange(command, path, journal.hook_ended, stops)
+    return OnChange(command, path, ended, stops)
 
 
 def start_verifier(
-    api: TraefikApi | None, journal: Journal, provider: str = "file"
+    api: TraefikApi | None, publish: Publish, provider: str = "file"
 ) -> Verifier | None:
-    """Begin to ask Traefik about what it has from a provider, if its API is known."""
+    """Start to verify what Traefik serves from a provider, if its API is known."""
     if api is None:
         return None
     from ctsdns_traefik.daemon import Verifier
@@ -55,6 +60,6 @@ def start_verifier(
     if api.in_the_clear:
         said, extra = "credentials for %s go over the network unencrypted: use https", "unencrypted"
         log.warning(said, api, extra=as_event(extra, endpoint=api))
-    inquiry = Verifier(api, journal, provider)
-    inquiry.start()
-    return inquiry
+    verifier = Verifier(api, publish, provider)
+    verifier.start()
+    return verifier

@@ -17,7 +17,7 @@ from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon import Journal, Outlet
+    from ctsdns_traefik.daemon import EventPublisher, Outlet
     from ctsdns_traefik.signals import Signals
 
 log = logging.getLogger(__name__)
@@ -81,19 +81,23 @@ def needed(name: str, value: Value | None) -> Value:
     return value
 
 
-def make_journal(
+def make_publisher(
     endpoint: object,
     output: object,
     signals: Signals,
     *,
     status_file: Path | None,
     metrics_file: Path | None,
-    noun: str = "file",
     access_file: Path | None = None,
-) -> Journal:
-    """Make the journal of watch, and what it is told by: files, and the service manager."""
+) -> EventPublisher:
+    """Make what publishes events: to the log, files, and the service manager."""
     from ctsdns_traefik.core.status import AccessFile, Status, metrics_to_text, status_to_text
-    from ctsdns_traefik.daemon import Journal, StatusFileWriter, StatusReporter, service_manager
+    from ctsdns_traefik.daemon import (
+        EventPublisher,
+        StatusFileWriter,
+        StatusReporter,
+        service_manager,
+    )
 
     outlets: list[Outlet] = []
     if status_file:
@@ -110,10 +114,10 @@ def make_journal(
         output=str(output),
         access=AccessFile(str(access_file)) if access_file else None,
     )
-    publisher = StatusReporter(outlets, manager)
-    journal = Journal(status, publisher, manager, noun=noun)
-    signals.report_forced_end(journal.stopped)
-    return journal
+    reporter = StatusReporter(outlets, manager)
+    publisher = EventPublisher(status, reporter, manager)
+    signals.report_forced_end(publisher.stopped)
+    return publisher
 
 
 def _warn_of_name(metrics_file: Path) -> None:

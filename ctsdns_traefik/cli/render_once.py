@@ -96,7 +96,13 @@ def render_once(
     """
     from ctsdns_traefik.core.checks import check_unused
     from ctsdns_traefik.core.dynamic import render
-    from ctsdns_traefik.daemon import Journal, read_access_file
+    from ctsdns_traefik.daemon import (
+        AccessSettingsUnused,
+        EntriesRefused,
+        EntriesWarned,
+        EventPublisher,
+        read_access_file,
+    )
 
     start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
@@ -114,11 +120,11 @@ def render_once(
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
-    journal = Journal()
-    journal.refused(rendering.problems)
-    journal.warned(rendering.warnings)
+    publish = EventPublisher().publish
+    publish(EntriesRefused(tuple(rendering.problems)))
+    publish(EntriesWarned(tuple(rendering.warnings)))
     if rights:
-        journal.access_unused(check_unused(rendering.entries, rights))
+        publish(AccessSettingsUnused(tuple(check_unused(rendering.entries, rights))))
     if output is None:
         emit(rendering.text)
     elif check or diff:
@@ -136,20 +142,20 @@ def _write(
     check_command: Command | None,
 ) -> None:
     """Write the file as watch does; a signal waits for it, and ends the commands around it."""
-    from ctsdns_traefik.daemon import Journal, Reconciler
+    from ctsdns_traefik.daemon import EventPublisher, Reconciler
     from ctsdns_traefik.signals import postponed
 
-    journal = Journal(noun="store" if isinstance(output, str) else "file")
+    publisher = EventPublisher()
     with postponed() as came:
 
         def stops() -> bool:
             return bool(came)
 
-        after = make_on_change(on_change, output, journal, stops)
+        after = make_on_change(on_change, output, publisher.publish, stops)
         target = target_of(output, make_check(check_command, stops))
-        keeper = Reconciler(target, guard=False, journal=journal, on_change=after)
-        keeper.look()
-        keeper.put(rendering, ordered=True)
+        reconciler = Reconciler(target, guard=False, publisher=publisher, on_change=after)
+        reconciler.inspect()
+        reconciler.write(rendering, ordered=True)
 
 
 def _compare(target: Output, text: str, *, diff: bool) -> bool:

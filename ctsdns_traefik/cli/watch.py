@@ -16,7 +16,7 @@ from ctsdns_traefik.cli.hook_options import make_check, make_on_change, start_ve
 from ctsdns_traefik.cli.leaf_command import LeafCommand
 from ctsdns_traefik.cli.monitoring_options import (
     WRITTEN,
-    make_journal,
+    make_publisher,
     needed,
     report_health,
     reporting_options,
@@ -42,7 +42,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic import Format
-    from ctsdns_traefik.daemon import Connect, Journal
+    from ctsdns_traefik.daemon import Connect, EventPublisher
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Command
     from ctsdns_traefik.traefik import TraefikApi
@@ -51,14 +51,13 @@ log = logging.getLogger(__name__)
 
 
 class _Kind(NamedTuple):
-    """What is said and done otherwise of a file and a store."""
+    """What differs between a file and a store."""
 
-    noun: str
     provider: str
     form: Format | None
 
 
-_KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
+_KINDS = (_Kind("file", None), _Kind("redis", "json"))
 
 
 @click.command(
@@ -158,32 +157,34 @@ def watch(
     )
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
-    journal = make_journal(followed, target, signals, **files, noun=kind.noun)
-    with target.claim(), journal:
+    publisher = make_publisher(followed, target, signals, **files)
+    publish = publisher.publish
+    with target.claim(), publisher:
         rights = follow_access_file(access_file) if access_file else None
-        keeper = Reconciler(
+        reconciler = Reconciler(
             target,
             kind.form or form,
             guard=removal_guard,
             check_stop=signals.check,
             access=rights.access if rights else None,
-            journal=journal,
-            on_change=make_on_change(on_change, output, journal, signals.stops),
-            traefik=start_verifier(traefik_api, journal, kind.provider),
+            publisher=publisher,
+            on_change=make_on_change(on_change, output, publish, signals.stops),
+            verifier=start_verifier(traefik_api, publish, kind.provider),
         )
-        beside = AccessReloader(rights, keeper, journal) if rights else None
-        loop = partial(Watch, followed, keeper, signals, delay=retry_delay, journal=journal)
-        return loop(connect=_prepare_to_connect(journal), beside=beside).run()
+        beside = AccessReloader(rights, reconciler, publish) if rights else None
+        loop = partial(Watch, followed, reconciler, signals, delay=retry_delay)
+        connect = _prepare_to_connect(publisher)
+        return loop(publisher=publisher, connect=connect, beside=beside).run()
 
 
-def _prepare_to_connect(journal: Journal) -> Connect:
+def _prepare_to_connect(publisher: EventPublisher) -> Connect:
     """Load what connections need, and return what makes one."""
     from ctsdns_traefik.daemon import expect_large_snapshots
     from ctsdns_traefik.source import load_libraries, open_stream
 
     load_libraries()
     expect_large_snapshots()
-    return partial(open_stream, expect=journal.expect)
+    return partial(open_stream, expect=publisher.expect)
 
 
 def _named(source: str | None, endpoint: str | None) -> str | None:

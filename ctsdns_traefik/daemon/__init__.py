@@ -10,81 +10,68 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon.access_file import (
-        AccessText,
-        follow_access_file,
-        read_access_file,
-    )
-    from ctsdns_traefik.daemon.access_reloader import (
-        AccessReloader,
-    )
+    from ctsdns_traefik.daemon.access_file import AccessText, follow_access_file, read_access_file
+    from ctsdns_traefik.daemon.access_reloader import AccessReloader
+    from ctsdns_traefik.daemon.event_publisher import EventPublisher, Publish
     from ctsdns_traefik.daemon.events import (
-        Journal,
+        AccessSettingsUnused,
+        EntriesRefused,
+        EntriesWarned,
+        HookFailed,
+        HookSucceeded,
     )
-    from ctsdns_traefik.daemon.health_check import (
-        check_health,
-    )
-    from ctsdns_traefik.daemon.loop import (
-        Connect,
-        Watch,
-    )
-    from ctsdns_traefik.daemon.memory import (
-        expect_large_snapshots,
-    )
-    from ctsdns_traefik.daemon.reconciler import (
-        Reconciler,
-    )
-    from ctsdns_traefik.daemon.sd_notify import (
-        service_manager,
-    )
-    from ctsdns_traefik.daemon.status_reporter import (
-        Outlet,
-        StatusFileWriter,
-        StatusReporter,
-    )
-    from ctsdns_traefik.daemon.verifier import (
-        Verifier,
-    )
+    from ctsdns_traefik.daemon.health_check import check_health
+    from ctsdns_traefik.daemon.loop import Connect, Watch
+    from ctsdns_traefik.daemon.memory import expect_large_snapshots
+    from ctsdns_traefik.daemon.reconciler import Reconciler
+    from ctsdns_traefik.daemon.sd_notify import service_manager
+    from ctsdns_traefik.daemon.status_reporter import Outlet, StatusFileWriter, StatusReporter
+    from ctsdns_traefik.daemon.verifier import Verifier
 
-_FACE = {
-    "access_file": (
-        "AccessText",
-        "follow_access_file",
-        "read_access_file",
-    ),
-    "access_reloader": ("AccessReloader",),
-    "events": ("Journal",),
-    "health_check": ("check_health",),
-    "loop": (
-        "Connect",
-        "Watch",
-    ),
-    "memory": ("expect_large_snapshots",),
-    "reconciler": ("Reconciler",),
-    "sd_notify": ("service_manager",),
-    "status_reporter": (
-        "Outlet",
-        "StatusFileWriter",
-        "StatusReporter",
-    ),
-    "verifier": ("Verifier",),
+_MODULES = {
+    "AccessReloader": "access_reloader",
+    "AccessSettingsUnused": "events",
+    "AccessText": "access_file",
+    "Connect": "loop",
+    "EntriesRefused": "events",
+    "EntriesWarned": "events",
+    "EventPublisher": "event_publisher",
+    "HookFailed": "events",
+    "HookSucceeded": "events",
+    "Outlet": "status_reporter",
+    "Publish": "event_publisher",
+    "Reconciler": "reconciler",
+    "StatusFileWriter": "status_reporter",
+    "StatusReporter": "status_reporter",
+    "Verifier": "verifier",
+    "Watch": "loop",
+    "check_health": "health_check",
+    "expect_large_snapshots": "memory",
+    "follow_access_file": "access_file",
+    "read_access_file": "access_file",
+    "service_manager": "sd_notify",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import an exported name when it is first used: --health needs no loop."""
-    for module, names in _FACE.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "AccessReloader",
+    "AccessSettingsUnused",
     "AccessText",
     "Connect",
-    "Journal",
+    "EntriesRefused",
+    "EntriesWarned",
+    "EventPublisher",
+    "HookFailed",
+    "HookSucceeded",
     "Outlet",
+    "Publish",
     "Reconciler",
     "StatusFileWriter",
     "StatusReporter",

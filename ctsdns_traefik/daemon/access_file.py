@@ -28,7 +28,7 @@ _TRIES = 10
 
 
 class AccessText(NamedTuple):
-    """An access file's text, and what it says."""
+    """An access file: its text, and the access that it describes."""
 
     path: str
     """As the user named it."""
@@ -36,13 +36,13 @@ class AccessText(NamedTuple):
     access: Access
 
 
-class News(NamedTuple):
-    """What a followed access file says now that it did not say before."""
+class AccessChange(NamedTuple):
+    """The new content of a followed access file."""
 
     access: Access | None
-    """``None`` if it cannot be used."""
+    """``None`` if the content cannot be used."""
     error: str = ""
-    """Why not."""
+    """Why it cannot be used."""
 
 
 def read_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) -> AccessText:
@@ -60,36 +60,38 @@ def follow_access_file(path: Path) -> FollowedAccess:
 
 
 class FollowedAccess:
-    """An access file that may change while it is in force."""
+    """An access file that may change while it is in force.
+
+    To make one raises :class:`SettingsError` if the content is wrong.
+    """
 
     def __init__(
         self, path: Path, content: bytes, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take where the file is and what it holds; raise :class:`SettingsError` if it is wrong."""
         self.path = path
         self.access = _parse(path, content).access
-        """What the last content that could be used says."""
+        """That of the last content that could be used."""
         self._clock = clock
-        self._known: bytes | str = content
-        self._seen: bytes | str = content
+        self._reported: bytes | str = content
+        self._last_read: bytes | str = content
         self._since = 0.0
 
-    def look(self) -> News | None:
-        """Read the file; return what it says if that is news, and was the same a moment ago."""
-        seen = self._read()
+    def read_change(self) -> AccessChange | None:
+        """Read the file; return its content if that is new, and the same as a moment ago."""
+        content = self._read()
         now = self._clock()
-        if seen != self._seen:
-            self._seen, self._since = seen, now
-        if seen == self._known or now - self._since < STEADY:
+        if content != self._last_read:
+            self._last_read, self._since = content, now
+        if content == self._reported or now - self._since < STEADY:
             return None
-        self._known = seen
+        self._reported = content
         try:
-            if isinstance(seen, str):
-                return News(None, seen)
-            self.access = _parse(self.path, seen).access
-            return News(self.access)
+            if isinstance(content, str):
+                return AccessChange(None, content)
+            self.access = _parse(self.path, content).access
+            return AccessChange(self.access)
         except SettingsError as why:
-            return News(None, str(why))
+            return AccessChange(None, str(why))
 
     def _read(self) -> bytes | str:
         """Return the file's content, or, as text, why there is none."""
@@ -113,7 +115,7 @@ def _steady_content(path: Path, sleep: Callable[[float], None]) -> bytes:
 
 
 def _is_recent(path: Path) -> bool:
-    """Tell whether a file was changed just now; what is not a regular file can be read once."""
+    """Return whether a regular file was changed just now; another kind cannot be read twice."""
     try:
         there = path.stat()
     except OSError:
@@ -122,11 +124,11 @@ def _is_recent(path: Path) -> bool:
 
 
 def _require_regular(path: Path) -> None:
-    """Refuse what can be read once, or never ends: it is read again and again."""
+    """Refuse a pipe or a device: a followed file is read again and again."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError:
-        return  # to read it says why
+        return  # reading it raises the error
     if not regular:
         raise SettingsError(f"cannot read {shown(str(path))}: it is not a regular file")
 

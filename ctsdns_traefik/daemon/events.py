@@ -1,381 +1,838 @@
-"""What watch has to tell about itself, a method for each happening: the one place that speaks.
+"""Events: each thing that happens to watch, as one frozen value.
 
-Each happening goes to the log, and into the status that a :class:`.StatusReporter` tells others.
+An event knows its log line (``level``, its text, ``fields()``) and what it changes in the status
+(``change()``, ``counter``). A new kind of event is one class here and a row in docs/status.md.
+:class:`.EventPublisher` passes events on.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ctsdns_traefik.core.dynamic import Changes, Verdict, listed
+from ctsdns_traefik.core.dynamic import NAMED_AT_MOST, Changes, Verdict, listed
 from ctsdns_traefik.core.problems import Diagnostic
-from ctsdns_traefik.core.status import ErrorRecord, State, Status
-from ctsdns_traefik.daemon.event_fields import (
-    of_change,
-    of_doubt,
-    of_refusal,
-    of_unprotected,
-    of_unused,
-    of_warning,
+from ctsdns_traefik.core.status import (
+    LISTED_AT_MOST,
+    ErrorRecord,
+    Hook,
+    PendingRemoval,
+    State,
+    Status,
+    TraefikAnswer,
 )
-from ctsdns_traefik.daemon.output_warnings import OutputWarnings, words_of
-from ctsdns_traefik.daemon.sd_notify import ServiceManager
-from ctsdns_traefik.daemon.status_reporter import StatusReporter
-from ctsdns_traefik.daemon.verifier_log import VerifierLog
-from ctsdns_traefik.errors import Stop
-from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.output import Outcome, OutputWarning, WriteResult
-
-log = logging.getLogger(__name__)
+from ctsdns_traefik.output import OutputWarning
 
 LONGEST_STEP = 60.0
 """Seconds that the loop may take to render, check and write, for the command after a change, or to
 begin a connection."""
 
 
-class Journal:
-    """Tells what happens; for the main thread, but for what Traefik answers."""
+class Event:
+    """Something that happened; unless its class says more, not logged and without effect."""
 
-    def __init__(
-        self,
-        status: Status | None = None,
-        publisher: StatusReporter | None = None,
-        manager: ServiceManager | None = None,
-        clock: Callable[[], float] = time.time,
-        undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
-        noun: str = "file",
-    ) -> None:
-        """Begin with what is known at the start; tell a publisher and the service manager, too.
+    event: ClassVar[str] = ""
+    """Its name in the log as JSON and in the status."""
+    level: ClassVar[int | None] = None
+    """The level that it is logged at; ``None`` if it is not."""
+    topic: ClassVar[str] = ""
+    """Lines that the last event of the same topic had, too, are not logged again."""
+    counter: ClassVar[str] = ""
+    """The field of :class:`.Counters` that counts it."""
+    begins_step: ClassVar[bool] = False
+    """The loop now begins something that may take :data:`LONGEST_STEP`."""
 
-        ``undisturbed`` makes the context in which it tells: a signal that raised amid that could
-        leave a lock of the log or of a thread taken for ever. ``noun`` is what is kept, a file or
-        a store.
-        """
-        self._noun = noun
-        self._notices = OutputWarnings()
-        self._told: frozenset[Diagnostic] = frozenset()
-        self._warned: frozenset[Diagnostic] = frozenset()
-        self._said: set[str] = set()
-        self._refusal = ""
-        self._unused: frozenset[Diagnostic] = frozenset()
-        self._access_error = ""
-        self._left = False
-        self._traefik = VerifierLog()
-        self._lock = threading.Lock()
-        self._ended = False
-        self._status = status or Status()
-        self._publisher = publisher or StatusReporter()
-        self._manager = manager or ServiceManager()
-        self._reloading = False
-        self._clock = clock
-        self._undisturbed = undisturbed
-        self.expect(LONGEST_STEP)
-        self._publisher.show(self._status)
+    def __str__(self) -> str:
+        return self.event
 
-    def __enter__(self) -> Self:
-        self._publisher.start()
-        return self
+    def fields(self) -> dict[str, object]:
+        """Return what the log has in JSON beside the message; docs/status.md lists it."""
+        return dict(vars(self))
 
-    def __exit__(self, _kind: object, end: BaseException | None, _trace: object) -> None:
-        """Tell how watch ends, by a signal or an error."""
-        if isinstance(end, Stop):
-            self.stopped(end)
-        elif end is not None:
-            self._stop(ErrorRecord(self._clock(), "failed", str(end) or repr(end)))
-            self._publisher.end()
+    def lines(self) -> tuple[Event, ...]:
+        """Return the events to log: this one, or one for each of the items that it reports."""
+        return () if self.level is None else (self,)
 
-    def stopped(self, stop: Stop) -> None:
-        """Report once that a signal ends watch.
+    def change(self, status: Status, now: float) -> Status:
+        """Return the status after this event."""
+        return status
 
-        It is called in a thread of its own if the loop hangs and the process is about to be ended.
-        """
-        with self._lock:
-            ended, self._ended = self._ended, True
-        if ended:
-            return
-        self._stop(None)
-        name = stop.signal.name
-        log.info("%s: stopped", name, extra=as_event("stopped", signal=name))
-        self._publisher.end()
+    def next_report(self) -> float | None:
+        """Return within how many seconds the loop reports again, if this event determines it."""
+        return LONGEST_STEP if self.begins_step else None
 
-    @property
-    def status(self) -> Status:
-        """What is known now."""
-        return self._status
 
-    def expect(self, seconds: float | None = None) -> None:
-        """Have the loop report again within so many seconds; it hangs if not.
+@dataclass(frozen=True)
+class _Failure(Event):
+    """Something that went wrong, and why."""
 
-        They are :data:`LONGEST_STEP` unless given. Other threads promise nothing in its place.
-        """
-        if threading.current_thread() is threading.main_thread():
-            self._publisher.lease.renew(LONGEST_STEP if seconds is None else seconds)
+    error: str
+    level: ClassVar[int | None] = logging.WARNING
 
-    def holds(self, routes: Mapping[str, int]) -> None:
-        """Take note of the routes that the output holds, by entrypoint."""
-        self._turn(lambda known, _: known.holding(routes))
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(last_error=self.record(now))
 
-    def prepared(self) -> None:
-        """Take note that there is an output for Traefik to read, with routes or without."""
-        self._manager.ready()
+    def record(self, now: float) -> ErrorRecord:
+        """Return the failure as the status keeps it."""
+        return ErrorRecord(now, self.event, self.error)
 
-    def connecting(self) -> None:
-        """Take note that a connection is being made."""
-        self.expect(LONGEST_STEP)
-        self._turn(lambda known, _: known.connecting())
-        if self._reloading:
-            self._reloading = False
-            self._manager.ready()
 
-    def connected(self, endpoint: object) -> None:
-        """Tell that the endpoint has answered with a stream."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.connected(now))
-            extra = as_event("connected", endpoint=endpoint)
-            log.info("connected to %s", endpoint, extra=extra)
+# The process: start, reconnect, end
 
-    def heard(self, name: str) -> None:
-        """Take note of an event that is neither a snapshot nor an error."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.heard(now))
-            log.debug("event %s", name, extra=as_event("event", name=name))
 
-    def heard_error(self, message: str) -> None:
-        """Tell what the worker says went wrong on its side."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.heard_error(now, "worker-error", message))
-            extra = as_event("worker-error", error=message)
-            log.warning("the worker reports an error: %s", message, extra=extra)
+@dataclass(frozen=True)
+class OutputReady(Event):
+    """The output exists and can be written, so that Traefik can start."""
 
-    def distrusted(self, why: object) -> None:
-        """Tell that a snapshot cannot be trusted."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.distrusted(now, "untrusted", str(why)))
-            extra = as_event("untrusted", error=why)
-            said = "a snapshot cannot be trusted, the %s stays: %s"
-            log.warning(said, self._noun, why, extra=extra)
 
-    def trusted(self) -> None:
-        """Take note that a snapshot has come that can be trusted."""
-        self.expect(LONGEST_STEP)
-        self._left = False
-        self._turn(lambda known, now: known.trusted(now))
+@dataclass(frozen=True)
+class Reconnecting(Event):
+    """A signal asks for a new connection at once."""
 
-    def failed(self, reason: str, delay: float) -> None:
-        """Tell why there is no connection, and in how many seconds there will be another."""
-        event = "disconnected" if self._status.state is State.CONNECTED else "unreachable"
-        self.expect(delay)
-        with self._undisturbed():
-            self._turn(lambda known, now: known.failed(now, event, reason))
-            extra = as_event(event, error=reason, delay=round(delay, 1))
-            log.warning("%s; retrying in %.1f s", reason, delay, extra=extra)
+    signal: str
+    event = "reconnecting"
+    level = logging.INFO
 
-    def told_to_reconnect(self) -> None:
-        """Tell that SIGHUP has come."""
-        self._manager.reloading()
-        self._reloading = True
-        log.info("SIGHUP: connecting again", extra=as_event("reconnecting", signal="SIGHUP"))
+    def __str__(self) -> str:
+        return f"{self.signal}: connecting again"
 
-    def refused(self, problems: Iterable[Diagnostic]) -> None:
-        """Log each refused entry once, until it changes, and keep them all in the status."""
-        problems = tuple(problems)
-        with self._undisturbed():
-            self._turn(lambda known, _: known._replace(refused=problems))
-            for problem in problems:
-                if problem not in self._told:
-                    log.warning("%s", problem, extra=of_refusal(problem))
-            self._told = frozenset(problems)
 
-    def warned(self, warnings: Iterable[Diagnostic]) -> None:
-        """Log each warning about an entry once, until it changes; it refuses nothing."""
-        warnings = tuple(warnings)
-        with self._undisturbed():
-            for warning in warnings:
-                if warning not in self._warned:
-                    log.warning("%s", warning, extra=of_warning(warning))
-            self._warned = frozenset(warnings)
+@dataclass(frozen=True)
+class Stopped(Event):
+    """A signal ends watch."""
 
-    def doubted(self, changes: Changes) -> None:
-        """Tell that a large removal waits for the next snapshot to agree."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.doubted(now, changes))
-            log.warning(
-                "the snapshot would remove %d of %d routes: waiting for the next one to agree (%s)",
-                len(changes.removed),
-                changes.before,
-                listed(changes.removed),
-                extra=of_doubt(changes),
-            )
+    signal: str
+    event = "stopped"
+    level = logging.INFO
 
-    def noticed(self, target: object, notices: tuple[OutputWarning, ...]) -> None:
-        """Log what a target reports beside a write."""
-        self._notices.tell(target, notices)
+    def __str__(self) -> str:
+        return f"{self.signal}: stopped"
 
-    def created(self, target: object) -> None:
-        """Tell that there was nothing, and that there is now something without routes."""
-        self.expect(LONGEST_STEP)
-        self._turn(lambda known, now: known.wrote(now))
-        extra = as_event("created", output=target)
-        log.info("created %s with no routes", target, extra=extra)
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(state=State.STOPPED, connected_since=None)
 
-    def wrote(self, target: object, written: WriteResult, changes: Changes, routes: int) -> None:
-        """Tell how what stands there has changed, if it has; ``routes`` is how many there are."""
-        self.expect(LONGEST_STEP)
-        if written.outcome is Outcome.WRITTEN_IN_PLACE:
-            said = f"{target} cannot be renamed over and is written in place"
-            self._say_once(said, "in-place", target)
-        if written.owner_lost:
-            said = f"the owner of {target} could not be kept: this process may not set it"
-            self._say_once(said, "owner-lost", target)
-        self._left = written.outcome is Outcome.LEFT
-        self._notices.tell(target, written.notices)
-        for notice in written.notices:
-            if notice.kind == "disagreement":
-                self._turn(partial(_with_disagreement, words=words_of(notice)))
-        if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
-            self._turn(lambda known, now: known.wrote(now))
-            counted = f"{routes} route{'' if routes == 1 else 's'}"
-            log.info(
-                "%s %s: %s",
-                written.outcome.value,
-                target,
-                "; ".join([counted, *_parts(changes, self._noun)]),
-                extra=of_change(target, written, changes, routes),
-            )
 
-    def applied(self) -> None:
-        """Take note that what stands there is as the last trusted snapshot wants it.
+@dataclass(frozen=True)
+class WatchFailed(_Failure):
+    """An error ends watch; the command line interface logs it, with the exit code."""
 
-        Or that it is what another watch wants, and is left to it.
-        """
-        self._refusal = ""
-        left = self._left
-        self._turn(
-            lambda known, now: known._replace(output_error=None) if left else known.applied(now)
+    event = "failed"
+    level = None
+
+    def change(self, status: Status, now: float) -> Status:
+        status = super().change(status, now)
+        return status._replace(state=State.STOPPED, connected_since=None)
+
+
+@dataclass(frozen=True)
+class StatusFileFailed(_Failure):
+    """A status or metrics file cannot be written."""
+
+    path: str
+    event = "report-error"
+    level = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.error}; watch continues without it"
+
+    def fields(self) -> dict[str, object]:
+        return {"path": self.path, "error": self.error}
+
+
+# The connection
+
+
+@dataclass(frozen=True)
+class Connecting(Event):
+    """A connection is being made."""
+
+    begins_step = True
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(state=State.CONNECTING, connected_since=None)
+
+
+@dataclass(frozen=True)
+class Connected(Event):
+    """The endpoint has answered with a stream."""
+
+    endpoint: str
+    event = "connected"
+    level = logging.INFO
+    counter = "connections"
+
+    def __str__(self) -> str:
+        return f"connected to {self.endpoint}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(state=State.CONNECTED, connected_since=now)
+
+
+@dataclass(frozen=True)
+class Unreachable(_Failure):
+    """No connection could be made; ``delay`` seconds until the next attempt."""
+
+    delay: float
+    event = "unreachable"
+    counter = "connection_failures"
+
+    def __str__(self) -> str:
+        return f"{self.error}; retrying in {self.delay:.1f} s"
+
+    def fields(self) -> dict[str, object]:
+        return {"error": self.error, "delay": round(self.delay, 1)}
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(
+            state=State.WAITING,
+            connected_since=None,
+            consecutive_failures=status.consecutive_failures + 1,
+            last_error=self.record(now),
         )
 
-    def unwritable(self, why: object) -> None:
-        """Tell why what a snapshot says could not be written."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.unwritable(now, "output-error", str(why)))
-            extra = as_event("output-error", error=why)
-            log.error("%s; trying again at the next snapshot", why, extra=extra)
-
-    def check_refused(self, why: object) -> None:
-        """Tell once, until it changes, why the check command keeps the old file."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.unwritable(now, "check-refused", str(why)))
-            if str(why) != self._refusal:
-                log.error("%s", why, extra=as_event("check-refused", error=why))
-            self._refusal = str(why)
-
-    def access_changed(self, path: object) -> None:
-        """Report that the access file has another content, which can be used."""
-        message = f"{path} has changed"
-        with self._undisturbed():
-            waits = f"{message}, and the routes have not been written yet"
-            self._turn(lambda known, now: known.access_changed(now, "access-changed", waits))
-            log.info("%s", message, extra=as_event("access-changed", path=path))
-
-    def access_mended(self, path: object) -> None:
-        """Report that the access file can be used again, and has the content that it had."""
-        with self._undisturbed():
-            self._turn(lambda known, _: known.access_mended())
-            log.info("%s can be used again", path, extra=as_event("access-mended", path=path))
-
-    def access_broken(self, path: object, why: object) -> None:
-        """Report why the access file cannot be used."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.access_broken(now, "access-error", str(why)))
-            extra = as_event("access-error", path=path, error=why)
-            log.error("%s; the last usable content stays in force", why, extra=extra)
-
-    def access_waits(self, why: object) -> None:
-        """Report once, until it changes, why the access asked for is not in force."""
-        with self._undisturbed():
-            self._turn(lambda known, now: known.access_waits(now, "access-waits", str(why)))
-            if str(why) != self._access_error:
-                extra = as_event("access-waits", error=why)
-                log.error("the access file is not in force yet: %s", why, extra=extra)
-            self._access_error = str(why)
-
-    def access_enforced(self) -> None:
-        """Take note that the last usable access is in force."""
-        self._access_error = ""
-        self._turn(lambda known, now: known.access_enforced(now))
-
-    def access_unused(self, problems: Iterable[Diagnostic]) -> None:
-        """Report each pattern of the access file that no entry has, once until it changes."""
-        problems = tuple(problems)
-        with self._undisturbed():
-            for problem in problems:
-                if problem not in self._unused:
-                    log.warning("%s", problem, extra=of_unused(problem))
-            self._unused = frozenset(problems)
-
-    def unprotected(self, routers: tuple[str, ...]) -> None:
-        """Report the routers from which a change of the access file has taken the protection."""
-        if routers:
-            with self._undisturbed():
-                said = "the access file has taken the protection from %s: anybody may reach them"
-                log.warning(said, listed(routers), extra=of_unprotected(routers))
-
-    def hook_ended(self, why: object | None) -> None:
-        """Take note that the command after a change has run; tell how it failed, if it has."""
-        self.expect(LONGEST_STEP)
-        error = None if why is None else str(why)
-        self._turn(lambda known, now: known.ran_hook(now, "hook-failed", error))
-        if error is not None:
-            extra = as_event("hook-failed", error=error)
-            log.warning("the on-change command failed: %s", error, extra=extra)
-
-    def traefik_answered(self, verdict: Verdict, seconds: float) -> None:
-        """Tell what Traefik makes of what was written, as many seconds after that.
-
-        It and :meth:`traefik_unanswered` are called in a thread of their own.
-        """
-        self._turn(lambda known, now: known.heard_traefik(now, verdict))
-        self._traefik.answered(verdict, seconds)
-
-    def traefik_unanswered(self, why: str) -> None:
-        """Tell once, until it changes, why nothing can be learnt from Traefik's API."""
-        self._turn(lambda known, now: known.heard_no_traefik(now, "api-error", why))
-        self._traefik.unanswered(why)
-
-    def _turn(self, change: Callable[[Status, float], Status]) -> None:
-        """Let a happening change what is known, and have that told."""
-        with self._undisturbed(), self._lock:
-            self._status = change(self._status, self._clock())
-            self._publisher.show(self._status)
-
-    def _stop(self, error: ErrorRecord | None) -> None:
-        self._manager.stopping()
-        self._turn(lambda known, _: known.stopped(error))
-
-    def _say_once(self, message: str, event: str, target: object) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            log.warning("%s", message, extra=as_event(event, output=target))
+    def next_report(self) -> float:
+        return self.delay
 
 
-def _with_disagreement(known: Status, now: float, words: str) -> Status:
-    return known._replace(last_error=ErrorRecord(now, "disagreement", words))
+@dataclass(frozen=True)
+class Disconnected(Unreachable):
+    """A connection ended."""
+
+    event = "disconnected"
 
 
-def _parts(changes: Changes, noun: str) -> Iterable[str]:
-    parts = [
-        f"{what} {listed(names)}"
-        for what, names in (
-            ("added", changes.added),
-            ("changed", changes.changed),
-            ("removed", changes.removed),
+# What the endpoint sends
+
+
+@dataclass(frozen=True)
+class OtherEventReceived(Event):
+    """The endpoint has sent an event that is neither a snapshot nor an error."""
+
+    name: str
+    event = "event"
+    level = logging.DEBUG
+
+    def __str__(self) -> str:
+        return f"event {self.name}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(last_event=now)
+
+
+@dataclass(frozen=True)
+class WorkerFailed(_Failure):
+    """The worker reports an error on its side."""
+
+    event = "worker-error"
+    counter = "worker_errors"
+
+    def __str__(self) -> str:
+        return f"the worker reports an error: {self.error}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return super().change(status, now)._replace(last_event=now)
+
+
+@dataclass(frozen=True)
+class SnapshotUntrusted(_Failure):
+    """A snapshot cannot be trusted, and is not used."""
+
+    event = "untrusted"
+    counter = "snapshots_untrusted"
+
+    def __str__(self) -> str:
+        return f"a snapshot cannot be trusted, the output stays: {self.error}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return super().change(status, now)._replace(last_event=now)
+
+
+@dataclass(frozen=True)
+class SnapshotTrusted(Event):
+    """A snapshot has come that can be trusted."""
+
+    counter = "snapshots_trusted"
+    begins_step = True
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(
+            last_event=now, last_snapshot=now, consecutive_failures=0, pending_removal=None
         )
-        if names
-    ]
-    return parts or [f"the same as before, but the {noun} said something else"]
+
+
+# Entries
+
+
+@dataclass(frozen=True)
+class EntryRefused(Event):
+    """One entry has no route."""
+
+    diagnostic: Diagnostic
+    event = "refused"
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return str(self.diagnostic)
+
+    def fields(self) -> dict[str, object]:
+        return {
+            "code": self.diagnostic.code,
+            "entry": self.diagnostic.entry,
+            "address": self.diagnostic.address,
+            "problem": self.diagnostic.message,
+            "hint": self.diagnostic.hint,
+        }
+
+
+@dataclass(frozen=True)
+class EntryWarned(EntryRefused):
+    """One entry has a route, but probably means something else."""
+
+    event = "entry-warning"
+
+
+@dataclass(frozen=True)
+class EntriesRefused(Event):
+    """All entries without a route, each of them logged once until it changes."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    topic = "refused"
+
+    def lines(self) -> tuple[Event, ...]:
+        return tuple(map(EntryRefused, self.diagnostics))
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(refused=self.diagnostics)
+
+
+@dataclass(frozen=True)
+class EntriesWarned(Event):
+    """All entries that there are warnings about, likewise."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    topic = "entry-warning"
+
+    def lines(self) -> tuple[Event, ...]:
+        return tuple(map(EntryWarned, self.diagnostics))
+
+
+# The output
+
+
+@dataclass(frozen=True)
+class RoutesCounted(Event):
+    """The output holds so many routes, by entrypoint."""
+
+    routes: Mapping[str, int]
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(routes=dict(sorted(self.routes.items())))
+
+
+@dataclass(frozen=True)
+class OutputCreated(Event):
+    """There was no file; now there is one without routes."""
+
+    output: str
+    event = "created"
+    level = logging.INFO
+    counter = "writes"
+    begins_step = True
+
+    def __str__(self) -> str:
+        return f"created {self.output} with no routes"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(last_write=now)
+
+
+@dataclass(frozen=True)
+class OutputWritten(Event):
+    """The output was replaced: how, what that changes, and how many routes it has now."""
+
+    output: str
+    outcome: str
+    changes: Changes
+    routes: int
+    event = "written"
+    level = logging.INFO
+    counter = "writes"
+
+    def __str__(self) -> str:
+        parts = [
+            f"{verb} {listed(names)}"
+            for verb, names in zip(_CHANGES, self.changes[:3], strict=True)
+            if names
+        ]
+        same = ["the same as before, but the output held something else"]
+        count = f"{self.routes} route{'' if self.routes == 1 else 's'}"
+        return f"{self.outcome} {self.output}: {'; '.join([count, *(parts or same)])}"
+
+    def fields(self) -> dict[str, object]:
+        fields: dict[str, object] = {
+            "output": self.output,
+            "outcome": self.outcome,
+            "routes": self.routes,
+        }
+        for verb, names in zip(_CHANGES, self.changes[:3], strict=True):
+            fields |= _count_and_names(verb, names)
+        return fields
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(last_write=now)
+
+
+_CHANGES = ("added", "changed", "removed")
+
+
+@dataclass(frozen=True)
+class RemovalHeld(Event):
+    """A large removal waits for the next snapshot to agree."""
+
+    changes: Changes
+    event = "removal-held"
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        removed = self.changes.removed
+        return (
+            f"the snapshot would remove {len(removed)} of {self.changes.before} routes:"
+            f" waiting for the next one to agree ({listed(removed)})"
+        )
+
+    def fields(self) -> dict[str, object]:
+        removed = _count_and_names("removed", self.changes.removed)
+        return {"routes": self.changes.before, **removed}
+
+    def change(self, status: Status, now: float) -> Status:
+        held = PendingRemoval(now, self.changes.removed, self.changes.before)
+        return status._replace(pending_removal=held)
+
+
+@dataclass(frozen=True)
+class WriteFailed(_Failure):
+    """What a snapshot says could not be written."""
+
+    event = "output-error"
+    level = logging.ERROR
+    counter = "write_errors"
+
+    def __str__(self) -> str:
+        return f"{self.error}; trying again at the next snapshot"
+
+    def change(self, status: Status, now: float) -> Status:
+        error = self.record(now)
+        return status._replace(last_error=error, output_error=error)
+
+
+@dataclass(frozen=True)
+class WriteRefused(WriteFailed):
+    """The check command refuses what was to be written; logged once until it changes."""
+
+    event = "check-refused"
+    topic = "check-refused"
+
+    def __str__(self) -> str:
+        return self.error
+
+
+@dataclass(frozen=True)
+class SnapshotApplied(Event):
+    """The output holds what the last trusted snapshot wants, unless a removal is held."""
+
+    topic = "check-refused"
+
+    def change(self, status: Status, now: float) -> Status:
+        last = now if status.pending_removal is None else status.last_applied
+        return status._replace(last_applied=last, output_error=None)
+
+
+@dataclass(frozen=True)
+class OutputLeft(Event):
+    """The output holds what another watch wants, and is left to that."""
+
+    topic = "check-refused"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(output_error=None)
+
+
+# Warnings about the output
+
+
+@dataclass(frozen=True)
+class WrittenInPlace(Event):
+    """The file cannot be renamed over."""
+
+    output: str
+    event = "in-place"
+    level = logging.WARNING
+    topic = "in-place"
+
+    def __str__(self) -> str:
+        return f"{self.output} cannot be renamed over and is written in place"
+
+
+@dataclass(frozen=True)
+class OwnerLost(Event):
+    """The owner of the file could not be kept."""
+
+    output: str
+    event = "owner-lost"
+    level = logging.WARNING
+    topic = "owner-lost"
+
+    def __str__(self) -> str:
+        return f"the owner of {self.output} could not be kept: this process may not set it"
+
+
+@dataclass(frozen=True)
+class OutputWarned(Event):
+    """A warning that an output returned; its subclasses are the kinds that there are."""
+
+    output: str
+    detail: str
+    level = logging.WARNING
+    text: ClassVar[str]
+    """The message; ``{}`` stands for the detail."""
+
+    def __str__(self) -> str:
+        return f"{self.output}: {self.text.format(self.detail)}"
+
+    def fields(self) -> dict[str, object]:
+        return {"output": self.output}
+
+
+@dataclass(frozen=True)
+class NotificationsOff(OutputWarned):
+    """The store does not notify Traefik of changes."""
+
+    event = "notifications-off"
+    text = (
+        "Traefik is not notified of changes: keyspace notifications are off;"
+        " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf"
+    )
+
+
+@dataclass(frozen=True)
+class NotificationsExcessive(OutputWarned):
+    """The store notifies Traefik of every key."""
+
+    event = "notifications-excessive"
+    text = (
+        "Traefik reads everything anew for each of {} keys when it changes: have it notified"
+        " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)"
+    )
+
+
+@dataclass(frozen=True)
+class WritersDisagree(OutputWarned):
+    """Another writer replaces the content again and again."""
+
+    event = "disagreement"
+    text = (
+        "another watch has published something else, again and again{}: do both follow the same"
+        " endpoint, with the same access file and version?"
+    )
+
+    def change(self, status: Status, now: float) -> Status:
+        error = ErrorRecord(now, self.event, self.text.format(self.detail))
+        return status._replace(last_error=error)
+
+
+@dataclass(frozen=True)
+class ForeignContentReplaced(OutputWarned):
+    """The file held something that this tool would not have written."""
+
+    event = "foreign"
+    text = "what stood there was not written by ctsdns-traefik, and is replaced: it held {}"
+
+
+@dataclass(frozen=True)
+class LockUnavailable(OutputWarned):
+    """No lock can be held beside the file."""
+
+    event = "no-lock"
+    text = (
+        "no lock can be held beside it, so that another watch on it would not be kept from"
+        " starting: {}"
+    )
+
+
+@dataclass(frozen=True)
+class KeysTakenOver(OutputWarned):
+    """Keys of unknown origin stood in the store."""
+
+    event = "taken-over"
+    text = "keys of unknown origin stood there; they are replaced: {}"
+
+
+@dataclass(frozen=True)
+class OutputReported(Event):
+    """The output was read or written; these are all the warnings that it returned."""
+
+    output: str
+    warnings: tuple[OutputWarning, ...] = ()
+    topic = "output"
+    begins_step = True
+
+    def lines(self) -> tuple[OutputWarned, ...]:
+        return tuple(
+            _OUTPUT_WARNINGS[each.kind](self.output, each.detail) for each in self.warnings
+        )
+
+    def change(self, status: Status, now: float) -> Status:
+        for line in self.lines():
+            status = line.change(status, now)
+        return status
+
+
+_OUTPUT_WARNINGS = {each.event: each for each in OutputWarned.__subclasses__()}
+
+
+# The access file
+
+
+@dataclass(frozen=True)
+class AccessChanged(Event):
+    """The access file has other content, which can be used and is not in force yet."""
+
+    path: str
+    event = "access-changed"
+    level = logging.INFO
+
+    def __str__(self) -> str:
+        return f"{self.path} has changed"
+
+    def change(self, status: Status, now: float) -> Status:
+        pending = f"{self}, and the routes have not been written yet"
+        return status.with_access(unusable=None, pending=ErrorRecord(now, self.event, pending))
+
+
+@dataclass(frozen=True)
+class AccessRestored(Event):
+    """The access file can be used again, and has the content that it had before."""
+
+    path: str
+    event = "access-mended"
+    level = logging.INFO
+
+    def __str__(self) -> str:
+        return f"{self.path} can be used again"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status.with_access(unusable=None)
+
+
+@dataclass(frozen=True)
+class AccessUnusable(_Failure):
+    """The access file cannot be used."""
+
+    path: str
+    event = "access-error"
+    level = logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.error}; the last usable content stays in force"
+
+    def fields(self) -> dict[str, object]:
+        return {"path": self.path, "error": self.error}
+
+    def change(self, status: Status, now: float) -> Status:
+        return super().change(status, now).with_access(unusable=self.record(now))
+
+
+@dataclass(frozen=True)
+class AccessPending(_Failure):
+    """The last usable content of the access file could not be put in force."""
+
+    event = "access-waits"
+    level = logging.ERROR
+    topic = "access-waits"
+
+    def __str__(self) -> str:
+        return f"the access file is not in force yet: {self.error}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return super().change(status, now).with_access(pending=self.record(now))
+
+
+@dataclass(frozen=True)
+class AccessEnforced(Event):
+    """The last usable content of the access file is in force."""
+
+    topic = "access-waits"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status.with_access(enforced=now, pending=None)
+
+
+@dataclass(frozen=True)
+class AccessSettingUnused(Event):
+    """One pattern of the access file matches no entry."""
+
+    diagnostic: Diagnostic
+    event = "access-unused"
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return str(self.diagnostic)
+
+    def fields(self) -> dict[str, object]:
+        return {
+            "setting": self.diagnostic.setting,
+            "problem": self.diagnostic.message,
+            "hint": self.diagnostic.hint,
+        }
+
+
+@dataclass(frozen=True)
+class AccessSettingsUnused(Event):
+    """All patterns of the access file that match no entry, each logged once until it changes."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    topic = "access-unused"
+
+    def lines(self) -> tuple[Event, ...]:
+        return tuple(map(AccessSettingUnused, self.diagnostics))
+
+
+@dataclass(frozen=True)
+class ProtectionRemoved(Event):
+    """A change of the access file has taken the protection from some routers."""
+
+    routers: tuple[str, ...]
+    event = "unprotected"
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        names = listed(self.routers)
+        return f"the access file has taken the protection from {names}: anybody may reach them"
+
+    def fields(self) -> dict[str, object]:
+        return {"count": len(self.routers), "routers": self.routers[:LISTED_AT_MOST]}
+
+
+# After a change: the user's command, and what Traefik serves
+
+
+@dataclass(frozen=True)
+class HookSucceeded(Event):
+    """The command after a change has run."""
+
+    begins_step = True
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(hook=Hook(now))
+
+
+@dataclass(frozen=True)
+class HookFailed(_Failure):
+    """The command after a change failed."""
+
+    event = "hook-failed"
+    begins_step = True
+
+    def __str__(self) -> str:
+        return f"the on-change command failed: {self.error}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return super().change(status, now)._replace(hook=Hook(now, self.record(now)))
+
+
+@dataclass(frozen=True, eq=False)  # not equal to the one before: it is logged every time
+class RoutesServed(Event):
+    """Traefik serves all that was written, so many seconds after that."""
+
+    routes: int
+    seconds: float
+    event = "served"
+    level = logging.INFO
+
+    def __str__(self) -> str:
+        routes = f"all {self.routes} routes" if self.routes else "no routes, as was written"
+        routes = "the one route" if self.routes == 1 else routes
+        return f"Traefik serves {routes} (after {self.seconds:.1f} s)"
+
+    def fields(self) -> dict[str, object]:
+        return {"routes": self.routes, "seconds": round(self.seconds, 1)}
+
+
+@dataclass(frozen=True)
+class RouterNotServed(Event):
+    """Traefik has loaded a router and does not serve it."""
+
+    router: str
+    error: str
+    event = "not-served"
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"Traefik does not serve {self.router}: {self.error}"
+
+
+@dataclass(frozen=True)
+class RoutersNotLoaded(Event):
+    """Traefik does not have some routers as they were written."""
+
+    routers: tuple[str, ...]
+    event = "not-loaded"
+    level = logging.WARNING
+    text: ClassVar[str] = "Traefik has not loaded"
+
+    def __str__(self) -> str:
+        return f"{self.text} {listed(self.routers)}: does it read this?"
+
+    def fields(self) -> dict[str, object]:
+        return {"count": len(self.routers), "routers": self.routers[:NAMED_AT_MOST]}
+
+
+@dataclass(frozen=True)
+class RoutersNotRemoved(RoutersNotLoaded):
+    """Traefik still has some routers that are no longer written."""
+
+    event = "not-removed"
+    text = "Traefik still has"
+
+
+@dataclass(frozen=True)
+class TraefikAnswered(Event):
+    """Traefik's API shows what it makes of a document, so many seconds after it was written."""
+
+    verdict: Verdict
+    seconds: float
+    topic = "traefik"
+
+    def lines(self) -> tuple[Event, ...]:
+        verdict = self.verdict
+        if verdict.good:
+            return (RoutesServed(verdict.routers, self.seconds),)
+        lines: list[Event] = [RouterNotServed(*each) for each in verdict.objections]
+        if verdict.missing:
+            lines.append(RoutersNotLoaded(verdict.missing))
+        if verdict.lingering:
+            lines.append(RoutersNotRemoved(verdict.lingering))
+        return tuple(lines)
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(traefik=TraefikAnswer(now, self.verdict))
+
+
+@dataclass(frozen=True)
+class TraefikNotAnswering(_Failure):
+    """Traefik's API gives no answer; logged once until it changes."""
+
+    event = "api-error"
+    topic = "traefik"
+
+    def __str__(self) -> str:
+        return f"Traefik's API cannot be asked: {self.error}"
+
+    def change(self, status: Status, now: float) -> Status:
+        return status._replace(traefik=TraefikAnswer(now, error=self.record(now)))
+
+
+def _count_and_names(verb: str, names: tuple[str, ...]) -> dict[str, object]:
+    return {verb: len(names), f"{verb}_routers": names[:LISTED_AT_MOST]}

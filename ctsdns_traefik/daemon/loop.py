@@ -1,4 +1,4 @@
-"""The loop: follow the endpoint for ever, and hand each snapshot to the keeper of the file."""
+"""The loop: follow the endpoint for ever, and hand each snapshot to the reconciler."""
 
 from __future__ import annotations
 
@@ -16,9 +16,23 @@ from ctsdns_traefik.core.policy import (
 )
 from ctsdns_traefik.core.sse import retry_delay
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.daemon.events import Journal
+from ctsdns_traefik.daemon.event_publisher import EventPublisher
+from ctsdns_traefik.daemon.events import (
+    Connected,
+    Connecting,
+    Disconnected,
+    OtherEventReceived,
+    OutputReady,
+    Reconnecting,
+    SnapshotTrusted,
+    SnapshotUntrusted,
+    Unreachable,
+    WorkerFailed,
+    WriteFailed,
+    WriteRefused,
+)
 from ctsdns_traefik.daemon.reconciler import Reconciler
-from ctsdns_traefik.errors import CheckRefused, OutputError
+from ctsdns_traefik.errors import CheckRefused, OutputError, internal_error
 from ctsdns_traefik.signals import Signals
 from ctsdns_traefik.source import Endpoint, Event, StreamError, open_stream
 
@@ -26,42 +40,42 @@ Connect = Callable[[Endpoint, Cancellation], AbstractContextManager[Iterator[Eve
 
 
 class Watch:
-    """Follows one endpoint, and survives whatever it does."""
+    """Follows one endpoint, and survives anything that it does.
+
+    ``delay`` is in seconds, between two connections; ``beside`` is a context that is entered while
+    the endpoint is followed.
+    """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        keeper: Reconciler,
+        reconciler: Reconciler,
         signals: Signals,
         *,
         delay: float,
         connect: Connect = open_stream,
         chance: Callable[[], float] = random.random,
-        journal: Journal | None = None,
+        publisher: EventPublisher | None = None,
         beside: AbstractContextManager[object] | None = None,
     ) -> None:
-        """Take what to follow, what keeps the file, and the seconds between two connections.
-
-        ``beside`` runs while the endpoint is followed, in a thread of its own.
-        """
         self._endpoint = endpoint
-        self._keeper = keeper
+        self._reconciler = reconciler
         self._signals = signals
         self._delay = delay
         self._connect = connect
         self._chance = chance
-        self._journal = journal or Journal()
+        self._publish = (publisher or EventPublisher()).publish
         self._beside = beside or nullcontext()
-        self._asked = 0.0
+        self._requested_delay = 0.0
         """Seconds that the server wants between connections, until one delivers."""
 
     def run(self) -> NoReturn:
-        """Prepare the file, then connect, follow and wait by turns until a signal says stop.
+        """Prepare the output, then connect, follow and wait in turn until a signal stops it.
 
-        Raise :class:`OutputError` if the file cannot be prepared, later only :class:`Stop`.
+        Raise :class:`OutputError` if the output cannot be prepared, later only :class:`Stop`.
         """
-        self._keeper.begin()
-        self._journal.prepared()
+        self._reconciler.prepare()
+        self._publish(OutputReady())
         with self._beside:
             while True:
                 self._connect_once()
@@ -69,67 +83,65 @@ class Watch:
     def _connect_once(self) -> None:
         """Connect, follow and wait; a stop or SIGHUP ends that early, between two steps."""
         with self._signals.attempt() as attempt:
-            reason = self._follow(attempt)
+            ending, reason = self._follow(attempt)
             if not attempt.cancelled:
-                delay = retry_delay(self._delay, self._asked, self._chance())
-                self._journal.failed(reason, delay)
+                delay = retry_delay(self._delay, self._requested_delay, self._chance())
+                self._publish(ending(reason, delay))
                 attempt.pause(delay)
         self._signals.check()
         if self._signals.take_hangup():
-            self._journal.told_to_reconnect()
+            self._publish(Reconnecting("SIGHUP"))
 
-    def _follow(self, attempt: Cancellation) -> str:
-        """Make one connection and follow it to its end; say how it ended."""
-        asked, delivered = 0.0, False
-        state = f"cannot connect to {self._endpoint}"
-        self._journal.connecting()
+    def _follow(self, attempt: Cancellation) -> tuple[type[Unreachable], str]:
+        """Follow one connection to its end; return the kind of that end, and why it came."""
+        requested, delivered = 0.0, False
+        ending, state = Unreachable, f"cannot connect to {self._endpoint}"
+        self._publish(Connecting())
         try:
             with self._connect(self._endpoint, attempt) as events:
-                state = f"disconnected from {self._endpoint}"
-                self._journal.connected(self._endpoint)
+                ending, state = Disconnected, f"disconnected from {self._endpoint}"
+                self._publish(Connected(str(self._endpoint)))
                 for event in events:
-                    asked = asked if event.retry is None else event.retry
+                    requested = requested if event.retry is None else event.retry
                     delivered = delivered or bool(event.data)
                     hosts = self._hosts_in(event)
-                    del event  # megabytes, and needed no more
+                    del event  # megabytes that are not needed while the snapshot is written
                     if hosts is not None:
-                        self._apply(hosts)
+                        self._reconcile(hosts)
                     del hosts
                     attempt.check()
             reason = "the stream ended"
         except StreamError as why:
-            asked = max(asked, why.retry_after)
+            requested = max(requested, why.retry_after)
             reason = str(why)
         except Cancelled:
             reason = "cancelled"
         except Exception as defect:  # noqa: BLE001  (nothing may end the process)
-            reason = f"internal error, please report it: {defect!r}"
-        self._asked = asked if delivered else max(asked, self._asked)
-        return f"{state}: {reason}"
+            reason = internal_error(defect)
+        self._requested_delay = requested if delivered else max(requested, self._requested_delay)
+        return ending, f"{state}: {reason}"
 
     def _hosts_in(self, event: Event) -> HostsMap | None:
-        """Return the hosts of a snapshot that can be trusted; tell about all else."""
+        """Return the hosts of a snapshot that can be trusted; publish any other event."""
         if not event.data:
             return None
         if event.name == "machines-snapshot":
             try:
                 return hosts_of_snapshot(event.data)
             except SnapshotError as why:
-                self._journal.distrusted(why)
+                self._publish(SnapshotUntrusted(str(why)))
         elif event.name == "error":
-            self._journal.heard_error(shown(message_of_error(event.data)))
+            self._publish(WorkerFailed(shown(message_of_error(event.data))))
         else:
-            self._journal.heard(shown(event.name))
+            self._publish(OtherEventReceived(shown(event.name)))
         return None
 
-    def _apply(self, hosts: HostsMap) -> None:
-        self._journal.trusted()
+    def _reconcile(self, hosts: HostsMap) -> None:
+        self._publish(SnapshotTrusted())
         try:
-            self._keeper.apply(hosts)
-        except CheckRefused as why:
-            self._journal.check_refused(why)
+            self._reconciler.reconcile(hosts)
         except OutputError as why:
-            self._signals.check()  # a stop may have broken off the connection to the output
-            self._journal.unwritable(why)
-        else:
-            self._journal.applied()
+            # A stop ends the check command, and the connection to a store that does not answer.
+            self._signals.check()
+            refused = isinstance(why, CheckRefused)
+            self._publish(WriteRefused(str(why)) if refused else WriteFailed(str(why)))

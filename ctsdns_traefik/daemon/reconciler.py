@@ -1,6 +1,6 @@
-"""The keeper of the output: each snapshot rendered, guarded and written, with its access.
+"""The reconciler: renders each snapshot, holds large removals, and writes it with its access.
 
-Two threads use it, the loop's and the one that reads the access file again, one at a time.
+Two threads use it, the loop's and the access reloader's, one at a time.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from ctsdns_traefik.core.access import Access
@@ -32,125 +31,141 @@ from ctsdns_traefik.core.dynamic import (
     to_text,
 )
 from ctsdns_traefik.core.policy import HostsMap
-from ctsdns_traefik.daemon.events import Journal
+from ctsdns_traefik.daemon.event_publisher import EventPublisher
+from ctsdns_traefik.daemon.events import (
+    AccessEnforced,
+    AccessPending,
+    AccessSettingsUnused,
+    EntriesRefused,
+    EntriesWarned,
+    OutputCreated,
+    OutputLeft,
+    OutputReported,
+    OutputWritten,
+    OwnerLost,
+    ProtectionRemoved,
+    RemovalHeld,
+    RoutesCounted,
+    SnapshotApplied,
+    WriteFailed,
+    WrittenInPlace,
+)
 from ctsdns_traefik.daemon.memory import give_back
 from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.output import Outcome, Output, WriteResult
 
 
-class Traefik(Protocol):
-    """Whoever finds out whether Traefik serves what was written; it never keeps the keeper."""
+class DocumentVerifier(Protocol):
+    """Finds out whether Traefik serves what was written; its methods return at once."""
 
-    def ask(self, document: Document) -> None:
-        """Find out about a document, which from now on is the one that counts."""
+    def verify(self, document: Document) -> None:
+        """Verify a document, in place of any earlier one."""
 
-    def ask_again(self, *, written: bool) -> None:
-        """Find out about it again if it has been written again, or what was found was not good."""
+    def verify_again(self, *, written: bool) -> None:
+        """Verify the last document again if it was written again, or the result was not good."""
 
 
 class Reconciler:
-    """Keeps one output at what the last trusted snapshot and the access file say."""
+    """Keeps one output at what the last trusted snapshot and the access file want.
+
+    ``guard`` holds large removals until the next snapshot agrees. ``check_stop`` is called before
+    each write, and raises if the process is to stop: a write that has begun is completed, reported,
+    and followed by its hook. ``access`` is in force until :meth:`change_access`; ``on_change`` is
+    called after each change, and ``verifier`` gets each document that was written.
+    """
 
     def __init__(
         self,
-        target: Output,
+        output: Output,
         form: Format = "json",
         *,
         guard: bool = True,
-        undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
         check_stop: Callable[[], None] = lambda: None,
         access: Access | None = None,
-        journal: Journal | None = None,
+        publisher: EventPublisher | None = None,
         on_change: Callable[[], None] | None = None,
-        traefik: Traefik | None = None,
+        verifier: DocumentVerifier | None = None,
     ) -> None:
-        """Take what to keep, its format, and whether large removals wait for a second opinion.
-
-        ``undisturbed`` makes the context in which a write happens, with all that follows from it:
-        a signal between the two would leave a change that is not reported. ``access`` says who may
-        reach which route, until :meth:`change_access`; ``journal`` is told what happens;
-        ``on_change`` is called after each change; ``traefik`` is asked what came of it.
-        """
-        self._target = target
+        self._output = output
         self._form: Format = form
         self._guard = guard
-        self._undisturbed = undisturbed
         self._check_stop = check_stop
         self._lock = threading.Lock()
         self._access = access
         self._enforced = access is None
-        """Whether what stands is known to have the access."""
+        """Whether the output is known to have the access."""
         self._content: bytes | None = None
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
-        """The hosts of what stands, if they are known."""
-        self._doubted: tuple[str, ...] = ()
-        self._journal = journal or Journal()
+        """The hosts of what the output holds, if they are known."""
+        self._held: tuple[str, ...] = ()
+        """The routers of the removal that is held."""
+        self._left = False
+        """Whether the last write left the output to another watch."""
+        self._publisher = publisher or EventPublisher()
+        self._publish = self._publisher.publish
         self._on_change = on_change
-        self._traefik = traefik
+        self._verifier = verifier
 
     def has_enforced(self, access: Access) -> bool:
-        """Tell whether what stands is known to have this access."""
+        """Return whether the output is known to have this access."""
         return self._enforced and access == self._access
 
-    def begin(self) -> None:
-        """Look, create what is missing, and put the access in force for the routes that stand.
+    def prepare(self) -> None:
+        """Inspect the output, create what is missing, and enforce the access on present routes.
 
-        Raise :class:`OutputError` if the output can be neither read nor written, unless Traefik
-        does not need it at its start: then it may be out of reach and come later, which is
-        reported. It has moved since, for all that is known, which is a reason to look. That the
-        access cannot be put in force is no reason to end, either.
+        Raise :class:`OutputError` if the output can be neither read nor written. One that Traefik
+        does not need at its start may be out of reach and come later: that is published, and so is
+        an access that cannot be enforced yet.
         """
         with self._lock:
             try:
-                self.look()
+                self.inspect()
             except OutputError as why:
-                if self._target.needed:
+                if self._output.needed:
                     raise
-                self._journal.unwritable(why)
+                self._publish(WriteFailed(str(why)))
                 if self._access:
-                    self._journal.access_waits(why)
+                    self._publish(AccessPending(str(why)))
                 return
             self.create_missing()
             try:
                 self._enforce(leave_equal=True)
             except OutputError as why:
-                self._journal.access_waits(why)
+                self._publish(AccessPending(str(why)))
 
-    def look(self) -> None:
-        """Learn what the file holds, and remove what killed processes left beside it.
+    def inspect(self) -> None:
+        """Read what the output holds, and remove what killed processes left beside it.
 
-        Raise :class:`OutputError` if the file can be neither read nor written, or is not to be
-        replaced.
+        Raise :class:`OutputError` if it can be neither read nor written, or must not be replaced.
         """
-        self._journal.noticed(self._target, self._target.prepare())
-        self._content = self._target.read()
+        self._publish(OutputReported(str(self._output), self._output.prepare()))
+        self._content = self._output.read()
         if self._content is not None:
             document, foreign = examine(self._content)
-            self._target.accept(self._content, foreign)
-            self._see(document)
+            self._output.accept(self._content, foreign)
+            self._adopt(document)
 
-    def _see(self, document: Document) -> None:
-        """Learn what stands there, whoever wrote it."""
+    def _adopt(self, document: Document) -> None:
+        """Take a document that the output holds, whether or not this watch wrote it, as present."""
         self._outline = outline(document)
-        self._journal.holds(count_by_entrypoint(document))
-        self._ask_traefik(document)
+        self._publish(RoutesCounted(count_by_entrypoint(document)))
+        self._verify(document)
 
     def create_missing(self) -> None:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
-        if self._target.needed and self._target.read() is None:
+        if self._output.needed and self._output.read() is None:
             self._content = to_text({}, self._form).encode()
             self._check_stop()
-            with self._undisturbed():
-                self._target.write(self._content)
-                self._journal.created(self._target)
-                self._ask_traefik({})
-                self._run_hook()
+            self._output.write(self._content)
+            self._publish(OutputCreated(str(self._output)))
+            self._verify({})
+            self._run_hook()
 
     def change_access(self, access: Access | None) -> None:
-        """Put another access in force at once, for the routes that stand; it waits for nothing.
+        """Enforce another access on the present routes at once.
 
-        Raise :class:`OutputError` if it cannot be: then it is tried again with the next hosts, and
+        Raise :class:`OutputError` if that fails: then it is tried again with the next hosts, and
         whenever this is called.
         """
         with self._lock:
@@ -159,164 +174,183 @@ class Reconciler:
             self._enforce()
 
     def _enforce(self, *, leave_equal: bool = False) -> None:
-        """Write the routes that stand, with the access.
+        """Write the present routes with the access.
 
         They are those of the last hosts. Before any hosts have come, and after another watch has
-        written, they are taken from the output itself. ``leave_equal`` leaves what has them with
-        the access already, though perhaps in another form.
+        written, they are recovered from the output itself. ``leave_equal`` leaves an output alone
+        that has them with the access already, though perhaps in another form.
         """
         if self._enforced:
             return
-        if self._hosts is not None and not self._target.moved():
-            self.put(self._render(self._hosts), ordered=True)
+        if self._hosts is not None and not self._output.moved():
+            self.write(self._render(self._hosts), ordered=True)
             return
         self._hosts = None
-        standing = self._target.read()
-        document = _document_in(standing or b"")
+        content = self._output.read()
+        document = _document_in(content or b"")
         rendering = render_routes(recover_routes(document), self._form, self._access)
-        self._journal.refused(rendering.problems)
-        if standing is None or (leave_equal and self._is_equal(rendering, document)):
-            self._become_enforced()
+        self._publish(EntriesRefused(tuple(rendering.problems)))
+        if content is None or (leave_equal and self._is_equal(rendering, document)):
+            self._mark_enforced()
         else:
-            self.put(rendering, ordered=True)
+            self.write(rendering, ordered=True)
 
     def _is_equal(self, rendering: Rendering, document: Document) -> bool:
-        held = self._target.as_held(rendering.text.encode())
+        held = self._output.as_held(rendering.text.encode())
         return outline(_document_in(held)) == outline(document)
 
-    def _become_enforced(self) -> None:
+    def _mark_enforced(self) -> None:
         if self._access is not None:
-            self._journal.access_enforced()
+            self._publish(AccessEnforced())
         self._enforced = True
 
-    def apply(self, hosts: HostsMap) -> None:
-        """Make the file say what these hosts say; raise :class:`OutputError` if it cannot be.
+    def reconcile(self, hosts: HostsMap) -> None:
+        """Make the output hold what these hosts want; raise :class:`OutputError` if that fails.
 
-        Hosts that it says already are not rendered again, but the file is compared: somebody may
-        have edited or removed it. While a large removal waits, the file is kept at what it was.
+        Unchanged hosts are not rendered again, but the output is compared: it may have been edited
+        or removed. While a large removal is held, the output is kept at what it was.
         """
         with self._lock:
-            self._journal.expect()  # the lock may have taken as long
+            self._publisher.expect()  # waiting for the lock may have taken as long
+            self._left = False
             if hosts == self._hosts and self._enforced:
-                self._doubted = ()
-                self._keep()
-                return
-            if self._access is None:
-                self._hosts = None  # megabytes; with an access, they may be needed once more
-            self._take(hosts)
-            give_back()
+                self._held = ()
+                self._restore()
+            else:
+                if self._access is None:
+                    self._hosts = None  # megabytes; with an access, they may be needed once more
+                self._apply(hosts)
+                give_back()
+            self._publish(OutputLeft() if self._left else SnapshotApplied())
 
     def _render(self, hosts: HostsMap) -> Rendering:
         rendering = render(hosts, self._form, self._access)
-        self._journal.refused(rendering.problems)
-        self._journal.warned(rendering.warnings)
+        self._publish(EntriesRefused(tuple(rendering.problems)))
+        self._publish(EntriesWarned(tuple(rendering.warnings)))
         if self._access:
             from ctsdns_traefik.core.checks import check_unused  # it imports much
 
-            self._journal.access_unused(check_unused(rendering.entries, self._access))
+            unused = check_unused(rendering.entries, self._access)
+            self._publish(AccessSettingsUnused(tuple(unused)))
         return rendering
 
-    def _take(self, hosts: HostsMap) -> None:
-        """Write what the hosts say, unless that has to wait.
+    def _apply(self, hosts: HostsMap) -> None:
+        """Write what the hosts want, unless that has to wait.
 
-        An access that is not in force yet comes with it. A check command may refuse the routes that
-        stand with that access, and agree to the new ones: so the new ones are tried first.
+        An access that is not in force yet comes with it. A check command may refuse the present
+        routes with that access, and agree to the new ones: so the new ones are tried first.
         """
         rendering = self._render(hosts)
-        with self._undisturbed():
-            if self._target.moved():
-                self._see(_document_in(self._target.read() or b""))
-        if self._doubts(find_removed(self._outline, rendering.document)):
+        if self._output.moved():
+            self._adopt(_document_in(self._output.read() or b""))
+        if self._hold_removal(find_removed(self._outline, rendering.document)):
             self._enforce()
-            self._keep()
+            self._restore()
             return
         try:
-            self.put(rendering, hosts, ordered=not self._enforced)
+            self.write(rendering, hosts, ordered=not self._enforced)
         except CheckRefused:
             if hosts != self._hosts:
                 self._enforce()
             raise
 
-    def put(
+    def write(
         self, rendering: Rendering, hosts: HostsMap | None = None, *, ordered: bool = False
     ) -> None:
-        """Write what was rendered, if it is not there already, and report what that changes.
+        """Write a rendering, if the output does not hold it already, and publish what that changes.
 
-        ``hosts`` are those that were rendered, if they are others than before. ``ordered`` says
-        that the operator wants it so, and not only a snapshot: then the routers that lose their
-        protection by it are reported, too.
+        ``hosts`` are those that were rendered, if they are others than before. ``ordered`` means
+        that the operator wants the change, not only a snapshot: then the routers that lose their
+        protection by it are published, too.
         """
         content = rendering.text.encode()
         self._check_stop()
-        with self._undisturbed():
-            before = self._target.read() if ordered else None
-            written = self._target.write(content, ordered=ordered)
-            self._content = content
-            self._hosts = self._hosts if hosts is None else hosts
-            if written.outcome is Outcome.LEFT:
-                self._leave(written)
-                return
-            held = self._target.as_held(content)
-            document = rendering.document if held is content else _document_in(held)
-            new = outline(document)
-            changes, self._outline = compare(self._outline, new), new
-            self._journal.holds(Counter(route.entry.entrypoint for route in rendering.routes))
-            if ordered:
-                standing = _document_in(before or b"")
-                self._journal.unprotected(find_unprotected(standing, document))
-                self._become_enforced()
-            self._tell(written, changes, document)
+        before = self._output.read() if ordered else None
+        result = self._output.write(content, ordered=ordered)
+        self._content = content
+        self._hosts = self._hosts if hosts is None else hosts
+        if result.outcome is Outcome.LEFT:
+            self._leave(result)
+            return
+        held = self._output.as_held(content)
+        document = rendering.document if held is content else _document_in(held)
+        new = outline(document)
+        changes, self._outline = compare(self._outline, new), new
+        self._publish(RoutesCounted(Counter(each.entry.entrypoint for each in rendering.routes)))
+        if ordered:
+            self._publish_unprotected(_document_in(before or b""), document)
+            self._mark_enforced()
+        self._complete(result, changes, document)
 
-    def _keep(self) -> None:
-        """Put the file right if it is not what it was."""
+    def _publish_unprotected(self, before: Document, after: Document) -> None:
+        routers = find_unprotected(before, after)
+        if routers:
+            self._publish(ProtectionRemoved(routers))
+
+    def _restore(self) -> None:
+        """Write again what the output held, if it holds something else by now."""
         if self._content is None:
             return
         self._check_stop()
-        with self._undisturbed():
-            written, before = self._target.write(self._content), self._outline
-            if written.outcome is Outcome.LEFT:
-                self._leave(written)
-                return
-            if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
-                self._see(_document_in(self._target.as_held(self._content)))
-            self._tell(written, compare(before, self._outline))
+        result, before = self._output.write(self._content), self._outline
+        if result.outcome is Outcome.LEFT:
+            self._leave(result)
+            return
+        if result.outcome is not Outcome.UNCHANGED and not self._output.needed:
+            self._adopt(_document_in(self._output.as_held(self._content)))
+        self._complete(result, compare(before, self._outline))
 
-    def _leave(self, written: WriteResult) -> None:
-        """Know that another watch's document stands, and is not this one's to replace."""
-        self._see(_document_in(self._target.read() or b""))
-        self._journal.wrote(self._target, written, NO_CHANGES, len(self._outline))
+    def _leave(self, result: WriteResult) -> None:
+        """Take the document of another watch as present; it is not this one's to replace."""
+        self._left = True
+        self._adopt(_document_in(self._output.read() or b""))
+        self._publish_result(result, NO_CHANGES)
 
-    def _doubts(self, changes: Changes) -> bool:
-        """Tell whether a removal is so large that the next snapshot has to agree first."""
+    def _hold_removal(self, changes: Changes) -> bool:
+        """Return whether a removal is so large that the next snapshot has to agree first."""
         if not (self._guard and changes.drastic):
-            self._doubted = ()
+            self._held = ()
             return False
-        if self._doubted == changes.removed:
+        if self._held == changes.removed:
             return False
-        self._doubted = changes.removed
-        self._journal.doubted(changes)
+        self._held = changes.removed
+        self._publish(RemovalHeld(changes))
         return True
 
-    def _tell(
-        self, written: WriteResult, changes: Changes, document: Document | None = None
+    def _complete(
+        self, result: WriteResult, changes: Changes, document: Document | None = None
     ) -> None:
-        """Report what a write did; a document may be another than before."""
-        self._journal.wrote(self._target, written, changes, len(self._outline))
-        changed = written.outcome is not Outcome.UNCHANGED
+        """Publish the result of a write, have it verified, and run the command after a change.
+
+        ``document`` is given if it may be another than before.
+        """
+        self._publish_result(result, changes)
+        changed = result.outcome is not Outcome.UNCHANGED
         if document is not None and (changed or any(changes[:3])):
-            self._ask_traefik(document)
-        elif self._traefik:
-            self._traefik.ask_again(written=changed)
+            self._verify(document)
+        elif self._verifier:
+            self._verifier.verify_again(written=changed)
         if changed:
             self._run_hook()
+
+    def _publish_result(self, result: WriteResult, changes: Changes) -> None:
+        output = str(self._output)
+        if result.outcome is Outcome.WRITTEN_IN_PLACE:
+            self._publish(WrittenInPlace(output))
+        if result.owner_lost:
+            self._publish(OwnerLost(output))
+        self._publish(OutputReported(output, result.notices))
+        if result.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
+            outcome, routes = result.outcome.value, len(self._outline)
+            self._publish(OutputWritten(output, outcome, changes, routes))
 
     def _run_hook(self) -> None:
         if self._on_change:
             self._on_change()
 
-    def _ask_traefik(self, document: Document) -> None:
-        if self._traefik:
-            self._traefik.ask(document)
+    def _verify(self, document: Document) -> None:
+        if self._verifier:
+            self._verifier.verify(document)
 
 
 def _document_in(content: bytes) -> Document:

@@ -19,7 +19,7 @@ class Outcome(Enum):
 
 
 class OutputWarning(NamedTuple):
-    """Something beside a write that somebody should know; the journal has the words."""
+    """Something beside a write that somebody should know; daemon's events have its message."""
 
     kind: str
     detail: str = ""

@@ -52,18 +52,16 @@ def read_hosts(source: Endpoint | str, timeout: float) -> Reading:
     """
     name = "standard input" if source == STANDARD_INPUT else shown(str(source))
     late = SourceError(f"{name}: no snapshot came within {timeout:g} s")
-    return run_within(timeout, partial(_read, source, name), late)
+    stdin = standard_input() if source == STANDARD_INPUT else None
+    return run_within(timeout, partial(_read, source, stdin, name), late)
 
 
-def _read(source: Endpoint | str, name: str) -> Reading:
+def _read(source: Endpoint | str, stdin: FileIO | None, name: str) -> Reading:
     try:
         if isinstance(source, Endpoint):
             return _from_endpoint(source)
-        if source == STANDARD_INPUT:
-            with standard_input() as file:
-                return _from_file(_pieces(file), "<stdin>")
-        with FileIO(source) as file:
-            return _from_file(_pieces(file), source)
+        with stdin or FileIO(source) as file:
+            return _from_file(_pieces(file), "<stdin>" if stdin else source)
     except (SnapshotError, SourceError) as why:
         raise SourceError(f"{name}: {why}") from why
     except (OSError, ValueError) as why:

@@ -25,10 +25,10 @@ def text_of(pieces: list[bytes]) -> str:
     return text
 
 
-def keep(keeper: Reconciler, pieces: list[bytes]) -> None:
-    """Hand the snapshot of one event to a keeper."""
+def keep(reconciler: Reconciler, pieces: list[bytes]) -> None:
+    """Hand the snapshot of one event to a reconciler."""
     for event in read_events(pieces):
-        keeper.apply(hosts_of_snapshot(event.data))
+        reconciler.reconcile(hosts_of_snapshot(event.data))
 
 
 def parse_and_dump(data: bytes, document: dict[str, Any]) -> str:
@@ -60,15 +60,15 @@ def time_of_parsing(sample: Sample) -> Callable[[], float]:
 
 
 def time_of_keeping(sample: Sample, path: Path) -> Callable[[], float]:
-    """Return what measures a keeper that has met the snapshot before; it must not write again."""
+    """Return what measures a reconciler that had the snapshot before; it must not write again."""
     pieces = sample.pieces
 
     def measured() -> float:
-        keeper = Reconciler(FileOutput(path))
-        keeper.look()
-        keep(keeper, pieces)
+        reconciler = Reconciler(FileOutput(path))
+        reconciler.inspect()
+        keep(reconciler, pieces)
         before = path.stat()
-        took = cpu_seconds(keep, keeper, pieces)
+        took = cpu_seconds(keep, reconciler, pieces)
         after = path.stat()
         if (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
             raise RuntimeError("an unchanged snapshot was written again")

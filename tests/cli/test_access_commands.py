@@ -165,16 +165,16 @@ def test_access_waits_for_no_second_opinion(tmp_path: Path) -> None:
     That also holds for the hosts in force while others wait.
     """
     output = tmp_path / "dynamic.yml"
-    keeper = Reconciler(FileOutput(output), access=read_access(ONLY))
-    keeper.look()
-    keeper.apply(HOSTS)
+    reconciler = Reconciler(FileOutput(output), access=read_access(ONLY))
+    reconciler.inspect()
+    reconciler.reconcile(HOSTS)
     few = dict(list(HOSTS.items())[:1])
-    keeper.apply(few)
-    keeper.change_access(read_access(ONLY.replace("a.example", "b.example")))
+    reconciler.reconcile(few)
+    reconciler.change_access(read_access(ONLY.replace("a.example", "b.example")))
     assert guarded(output) == ["router-b-example-com"]
     tls = {name.replace("_http_80", "_tls_443"): address for name, address in HOSTS.items()}
-    keeper.apply(HOSTS | {name.replace("_web", "_ws"): each for name, each in tls.items()})
-    keeper.change_access(
+    reconciler.reconcile(HOSTS | {name.replace("_web", "_ws"): each for name, each in tls.items()})
+    reconciler.change_access(
         read_access(
             "clientAuth: {x: {caFiles: [a]}}\n"
             'routes: {"*.com": {access: mtls-strict, clientAuth: x}}'

@@ -34,7 +34,7 @@ from ctsdns_traefik.daemon.access_file import (
     follow_access_file,
     read_access_file,
 )
-from ctsdns_traefik.daemon.events import Journal
+from ctsdns_traefik.daemon.event_publisher import EventPublisher
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.daemon.status_reporter import MARGIN, Lease, StatusReporter
 from ctsdns_traefik.errors import CheckRefused, SettingsError
@@ -228,8 +228,8 @@ def test_misspelt_pattern_is_reported(place: SourceLocation) -> None:
     text = "routes: {b.exampel.com: {access: tailscale-only}}\n"
     place.access.write_text(text)
     expected = (
-        "access-unused: routes.b.exampel.com: no entry has this name, or all have one that says"
-        " more; did you mean b.example.com?"
+        "access-unused: routes.b.exampel.com: no entry has this name, or a more specific one"
+        " covers all that have; did you mean b.example.com?"
     )
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint, place.watch(endpoint.url) as watch:
         feed.send(snapshot(hosts("b")), snapshot(hosts("bc")))
@@ -261,15 +261,15 @@ def test_half_a_file_does_not_count(place: SourceLocation) -> None:
     new = whole.replace("public", "tailscale-only")
     for length in range(len(new)):
         place.access.write_text(new[:length])
-        assert followed.look() is None
+        assert followed.read_change() is None
         clock.now += 0.9 * STEADY
     place.access.write_text(new)
-    assert followed.look() is None
+    assert followed.read_change() is None
     clock.now += 2 * STEADY
-    news = followed.look()
+    news = followed.read_change()
     assert news
     assert news.access == followed.access == read_access(new)
-    assert followed.look() is None
+    assert followed.read_change() is None
 
 
 def test_half_a_file_at_the_start(place: SourceLocation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,33 +316,33 @@ def test_check_sees_the_final_document_first(tmp_path: Path) -> None:
     """
     output = tmp_path / "dynamic.yml"
     check = Check(("sh", "-c", 'grep -q router-b "$0" || ! grep -q access-tailnet "$0"', "{path}"))
-    keeper = Reconciler(FileOutput(output, check), access=read_access(PUBLIC))
-    keeper.begin()
-    keeper.apply(hosts("a"))
+    reconciler = Reconciler(FileOutput(output, check), access=read_access(PUBLIC))
+    reconciler.prepare()
+    reconciler.reconcile(hosts("a"))
     locked = read_access(LOCKED)
     with pytest.raises(CheckRefused):
-        keeper.change_access(locked)
+        reconciler.change_access(locked)
     with pytest.raises(CheckRefused):
-        keeper.apply(hosts("ac"))
+        reconciler.reconcile(hosts("ac"))
     assert output.read_text() == render(hosts("a"), access=read_access(PUBLIC)).text
-    keeper.apply(hosts("ab"))
+    reconciler.reconcile(hosts("ab"))
     assert output.read_text() == render(hosts("ab"), access=locked).text
-    assert keeper.has_enforced(locked)
+    assert reconciler.has_enforced(locked)
 
 
 def test_access_is_in_force_though_new_hosts_are_refused(tmp_path: Path) -> None:
     """If the check refuses the new hosts, the old ones get the access that waits."""
     output, refusal = tmp_path / "dynamic.yml", tmp_path / "refusal"
     check = Check(("sh", "-c", f'test ! -e {refusal} && ! grep -q router-b "$0"', "{path}"))
-    keeper = Reconciler(FileOutput(output, check), access=read_access(PUBLIC))
-    keeper.begin()
-    keeper.apply(hosts("a"))
+    reconciler = Reconciler(FileOutput(output, check), access=read_access(PUBLIC))
+    reconciler.prepare()
+    reconciler.reconcile(hosts("a"))
     refusal.touch()
     with pytest.raises(CheckRefused):
-        keeper.change_access(read_access(LOCKED))
+        reconciler.change_access(read_access(LOCKED))
     refusal.unlink()
     with pytest.raises(CheckRefused):
-        keeper.apply(hosts("ab"))
+        reconciler.reconcile(hosts("ab"))
     assert output.read_text() == render(hosts("a"), access=read_access(LOCKED)).text
 
 
@@ -388,12 +388,12 @@ class Overlooked(FileOutput):
 def test_hosts_and_access_come_one_at_a_time(tmp_path: Path) -> None:
     """A snapshot and a change of the access file at one time end with both."""
     target = Overlooked(tmp_path / "dynamic.yml")
-    keeper = Reconciler(target, access=read_access(PUBLIC))
-    keeper.begin()
-    keeper.apply(hosts("a"))
-    thread = threading.Thread(target=keeper.change_access, args=(read_access(LOCKED),))
+    reconciler = Reconciler(target, access=read_access(PUBLIC))
+    reconciler.prepare()
+    reconciler.reconcile(hosts("a"))
+    thread = threading.Thread(target=reconciler.change_access, args=(read_access(LOCKED),))
     thread.start()
-    keeper.apply(hosts("ab"))
+    reconciler.reconcile(hosts("ab"))
     thread.join()
     assert target.clashes == 0
     assert target.read() == render(hosts("ab"), access=read_access(LOCKED)).text.encode()
@@ -402,12 +402,12 @@ def test_hosts_and_access_come_one_at_a_time(tmp_path: Path) -> None:
 def test_only_the_loop_promises_to_be_back() -> None:
     """What is written beside the loop changes nothing about when the loop hangs."""
     now = [0.0]
-    publisher = StatusReporter()
-    publisher.lease = Lease(lambda: now[0])
-    journal = Journal(publisher=publisher)
-    journal.expect(500)
-    thread = threading.Thread(target=journal.expect)
+    reporter = StatusReporter()
+    reporter.lease = Lease(lambda: now[0])
+    publisher = EventPublisher(reporter=reporter)
+    publisher.expect(500)
+    thread = threading.Thread(target=publisher.expect)
     thread.start()
     thread.join()
     now[0] = 500 + MARGIN
-    assert publisher.lease.holds
+    assert reporter.lease.is_valid

@@ -1,160 +1,173 @@
-"""The journal: how it tells, whatever it tells."""
+"""Events and their publisher: what reaches the log, the status and the service manager."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from support.statuses import REFUSED, REMOVAL
+from support.statuses import AT, REFUSED, managing
 
 from ctsdns_traefik.core.dynamic.diff import NO_CHANGES
-from ctsdns_traefik.core.status.status import Status
-from ctsdns_traefik.daemon import status_reporter
-from ctsdns_traefik.daemon.events import LONGEST_STEP, Journal
+from ctsdns_traefik.core.dynamic.served import Verdict
+from ctsdns_traefik.core.status.status import ErrorRecord
+from ctsdns_traefik.daemon import events, status_reporter
+from ctsdns_traefik.daemon.event_publisher import EventPublisher
+from ctsdns_traefik.daemon.events import (
+    AccessEnforced,
+    AccessPending,
+    Connecting,
+    EntriesRefused,
+    EntriesWarned,
+    Event,
+    HookSucceeded,
+    NotificationsOff,
+    OutputCreated,
+    OutputReady,
+    OutputReported,
+    OutputWritten,
+    Reconnecting,
+    SnapshotApplied,
+    SnapshotTrusted,
+    Stopped,
+    TraefikAnswered,
+    Unreachable,
+    WriteFailed,
+    WriteRefused,
+    WrittenInPlace,
+)
 from ctsdns_traefik.daemon.sd_notify import ServiceManager
 from ctsdns_traefik.daemon.status_reporter import Lease, StatusReporter
-from ctsdns_traefik.output.base import Outcome, WriteResult
+from ctsdns_traefik.output.base import OutputWarning
 
-Telling = Callable[[Journal], None]
+Lines = Callable[[], list[str]]
 
-REPLACED = WriteResult(Outcome.REPLACED)
-
-IN_THE_LOOP: dict[str, Telling] = {
-    "connecting": lambda journal: journal.connecting(),
-    "connected": lambda journal: journal.connected("http://h/"),
-    "heard": lambda journal: journal.heard("other"),
-    "heard-error": lambda journal: journal.heard_error("quota"),
-    "distrusted": lambda journal: journal.distrusted("not JSON"),
-    "trusted": lambda journal: journal.trusted(),
-    "failed": lambda journal: journal.failed("it broke off", 5.0),
-    "refused": lambda journal: journal.refused([REFUSED]),
-    "warned": lambda journal: journal.warned([REFUSED]),
-    "doubted": lambda journal: journal.doubted(REMOVAL),
-    "applied": lambda journal: journal.applied(),
-    "unwritable": lambda journal: journal.unwritable("disk full"),
-    "check-refused": lambda journal: journal.check_refused("no"),
-}
-"""What is told where a signal may raise."""
+OFF = OutputWarning("notifications-off")
 
 
-class Recorder(logging.Handler):
-    """Keeps whether a telling was disturbed, for the log as for the status."""
-
-    def __init__(self) -> None:
-        """Begin with nothing told."""
-        super().__init__()
-        self.safe = False
-        self.told: list[bool] = []
-
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
-        """Take note of a line."""
-        self.told.append(self.safe)
-
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """Be safe for a while."""
-        before, self.safe = self.safe, True
-        yield
-        self.safe = before
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """Return what gives the log's lines so far, each as level and message."""
+    package = logging.getLogger("ctsdns_traefik")
+    monkeypatch.setattr(package, "propagate", True)
+    monkeypatch.setattr(package, "handlers", [])
+    caplog.set_level(logging.DEBUG, "ctsdns_traefik")
+    return lambda: [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
 
 
-class Shown(StatusReporter):
-    """Takes note of whether it is shown a status safely."""
+def test_one_class_makes_an_event(logged: Lines, caplog: pytest.LogCaptureFixture) -> None:
+    """A new class alone gets its log line, its JSON fields, its counter and its status."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        """Take what keeps it."""
-        super().__init__()
-        self._recorder = recorder
+    @dataclass(frozen=True)
+    class DiskFilled(events._Failure):
+        path: str
+        event = "disk-filled"
+        counter = "write_errors"
 
-    def show(self, status: Status) -> None:  # noqa: ARG002
-        """Take note of a status."""
-        self._recorder.told.append(self._recorder.safe)
+        def __str__(self) -> str:
+            return f"{self.path}: {self.error}"
 
-
-@pytest.mark.parametrize("telling", IN_THE_LOOP.values(), ids=IN_THE_LOOP)
-def test_no_signal_raises_amid_telling(telling: Telling, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it could raise while a lock is held, of the log or of a thread, and leave it so."""
-    recorder, package = Recorder(), logging.getLogger("ctsdns_traefik")
-    monkeypatch.setattr(package, "handlers", [recorder])
-    monkeypatch.setattr(package, "level", logging.DEBUG)
-    journal = Journal(publisher=Shown(recorder), undisturbed=recorder.undisturbed)
-    recorder.told.clear()
-    telling(journal)
-    assert recorder.told
-    assert all(recorder.told)
+    publisher = EventPublisher(clock=lambda: AT)
+    publisher.publish(DiskFilled("no space", "/x"))
+    assert logged() == ["WARNING /x: no space"]
+    (record,) = caplog.records
+    assert vars(record)["event"] == "disk-filled"
+    assert vars(record)["fields"] == {"error": "no space", "path": "/x"}
+    assert publisher.status.last_error == ErrorRecord(AT, "disk-filled", "no space")
+    assert publisher.status.counters.write_errors == 1
 
 
 @pytest.mark.parametrize(
-    "telling",
+    ("sequence", "times"),
     [
-        pytest.param(lambda journal: journal.trusted(), id="snapshot"),
-        pytest.param(lambda journal: journal.created("x"), id="created"),
-        pytest.param(lambda journal: journal.wrote("x", REPLACED, NO_CHANGES, 1), id="written"),
-        pytest.param(lambda journal: journal.hook_ended(None), id="command-ended"),
+        pytest.param([EntriesRefused((REFUSED,))] * 2, 1, id="entry-that-stays"),
+        pytest.param(
+            [EntriesRefused((REFUSED,)), EntriesRefused(()), EntriesRefused((REFUSED,))],
+            2,
+            id="entry-that-comes-back",
+        ),
+        pytest.param([EntriesRefused((REFUSED,)), EntriesWarned(())] * 2, 1, id="other-topic"),
+        pytest.param([WriteRefused("no")] * 2, 1, id="refusal-that-stays"),
+        pytest.param([WriteRefused("no"), WriteRefused("nay")], 2, id="refusal-that-changes"),
+        pytest.param([WriteRefused("no"), SnapshotApplied()] * 2, 2, id="refusal-that-ended"),
+        pytest.param([WriteFailed("full")] * 2, 2, id="failed-write"),
+        pytest.param([AccessPending("no")] * 2, 1, id="access-that-waits"),
+        pytest.param([AccessPending("no"), AccessEnforced()] * 2, 2, id="access-that-came"),
+        pytest.param([WrittenInPlace("x"), OutputReported("x")] * 2, 1, id="in-place"),
+        pytest.param([OutputReported("x", (OFF,))] * 2, 1, id="output-warning-that-stays"),
+        pytest.param(
+            [OutputReported("x", (OFF,)), OutputReported("x")] * 2, 2, id="output-warning-again"
+        ),
+        pytest.param([TraefikAnswered(Verdict(1), 2.0)] * 2, 2, id="good-news"),
+        pytest.param([TraefikAnswered(Verdict(1, ("a",)), 2.0)] * 2, 1, id="not-loaded"),
     ],
 )
-def test_each_step_has_its_own_time(telling: Telling) -> None:
-    """A check and two commands may take their 30 s each, one after the other, and hang nobody."""
-    now = 0.0
-    told = StatusReporter()
-    told.lease = Lease(lambda: now)
-    journal = Journal(publisher=told)
-    now = LONGEST_STEP
-    telling(journal)
-    now += LONGEST_STEP + status_reporter.MARGIN
-    assert told.lease.holds
-    now += 0.1
-    assert not told.lease.holds
-
-
-class Hearing(ServiceManager):
-    """A service manager that keeps what it is told."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        super().__init__()
-        self.heard: list[str] = []
-
-    def __bool__(self) -> bool:
-        return True
-
-    def ready(self) -> None:
-        """Take note of it."""
-        self.heard.append("ready")
-
-    def reloading(self) -> None:
-        """Take note of it."""
-        self.heard.append("reloading")
-
-
-def test_ready_again_only_after_a_hangup() -> None:
-    """The manager hears that watch is ready once, and once more for each SIGHUP."""
-    manager = Hearing()
-    journal = Journal(manager=manager)
-    journal.prepared()
-    journal.connecting()
-    journal.told_to_reconnect()
-    journal.connecting()
-    journal.connecting()
-    assert manager.heard == ["ready", "reloading", "ready"]
-
-
-def test_refusal_that_comes_back_is_told_again(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An entry that was mended, or gone, for a while is news when it is refused once more."""
-    monkeypatch.setattr(logging.getLogger("ctsdns_traefik"), "propagate", True)
-    journal = Journal()
-    for problems in ([REFUSED], [REFUSED], [], [REFUSED]):
-        journal.refused(problems)
-    assert len(caplog.records) == 2
+def test_lines_of_a_topic_are_logged_once(sequence: list[Event], times: int, logged: Lines) -> None:
+    """What has a topic is logged once until it changes, the rest each time."""
+    publisher = EventPublisher()
+    for event in sequence:
+        publisher.publish(event)
+    assert len(logged()) == times
 
 
 def test_warning_refuses_nothing() -> None:
     """A warning about an entry does not count as a refused entry in the status."""
-    journal = Journal()
-    journal.refused([REFUSED])
-    journal.warned([REFUSED, REFUSED._replace(entry="another")])
-    assert journal.status.refused == (REFUSED,)
+    publisher = EventPublisher()
+    publisher.publish(EntriesRefused((REFUSED,)))
+    publisher.publish(EntriesWarned((REFUSED, REFUSED._replace(entry="another"))))
+    assert publisher.status.refused == (REFUSED,)
+
+
+def test_every_kind_of_output_warning_is_an_event() -> None:
+    """What an output warns of is found by its kind."""
+    (line,) = OutputReported("x", (OFF,)).lines()
+    assert line == NotificationsOff("x", "")
+    assert line.fields() == {"output": "x"}
+
+
+@pytest.mark.parametrize(
+    ("event", "seconds"),
+    [
+        pytest.param(SnapshotTrusted(), events.LONGEST_STEP, id="snapshot"),
+        pytest.param(OutputCreated("x"), events.LONGEST_STEP, id="created"),
+        pytest.param(OutputReported("x"), events.LONGEST_STEP, id="written"),
+        pytest.param(HookSucceeded(), events.LONGEST_STEP, id="command-ended"),
+        pytest.param(Unreachable("no", 300), 300, id="pause"),
+        pytest.param(OutputWritten("x", "replaced", NO_CHANGES, 1), 0, id="nothing-begins"),
+    ],
+)
+def test_each_step_has_its_own_time(event: Event, seconds: float) -> None:
+    """A check and two commands may take their 30 s each, one after the other, without a hang."""
+    now = 0.0
+    reporter = StatusReporter()
+    reporter.lease = Lease(lambda: now)
+    publisher = EventPublisher(reporter=reporter)
+    publisher.expect(0)
+    publisher.publish(event)
+    now = seconds + status_reporter.MARGIN
+    assert reporter.lease.is_valid
+    now += 0.1
+    assert not reporter.lease.is_valid
+
+
+def test_service_manager_gets_what_it_has_to_know(tmp_path: Path) -> None:
+    """It is told readiness once, and once more for each SIGHUP, and the end."""
+    with managing(str(tmp_path / "notify")) as manager:
+        service = ServiceManager(manager.address)
+        publisher = EventPublisher(manager=service)
+        for event in (
+            OutputReady(),
+            Connecting(),
+            Reconnecting("SIGHUP"),
+            Connecting(),
+            Connecting(),
+            Stopped("SIGTERM"),
+        ):
+            publisher.publish(event)
+        manager.drain()
+        assert service._socket
+        service._socket.close()
+    heard = [line for line in manager.heard if not line.startswith("MONOTONIC")]
+    assert heard == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]

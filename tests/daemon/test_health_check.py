@@ -12,18 +12,36 @@ from typing import Any
 
 import pytest
 from support.commands import run
+from support.statuses import APPLIED, CONNECTED, TRUSTED
 
 from ctsdns_traefik.core.dynamic.diff import Changes
 from ctsdns_traefik.core.status.health import AHEAD, LONGEST_SILENCE, Health, judge
 from ctsdns_traefik.core.status.status import AccessFile, Status
 from ctsdns_traefik.core.status.status_json import status_to_text
+from ctsdns_traefik.daemon.events import (
+    AccessEnforced,
+    AccessPending,
+    AccessUnusable,
+    Disconnected,
+    RemovalHeld,
+    SnapshotUntrusted,
+    Stopped,
+    Unreachable,
+    WorkerFailed,
+    WriteFailed,
+)
 from ctsdns_traefik.daemon.health_check import check_health
 
 AT = 1_795_266_309.0
 MAX_AGE = 120.0
 REMOVAL = Changes((), (), ("a", "b", "c"), before=4)
 
-WELL = Status(started=AT - 500).connected(AT - 490).trusted(AT - 40).applied(AT - 39)
+WELL = (
+    Status(started=AT - 500)
+    .after(CONNECTED, AT - 490)
+    .after(TRUSTED, AT - 40)
+    .after(APPLIED, AT - 39)
+)
 
 GUARDED = WELL._replace(access=AccessFile("access.yml"))
 
@@ -38,39 +56,39 @@ def judged(status: Status, *, updated: float = AT - 3) -> Health:
     [
         pytest.param(WELL, "healthy: connected, the last snapshot is 40 s old", id="connected"),
         pytest.param(
-            WELL.failed(AT - 5, "disconnected", "it broke off"),
+            WELL.after(Disconnected("it broke off", 5), AT - 5),
             "healthy: waiting, the last snapshot is 40 s old",
             id="lost-connection-for-a-while",
         ),
         pytest.param(
-            WELL.trusted(AT - 9).doubted(AT - 9, REMOVAL).applied(AT - 9),
+            WELL.after(TRUSTED, AT - 9).after(RemovalHeld(REMOVAL), AT - 9).after(APPLIED, AT - 9),
             "healthy: connected, the last snapshot is 9 s old;"
             " a removal waits for the next snapshot to agree",
             id="removal-waits",
         ),
         pytest.param(
             Status()
-            .trusted(AT - 900)
-            .applied(AT - 900)
-            .trusted(AT - 9)
-            .doubted(AT - 9, REMOVAL)
-            .applied(AT - 9),
+            .after(TRUSTED, AT - 900)
+            .after(APPLIED, AT - 900)
+            .after(TRUSTED, AT - 9)
+            .after(RemovalHeld(REMOVAL), AT - 9)
+            .after(APPLIED, AT - 9),
             "healthy: starting, the last snapshot is 9 s old;"
             " a removal waits for the next snapshot to agree",
             id="removal-waits-long-after-the-last-write",
         ),
         pytest.param(
-            WELL.trusted(AT - 1),
+            WELL.after(TRUSTED, AT - 1),
             "healthy: connected, the last snapshot is 1 s old",
             id="snapshot-being-written",
         ),
         pytest.param(
-            WELL.unwritable(AT - 9, "output-error", "full").applied(AT - 8),
+            WELL.after(WriteFailed("full"), AT - 9).after(APPLIED, AT - 8),
             "healthy: connected, the last snapshot is 40 s old",
             id="mended-output",
         ),
         pytest.param(
-            GUARDED.access_enforced(AT - 30),
+            GUARDED.after(AccessEnforced(), AT - 30),
             "healthy: connected, the last snapshot is 40 s old",
             id="access-in-force",
         ),
@@ -85,53 +103,63 @@ def test_well(status: Status, why: str) -> None:
     ("status", "why"),
     [
         pytest.param(
-            WELL.trusted(AT - 121).applied(AT - 121),
+            WELL.after(TRUSTED, AT - 121).after(APPLIED, AT - 121),
             "the last trusted snapshot is 121 s old, above 120 s; watch is connected",
             id="old-snapshot",
         ),
         pytest.param(
-            WELL.trusted(AT - 200).applied(AT - 200).heard_error(AT - 1, "worker-error", "quota"),
+            WELL.after(TRUSTED, AT - 200)
+            .after(APPLIED, AT - 200)
+            .after(WorkerFailed("quota"), AT - 1),
             "the last trusted snapshot is 200 s old, above 120 s; watch is connected;"
             " the last error: quota",
             id="error-events-alone",
         ),
         pytest.param(
-            WELL.trusted(AT - 200).applied(AT).distrusted(AT - 1, "untrusted", "not JSON"),
+            WELL.after(TRUSTED, AT - 200)
+            .after(APPLIED, AT)
+            .after(SnapshotUntrusted("not JSON"), AT - 1),
             "the last trusted snapshot is 200 s old, above 120 s; watch is connected;"
             " the last error: not JSON",
             id="untrusted-snapshots-alone",
         ),
         pytest.param(
-            Status().failed(AT - 1, "unreachable", "cannot connect"),
+            Status().after(Unreachable("cannot connect", 5), AT - 1),
             "no trusted snapshot has come yet; watch is waiting; the last error: cannot connect",
             id="no-snapshot-yet",
         ),
         pytest.param(
-            WELL.unwritable(AT - 1, "output-error", "disk full"),
+            WELL.after(WriteFailed("disk full"), AT - 1),
             "the output does not hold what it should: disk full",
             id="unwritable",
         ),
         pytest.param(
-            Status().trusted(AT - 1), "the last snapshot is not in the output", id="never-applied"
+            Status().after(TRUSTED, AT - 1),
+            "the last snapshot is not in the output",
+            id="never-applied",
         ),
         pytest.param(
-            WELL.applied(AT - 130).trusted(AT - 1).failed(AT - 1, "disconnected", "a defect"),
+            WELL.after(APPLIED, AT - 130)
+            .after(TRUSTED, AT - 1)
+            .after(Disconnected("a defect", 5), AT - 1),
             "the last snapshot is not in the output; the last error: a defect",
             id="not-applied-for-long",
         ),
-        pytest.param(WELL.stopped(), "watch has stopped", id="stopped"),
+        pytest.param(WELL.after(Stopped("SIGTERM"), AT), "watch has stopped", id="stopped"),
         pytest.param(
             GUARDED,
             "the access file is not in force: the routes that stand have not been looked at yet",
             id="access-not-applied-yet",
         ),
         pytest.param(
-            GUARDED.access_enforced(AT - 30).access_broken(AT - 9, "access-error", "line 2"),
+            GUARDED.after(AccessEnforced(), AT - 30).after(
+                AccessUnusable("line 2", "access.yml"), AT - 9
+            ),
             "the access file is not in force: line 2",
             id="broken-access-file",
         ),
         pytest.param(
-            GUARDED.access_enforced(AT - 30).access_waits(AT - 9, "access-waits", "disk full"),
+            GUARDED.after(AccessEnforced(), AT - 30).after(AccessPending("disk full"), AT - 9),
             "the access file is not in force: disk full",
             id="access-that-cannot-be-written",
         ),
@@ -200,7 +228,7 @@ NO_STATUS = [
         pytest.param(
             json.dumps({key: GOOD[key] for key in GOOD if key != name}).encode(), id=f"no-{name}"
         )
-        for name in ("state", "updated", "last_snapshot", "last_applied", "doubt")
+        for name in ("state", "updated", "last_snapshot", "last_applied", "pending_removal")
     ),
 ]
 
@@ -248,7 +276,9 @@ def test_file_of_many_entrypoints(tmp_path: Path) -> None:
     """A policy of ten thousand entrypoints, each with a long name, makes no watch unhealthy."""
     path, now = tmp_path / "status.json", time.time()
     routes = {f"{number:0250}": 1 for number in range(10_000)}
-    path.write_text(status_to_text(Status(routes=routes).trusted(now).applied(now), now))
+    path.write_text(
+        status_to_text(Status(routes=routes).after(TRUSTED, now).after(APPLIED, now), now)
+    )
     assert check_health(path, 600).well
 
 

@@ -1,15 +1,15 @@
-"""The keeper of the file: what it writes at each snapshot, what it says, what it doubts."""
+"""The reconciler of the file: what it writes at each snapshot, what it says, what it doubts."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.entries import hosts, names_in, routers
 
+from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.core.dynamic.document import Document, from_text, to_text
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.daemon.reconciler import Reconciler
@@ -42,11 +42,11 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> L
 
 
 def started(path: Path, *, guard: bool = True) -> Reconciler:
-    """Return a keeper that has looked at the file, as watch does at its start."""
-    keeper = Reconciler(FileOutput(path), guard=guard)
-    keeper.look()
-    keeper.create_missing()
-    return keeper
+    """Return a reconciler that has looked at the file, as watch does at its start."""
+    reconciler = Reconciler(FileOutput(path), guard=guard)
+    reconciler.inspect()
+    reconciler.create_missing()
+    return reconciler
 
 
 def test_missing_file_is_created_with_no_routes(path: Path, said: Lines) -> None:
@@ -65,7 +65,7 @@ def test_file_that_is_there_is_left_alone_at_the_start(path: Path, said: Lines) 
 
 def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
     """The log says how many routes there are, and which were added, changed and removed."""
-    keeper = started(path)
+    reconciler = started(path)
     said()
     told = []
     for snapshot in (
@@ -74,7 +74,7 @@ def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
         hosts("bcd") | hosts("b", "100.64.0.2"),
         {},
     ):
-        keeper.apply(snapshot)
+        reconciler.reconcile(snapshot)
         assert path.read_text() == render(snapshot).text
         told += said()
     assert told == [
@@ -87,9 +87,9 @@ def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
 
 def test_many_routes_are_counted_rather_than_named(path: Path, said: Lines) -> None:
     """A line names thirty routes at the most."""
-    keeper = started(path)
+    reconciler = started(path)
     said()
-    keeper.apply(
+    reconciler.reconcile(
         {f"_web_http_80._tcp.a{number:02}.example.com": "100.64.0.1" for number in range(33)}
     )
     (line,) = said()
@@ -99,12 +99,12 @@ def test_many_routes_are_counted_rather_than_named(path: Path, said: Lines) -> N
 
 def test_unchanged_snapshot_writes_and_says_nothing(path: Path, said: Lines) -> None:
     """The same hosts again, in another order too, leave the file and the log alone."""
-    keeper = started(path)
-    keeper.apply(hosts("ab"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("ab"))
     said()
     before = path.stat()
-    keeper.apply(hosts("ab"))
-    keeper.apply(hosts("ba"))
+    reconciler.reconcile(hosts("ab"))
+    reconciler.reconcile(hosts("ba"))
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert said() == []
@@ -122,14 +122,14 @@ def test_file_that_others_disturb_is_put_right(
     path: Path, said: Lines, disturb: Callable[[Path], object], how: str
 ) -> None:
     """The next snapshot, with the same hosts, brings the content back, and the log says why."""
-    keeper = started(path)
-    keeper.apply(hosts("ab"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("ab"))
     content = path.read_bytes()
     said()
     disturb(path)
-    keeper.apply(hosts("ab"))
+    reconciler.reconcile(hosts("ab"))
     assert path.read_bytes() == content
-    reason = "the same as before, but the file said something else"
+    reason = "the same as before, but the output held something else"
     assert said() == [f"INFO {how} {path}: 2 routes; {reason}"]
 
 
@@ -138,21 +138,21 @@ def test_file_of_an_earlier_run_is_compared_by_its_routes(path: Path, said: Line
     document = render(hosts("ab")).document
     path.write_text(to_text(document, "yaml"))
     assert from_text(path.read_text()) == document
-    started(path).apply(hosts("abc"))
+    started(path).reconcile(hosts("abc"))
     assert said() == [f"INFO replaced {path}: 3 routes; added {routers('c')}"]
 
 
 def test_yaml_is_written_if_asked_for(path: Path) -> None:
-    """The file holds the format that the keeper was made for."""
-    keeper = Reconciler(FileOutput(path), "yaml")
-    keeper.look()
-    keeper.apply(hosts("a"))
+    """The file holds the format that the reconciler was made for."""
+    reconciler = Reconciler(FileOutput(path), "yaml")
+    reconciler.inspect()
+    reconciler.reconcile(hosts("a"))
     assert path.read_text() == render(hosts("a"), "yaml").text
 
 
 def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) -> None:
     """An entry's problem is logged at its first snapshot, and again if it is another or returns."""
-    keeper = started(path)
+    reconciler = started(path)
     said()
     bad, name = hosts("a"), "_web_http_0._tcp.bad.example.com"
     told = []
@@ -164,7 +164,7 @@ def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) ->
         bad,
         bad | {name: "100.64.0.8"},
     ):
-        keeper.apply(entries)
+        reconciler.reconcile(entries)
         told.append([line for line in said() if not line.startswith("INFO")])
     assert [len(lines) for lines in told] == [1, 0, 0, 1, 0, 1]
     assert told[0][0].startswith(f"WARNING bad-port: {name}=100.64.0.9: ")
@@ -172,12 +172,12 @@ def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) ->
 
 def test_near_miss_is_logged_once_until_it_changes(path: Path, said: Lines) -> None:
     """What probably means something else is a warning in the log, and its routes are written."""
-    keeper = started(path)
+    reconciler = started(path)
     said()
     slips = {"web_http_1._tcp.b.de": "100.64.0.9", "_web_tsl_1._tcp.c.de": "100.64.0.9"}
     told = []
     for entries in (hosts("a") | slips, hosts("ab") | slips, hosts("a"), hosts("a") | slips):
-        keeper.apply(entries)
+        reconciler.reconcile(entries)
         told.append([line.partition(": ")[0] for line in said() if not line.startswith("INFO")])
     both = ["WARNING unusual-scheme", "WARNING missing-underscore"]
     assert told == [both, [], [], both]
@@ -186,18 +186,18 @@ def test_near_miss_is_logged_once_until_it_changes(path: Path, said: Lines) -> N
 
 def test_refused_entry_costs_no_other(path: Path) -> None:
     """The good entries beside a bad one are served."""
-    started(path).apply(hosts("ab") | {"_web_http_0._tcp.bad.example.com": "100.64.0.9"})
+    started(path).reconcile(hosts("ab") | {"_web_http_0._tcp.bad.example.com": "100.64.0.9"})
     assert names_in(path) == "ab"
 
 
 def test_large_removal_is_told_while_it_waits(path: Path, said: Lines) -> None:
     """The log names what would go, once for each snapshot that waits, and then what went."""
-    keeper = started(path)
-    keeper.apply(hosts("abcd"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("abcd"))
     said()
-    keeper.apply(hosts("d"))
+    reconciler.reconcile(hosts("d"))
     told = said()
-    keeper.apply(hosts("d"))
+    reconciler.reconcile(hosts("d"))
     doubt = "the snapshot would remove 3 of 4 routes: waiting for the next one to agree"
     assert told == [f"WARNING {doubt} ({routers('abc')})"]
     assert said() == [f"INFO replaced {path}: 1 route; removed {routers('abc')}"]
@@ -205,16 +205,16 @@ def test_large_removal_is_told_while_it_waits(path: Path, said: Lines) -> None:
 
 def test_failed_write_is_raised_and_the_next_one_makes_up_for_it(path: Path, said: Lines) -> None:
     """What could not be written is not taken for written: the next change is told in full."""
-    keeper = started(path)
-    keeper.apply(hosts("a"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("a"))
     path.unlink()
     path.mkdir()
     said()
     with pytest.raises(OutputError, match="it is a directory"):
-        keeper.apply(hosts("ab"))
+        reconciler.reconcile(hosts("ab"))
     assert said() == []
     path.rmdir()
-    keeper.apply(hosts("ab"))
+    reconciler.reconcile(hosts("ab"))
     assert names_in(path) == "ab"
     assert said() == [f"INFO created {path}: 2 routes; added {routers('b')}"]
 
@@ -231,69 +231,54 @@ def test_output_that_cannot_be_written_is_found_at_the_start(
 ) -> None:
     """A wrong path is an error before any connection is made."""
     with pytest.raises(OutputError):
-        Reconciler(FileOutput(make(path))).look()
+        Reconciler(FileOutput(make(path))).inspect()
 
 
 def test_leftovers_are_removed_at_the_start(path: Path) -> None:
     """What a killed process left beside the file is gone after the first look."""
     leftover = path.with_name(f".{path.name}.abc_1234.tmp")
     leftover.write_text("half")
-    Reconciler(FileOutput(path)).look()
+    Reconciler(FileOutput(path)).inspect()
     assert not leftover.exists()
 
 
-class Inquirer:
-    """Takes note of what is asked of Traefik."""
+class Verifier:
+    """Notes what it is asked to verify."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        """Take what takes the note."""
         self._note = note
 
-    def ask(self, document: Document) -> None:  # noqa: ARG002
-        """Take note of a question."""
-        self._note("asked")
+    def verify(self, document: Document) -> None:  # noqa: ARG002, D102
+        self._note("verify")
 
-    def ask_again(self, *, written: bool) -> None:
-        """Take note of it once more."""
-        self._note(f"asked again, written: {written}")
+    def verify_again(self, *, written: bool) -> None:  # noqa: D102
+        self._note(f"verify again, written: {written}")
 
 
-def test_nothing_comes_between_a_write_and_what_follows(path: Path) -> None:
-    """From the write to the last that it brings about, one context holds signals back.
+class StopAsked(Exception):
+    """Stands for a stop."""
 
-    One of them in between would leave a change that the command after it never hears of.
-    """
-    contexts: list[list[str]] = []
-    depth = 0
 
-    @contextmanager
-    def undisturbed() -> Iterator[None]:
-        nonlocal depth
-        if not depth:
-            contexts.append([names_in(path) if path.exists() else "none"])
-        depth += 1
-        yield
-        depth -= 1
-        if not depth:
-            contexts[-1].append(names_in(path) if path.exists() else "none")
+def test_stop_comes_before_a_write_or_after_its_command(path: Path) -> None:
+    """A write that has begun is verified and followed by its command; then none begins."""
+    done: list[str] = []
 
-    def note(what: str) -> None:
-        assert depth
-        contexts[-1].append(what)
+    def check_stop() -> None:
+        if done:
+            raise StopAsked
 
-    keeper = Reconciler(
+    reconciler = Reconciler(
         FileOutput(path),
-        undisturbed=undisturbed,
-        on_change=lambda: note("command"),
-        traefik=Inquirer(note),
+        check_stop=check_stop,
+        on_change=lambda: done.append("command"),
+        verifier=Verifier(done.append),
     )
-    keeper.look()
-    keeper.create_missing()
-    keeper.apply(hosts("a"))
-    path.write_text("{}")
-    keeper.apply(hosts("a"))
-    assert [each for each in contexts if len(each) > 2] == [
-        ["none", "asked", "command", ""],
-        ["", "asked", "command", "a"],
-        ["", "asked again, written: True", "command", "a"],
-    ]
+    reconciler.inspect()
+    reconciler.create_missing()
+    assert done == ["verify", "command"]
+    for wanted in ("a", "b"):
+        with pytest.raises(StopAsked):
+            reconciler.reconcile(hosts(wanted))
+    with pytest.raises(StopAsked):
+        reconciler.change_access(Access())
+    assert (names_in(path), done) == ("", ["verify", "command"])

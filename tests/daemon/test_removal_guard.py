@@ -33,11 +33,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def started(path: Path, *, guard: bool = True) -> Reconciler:
-    """Return a keeper that has looked at the file, as watch does at its start."""
-    keeper = Reconciler(FileOutput(path), guard=guard)
-    keeper.look()
-    keeper.create_missing()
-    return keeper
+    """Return a reconciler that has looked at the file, as watch does at its start."""
+    reconciler = Reconciler(FileOutput(path), guard=guard)
+    reconciler.inspect()
+    reconciler.create_missing()
+    return reconciler
 
 
 STEPS = pytest.mark.parametrize(
@@ -69,11 +69,11 @@ STEPS = pytest.mark.parametrize(
 @STEPS
 def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
     """After each snapshot the file holds what it should: "snapshot>file", a letter a route."""
-    keeper = started(path)
+    reconciler = started(path)
     seen = []
     for step in steps:
         snapshot, _, _ = step.partition(">")
-        keeper.apply(hosts(snapshot))
+        reconciler.reconcile(hosts(snapshot))
         seen.append(f"{snapshot}>{names_in(path)}")
     assert seen == steps
 
@@ -83,13 +83,13 @@ def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
 def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None:
     """Likewise for a store; what has stood there before waits for one more snapshot to say so."""
     server.run("FLUSHALL")
-    keeper = Reconciler(RedisOutput(address_from(server.url)))
-    keeper.begin()
+    reconciler = Reconciler(RedisOutput(address_from(server.url)))
+    reconciler.prepare()
     seen, stood = [], set()
     for step in steps:
         snapshot, _, expected = step.partition(">")
         for _ in range(AGAIN if snapshot == expected and expected in stood else 1):
-            keeper.apply(hosts(snapshot))
+            reconciler.reconcile(hosts(snapshot))
         names = "".join(sorted(each.split("-")[1] for each in server.routes()))
         stood.add(names)
         seen.append(f"{snapshot}>{names}")
@@ -97,10 +97,10 @@ def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None
 
 
 def test_without_the_guard_nothing_waits(path: Path) -> None:
-    """A keeper without the guard applies any removal at once."""
-    keeper = started(path, guard=False)
-    keeper.apply(hosts("abcdef"))
-    keeper.apply({})
+    """A reconciler without the guard applies any removal at once."""
+    reconciler = started(path, guard=False)
+    reconciler.reconcile(hosts("abcdef"))
+    reconciler.reconcile({})
     assert path.read_text() == "{}\n"
 
 
@@ -109,53 +109,53 @@ def test_guard_survives_a_restart(path: Path, form: Format) -> None:
     """A new process knows from the file on disk what there is to lose."""
     path.write_text(render(hosts("abcd"), form).text)
     before = path.read_bytes()
-    keeper = started(path)
-    keeper.apply(hosts("d"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("d"))
     assert path.read_bytes() == before
-    keeper.apply(hosts("d"))
+    reconciler.reconcile(hosts("d"))
     assert names_in(path) == "d"
 
 
 def test_tcp_routes_count_as_much_as_http_routes(path: Path) -> None:
     """Routes of both kinds together are what more than half of is too much."""
     tcp = {f"_tcp_ssh_22._tcp.{name}.example.com": "100.64.0.1" for name in "xy"}
-    keeper = started(path)
-    keeper.apply(hosts("ab") | tcp)
+    reconciler = started(path)
+    reconciler.reconcile(hosts("ab") | tcp)
     before = path.read_bytes()
-    keeper.apply(hosts("a"))
+    reconciler.reconcile(hosts("a"))
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("edit", ["", "{}\n", "nonsense: ["])
 def test_edited_file_is_put_right_while_a_removal_waits(path: Path, edit: str) -> None:
     """Doubt about a snapshot is no reason to leave the file at what somebody else made of it."""
-    keeper = started(path)
-    keeper.apply(hosts("abcd"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("abcd"))
     before = path.read_bytes()
     path.write_text(edit)
-    keeper.apply(hosts("d"))
+    reconciler.reconcile(hosts("d"))
     assert path.read_bytes() == before
 
 
 def test_refused_entries_are_no_routes(path: Path) -> None:
     """Entries that were never served do not count among what a snapshot removes."""
     bad = {f"_web_http_0._tcp.{name}.example.com": "100.64.0.1" for name in "wxyz"}
-    keeper = started(path)
-    keeper.apply(hosts("ab") | bad)
-    keeper.apply({})
+    reconciler = started(path)
+    reconciler.reconcile(hosts("ab") | bad)
+    reconciler.reconcile({})
     assert path.read_text() == "{}\n"
 
 
 def test_doubted_removal_that_cannot_be_written_is_not_doubted_again(path: Path) -> None:
     """Once two snapshots agree, a failed write does not start the waiting over."""
-    keeper = started(path)
-    keeper.apply(hosts("abcd"))
-    keeper.apply(hosts("d"))
+    reconciler = started(path)
+    reconciler.reconcile(hosts("abcd"))
+    reconciler.reconcile(hosts("d"))
     path.rename(path.with_name("kept"))
     path.mkdir()
     with pytest.raises(OutputError):
-        keeper.apply(hosts("d"))
+        reconciler.reconcile(hosts("d"))
     path.rmdir()
     path.with_name("kept").rename(path)
-    keeper.apply(hosts("d"))
+    reconciler.reconcile(hosts("d"))
     assert names_in(path) == "d"

@@ -28,6 +28,7 @@ from support.statuses import (
 
 from ctsdns_traefik.core.status.status import Status
 from ctsdns_traefik.core.status.timestamps import time_from_text
+from ctsdns_traefik.daemon.events import Connecting
 from ctsdns_traefik.daemon.sd_notify import service_manager
 
 BARE = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "", "WATCHDOG_PID": ""}
@@ -208,8 +209,8 @@ def test_manager_that_does_not_listen_disturbs_nothing(path: Path, manager: Mana
 def test_line_is_told_when_it_changes(manager: Manager) -> None:
     """A status that reads as the one before is not told again."""
     service = service_manager({"NOTIFY_SOCKET": manager.address})
-    for status in (Status(), Status(last_event=1.0), Status().connecting(), Status()):
-        service.show(status, 0.0)
+    for status in (Status(), Status(last_event=1.0), Status().after(Connecting(), 1.0), Status()):
+        service.send_status(status, 0.0)
     assert service._socket
     service._socket.close()
     manager.drain()

@@ -55,7 +55,11 @@ def test_life_of_a_watch(path: Path, status: Path) -> None:
         assert found["version"] == __version__
         assert found["pid"] == watch.process.pid
         assert (found["output"], found["routes"]) == (str(path), {})
-        assert (found["last_snapshot"], found["last_error"], found["doubt"]) == (None, None, None)
+        assert (found["last_snapshot"], found["last_error"], found["pending_removal"]) == (
+            None,
+            None,
+            None,
+        )
         bad = {"_web_http_0._tcp.x.example.com": "::1", "_tcp_ssh_22._tcp.y.example.com": "::1"}
         feed.send(snapshot({**hosts("abcde"), **bad}))
         found = until_status(watch, status, routes={"tcp": 1, "web": 5})
@@ -67,11 +71,11 @@ def test_life_of_a_watch(path: Path, status: Path) -> None:
         error = until_status(watch, status, counters=counters)["last_error"]
         assert (error["event"], error["message"]) == ("worker-error", r"quota\nexceeded")
         feed.send(snapshot(hosts("a")))
-        watch.until(lambda: read_status(status)["doubt"], "there never was a doubt")
-        doubt = read_status(status)["doubt"]
+        watch.until(lambda: read_status(status)["pending_removal"], "there never was a doubt")
+        doubt = read_status(status)["pending_removal"]
         assert (doubt["removed"], doubt["routes"]) == (5, 6)
         feed.send(snapshot(hosts("a")))
-        until_status(watch, status, routes={"web": 1}, doubt=None)
+        until_status(watch, status, routes={"web": 1}, pending_removal=None)
         assert watch.stop() == 0
         assert read_status(status)["state"] == "stopped"
     assert list(status.parent.iterdir()) == [status]
@@ -257,7 +261,7 @@ def test_status_file_below_too_long_a_name_disturbs_nothing(tmp_path: Path) -> N
         Watch(server.url, path, "--status-file", long) as watch,
     ):
         watch.until_content("router-a-example-com")
-        watch.until_logged("file name too long; watch goes on without it")
+        watch.until_logged("file name too long; watch continues without it")
 
 
 def test_unwritable_status_file_disturbs_nothing(path: Path, status: Path) -> None:
@@ -275,7 +279,7 @@ def test_unwritable_status_file_disturbs_nothing(path: Path, status: Path) -> No
         status.unlink()
         status.mkdir()
         feed.send(event("other", {}))
-        watch.until_logged(f"ERROR cannot write {status}: it is a directory; watch goes on")
+        watch.until_logged(f"ERROR cannot write {status}: it is a directory; watch continues")
         assert watch.stop() == 0
         assert watch.log.count("there is no folder") == 1
         assert "Traceback" not in watch.log

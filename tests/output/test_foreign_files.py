@@ -169,7 +169,7 @@ def test_foreign_content_that_comes_later_is_put_right_with_a_copy(path: Path) -
         for times, text in enumerate((BY_HAND, STATIC, BY_HAND), start=1):
             path.write_text(text)
             feed.send(snapshot(hosts("ab")))
-            watch.until_logged("the file said something else", times)
+            watch.until_logged("the output held something else", times)
             assert names_in(path) == "ab"
         assert [copy.read_text() for copy in copies] == [BY_HAND, STATIC]
         assert watch.stop() == 0
@@ -188,7 +188,7 @@ def test_own_content_of_others_is_put_right_without_a_copy(path: Path) -> None:
         watch.until_content("router-b-")
         path.write_text(path.read_text().replace("100.64.0.1", "100.64.0.9"))
         feed.send(snapshot(hosts("ab")))
-        watch.until_logged("the file said something else")
+        watch.until_logged("the output held something else")
         assert "100.64.0.9" not in path.read_text()
     assert not list(path.parent.glob("*.bak*"))
 

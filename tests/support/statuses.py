@@ -18,14 +18,15 @@ from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
 from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.status import (
     AccessFile,
-    Answer,
     Counters,
     ErrorRecord,
     Hook,
     PendingRemoval,
     State,
     Status,
+    TraefikAnswer,
 )
+from ctsdns_traefik.daemon.events import Connected, SnapshotApplied, SnapshotTrusted
 
 SCHEMA = json.loads(
     resources.files("ctsdns_traefik").joinpath("schemas/status.schema.json").read_text()
@@ -48,7 +49,7 @@ HANGING = """
 def hang(self, hosts):
     while True:
         time.sleep(1)
-reconciler.Reconciler.apply = hang
+reconciler.Reconciler.reconcile = hang
 """
 
 SILENT = 1.5
@@ -56,6 +57,7 @@ SILENT = 1.5
 
 
 AT = 1_795_266_309.25
+CONNECTED, TRUSTED, APPLIED = Connected("http://h/"), SnapshotTrusted(), SnapshotApplied()
 REMOVAL = Changes((), (), ("router-a", "router-b", "router-c"), before=4)
 REFUSED = Diagnostic("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
 
@@ -76,13 +78,13 @@ FULL = Status(
     consecutive_failures=2,
     last_error=ErrorRecord(AT - 3, "untrusted", "not\nJSON \udcff"),
     output_error=ErrorRecord(AT - 4, "output-error", "disk full"),
-    doubt=PendingRemoval(AT - 2, REMOVAL.removed, 4),
+    pending_removal=PendingRemoval(AT - 2, REMOVAL.removed, 4),
     hook=Hook(AT - 58, ErrorRecord(AT - 58, "hook-failed", "sh exited with status 1")),
-    traefik=Answer(
+    traefik=TraefikAnswer(
         AT - 57, Verdict(5, ("router-a",), ("router-z",), (RouterError("router-b", "no"),) * 2)
     ),
     access=AccessFile(
-        "/etc/traefik/access.yml", AT - 80, waits=ErrorRecord(AT - 5, "access-waits", "no")
+        "/etc/traefik/access.yml", AT - 80, pending=ErrorRecord(AT - 5, "access-waits", "no")
     ),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )

@@ -23,7 +23,8 @@ from support.endpoints import (
 from support.paths import ROOT
 
 from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
-from ctsdns_traefik.daemon.events import Journal
+from ctsdns_traefik.daemon.event_publisher import EventPublisher
+from ctsdns_traefik.daemon.events import Event, TraefikAnswered, TraefikNotAnswering
 from ctsdns_traefik.daemon.verifier import Patience, Verifier
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.traefik import api
@@ -153,17 +154,21 @@ def test_redirect_is_not_followed() -> None:
     ("script", "reason"),
     [
         pytest.param(saying_nothing, "it does not answer within", id="silent"),
-        pytest.param(trickling(b"HTTP/1.1 200 OK\r\n\r\n"), "too long", id="trickling"),
-        pytest.param(trickling(b"HTTP/1.1 200 OK\r\nX: "), "too long", id="trickling-head"),
+        pytest.param(trickling(b"HTTP/1.1 200 OK\r\n\r\n"), "within 0.5 s", id="trickling"),
+        pytest.param(
+            trickling(b"HTTP/1.1 200 OK\r\nX: "),
+            "within 0.5 s",
+            id="trickling-head",
+        ),
         pytest.param(
             trickling(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
-            "too long",
+            "within 0.5 s",
             id="trickling-size-of-a-chunk",
         ),
     ],
 )
 def test_slow_answer_has_an_end(script: Script, reason: str) -> None:
-    """Neither silence nor a byte now and then holds the inquiry for ever, wherever it comes."""
+    """Neither silence nor a byte now and then holds the verifier for ever, wherever it comes."""
     with ScriptedEndpoint(script) as server, pytest.raises(ApiError, match=reason):
         api_at(server).get("/api/version", within=0.5)
 
@@ -183,7 +188,7 @@ def test_large_answer_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             connection.sendall(b" " * 65536)
 
-    with ScriptedEndpoint(flood) as server, pytest.raises(ApiError, match="more than 1 MiB"):
+    with ScriptedEndpoint(flood) as server, pytest.raises(ApiError, match="larger than 1 MiB"):
         api_at(server).get("/api/version")
 
 
@@ -212,28 +217,18 @@ def test_bad_url(url: str, reason: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-class Heard(Journal):
-    """A journal that keeps what it is told of Traefik."""
+class Results:
+    """The results that a verifier publishes."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
-        super().__init__()
-        self.answers: list[Verdict | str] = []
+        self.events: list[Event] = []
 
-    def traefik_answered(self, verdict: Verdict, seconds: float) -> None:
-        """Keep a verdict."""
-        super().traefik_answered(verdict, seconds)
-        self.answers.append(verdict)
-
-    def traefik_unanswered(self, why: str) -> None:
-        """Keep why there is none."""
-        super().traefik_unanswered(why)
-        self.answers.append(why)
-
-    def until_heard(self, number: int) -> list[Verdict | str]:
-        """Wait for some answers, and return all."""
-        until(lambda: len(self.answers) >= number, f"only {self.answers}", 10)
-        return self.answers
+    def until(self, number: int) -> list[Verdict | str]:
+        """Wait for some results, and return all."""
+        until(lambda: len(self.events) >= number, f"only {self.events}", 10)
+        return [
+            each.verdict if isinstance(each, TraefikAnswered) else str(each) for each in self.events
+        ]
 
 
 def document(*names: str, rule: str = "") -> dict[str, Any]:
@@ -247,11 +242,11 @@ def served(*names: str, **fields: Any) -> Script:
     return listing(*(router(name, rule=f"Host(`{name}`)", **fields) for name in names))
 
 
-def begin(server: ScriptedEndpoint, journal: Journal) -> Verifier:
-    """Begin an inquiry that has little patience."""
-    inquiry = Verifier(api_at(server), journal, patience=HASTY)
-    inquiry.start()
-    return inquiry
+def begin(server: ScriptedEndpoint, results: Results) -> Verifier:
+    """Begin an verifier that has little patience."""
+    verifier = Verifier(api_at(server), results.events.append, patience=HASTY)
+    verifier.start()
+    return verifier
 
 
 def test_patience_is_as_documented() -> None:
@@ -266,30 +261,30 @@ def test_patience_is_as_documented() -> None:
 def test_time_to_load_grows_with_the_routes() -> None:
     """Thousands of routes get more time before they are told as missing."""
     with ScriptedEndpoint(served("a")) as server:
-        journal = Heard()
+        results = Results()
         patience = HASTY._replace(loading=0.0, per_router=0.2)
-        inquiry = Verifier(api_at(server), journal, patience=patience)
-        inquiry.start()
-        inquiry.ask(document("a", "b"))
-        assert journal.until_heard(1) == [Verdict(2, missing=("b",))]
+        verifier = Verifier(api_at(server), results.events.append, patience=patience)
+        verifier.start()
+        verifier.verify(document("a", "b"))
+        assert results.until(1) == [Verdict(2, missing=("b",))]
         assert len(server.requests) > 2
 
 
-def test_inquiry_waits_until_all_is_loaded() -> None:
+def test_verifier_waits_until_all_is_loaded() -> None:
     """It asks again while the former routers stand there, and answers once."""
     with ScriptedEndpoint(served(), served("a"), served("a", "b")) as server:
-        journal = Heard()
-        begin(server, journal).ask(document("a", "b"))
-        assert journal.until_heard(1) == [Verdict(2)]
+        results = Results()
+        begin(server, results).verify(document("a", "b"))
+        assert results.until(1) == [Verdict(2)]
         assert len(server.requests) == 3
 
 
-def test_inquiry_gives_up_in_the_end() -> None:
+def test_verifier_gives_up_in_the_end() -> None:
     """What is not loaded within its bound is told as missing."""
     with ScriptedEndpoint(served("a")) as server:
-        journal = Heard()
-        begin(server, journal).ask(document("a", "b"))
-        assert journal.until_heard(1) == [Verdict(2, missing=("b",))]
+        results = Results()
+        begin(server, results).verify(document("a", "b"))
+        assert results.until(1) == [Verdict(2, missing=("b",))]
         assert len(server.requests) > 3
 
 
@@ -297,109 +292,111 @@ def test_objection_of_the_former_document_is_not_believed() -> None:
     """A disabled router may still be what was there before: that takes a moment to believe."""
     bad, good = served("a", status="disabled", error=["no"]), served("a")
     with ScriptedEndpoint(bad, bad, good) as server:
-        journal = Heard()
-        begin(server, journal).ask(document("a"))
-        assert journal.until_heard(1) == [Verdict(1)]
+        results = Results()
+        begin(server, results).verify(document("a"))
+        assert results.until(1) == [Verdict(1)]
     with ScriptedEndpoint(bad) as server:
-        journal = Heard()
-        begin(server, journal).ask(document("a"))
-        assert journal.until_heard(1) == [Verdict(1, objections=(RouterError("a", "no"),))]
+        results = Results()
+        begin(server, results).verify(document("a"))
+        assert results.until(1) == [Verdict(1, objections=(RouterError("a", "no"),))]
 
 
 def test_newer_document_takes_the_place_of_an_older() -> None:
     """Nobody waits for the answer about a document that is no longer there."""
     with ScriptedEndpoint(served("b")) as server:
-        journal = Heard()
-        inquiry = begin(server, journal)
-        inquiry.ask(document("a"))
+        results = Results()
+        verifier = begin(server, results)
+        verifier.verify(document("a"))
         until(lambda: server.requests, "it did not ask")
-        inquiry.ask(document("b"))
-        assert journal.until_heard(1) == [Verdict(1)]
+        verifier.verify(document("b"))
+        assert results.until(1) == [Verdict(1)]
 
 
 def test_removed_router_has_to_go() -> None:
     """All routers that were asked about before and are written no more have to go."""
     with ScriptedEndpoint(served("a", "b"), served("a", "b"), served("b"), served()) as server:
-        journal = Heard()
-        inquiry = begin(server, journal)
-        inquiry.ask(document("a", "b"))
-        journal.until_heard(1)
-        inquiry.ask(document("b"))
-        journal.until_heard(2)
+        results = Results()
+        verifier = begin(server, results)
+        verifier.verify(document("a", "b"))
+        results.until(1)
+        verifier.verify(document("b"))
+        results.until(2)
         assert len(server.requests) == 3
-        inquiry.ask(document())
-        assert journal.until_heard(3) == [Verdict(2), Verdict(1), Verdict(0)]
+        verifier.verify(document())
+        assert results.until(3) == [Verdict(2), Verdict(1), Verdict(0)]
 
 
 def test_it_asks_again_only_after_a_bad_answer() -> None:
     """Each later snapshot asks once more whether things are better, until they are."""
     with ScriptedEndpoint(answering("404 Gone")) as server:
-        journal = Heard()
-        inquiry = begin(server, journal)
-        inquiry.ask_again(written=False)
+        results = Results()
+        verifier = begin(server, results)
+        verifier.verify_again(written=False)
         assert server.requests == []
-        inquiry.ask(document("a"))
-        journal.until_heard(1)
+        verifier.verify(document("a"))
+        results.until(1)
         for number in (2, 3):
-            until(lambda: not inquiry._asking, "it still asks")
+            until(lambda: not verifier._busy, "it still asks")
             before = len(server.requests)
-            inquiry.ask_again(written=False)
-            journal.until_heard(number)
+            verifier.verify_again(written=False)
+            results.until(number)
             assert len(server.requests) == before + 1
-        until(lambda: not inquiry._asking, "it still asks")
+        until(lambda: not verifier._busy, "it still asks")
         server._scripts = [served("a")]
-        inquiry.ask_again(written=False)
-        journal.until_heard(4)
-        until(lambda: not inquiry._asking, "it still asks")
+        verifier.verify_again(written=False)
+        results.until(4)
+        until(lambda: not verifier._busy, "it still asks")
         before = len(server.requests)
-        inquiry.ask_again(written=False)
-        inquiry.ask_again(written=True)
-        assert journal.until_heard(5)[3:] == [Verdict(1), Verdict(1)]
+        verifier.verify_again(written=False)
+        verifier.verify_again(written=True)
+        assert results.until(5)[3:] == [Verdict(1), Verdict(1)]
         assert len(server.requests) == before + 1
 
 
 def test_what_was_put_right_gets_its_time() -> None:
     """A file that was written again is waited for as a new one is, not judged at once."""
     with ScriptedEndpoint(served("a"), served(), served("a")) as server:
-        journal = Heard()
-        inquiry = begin(server, journal)
-        inquiry.ask(document("a"))
-        journal.until_heard(1)
-        inquiry.ask_again(written=True)
-        assert journal.until_heard(2) == [Verdict(1), Verdict(1)]
+        results = Results()
+        verifier = begin(server, results)
+        verifier.verify(document("a"))
+        results.until(1)
+        verifier.verify_again(written=True)
+        assert results.until(2) == [Verdict(1), Verdict(1)]
         assert len(server.requests) == 3
 
 
 def test_waiting_is_not_cut_short_by_another_snapshot() -> None:
     """While Traefik takes its time, asking again changes nothing."""
     with ScriptedEndpoint(answering("404 Gone"), answering("404 Gone")) as server:
-        journal = Heard()
-        inquiry = begin(server, journal)
-        inquiry.ask(document("a"))
-        journal.until_heard(1)
+        results = Results()
+        verifier = begin(server, results)
+        verifier.verify(document("a"))
+        results.until(1)
         server._scripts = [served()]
-        inquiry.ask(document("a"))
-        until(lambda: inquiry._asking, "it does not ask")
+        verifier.verify(document("a"))
+        until(lambda: verifier._busy, "it does not ask")
         before = len(server.requests)
-        inquiry.ask_again(written=False)
-        assert journal.until_heard(2)[1] == Verdict(1, missing=("a",))
+        verifier.verify_again(written=False)
+        assert results.until(2)[1] == Verdict(1, missing=("a",))
         assert len(server.requests) > before + 3
 
 
 def test_api_that_starts_late_is_waited_for() -> None:
     """An API that cannot be reached at first is no news if it soon can."""
     (port,) = free_ports(1)
-    journal = Heard()
+    results = Results()
     patience = HASTY._replace(failures=10.0)
-    inquiry = Verifier(traefik_api_from(f"http://127.0.0.1:{port}"), journal, patience=patience)
-    inquiry.start()
-    inquiry.ask(document("a"))
+    verifier = Verifier(
+        traefik_api_from(f"http://127.0.0.1:{port}"), results.events.append, patience=patience
+    )
+    verifier.start()
+    verifier.verify(document("a"))
     time.sleep(0.2)
     with ScriptedEndpoint(served("a"), port=port):
-        assert journal.until_heard(1) == [Verdict(1)]
+        assert results.until(1) == [Verdict(1)]
 
 
-def test_journal_tells_each_thing_once_until_it_changes(
+def test_log_has_each_result_once_until_it_changes(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of Traefik's answers only what is new becomes a line, and good news each time."""
@@ -407,18 +404,18 @@ def test_journal_tells_each_thing_once_until_it_changes(
     monkeypatch.setattr(package, "propagate", True)
     monkeypatch.setattr(package, "handlers", [])
     caplog.set_level(logging.INFO, "ctsdns_traefik")
-    journal = Journal()
+    publish = EventPublisher().publish
     no, nay = RouterError("a", "no"), RouterError("a", "nay")
     for _ in range(2):
-        journal.traefik_answered(Verdict(12), 1.26)
+        publish(TraefikAnswered(Verdict(12), 1.26))
         for _ in range(2):
-            journal.traefik_answered(Verdict(2, objections=(no,)), 1)
+            publish(TraefikAnswered(Verdict(2, objections=(no,)), 1))
         for _ in range(2):
-            journal.traefik_answered(Verdict(2, objections=(nay,), missing=("b",)), 1)
+            publish(TraefikAnswered(Verdict(2, objections=(nay,), missing=("b",)), 1))
         for _ in range(2):
-            journal.traefik_unanswered("http://h: why")
+            publish(TraefikNotAnswering("http://h: why"))
     for verdict in (Verdict(1, lingering=("x", "y")), Verdict(1), Verdict(0)):
-        journal.traefik_answered(verdict, 2)
+        publish(TraefikAnswered(verdict, 2))
     each_round = [
         "INFO Traefik serves all 12 routes (after 1.3 s)",
         "WARNING Traefik does not serve a: no",

@@ -17,8 +17,11 @@ from ctsdns_traefik.core.status.status import (
     LISTED_AT_MOST,
     AccessFile,
     ErrorRecord,
+    Hook,
+    PendingRemoval,
     State,
     Status,
+    TraefikAnswer,
     summarize,
 )
 from ctsdns_traefik.core.status.status_json import (
@@ -34,8 +37,11 @@ __all__ = [
     "AccessFile",
     "ErrorRecord",
     "Health",
+    "Hook",
+    "PendingRemoval",
     "State",
     "Status",
+    "TraefikAnswer",
     "judge",
     "metrics_to_text",
     "status_to_text",

@@ -35,7 +35,7 @@ class _Told(NamedTuple):
     last_applied: float | None
     output_error: str | None
     last_error: str | None
-    in_doubt: bool
+    removal_held: bool
     access: str | None
     """Why the access file is not in force; ``None`` if it is, or there is none."""
 
@@ -64,7 +64,7 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
         _require_applied(told, now, max_age)
     except _Sick as why:
         return Health(False, f"unhealthy: {why}")
-    waits = "; a removal waits for the next snapshot to agree" if told.in_doubt else ""
+    waits = "; a removal waits for the next snapshot to agree" if told.removal_held else ""
     return Health(True, f"healthy: {told.state}, the last snapshot is {age:.0f} s old{waits}")
 
 
@@ -94,7 +94,7 @@ def _age_of_snapshot(told: _Told, now: float, max_age: float) -> float:
 def _require_applied(told: _Told, now: float, max_age: float) -> None:
     if told.output_error is not None:
         raise _Sick(f"the output does not hold what it should: {told.output_error}")
-    if told.in_doubt:
+    if told.removal_held:
         return
     if told.last_applied is None or _age("last_applied", told.last_applied, now) > max_age:
         raise _Sick(f"the last snapshot is not in the output{told.trouble}")
@@ -116,7 +116,7 @@ def _read(text: bytes) -> _Told:
             _time(read["last_applied"]),
             _message(read["output_error"]),
             _message(read["last_error"]),
-            read["doubt"] is not None,
+            read["pending_removal"] is not None,
             _access(read.get("access")),
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as why:

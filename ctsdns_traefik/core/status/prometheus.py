@@ -122,9 +122,9 @@ METRICS = (
         "refused_entries", "Entries of the last snapshot without a route.", lambda s: len(s.refused)
     ),
     _gauge(
-        "doubted_routes",
+        "held_routes",
         "Routes whose removal waits for the next snapshot to agree.",
-        lambda s: len(s.doubt.removed) if s.doubt else 0,
+        lambda s: len(s.pending_removal.removed) if s.pending_removal else 0,
     ),
     _gauge(
         "output_error",

@@ -1,4 +1,4 @@
-"""What is known about watch at one moment, as a value, and what each happening makes of it.
+"""The status: what is known about watch at one moment, as a value that events change.
 
 All times are seconds since 1970.
 """
@@ -7,26 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ctsdns_traefik.core.dynamic.diff import Changes
 from ctsdns_traefik.core.dynamic.served import Verdict
 from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.timestamps import time_to_text
 
 LISTED_AT_MOST = 100
-"""Refused entries, or routers in doubt, that the text lists; it counts all."""
+"""Refused entries, or routers, that a status or a log line lists; it counts all."""
 
 
 class State(StrEnum):
     """What watch is doing."""
 
     STARTING = "starting"
-    """It looks at what the output holds."""
+    """It reads what the output holds."""
     CONNECTING = "connecting"
     CONNECTED = "connected"
     WAITING = "waiting"
-    """It waits before it connects again."""
+    """It pauses before it connects again."""
     STOPPED = "stopped"
 
 
@@ -35,7 +34,7 @@ class ErrorRecord(NamedTuple):
 
     time: float
     event: str
-    """The word that the log has for it."""
+    """The name of the event in the log."""
     message: str
 
 
@@ -56,8 +55,8 @@ class Hook(NamedTuple):
     error: ErrorRecord | None = None
 
 
-class Answer(NamedTuple):
-    """What Traefik's API last said of what was written."""
+class TraefikAnswer(NamedTuple):
+    """What Traefik's API last showed of what was written."""
 
     checked: float
     verdict: Verdict | None = None
@@ -71,19 +70,19 @@ class AccessFile(NamedTuple):
     path: str
     enforced: float | None = None
     """When its last usable content came into force; ``None`` until one has."""
-    broken: ErrorRecord | None = None
+    unusable: ErrorRecord | None = None
     """Why its present content cannot be used."""
-    waits: ErrorRecord | None = None
+    pending: ErrorRecord | None = None
     """Why its last usable content is not in force."""
 
     @property
     def error(self) -> ErrorRecord | None:
-        """Why what was asked for is not in force, if something keeps it from that."""
-        return self.broken or self.waits
+        """Why the present content is not in force, if it is not."""
+        return self.unusable or self.pending
 
 
 class Counters(NamedTuple):
-    """How often something has happened since the start."""
+    """How often each kind of event has happened since the start."""
 
     connections: int = 0
     connection_failures: int = 0
@@ -94,8 +93,19 @@ class Counters(NamedTuple):
     write_errors: int = 0
 
 
+class StatusEvent(Protocol):
+    """What the status needs of an event; :mod:`ctsdns_traefik.daemon.events` has them."""
+
+    @property
+    def counter(self) -> str:
+        """The field of :class:`Counters` that counts it, ``""`` for none."""
+
+    def change(self, status: Status, now: float) -> Status:
+        """Return the status after it."""
+
+
 class Status(NamedTuple):
-    """What is known about watch; each method returns what is known after a happening."""
+    """What is known about watch."""
 
     version: str = ""
     pid: int = 0
@@ -109,7 +119,7 @@ class Status(NamedTuple):
     last_snapshot: float | None = None
     """When the last snapshot came that could be trusted."""
     last_applied: float | None = None
-    """When the output was last known to hold what the last trusted snapshot says."""
+    """When the output was last known to hold what the last trusted snapshot wants."""
     last_write: float | None = None
     routes: Mapping[str, int] = {}
     """What the output holds: how many routes each entrypoint has."""
@@ -119,133 +129,38 @@ class Status(NamedTuple):
     last_error: ErrorRecord | None = None
     output_error: ErrorRecord | None = None
     """Why the output does not hold what it should; ``None`` if it does."""
-    doubt: PendingRemoval | None = None
+    pending_removal: PendingRemoval | None = None
     hook: Hook | None = None
-    traefik: Answer | None = None
+    traefik: TraefikAnswer | None = None
     access: AccessFile | None = None
     """``None`` if there is no access file."""
     counters: Counters = Counters()
 
-    def holding(self, routes: Mapping[str, int]) -> Status:
-        """Know the routes that the output holds, by entrypoint."""
-        return self._replace(routes=dict(sorted(routes.items())))
+    def after(self, event: StatusEvent, now: float) -> Status:
+        """Return what is known after an event at a time."""
+        status = event.change(self, now)
+        return _count(status, event.counter) if event.counter else status
 
-    def connecting(self) -> Status:
-        """Know that a connection is being made."""
-        return self._replace(state=State.CONNECTING, connected_since=None)
-
-    def connected(self, now: float) -> Status:
-        """Know that the endpoint has answered with a stream."""
-        return self._replace(state=State.CONNECTED, connected_since=now).counting("connections")
-
-    def failed(self, now: float, event: str, message: str) -> Status:
-        """Know why there is no connection."""
-        return self._replace(
-            state=State.WAITING,
-            connected_since=None,
-            consecutive_failures=self.consecutive_failures + 1,
-            last_error=ErrorRecord(now, event, message),
-        ).counting("connection_failures")
-
-    def heard(self, now: float) -> Status:
-        """Know that an event has come."""
-        return self._replace(last_event=now)
-
-    def heard_error(self, now: float, event: str, message: str) -> Status:
-        """Know what the worker says went wrong on its side."""
-        error = ErrorRecord(now, event, message)
-        return self._replace(last_event=now, last_error=error).counting("worker_errors")
-
-    def distrusted(self, now: float, event: str, message: str) -> Status:
-        """Know why a snapshot cannot be trusted."""
-        error = ErrorRecord(now, event, message)
-        return self._replace(last_event=now, last_error=error).counting("snapshots_untrusted")
-
-    def trusted(self, now: float) -> Status:
-        """Know that a snapshot has come that can be trusted."""
-        return self._replace(
-            last_event=now, last_snapshot=now, consecutive_failures=0, doubt=None
-        ).counting("snapshots_trusted")
-
-    def doubted(self, now: float, changes: Changes) -> Status:
-        """Know that a large removal waits."""
-        return self._replace(doubt=PendingRemoval(now, changes.removed, changes.before))
-
-    def wrote(self, now: float) -> Status:
-        """Know that what the output holds was replaced."""
-        return self._replace(last_write=now).counting("writes")
-
-    def applied(self, now: float) -> Status:
-        """Know that the output holds what it should; a snapshot in doubt is not applied yet."""
-        last = now if self.doubt is None else self.last_applied
-        return self._replace(last_applied=last, output_error=None)
-
-    def unwritable(self, now: float, event: str, message: str) -> Status:
-        """Know why the output does not hold what it should."""
-        error = ErrorRecord(now, event, message)
-        return self._replace(last_error=error, output_error=error).counting("write_errors")
-
-    def access_changed(self, now: float, event: str, message: str) -> Status:
-        """Know that the access file has another usable content, which is not in force yet."""
-        return self._with_access(broken=None, waits=ErrorRecord(now, event, message))
-
-    def access_broken(self, now: float, event: str, message: str) -> Status:
-        """Know why the access file cannot be used."""
-        error = ErrorRecord(now, event, message)
-        return self._with_access(broken=error)._replace(last_error=error)
-
-    def access_mended(self) -> Status:
-        """Know that the access file has its last usable content again."""
-        return self._with_access(broken=None)
-
-    def access_waits(self, now: float, event: str, message: str) -> Status:
-        """Know why the access asked for could not be put in force."""
-        error = ErrorRecord(now, event, message)
-        return self._with_access(waits=error)._replace(last_error=error)
-
-    def access_enforced(self, now: float) -> Status:
-        """Know that the last usable access is in force."""
-        return self._with_access(enforced=now, waits=None)
-
-    def _with_access(self, **known: object) -> Status:
+    def with_access(self, **known: ErrorRecord | float | None) -> Status:
+        """Return this with other values of :class:`AccessFile`, if there is an access file."""
         return self._replace(access=self.access and self.access._replace(**known))  # type: ignore[arg-type]
 
-    def ran_hook(self, now: float, event: str, error: str | None) -> Status:
-        """Know that the command after a change has run, and how it failed, if it has."""
-        if error is None:
-            return self._replace(hook=Hook(now))
-        failure = ErrorRecord(now, event, error)
-        return self._replace(hook=Hook(now, failure), last_error=failure)
 
-    def heard_traefik(self, now: float, verdict: Verdict) -> Status:
-        """Know what Traefik makes of what was written."""
-        return self._replace(traefik=Answer(now, verdict))
-
-    def heard_no_traefik(self, now: float, event: str, message: str) -> Status:
-        """Know why nothing is known of Traefik."""
-        return self._replace(traefik=Answer(now, error=ErrorRecord(now, event, message)))
-
-    def stopped(self, error: ErrorRecord | None = None) -> Status:
-        """Know that watch has ended, and the error that it ended with, if any."""
-        last = error or self.last_error
-        return self._replace(state=State.STOPPED, connected_since=None, last_error=last)
-
-    def counting(self, counter: str) -> Status:
-        """Count a happening."""
-        more = getattr(self.counters, counter) + 1
-        return self._replace(counters=self.counters._replace(**{counter: more}))
+def _count(status: Status, counter: str) -> Status:
+    more = getattr(status.counters, counter) + 1
+    return status._replace(counters=status.counters._replace(**{counter: more}))
 
 
 def summarize(status: Status) -> str:
-    """Say how watch is doing in one line, for people."""
+    """Return the state of watch in one line, for people."""
     routes, refused = sum(status.routes.values()), len(status.refused)
     parts: list[str] = [status.state, f"{routes} route{'' if routes == 1 else 's'}"]
     if status.last_snapshot is not None:
         parts.append(f"last snapshot {time_to_text(status.last_snapshot)[11:19]} UTC")
     if refused:
         parts.append(f"{refused} entr{'y' if refused == 1 else 'ies'} refused")
-    if status.doubt:
-        parts.append(f"a removal of {len(status.doubt.removed)} routes waits")
+    if status.pending_removal:
+        parts.append(f"a removal of {len(status.pending_removal.removed)} routes waits")
     if status.access and status.access.error:
         parts.append(f"the access file is not in force: {status.access.error.message}")
     if status.output_error:

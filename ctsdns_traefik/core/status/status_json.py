@@ -12,11 +12,11 @@ from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.status import (
     LISTED_AT_MOST,
     AccessFile,
-    Answer,
     ErrorRecord,
     Hook,
     PendingRemoval,
     Status,
+    TraefikAnswer,
 )
 from ctsdns_traefik.core.status.timestamps import time_to_text
 from ctsdns_traefik.core.text import shown
@@ -36,12 +36,12 @@ def status_to_text(status: Status, updated: float) -> str:
         "routes": status.routes,
         "refused": {
             "count": len(status.refused),
-            "entries": [_problem(each) for each in status.refused[:LISTED_AT_MOST]],
+            "entries": [_diagnostic(each) for each in status.refused[:LISTED_AT_MOST]],
         },
         "consecutive_failures": status.consecutive_failures,
-        "last_error": _failure(status.last_error),
-        "output_error": _failure(status.output_error),
-        "doubt": _doubt(status.doubt),
+        "last_error": _error(status.last_error),
+        "output_error": _error(status.output_error),
+        "pending_removal": _pending(status.pending_removal),
         "hook": _hook(status.hook),
         "traefik": _answer(status.traefik),
         "access": _access(status.access),
@@ -57,39 +57,39 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else time_to_text(seconds)
 
 
-def _problem(problem: Diagnostic) -> dict[str, str]:
+def _diagnostic(diagnostic: Diagnostic) -> dict[str, str]:
     return {
-        "entry": shown(problem.entry),
-        "code": problem.code,
-        "message": shown(problem.message),
+        "entry": shown(diagnostic.entry),
+        "code": diagnostic.code,
+        "message": shown(diagnostic.message),
     }
 
 
-def _failure(failure: ErrorRecord | None) -> dict[str, str] | None:
-    if failure is None:
+def _error(error: ErrorRecord | None) -> dict[str, str] | None:
+    if error is None:
         return None
     return {
-        "time": time_to_text(failure.time),
-        "event": failure.event,
-        "message": shown(failure.message),
+        "time": time_to_text(error.time),
+        "event": error.event,
+        "message": shown(error.message),
     }
 
 
-def _doubt(doubt: PendingRemoval | None) -> dict[str, Any] | None:
-    if doubt is None:
+def _pending(removal: PendingRemoval | None) -> dict[str, Any] | None:
+    if removal is None:
         return None
     return {
-        "since": time_to_text(doubt.since),
-        "removed": len(doubt.removed),
-        "routes": doubt.routes,
-        "routers": list(doubt.removed[:LISTED_AT_MOST]),
+        "since": time_to_text(removal.since),
+        "removed": len(removal.removed),
+        "routes": removal.routes,
+        "routers": list(removal.removed[:LISTED_AT_MOST]),
     }
 
 
 def _hook(hook: Hook | None) -> dict[str, Any] | None:
     if hook is None:
         return None
-    return {"time": time_to_text(hook.time), "error": _failure(hook.error)}
+    return {"time": time_to_text(hook.time), "error": _error(hook.error)}
 
 
 def _access(access: AccessFile | None) -> dict[str, Any] | None:
@@ -98,17 +98,17 @@ def _access(access: AccessFile | None) -> dict[str, Any] | None:
     return {
         "path": shown(access.path),
         "enforced": _time(access.enforced),
-        "error": _failure(access.error),
+        "error": _error(access.error),
     }
 
 
-def _answer(answer: Answer | None) -> dict[str, Any] | None:
+def _answer(answer: TraefikAnswer | None) -> dict[str, Any] | None:
     if answer is None:
         return None
     verdict = answer.verdict
     return {
         "checked": time_to_text(answer.checked),
-        "error": _failure(answer.error),
+        "error": _error(answer.error),
         "loaded": verdict and verdict.loaded,
         "missing": verdict and len(verdict.missing),
         "lingering": verdict and len(verdict.lingering),

@@ -221,7 +221,7 @@ def _deafness(store: Connection, wanted: Pairs) -> tuple[OutputWarning, ...]:
         return ()
     heard = set(flags)
     if "K" not in heard or not heard & set("hA"):
-        return (OutputWarning("deaf"),)
+        return (OutputWarning("notifications-off"),)
     if heard & set("A$g") and len(wanted) > _MANY_KEYS:
-        return (OutputWarning("noisy", str(len(wanted))),)
+        return (OutputWarning("notifications-excessive", str(len(wanted))),)
     return ()

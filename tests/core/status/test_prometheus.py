@@ -16,6 +16,7 @@ from support.statuses import AT, FULL
 
 from ctsdns_traefik.core.status.prometheus import METRICS, PREFIX, metrics_to_text
 from ctsdns_traefik.core.status.status import Status
+from ctsdns_traefik.daemon.events import RoutesCounted, Stopped
 
 
 def families(text: str) -> dict[str, Metric]:
@@ -47,7 +48,7 @@ def test_every_value() -> None:
         "routes tcp": 1,
         "routes web": 3,
         "refused_entries": 102,
-        "doubted_routes": 3,
+        "held_routes": 3,
         "output_error": 1,
         "access_error": 1,
         "hook_error": 1,
@@ -74,7 +75,7 @@ def test_what_is_not_known_is_not_there() -> None:
     unknown = ("last_", "routes", "hook_", "traefik_", "access_")
     assert not any(name.startswith(unknown) for name in said)
     assert (said["connected"], said["snapshots_total trusted"], said["up"]) == (0, 0, 1)
-    assert values(metrics_to_text(Status().stopped(), AT))["up"] == 0
+    assert values(metrics_to_text(Status().after(Stopped("SIGTERM"), AT), AT))["up"] == 0
 
 
 def test_every_metric_has_help_and_type_once() -> None:
@@ -101,7 +102,7 @@ def test_every_metric_has_help_and_type_once() -> None:
 )
 def test_label_is_escaped(entrypoint: str, label: str) -> None:
     """Whatever an entrypoint in somebody's file is called, it is one label's value."""
-    text = metrics_to_text(Status().holding({entrypoint: 2}), AT)
+    text = metrics_to_text(Status().after(RoutesCounted({entrypoint: 2}), AT), AT)
     text.encode()
     (sample,) = families(text)["routes"].samples
     assert (sample.labels, sample.value) == ({"entrypoint": label}, 2)

@@ -6,33 +6,51 @@ import json
 from typing import Any
 
 import pytest
-from support.statuses import AT, FULL, REFUSED, REMOVAL, SCHEMA
+from support.statuses import APPLIED, AT, CONNECTED, FULL, REFUSED, REMOVAL, SCHEMA, TRUSTED
 
 from ctsdns_traefik.core.dynamic.diff import count_by_entrypoint
 from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
 from ctsdns_traefik.core.status.status import (
-    Answer,
     Counters,
     ErrorRecord,
     Hook,
     PendingRemoval,
     State,
     Status,
+    TraefikAnswer,
     summarize,
 )
 from ctsdns_traefik.core.status.status_json import status_to_text
 from ctsdns_traefik.core.status.timestamps import time_from_text, time_to_text
+from ctsdns_traefik.daemon.events import (
+    Connecting,
+    Disconnected,
+    HookFailed,
+    HookSucceeded,
+    OtherEventReceived,
+    OutputCreated,
+    RemovalHeld,
+    RoutesCounted,
+    SnapshotUntrusted,
+    Stopped,
+    TraefikAnswered,
+    TraefikNotAnswering,
+    Unreachable,
+    WatchFailed,
+    WorkerFailed,
+    WriteFailed,
+)
 
 
 def test_connection_from_beginning_to_end() -> None:
     """A connection that comes and goes is counted, and what ended it stays known."""
-    status = Status().connecting()
+    status = Status().after(Connecting(), AT)
     assert status.state is State.CONNECTING
-    status = status.connected(AT)
+    status = status.after(CONNECTED, AT)
     assert status == Status(
         state=State.CONNECTED, connected_since=AT, counters=Counters(connections=1)
     )
-    status = status.failed(AT + 1, "disconnected", "it broke off")
+    status = status.after(Disconnected("it broke off", 5), AT + 1)
     assert status == Status(
         state=State.WAITING,
         consecutive_failures=1,
@@ -45,19 +63,23 @@ def test_only_a_trusted_snapshot_ends_failures_in_a_row() -> None:
     """An endpoint that answers and breaks off again and again is still failing."""
     status = Status()
     for number in range(3):
-        status = status.connected(AT).heard(AT).failed(AT, "disconnected", "it broke off")
+        status = (
+            status.after(CONNECTED, AT)
+            .after(OtherEventReceived("other"), AT)
+            .after(Disconnected("it broke off", 5), AT)
+        )
         assert status.consecutive_failures == number + 1
-    assert status.connected(AT).trusted(AT).consecutive_failures == 0
+    assert status.after(CONNECTED, AT).after(TRUSTED, AT).consecutive_failures == 0
 
 
 def test_every_event_is_the_last_but_not_every_one_a_snapshot() -> None:
     """Errors and untrusted snapshots are events; only a trusted snapshot moves its time."""
-    status = Status().trusted(AT).heard(AT + 1)
+    status = Status().after(TRUSTED, AT).after(OtherEventReceived("other"), AT + 1)
     assert (status.last_event, status.last_snapshot) == (AT + 1, AT)
-    status = status.heard_error(AT + 2, "worker-error", "quota")
+    status = status.after(WorkerFailed("quota"), AT + 2)
     assert (status.last_event, status.last_snapshot) == (AT + 2, AT)
     assert status.last_error == ErrorRecord(AT + 2, "worker-error", "quota")
-    status = status.distrusted(AT + 3, "untrusted", "not JSON")
+    status = status.after(SnapshotUntrusted("not JSON"), AT + 3)
     assert (status.last_event, status.last_snapshot) == (AT + 3, AT)
     assert status.counters == Counters(snapshots_trusted=1, snapshots_untrusted=1, worker_errors=1)
 
@@ -65,30 +87,34 @@ def test_every_event_is_the_last_but_not_every_one_a_snapshot() -> None:
 def test_failed_write_is_known_until_the_output_is_right() -> None:
     """An error of the output stays until a snapshot is applied, as the last error for longer."""
     error = ErrorRecord(AT, "output-error", "disk full")
-    status = Status().unwritable(AT, "output-error", "disk full")
+    status = Status().after(WriteFailed("disk full"), AT)
     assert (status.output_error, status.last_error) == (error, error)
-    assert status.trusted(AT + 1).output_error == error
-    status = status.trusted(AT + 1).wrote(AT + 2).applied(AT + 3)
+    assert status.after(TRUSTED, AT + 1).output_error == error
+    status = status.after(TRUSTED, AT + 1).after(OutputCreated("x"), AT + 2).after(APPLIED, AT + 3)
     assert (status.output_error, status.last_error) == (None, error)
     assert (status.last_write, status.last_applied) == (AT + 2, AT + 3)
 
 
 def test_snapshot_in_doubt_is_not_applied() -> None:
     """What waits for the removal guard is in doubt until the next snapshot, and not applied."""
-    status = Status().trusted(AT).applied(AT)
-    status = status.trusted(AT + 9).doubted(AT + 9, REMOVAL).applied(AT + 9)
-    assert status.doubt == PendingRemoval(AT + 9, REMOVAL.removed, 4)
+    status = Status().after(TRUSTED, AT).after(APPLIED, AT)
+    status = (
+        status.after(TRUSTED, AT + 9).after(RemovalHeld(REMOVAL), AT + 9).after(APPLIED, AT + 9)
+    )
+    assert status.pending_removal == PendingRemoval(AT + 9, REMOVAL.removed, 4)
     assert status.last_applied == AT
-    status = status.trusted(AT + 20).applied(AT + 20)
-    assert (status.doubt, status.last_applied) == (None, AT + 20)
+    status = status.after(TRUSTED, AT + 20).after(APPLIED, AT + 20)
+    assert (status.pending_removal, status.last_applied) == (None, AT + 20)
 
 
 def test_end() -> None:
     """The end is known, and the error that it came with, or else what went wrong last."""
-    before = Status().connected(AT).heard_error(AT, "worker-error", "quota")
-    assert before.stopped() == before._replace(state=State.STOPPED, connected_since=None)
+    before = Status().after(CONNECTED, AT).after(WorkerFailed("quota"), AT)
+    assert before.after(Stopped("SIGTERM"), AT) == before._replace(
+        state=State.STOPPED, connected_since=None
+    )
     failure = ErrorRecord(AT, "failed", "cannot write")
-    assert before.stopped(failure).last_error == failure
+    assert before.after(WatchFailed("cannot write"), AT).last_error == failure
 
 
 def test_routes_by_entrypoint() -> None:
@@ -101,7 +127,7 @@ def test_routes_by_entrypoint() -> None:
     odd: dict[str, Any] = {"routers": {"d": {"entryPoints": "web"}, "e": {"entryPoints": ["tcp"]}}}
     document = {"http": {"routers": routers, "services": {"web": {}}}, "tcp": odd, "tls": {}}
     assert count_by_entrypoint(document) == {"web": 2, "x": 1, "tcp": 1}
-    assert list(Status().holding({"web": 2, "tcp": 1}).routes) == ["tcp", "web"]
+    assert list(Status().after(RoutesCounted({"web": 2, "tcp": 1}), AT).routes) == ["tcp", "web"]
 
 
 def test_text_says_all() -> None:
@@ -134,7 +160,7 @@ def test_text_says_all() -> None:
             "event": "output-error",
             "message": "disk full",
         },
-        "doubt": {
+        "pending_removal": {
             "since": "2026-11-21T13:05:07.250Z",
             "removed": 3,
             "routes": 4,
@@ -181,16 +207,16 @@ def test_text_says_all() -> None:
 def test_hook_and_traefik() -> None:
     """What the hook and Traefik last did is known, and an error goes with the next good news."""
     failure = ErrorRecord(AT, "hook-failed", "no")
-    status = Status().ran_hook(AT, "hook-failed", "no")
+    status = Status().after(HookFailed("no"), AT)
     assert (status.hook, status.last_error) == (Hook(AT, failure), failure)
-    status = status.ran_hook(AT + 1, "hook-failed", None)
+    status = status.after(HookSucceeded(), AT + 1)
     assert (status.hook, status.last_error) == (Hook(AT + 1), failure)
-    status = status.heard_no_traefik(AT + 2, "api-error", "away")
-    assert status.traefik == Answer(AT + 2, error=ErrorRecord(AT + 2, "api-error", "away"))
+    status = status.after(TraefikNotAnswering("away"), AT + 2)
+    assert status.traefik == TraefikAnswer(AT + 2, error=ErrorRecord(AT + 2, "api-error", "away"))
     said = json.loads(status_to_text(status, AT))["traefik"]
     assert (said["error"]["message"], said["loaded"], said["objections"]) == ("away", None, [])
-    status = status.heard_traefik(AT + 3, Verdict(2, missing=("router-a",)))
-    assert status.traefik == Answer(AT + 3, Verdict(2, missing=("router-a",)))
+    status = status.after(TraefikAnswered(Verdict(2, missing=("router-a",)), 1), AT + 3)
+    assert status.traefik == TraefikAnswer(AT + 3, Verdict(2, missing=("router-a",)))
     assert status.last_error == failure
 
 
@@ -203,7 +229,7 @@ def test_schema_knows_exactly_what_is_said() -> None:
         assert SCHEMA["properties"][name]["required"] == list(said[name])
     access = SCHEMA["properties"]["access"]["anyOf"][1]
     assert access["required"] == list(access["properties"]) == list(said["access"])
-    for name, field in (("failure", "last_error"), ("doubt", "doubt")):
+    for name, field in (("failure", "last_error"), ("pending_removal", "pending_removal")):
         assert SCHEMA["$defs"][name]["required"] == list(said[field])
 
 
@@ -212,17 +238,17 @@ def test_schema_knows_exactly_what_is_said() -> None:
     [
         pytest.param(Status(), "starting; 0 routes", id="start"),
         pytest.param(
-            Status(routes={"web": 1}, refused=(REFUSED,)).connected(AT).trusted(AT),
+            Status(routes={"web": 1}, refused=(REFUSED,)).after(CONNECTED, AT).after(TRUSTED, AT),
             "connected; 1 route; last snapshot 13:05:09 UTC; 1 entry refused",
             id="well",
         ),
         pytest.param(
-            Status().connected(AT).heard_error(AT, "worker-error", "quota"),
+            Status().after(CONNECTED, AT).after(WorkerFailed("quota"), AT),
             "connected; 0 routes",
             id="connected-after-an-error",
         ),
         pytest.param(
-            Status(routes={"web": 7, "tcp": 5}).failed(AT, "unreachable", "cannot connect"),
+            Status(routes={"web": 7, "tcp": 5}).after(Unreachable("cannot connect", 5), AT),
             "waiting; 12 routes; cannot connect",
             id="not-connected",
         ),
@@ -243,11 +269,19 @@ def test_lists_are_bounded() -> None:
     """Of thousands the text lists a hundred and counts all: --health reads it each time."""
     names, many = tuple(f"router-{number}" for number in range(5_000)), 5_000
     verdict = Verdict(many, objections=tuple(RouterError(name, "no") for name in names))
-    status = Status(refused=(REFUSED,) * many, doubt=PendingRemoval(AT, names, many))
-    said = json.loads(status_to_text(status.heard_traefik(AT, verdict), AT))
-    listed = said["refused"]["entries"], said["doubt"]["routers"], said["traefik"]["objections"]
+    status = Status(refused=(REFUSED,) * many, pending_removal=PendingRemoval(AT, names, many))
+    said = json.loads(status_to_text(status.after(TraefikAnswered(verdict, 1), AT), AT))
+    listed = (
+        said["refused"]["entries"],
+        said["pending_removal"]["routers"],
+        said["traefik"]["objections"],
+    )
     assert [len(each) for each in listed] == [100] * 3
-    counted = said["refused"]["count"], said["doubt"]["removed"], said["traefik"]["disabled"]
+    counted = (
+        said["refused"]["count"],
+        said["pending_removal"]["removed"],
+        said["traefik"]["disabled"],
+    )
     assert counted == (many,) * 3
 
 

@@ -18,7 +18,8 @@ from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.status.health import judge
 from ctsdns_traefik.core.status.status import Status
 from ctsdns_traefik.core.status.status_json import status_to_text
-from ctsdns_traefik.daemon.events import Journal
+from ctsdns_traefik.daemon.event_publisher import EventPublisher
+from ctsdns_traefik.daemon.events import SnapshotTrusted
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError
 from ctsdns_traefik.output.base import Outcome
@@ -65,8 +66,8 @@ def said(caplog: pytest.LogCaptureFixture) -> Lines:
 def started(server: Server, **options: Any) -> Reconciler:
     """Return a keeper that has begun, as watch does."""
     target = RedisOutput(address_from(server.url))
-    keeper = Reconciler(target, journal=Journal(noun="store"), **options)
-    keeper.begin()
+    keeper = Reconciler(target, **options)
+    keeper.prepare()
     return keeper
 
 
@@ -77,7 +78,7 @@ def names(server: Server) -> str:
 
 def test_keys_are_as_traefik_reads_them(server: Server) -> None:
     """The document's pairs and no more stand below the root, and beside it two keys."""
-    started(server).apply(hosts("ab"))
+    started(server).reconcile(hosts("ab"))
     assert server.keys() == keys_of(hosts("ab"))
     beside = set(server.keys("*")) - set(server.keys())
     assert beside == {BELL, OWNED}
@@ -93,9 +94,9 @@ def test_start_writes_nothing(server: Server) -> None:
 def test_each_change_touches_only_what_differs(server: Server) -> None:
     """A route that stays is not written again, so that no reader ever misses a key of it."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     with server.client() as client, client.monitor() as monitor:
-        keeper.apply(hosts("bc"))
+        keeper.reconcile(hosts("bc"))
         client.ping()
         commands = []
         for each in monitor.listen():
@@ -111,10 +112,10 @@ def test_each_change_touches_only_what_differs(server: Server) -> None:
 def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
     """All writes stand between MULTI and EXEC, the hash that Traefik hears of at their end."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     with server.client() as client, client.monitor() as monitor:
-        keeper.apply(hosts("c"))
-        keeper.apply(hosts("c"))
+        keeper.reconcile(hosts("c"))
+        keeper.reconcile(hosts("c"))
         client.ping()
         commands = []
         for each in monitor.listen():
@@ -130,12 +131,12 @@ def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
 def test_unchanged_snapshot_writes_and_says_nothing(server: Server, said: Lines) -> None:
     """Not one command that writes reaches the store, from a second watch that agrees either."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     said()
     before = server.writes()
-    keeper.apply(hosts("ab"))
-    keeper.apply(hosts("ba"))
-    started(server).apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
+    keeper.reconcile(hosts("ba"))
+    started(server).reconcile(hosts("ab"))
     assert server.writes() == before
     assert said() == []
 
@@ -143,9 +144,9 @@ def test_unchanged_snapshot_writes_and_says_nothing(server: Server, said: Lines)
 def test_last_route_leaves_the_anchor(server: Server, said: Lines) -> None:
     """No routes is no router and no service; the anchor makes Traefik notice."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     said()
-    keeper.apply({})
+    keeper.reconcile({})
     assert server.keys() == {ANCHOR_KEY: "/"}
     assert server.run("SMEMBERS", OWNED) == {ANCHOR_KEY.removeprefix("traefik/")}
     removed = "router-a-example-com, router-b-example-com"
@@ -172,31 +173,31 @@ def test_store_that_others_disturb_is_put_right(
 ) -> None:
     """The next snapshot, with the same hosts, brings all back, and the log says why."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     said()
     server.run(*command)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     assert server.keys() == keys_of(hosts("ab"))
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
     (line,) = said()
-    assert line.endswith("2 routes; the same as before, but the store said something else")
+    assert line.endswith("2 routes; the same as before, but the output held something else")
 
 
 def test_stale_keys_go_though_the_index_was_lost(server: Server) -> None:
     """What this watch itself wrote, it remembers."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     server.run("DEL", BELL, OWNED)
-    keeper.apply(hosts("b"))
+    keeper.reconcile(hosts("b"))
     assert server.keys() == keys_of(hosts("b"))
 
 
 def test_stale_keys_go_though_the_index_was_lost_after_a_restart(server: Server) -> None:
     """What stood at the start, and was this tool's then, is remembered, too."""
-    started(server).apply(hosts("ab"))
+    started(server).reconcile(hosts("ab"))
     keeper = started(server)
     server.run("DEL", BELL, OWNED)
-    keeper.apply(hosts("b"))
+    keeper.reconcile(hosts("b"))
     assert server.keys() == keys_of(hosts("b"))
 
 
@@ -211,7 +212,7 @@ def test_keys_of_others_below_the_same_root_survive(server: Server) -> None:
         client.mset(foreign)
     keeper = started(server)
     for entries in (hosts("ab"), hosts("b"), {}):
-        keeper.apply(entries)
+        keeper.reconcile(entries)
         assert server.keys() | foreign == server.keys("traefik*/*")
         assert foreign.items() <= server.keys("traefik*/*").items()
 
@@ -223,8 +224,8 @@ def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
     key = "traefik/http/routers/router-a-example-com/rule"
     server.run("MSET", key, "Host(`x`)", ANCHOR_KEY, "/")
     keeper = started(server)
-    keeper.apply(hosts("a"))
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
+    keeper.reconcile(hosts("a"))
     assert server.keys() == keys_of(hosts("a"))
     warnings = [line for line in said() if line.startswith("WARNING")]
     assert len(warnings) == 1
@@ -233,9 +234,9 @@ def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
 
 def test_restarted_watch_tells_only_what_differs(server: Server, said: Lines) -> None:
     """Routes that stood before the start are not told as new, and stale ones go."""
-    started(server).apply(hosts("ab"))
+    started(server).reconcile(hosts("ab"))
     said()
-    started(server).apply(hosts("bc"))
+    started(server).reconcile(hosts("bc"))
     change = "added router-c-example-com; removed router-a-example-com"
     assert said() == [f"INFO replaced {server.shown}: 2 routes; {change}"]
     assert names(server) == "bc"
@@ -244,33 +245,33 @@ def test_restarted_watch_tells_only_what_differs(server: Server, said: Lines) ->
 def test_guard_compares_with_what_another_watch_wrote(server: Server, said: Lines) -> None:
     """A watch that knew of one route does not drop the four that another wrote meanwhile."""
     first, second = started(server), started(server)
-    first.apply(hosts("a"))
-    second.apply(hosts("a"))
-    first.apply(hosts("abcde"))
+    first.reconcile(hosts("a"))
+    second.reconcile(hosts("a"))
+    first.reconcile(hosts("abcde"))
     said()
-    second.apply(hosts("b"))
+    second.reconcile(hosts("b"))
     assert names(server) == "abcde"
     assert said()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
-    second.apply(hosts("b"))
+    second.reconcile(hosts("b"))
     assert names(server) == "b"
 
 
 def test_guard_holds_over_a_flushed_store(server: Server) -> None:
     """A store that lost all does not turn a truncated policy into the truth."""
     keeper = started(server)
-    keeper.apply(hosts("abcde"))
+    keeper.reconcile(hosts("abcde"))
     server.run("FLUSHALL")
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
     assert names(server) == "abcde"
 
 
 def test_guard_holds_over_a_restart(server: Server) -> None:
     """The first snapshot after a start waits too, if it would drop most of what stands."""
-    started(server).apply(hosts("abcde"))
+    started(server).reconcile(hosts("abcde"))
     keeper = started(server)
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
     assert names(server) == "abcde"
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
     assert names(server) == "a"
 
 
@@ -278,14 +279,14 @@ def test_older_snapshot_of_another_watch_changes_nothing(server: Server, said: L
     """A watch that lags behind leaves what is newer, and is told nothing of it."""
     first, second = started(server), started(server)
     for keeper in (first, second):
-        keeper.apply(hosts("ab"))
-    first.apply(hosts("abc"))
+        keeper.reconcile(hosts("ab"))
+    first.reconcile(hosts("abc"))
     said()
     before = server.writes()
-    second.apply(hosts("ab"))
-    second.apply(hosts("ab"))
+    second.reconcile(hosts("ab"))
+    second.reconcile(hosts("ab"))
     assert (names(server), server.writes(), said()) == ("abc", before, [])
-    second.apply(hosts("abc"))
+    second.reconcile(hosts("abc"))
     assert (server.writes(), said()) == (before, [])
 
 
@@ -293,11 +294,11 @@ def test_snapshot_that_goes_back_is_told_when_it_is_written(server: Server, said
     """It waits without a word for the next one to say so too, and then its routes are told."""
     keeper = started(server)
     for names_of_step in ("ab", "abc"):
-        keeper.apply(hosts(names_of_step))
+        keeper.reconcile(hosts(names_of_step))
     said()
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     assert (names(server), said()) == ("abc", [])
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     assert names(server) == "ab"
     assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
 
@@ -324,12 +325,12 @@ def test_write_whose_answer_was_lost_is_known_for_its_own(
 ) -> None:
     """It was done all the same: what follows does not wait as it would for another watch's."""
     keeper = started(server)
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     with losing_answers(monkeypatch), pytest.raises(OutputError):
-        keeper.apply(hosts("abc"))
+        keeper.reconcile(hosts("abc"))
     assert names(server) == "abc"
     for _ in range(AGAIN):
-        keeper.apply(hosts("ab"))
+        keeper.reconcile(hosts("ab"))
     assert names(server) == "ab"
 
 
@@ -339,14 +340,14 @@ def test_write_whose_answer_was_lost_is_told_at_the_next_snapshot(
     """The change is in the log, and the command after it runs, once and not twice."""
     runs: list[str] = []
     keeper = started(server, on_change=lambda: runs.append("ran"))
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     said()
     with losing_answers(monkeypatch), pytest.raises(OutputError):
-        keeper.apply(hosts("abc"))
+        keeper.reconcile(hosts("abc"))
     assert (len(runs), said()) == (1, [])
     before = server.writes()
-    keeper.apply(hosts("abc"))
-    keeper.apply(hosts("abc"))
+    keeper.reconcile(hosts("abc"))
+    keeper.reconcile(hosts("abc"))
     assert said() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
     assert (len(runs), server.writes()) == (2, before)
 
@@ -363,7 +364,7 @@ def test_write_is_told_though_nothing_is_known_of_notifications(
         return read(store)
 
     monkeypatch.setattr(Connection, "read_notifications", broken)
-    started(server).apply(hosts("a"))
+    started(server).reconcile(hosts("a"))
     assert said() == [
         f"INFO created {server.shown}: 1 route; added router-a-example-com",
     ]
@@ -403,11 +404,11 @@ def test_what_a_dead_watch_left_is_corrected_and_told(server: Server, said: Line
     """The third snapshot in a row that differs is written, with the routes that this changes."""
     dead, alive = started(server), started(server)
     for keeper in (dead, alive):
-        keeper.apply(hosts("ab"))
-    dead.apply(hosts("abc"))
+        keeper.reconcile(hosts("ab"))
+    dead.reconcile(hosts("abc"))
     said()
     for _ in range(3):
-        alive.apply(hosts("ab"))
+        alive.reconcile(hosts("ab"))
     assert names(server) == "ab"
     assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
 
@@ -416,12 +417,12 @@ def test_watches_that_disagree_for_good_rest_and_say_so_once(server: Server, sai
     """A handful of writes, then quiet, and one warning that says what to look at."""
     first, second = started(server), started(server)
     for _ in range(20):
-        first.apply(hosts("ab"))
-        second.apply(hosts("bc"))
+        first.reconcile(hosts("ab"))
+        second.reconcile(hosts("bc"))
     before = server.writes()
     for _ in range(5):
-        first.apply(hosts("ab"))
-        second.apply(hosts("bc"))
+        first.reconcile(hosts("ab"))
+        second.reconcile(hosts("bc"))
     assert server.writes() == before
     lines = said()
     assert len([line for line in lines if line.startswith("INFO")]) <= 5
@@ -431,17 +432,16 @@ def test_watches_that_disagree_for_good_rest_and_say_so_once(server: Server, sai
 
 def test_what_is_left_to_another_watch_is_not_applied(server: Server) -> None:
     """The status says so while it lasts, health once it lasts too long, and why if for good."""
-    journal, now = Journal(noun="store", clock=lambda: now[0]), [1000.0]
+    publisher, now = EventPublisher(clock=lambda: now[0]), [1000.0]
     target = RedisOutput(address_from(server.url))
-    keeper = Reconciler(target, journal=journal)
+    keeper = Reconciler(target, publisher=publisher)
     other = RedisOutput(address_from(server.url))
 
     def take(names_of_step: str) -> Status:
         now[0] += 100
-        journal.trusted()
-        keeper.apply(hosts(names_of_step))
-        journal.applied()
-        return journal.status
+        publisher.publish(SnapshotTrusted())
+        keeper.reconcile(hosts(names_of_step))
+        return publisher.status
 
     assert take("a").last_applied == 1100
     other.write(render(hosts("b")).text.encode())
@@ -462,16 +462,16 @@ def test_what_is_left_to_another_watch_is_not_applied(server: Server) -> None:
     assert not health.well
     assert "the last snapshot is not in the output; the last error: another watch" in health.why
     assert take("c").last_applied == now[0]
-    assert judge(status_to_text(journal.status, now[0]).encode(), now[0], 120).well
+    assert judge(status_to_text(publisher.status, now[0]).encode(), now[0], 120).well
 
 
 def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
     """What another writes between reading and writing is never overwritten unseen."""
     first, second = started(server), started(server)
-    first.apply(hosts("a"))
-    target = second._target
+    first.reconcile(hosts("a"))
+    target = second._output
     assert isinstance(target, RedisOutput)
-    original, meanwhile = target._write, iter([lambda: first.apply(hosts("ab"))])
+    original, meanwhile = target._write, iter([lambda: first.reconcile(hosts("ab"))])
 
     def racing(store: Any, *arguments: Any, **options: Any) -> Any:
         read_values = store.read_values
@@ -484,7 +484,7 @@ def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
         return original(store, *arguments, **options)
 
     target._write = racing  # type: ignore[method-assign]
-    second.apply(hosts("b"))
+    second.reconcile(hosts("b"))
     assert server.keys() == keys_of(hosts("ab"))
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
 
@@ -493,7 +493,7 @@ def test_another_access_file_waits_for_nothing(server: Server) -> None:
     """Access that is taken back and given again is so at once, though all of it stood before."""
     strict = read_access("routes:\n  '*.example.com': {access: tailscale-only}\n")
     keeper = started(server)
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
     for access in (strict, None, strict, None):
         keeper.change_access(access)
         assert any("middlewares/0" in key for key in set(server.keys())) is (access is not None)
@@ -501,7 +501,7 @@ def test_another_access_file_waits_for_nothing(server: Server) -> None:
 
 def test_another_access_file_at_a_restart_waits_for_nothing(server: Server) -> None:
     """The routes that a former watch published get it before any snapshot, and again the other."""
-    started(server).apply(hosts("ab"))
+    started(server).reconcile(hosts("ab"))
     for mode in ("tailscale-only", "public", "tailscale-only"):
         access = read_access(f"default: {mode}\n")
         keeper = started(server, access=access)
@@ -517,16 +517,16 @@ def test_access_that_was_refused_comes_with_the_next_hosts(server: Server, tmp_p
     refusing = tmp_path / "refusing"
     check = Check(("sh", "-c", f"test ! -e {refusing}"))
     keeper = Reconciler(RedisOutput(address_from(server.url), check), access=strict)
-    keeper.begin()
-    keeper.apply(hosts("ab"))
+    keeper.prepare()
+    keeper.reconcile(hosts("ab"))
     wanted = server.keys()
     keeper.change_access(None)
-    keeper.apply(hosts("abc"))
+    keeper.reconcile(hosts("abc"))
     refusing.touch()
     with pytest.raises(CheckRefused):
         keeper.change_access(strict)
     refusing.unlink()
-    keeper.apply(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     assert (server.keys(), keeper.has_enforced(strict)) == (wanted, True)
 
 
@@ -539,7 +539,7 @@ routes: {"*.example.com": {access: forward-auth, forwardAuth: sso}}
 def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: Server) -> None:
     """It does not wait three snapshots for a watch that has the old file, and loses no route."""
     keeper = started(server)
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
     RedisOutput(address_from(server.url)).write(render(hosts("ab")).text.encode())
     keeper.change_access(read_access("routes:\n  '*.example.com': {access: tailscale-only}\n"))
     guarded = sorted(key for key in set(server.keys()) if key.endswith("/middlewares/0"))
@@ -625,8 +625,8 @@ def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -
     """The warning says how to switch them on, and comes again only after they were on."""
     server.run("CONFIG", "SET", "notify-keyspace-events", "")
     keeper = started(server)
-    keeper.apply(hosts("a"))
-    keeper.apply(hosts("a"))
+    keeper.reconcile(hosts("a"))
+    keeper.reconcile(hosts("a"))
     warnings = [line for line in said() if line.startswith("WARNING")]
     assert len(warnings) == 1
     assert "'CONFIG SET notify-keyspace-events Kh'" in warnings[0]
@@ -641,7 +641,7 @@ def test_notifications_of_every_key_are_told_where_there_are_many(
     server.run("CONFIG", "SET", "notify-keyspace-events", "KEA")
     keeper = started(server)
     for _ in range(2):
-        keeper.apply(
+        keeper.reconcile(
             {f"_web_http_80._tcp.a{each}.example.com": "100.64.0.1" for each in range(300)}
         )
     (warning,) = [line for line in said() if line.startswith("WARNING")]
@@ -652,7 +652,7 @@ def test_notifications_of_every_key_are_told_where_there_are_many(
 def test_notifications_that_do_are_not_mentioned(server: Server, said: Lines, flags: str) -> None:
     """Every setting by which Traefik hears of the hash will do."""
     server.run("CONFIG", "SET", "notify-keyspace-events", flags)
-    started(server).apply(hosts("a"))
+    started(server).reconcile(hosts("a"))
     assert all(line.startswith("INFO") for line in said())
 
 
@@ -662,7 +662,7 @@ def test_notifications_of_other_kinds_are_as_good_as_none(
 ) -> None:
     """Events without keys' names, or of other kinds, do not reach Traefik."""
     server.run("CONFIG", "SET", "notify-keyspace-events", flags)
-    started(server).apply(hosts("a"))
+    started(server).reconcile(hosts("a"))
     assert any("keyspace notifications" in line for line in said())
 
 
@@ -679,7 +679,7 @@ def test_as_held_is_what_is_read(server: Server) -> None:
 def test_key_of_another_kind_is_replaced(server: Server) -> None:
     """A hash where a text belongs costs nothing but itself."""
     server.run("HSET", "traefik/http/routers/router-a-example-com/rule", "a", "b")
-    started(server).apply(hosts("a"))
+    started(server).reconcile(hosts("a"))
     assert server.keys() == keys_of(hosts("a"))
 
 
@@ -703,7 +703,7 @@ def test_everything_together_has_an_end(server: Server, monkeypatch: pytest.Monk
 def test_two_roots_in_one_store_know_nothing_of_each_other(server: Server) -> None:
     """Each root has its own keys, hash and index."""
     edge = RedisOutput(address_from(f"{server.url}?rootKey=edge"))
-    started(server).apply(hosts("a"))
+    started(server).reconcile(hosts("a"))
     edge.write(render(hosts("b")).text.encode())
     edge.write(b"{}")
     assert server.keys() == keys_of(hosts("a"))
