@@ -122,10 +122,10 @@ class Signals:
 
 
 @contextmanager
-def postponed() -> Iterator[list[int]]:
+def postponed() -> Iterator[Callable[[], bool]]:
     """Let the signals that would end the process wait for what this context has to clean up.
 
-    It yields the numbers of those that have come: the content looks at them now and then, and
+    It yields a function that returns whether one has come: the content calls it now and then, and
     hurries to its end. They act when the context has ended, as they would have without it, and the
     ignored stay ignored. Outside the main thread, where no handler can be set, nothing waits.
     """
@@ -138,7 +138,7 @@ def postponed() -> Iterator[list[int]]:
                 if handler not in (None, signal.SIG_IGN):
                     handlers[number] = handler
                     signal.signal(number, lambda number, _frame: came.append(number))
-        yield came
+        yield lambda: bool(came)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

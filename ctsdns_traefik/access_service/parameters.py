@@ -1,4 +1,4 @@
-"""What the service's options take: texts of the command line and the environment, into values."""
+"""The types of the service's options: text of the command line and the environment to values."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> En
     if endpoint.credentials is not None:
         raise SettingsError("the keys' URL holds a password, which is not used: keys are public")
     if urlsplit(endpoint.url).scheme != "https" and not _is_loopback(endpoint.host):
-        raise SettingsError("the keys' URL is not https: whoever is on the way could forge keys")
+        raise SettingsError("the keys' URL is not https: a machine on the way could forge keys")
     if ca_file:
         require_certificates(ca_file, SettingsError)
     return endpoint

@@ -32,7 +32,7 @@ STANDARD_INPUT = "-"
 _PIECE = 64 * 1024
 
 _STARTS_OF_POLICIES = (b"{", b"[", b"/", b"", b"#", b"'", b'"', b"\xc2")
-"""What JSON and HuJSON start with, or the errors in them; a stream starts with none of these."""
+"""How JSON and HuJSON start, with the usual errors; an event stream starts with none of these."""
 
 
 class Reading(NamedTuple):
@@ -91,7 +91,7 @@ def _from_endpoint(endpoint: Endpoint) -> Reading:
 
 
 def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
-    """Tell JSON from a captured stream by its first character."""
+    """Read JSON or a captured stream, which the first character tells apart."""
     start = b""
     for piece in pieces:
         start += piece
@@ -104,16 +104,16 @@ def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
 
 
 def _from_capture(pieces: Iterator[bytes], path: str) -> Reading:
-    """Read a captured stream up to its first snapshot, and find where in it that stands."""
+    """Read a captured stream up to its first snapshot, and find its position."""
     seen: list[bytes] = []
-    hosts, data = _first_snapshot(read_events(_noting(pieces, seen)))
+    hosts, data = _first_snapshot(read_events(_recording(pieces, seen)))
     content = b"".join(seen)
     at = content.find(data)
     in_file = Source(path, content, at, at + len(data))
     return Reading(hosts, in_file if at >= 0 else Source("", data))
 
 
-def _noting(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
+def _recording(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         seen.append(piece)
         yield piece

@@ -37,7 +37,7 @@ _CAUSES = {
 
 
 class ApiError(Exception):
-    """The API gives no answer that can be used; the text says why, in one line."""
+    """The API gives no usable answer; the text says why, in one line."""
 
 
 class Page(NamedTuple):
@@ -101,16 +101,16 @@ class TraefikApi:
             raise ApiError(_NOT_TRAEFIK) from why
 
     def read(
-        self, kind: str, provider: str, heed: Callable[[], None] = lambda: None
+        self, kind: str, provider: str, check_stop: Callable[[], None] = lambda: None
     ) -> dict[str, dict[str, Any]]:
         """Return ``http/routers`` or another kind of one provider, by the name in its document.
 
-        ``heed`` is called before each page. Raise :class:`ApiError`.
+        ``check_stop`` is called before each page. Raise :class:`ApiError`.
         """
         found: dict[str, dict[str, Any]] = {}
         suffix, page, following = f"@{provider}", 0, 1
         while page < following <= MOST_PAGES:
-            heed()
+            check_stop()
             page = following
             answer = self.get(f"/api/{kind}?per_page={PER_PAGE}&page={page}")
             for name, item in _items(answer.content):
