@@ -75,7 +75,9 @@ def http_get(
         work.limit(seconds, late),
         send(session, endpoint, headers, (seconds + _GRACE, seconds + _GRACE)) as answer,
     ):
-        return Response(answer.status_code, answer.headers, _read(answer, largest))
+        body = _read(answer, largest)
+        work.check()  # a connection that was shut down may look like the regular end of a body
+        return Response(answer.status_code, answer.headers, body)
 
 
 @contextmanager
