@@ -146,7 +146,7 @@ def test_it_can_be_cancelled() -> None:
     with ScriptedEndpoint(sending(OK, then=saying_nothing)) as server:
         threading.Timer(0.2, work.cancel).start()
         began = time.monotonic()
-        with pytest.raises(HttpError):
+        with pytest.raises(HttpError, match="cancelled"):
             get(server.url, seconds=60, largest=10, cancellation=work)
         assert time.monotonic() - began < 10
 
