@@ -32,8 +32,8 @@ class Loggable(Protocol):
         """Its name."""
 
     @property
-    def level(self) -> int | None:
-        """The level to log it at; ``None`` if it is not to be logged."""
+    def level(self) -> int:
+        """The level to log it at."""
 
     def fields(self) -> dict[str, object]:
         """Return its details."""
@@ -41,8 +41,7 @@ class Loggable(Protocol):
 
 def log_event(event: Loggable) -> None:
     """Log an event: its message as text, its name and fields in JSON."""
-    if event.level is not None:
-        log.log(event.level, "%s", event, extra=as_event(event.event, **event.fields()))
+    log.log(event.level, "%s", event, extra=as_event(event.event, **event.fields()))
 
 
 def level_for(verbosity: int) -> int:
@@ -53,10 +52,10 @@ def level_for(verbosity: int) -> int:
 def set_up(
     stream: TextIO | None, verbosity: int = 0, *, dated: bool = False, form: LogFormat = "text"
 ) -> None:
-    """Log this package's messages to a stream, if there is one; a daemon's lines are dated.
+    """Log this package to a stream, if there is one; ``dated`` lines begin with the time.
 
     With ``json`` each is an object on a line of its own, on a terminal, too.
-    Other libraries stay silent: their debug messages would show whole URLs.
+    Other libraries are not logged: their debug messages would show whole URLs.
     """
     logging.raiseExceptions = False  # a closed standard error must not end or disturb anything
     package = logging.getLogger(PACKAGE)
@@ -65,8 +64,8 @@ def set_up(
     package.handlers = [_handler(stream, dated=dated, form=form)]
 
 
-def say_end(message: str, exit_code: int) -> bool:
-    """Log the error that ends the process, however quiet, if lines are JSON; tell whether so."""
+def log_failure(message: str, exit_code: int) -> bool:
+    """Log the error that ends the process, at any level, if the log is JSON; return whether so."""
     package = logging.getLogger(PACKAGE)
     if not any(isinstance(each.formatter, JsonLines) for each in package.handlers):
         return False
@@ -109,7 +108,7 @@ def _rich_handler(stream: TextIO) -> logging.Handler:
 
 
 class OneLine(logging.Formatter):
-    """Keeps whatever a message quotes on the message's one line."""
+    """Keeps a message on one line, whatever it quotes."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format as usual, control characters escaped."""
@@ -117,23 +116,23 @@ class OneLine(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """Makes each message an object: when, how grave, what happened, its text, and its details."""
+    """Makes each message an object: time, level, event, message, and the fields of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the object in ASCII, which survives whatever the stream's encoding is."""
-        import json  # text does without
+        """Return the object in ASCII, which any encoding of the stream can carry."""
+        import json  # only this format needs it
 
-        said = {
+        line = {
             "time": time_to_text(record.created),
             "level": record.levelname.lower(),
             "event": getattr(record, "event", "other"),
             "message": printable(super().format(record)),
         }
-        return json.dumps(said | _plain(getattr(record, "fields", {})))
+        return json.dumps(line | _plain(getattr(record, "fields", {})))
 
 
 def _plain(value: object) -> Any:
-    """Return a value as JSON has it, its texts fit to show."""
+    """Return a value as JSON has it, the control characters of its texts escaped."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):

@@ -123,9 +123,9 @@ def _unknown_option(why: click.NoSuchOption) -> str:
 
 def _fail(program: str, message: str, code: ExitCode) -> ExitCode:
     """Say why it ends, as the log says things if that is in JSON."""
-    from ctsdns_traefik.logs import say_end
+    from ctsdns_traefik.logs import log_failure
 
-    if say_end(message, code):
+    if log_failure(message, code):
         return code
     return _say(f"{program}: error: {printable(message)}", code)
 

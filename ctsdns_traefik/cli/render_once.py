@@ -34,6 +34,7 @@ from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
+    from ctsdns_traefik.core.access import Access
     from ctsdns_traefik.core.dynamic import Format, Rendering
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Check, Command, Output
@@ -94,15 +95,8 @@ def render_once(
     SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
     out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
-    from ctsdns_traefik.core.checks import check_unused
     from ctsdns_traefik.core.dynamic import render
-    from ctsdns_traefik.daemon import (
-        AccessSettingsUnused,
-        EntriesRefused,
-        EntriesWarned,
-        EventPublisher,
-        read_access_file,
-    )
+    from ctsdns_traefik.daemon import read_access_file
 
     start_logging(form=log_format)
     output = None if output == Path(STANDARD_STREAM) else output
@@ -120,11 +114,7 @@ def render_once(
     rights = read_access_file(access_file).access if access_file else None
     rendering = render(read_source(source, timeout, access).hosts, form, rights)
     findings = bool(strict and rendering.problems)
-    publish = EventPublisher().publish
-    publish(EntriesRefused(tuple(rendering.problems)))
-    publish(EntriesWarned(tuple(rendering.warnings)))
-    if rights:
-        publish(AccessSettingsUnused(tuple(check_unused(rendering.entries, rights))))
+    _publish_diagnostics(rendering, rights)
     if output is None:
         emit(rendering.text)
     elif check or diff:
@@ -132,6 +122,22 @@ def render_once(
     else:
         _write(target_of, output, rendering, on_change, check_command)
     return ExitCode.FINDINGS if findings else ExitCode.OK
+
+
+def _publish_diagnostics(rendering: Rendering, access: Access | None) -> None:
+    from ctsdns_traefik.core.checks import check_unused
+    from ctsdns_traefik.daemon import (
+        AccessSettingsUnused,
+        EntriesRefused,
+        EntriesWarned,
+        EventPublisher,
+    )
+
+    publish = EventPublisher().publish
+    publish(EntriesRefused(tuple(rendering.problems)))
+    publish(EntriesWarned(tuple(rendering.warnings)))
+    if access:
+        publish(AccessSettingsUnused(tuple(check_unused(rendering.entries, access))))
 
 
 def _write(

@@ -160,7 +160,7 @@ def watch(
     publisher = make_publisher(followed, target, signals, **files)
     publish = publisher.publish
     with target.claim(), publisher:
-        rights = follow_access_file(access_file) if access_file else None
+        rights = follow_access_file(access_file, signals.sleep) if access_file else None
         reconciler = Reconciler(
             target,
             kind.form or form,

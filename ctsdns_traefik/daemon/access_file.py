@@ -1,8 +1,8 @@
 """The access file on disk: read once, or again and again while it is followed.
 
-An access file that is read while it is being written may be half a file, and half a file may be a
-valid one that protects less. So a content counts only when a second reading, a moment later, finds
-the same.
+A file that is read while it is being written may be half a file, and half an access file may be a
+valid one that protects less. So content is used only if a second reading, a moment later, finds the
+same.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
 STEADY = 0.4
-"""Seconds for which a content has to stay the same before it counts."""
+"""Seconds for which the content has to stay the same before it is used."""
 
 _RECENT = 2.0
-"""Seconds after which a file that was changed is taken to be whole."""
+"""Seconds after the last change from which a file is taken to be complete."""
 
 _TRIES = 10
 
@@ -46,17 +46,14 @@ class AccessChange(NamedTuple):
 
 
 def read_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) -> AccessText:
-    """Read an access file; raise :class:`SettingsError`, with the place, for one that is wrong.
-
-    One that was changed just now is read twice.
-    """
+    """Read an access file; raise :class:`SettingsError`, with line and column, if it is wrong."""
     return _parse(path, _steady_content(path, sleep))
 
 
-def follow_access_file(path: Path) -> FollowedAccess:
-    """Begin to follow an access file; raise :class:`SettingsError` as :func:`read_access_file`."""
+def follow_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) -> FollowedAccess:
+    """Start to follow an access file; raise :class:`SettingsError` as :func:`read_access_file`."""
     _require_regular(path)
-    return FollowedAccess(path, _steady_content(path, time.sleep))
+    return FollowedAccess(path, _steady_content(path, sleep))
 
 
 class FollowedAccess:

@@ -95,7 +95,7 @@ class EventPublisher:
             return lines
         before, self._logged[event.topic] = self._logged.get(event.topic, ()), lines
         known = frozenset(before)
-        return tuple(line for line in lines if line not in known)
+        return tuple(line for line in lines if line.always or line not in known)
 
     def _change_status(self, event: Event) -> None:
         status = self._status.after(event, self._clock())

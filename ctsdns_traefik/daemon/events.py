@@ -1,16 +1,17 @@
 """Events: each thing that happens to watch, as one frozen value.
 
-An event knows its log line (``level``, its text, ``fields()``) and what it changes in the status
-(``change()``, ``counter``). A new kind of event is one class here and a row in docs/status.md.
-:class:`.EventPublisher` passes events on.
+Its class has everything that is derived from an event: its log line (``level``, ``text``,
+``fields()``) and its change of the status and the metrics (``change()``, ``counter``). So a new
+kind of event is one class here and a row in docs/status.md. :class:`.EventPublisher` passes events
+on.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from logging import DEBUG, ERROR, INFO, NOTSET, WARNING
+from typing import ClassVar, TypedDict, Unpack, dataclass_transform
 
 from ctsdns_traefik.core.dynamic import NAMED_AT_MOST, Changes, Verdict, listed
 from ctsdns_traefik.core.problems import Diagnostic
@@ -30,22 +31,57 @@ LONGEST_STEP = 60.0
 begin a connection."""
 
 
+class _Declared(TypedDict, total=False):
+    event: str
+    level: int
+    text: str
+    topic: str
+    always: bool
+    counter: str
+    begins_step: bool
+
+
+@dataclass_transform(frozen_default=True)
 class Event:
-    """Something that happened; unless its class says more, not logged and without effect."""
+    """Something that happened; its subclasses are frozen dataclasses.
+
+    A subclass declares what all events of its kind have in common as arguments of the class; what
+    it leaves out is as in its base class.
+    """
 
     event: ClassVar[str] = ""
-    """Its name in the log as JSON and in the status."""
-    level: ClassVar[int | None] = None
-    """The level that it is logged at; ``None`` if it is not."""
+    """The name of the kind in the log as JSON and in the status."""
+    level: ClassVar[int] = NOTSET
+    """The level that it is logged at; ``NOTSET`` if it is not."""
+    text: ClassVar[str] = ""
+    """The message, with the names of fields in braces."""
     topic: ClassVar[str] = ""
-    """Lines that the last event of the same topic had, too, are not logged again."""
+    """Lines that the last event of the same topic had, too, are not logged again ..."""
+    always: ClassVar[bool] = False
+    """... but for lines of this kind."""
     counter: ClassVar[str] = ""
     """The field of :class:`.Counters` that counts it."""
     begins_step: ClassVar[bool] = False
-    """The loop now begins something that may take :data:`LONGEST_STEP`."""
+    """Whether the loop now begins something that may take :data:`LONGEST_STEP`."""
+
+    def __init_subclass__(cls, **declared: Unpack[_Declared]) -> None:
+        for name, value in declared.items():
+            setattr(cls, name, value)
+        # What is generated costs each class time at the start and memory: only what is needed is.
+        if "__annotations__" in vars(cls):
+            dataclass(frozen=True, eq=False, repr=False)(cls)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({vars(self)})"
 
     def __str__(self) -> str:
-        return self.event
+        return self.text.format(**vars(self))
 
     def fields(self) -> dict[str, object]:
         """Return what the log has in JSON beside the message; docs/status.md lists it."""
@@ -53,7 +89,7 @@ class Event:
 
     def lines(self) -> tuple[Event, ...]:
         """Return the events to log: this one, or one for each of the items that it reports."""
-        return () if self.level is None else (self,)
+        return (self,) if self.level else ()
 
     def change(self, status: Status, now: float) -> Status:
         """Return the status after this event."""
@@ -64,12 +100,10 @@ class Event:
         return LONGEST_STEP if self.begins_step else None
 
 
-@dataclass(frozen=True)
-class _Failure(Event):
+class _Failure(Event, level=WARNING, text="{error}"):
     """Something that went wrong, and why."""
 
     error: str
-    level: ClassVar[int | None] = logging.WARNING
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(last_error=self.record(now))
@@ -82,60 +116,39 @@ class _Failure(Event):
 # The process: start, reconnect, end
 
 
-@dataclass(frozen=True)
 class OutputReady(Event):
     """The output exists and can be written, so that Traefik can start."""
 
 
-@dataclass(frozen=True)
-class Reconnecting(Event):
+class Reconnecting(Event, event="reconnecting", level=INFO, text="{signal}: connecting again"):
     """A signal asks for a new connection at once."""
 
     signal: str
-    event = "reconnecting"
-    level = logging.INFO
-
-    def __str__(self) -> str:
-        return f"{self.signal}: connecting again"
 
 
-@dataclass(frozen=True)
-class Stopped(Event):
+class Stopped(Event, event="stopped", level=INFO, text="{signal}: stopped"):
     """A signal ends watch."""
 
     signal: str
-    event = "stopped"
-    level = logging.INFO
-
-    def __str__(self) -> str:
-        return f"{self.signal}: stopped"
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(state=State.STOPPED, connected_since=None)
 
 
-@dataclass(frozen=True)
-class WatchFailed(_Failure):
+class WatchFailed(_Failure, event="failed", level=NOTSET):
     """An error ends watch; the command line interface logs it, with the exit code."""
-
-    event = "failed"
-    level = None
 
     def change(self, status: Status, now: float) -> Status:
         status = super().change(status, now)
         return status._replace(state=State.STOPPED, connected_since=None)
 
 
-@dataclass(frozen=True)
-class StatusFileFailed(_Failure):
+class StatusFileFailed(
+    _Failure, event="report-error", level=ERROR, text="{error}; watch continues without it"
+):
     """A status or metrics file cannot be written."""
 
     path: str
-    event = "report-error"
-    level = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"{self.error}; watch continues without it"
 
     def fields(self) -> dict[str, object]:
         return {"path": self.path, "error": self.error}
@@ -144,42 +157,33 @@ class StatusFileFailed(_Failure):
 # The connection
 
 
-@dataclass(frozen=True)
-class Connecting(Event):
+class Connecting(Event, begins_step=True):
     """A connection is being made."""
-
-    begins_step = True
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(state=State.CONNECTING, connected_since=None)
 
 
-@dataclass(frozen=True)
-class Connected(Event):
+class Connected(
+    Event, event="connected", level=INFO, text="connected to {endpoint}", counter="connections"
+):
     """The endpoint has answered with a stream."""
 
     endpoint: str
-    event = "connected"
-    level = logging.INFO
-    counter = "connections"
-
-    def __str__(self) -> str:
-        return f"connected to {self.endpoint}"
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(state=State.CONNECTED, connected_since=now)
 
 
-@dataclass(frozen=True)
-class Unreachable(_Failure):
+class Unreachable(
+    _Failure,
+    event="unreachable",
+    text="{error}; retrying in {delay:.1f} s",
+    counter="connection_failures",
+):
     """No connection could be made; ``delay`` seconds until the next attempt."""
 
     delay: float
-    event = "unreachable"
-    counter = "connection_failures"
-
-    def __str__(self) -> str:
-        return f"{self.error}; retrying in {self.delay:.1f} s"
 
     def fields(self) -> dict[str, object]:
         return {"error": self.error, "delay": round(self.delay, 1)}
@@ -196,65 +200,48 @@ class Unreachable(_Failure):
         return self.delay
 
 
-@dataclass(frozen=True)
-class Disconnected(Unreachable):
+class Disconnected(Unreachable, event="disconnected"):
     """A connection ended."""
-
-    event = "disconnected"
 
 
 # What the endpoint sends
 
 
-@dataclass(frozen=True)
-class OtherEventReceived(Event):
+class OtherEventReceived(Event, event="event", level=DEBUG, text="event {name}"):
     """The endpoint has sent an event that is neither a snapshot nor an error."""
 
     name: str
-    event = "event"
-    level = logging.DEBUG
-
-    def __str__(self) -> str:
-        return f"event {self.name}"
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(last_event=now)
 
 
-@dataclass(frozen=True)
-class WorkerFailed(_Failure):
+class WorkerFailed(
+    _Failure,
+    event="worker-error",
+    text="the worker reports an error: {error}",
+    counter="worker_errors",
+):
     """The worker reports an error on its side."""
 
-    event = "worker-error"
-    counter = "worker_errors"
-
-    def __str__(self) -> str:
-        return f"the worker reports an error: {self.error}"
-
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now)._replace(last_event=now)
 
 
-@dataclass(frozen=True)
-class SnapshotUntrusted(_Failure):
+class SnapshotUntrusted(
+    _Failure,
+    event="untrusted",
+    text="a snapshot cannot be trusted, the output stays: {error}",
+    counter="snapshots_untrusted",
+):
     """A snapshot cannot be trusted, and is not used."""
 
-    event = "untrusted"
-    counter = "snapshots_untrusted"
-
-    def __str__(self) -> str:
-        return f"a snapshot cannot be trusted, the output stays: {self.error}"
-
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now)._replace(last_event=now)
 
 
-@dataclass(frozen=True)
-class SnapshotTrusted(Event):
+class SnapshotTrusted(Event, counter="snapshots_trusted", begins_step=True):
     """A snapshot has come that can be trusted."""
-
-    counter = "snapshots_trusted"
-    begins_step = True
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(
@@ -265,16 +252,10 @@ class SnapshotTrusted(Event):
 # Entries
 
 
-@dataclass(frozen=True)
-class EntryRefused(Event):
+class EntryRefused(Event, event="refused", level=WARNING, text="{diagnostic}"):
     """One entry has no route."""
 
     diagnostic: Diagnostic
-    event = "refused"
-    level = logging.WARNING
-
-    def __str__(self) -> str:
-        return str(self.diagnostic)
 
     def fields(self) -> dict[str, object]:
         return {
@@ -286,19 +267,14 @@ class EntryRefused(Event):
         }
 
 
-@dataclass(frozen=True)
-class EntryWarned(EntryRefused):
+class EntryWarned(EntryRefused, event="entry-warning"):
     """One entry has a route, but probably means something else."""
 
-    event = "entry-warning"
 
-
-@dataclass(frozen=True)
-class EntriesRefused(Event):
+class EntriesRefused(Event, topic="refused"):
     """All entries without a route, each of them logged once until it changes."""
 
     diagnostics: tuple[Diagnostic, ...]
-    topic = "refused"
 
     def lines(self) -> tuple[Event, ...]:
         return tuple(map(EntryRefused, self.diagnostics))
@@ -307,12 +283,10 @@ class EntriesRefused(Event):
         return status._replace(refused=self.diagnostics)
 
 
-@dataclass(frozen=True)
-class EntriesWarned(Event):
+class EntriesWarned(Event, topic="entry-warning"):
     """All entries that there are warnings about, likewise."""
 
     diagnostics: tuple[Diagnostic, ...]
-    topic = "entry-warning"
 
     def lines(self) -> tuple[Event, ...]:
         return tuple(map(EntryWarned, self.diagnostics))
@@ -321,7 +295,6 @@ class EntriesWarned(Event):
 # The output
 
 
-@dataclass(frozen=True)
 class RoutesCounted(Event):
     """The output holds so many routes, by entrypoint."""
 
@@ -331,34 +304,29 @@ class RoutesCounted(Event):
         return status._replace(routes=dict(sorted(self.routes.items())))
 
 
-@dataclass(frozen=True)
-class OutputCreated(Event):
+class OutputCreated(
+    Event,
+    event="created",
+    level=INFO,
+    text="created {output} with no routes",
+    counter="writes",
+    begins_step=True,
+):
     """There was no file; now there is one without routes."""
 
     output: str
-    event = "created"
-    level = logging.INFO
-    counter = "writes"
-    begins_step = True
-
-    def __str__(self) -> str:
-        return f"created {self.output} with no routes"
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(last_write=now)
 
 
-@dataclass(frozen=True)
-class OutputWritten(Event):
+class OutputWritten(Event, event="written", level=INFO, counter="writes"):
     """The output was replaced: how, what that changes, and how many routes it has now."""
 
     output: str
     outcome: str
     changes: Changes
     routes: int
-    event = "written"
-    level = logging.INFO
-    counter = "writes"
 
     def __str__(self) -> str:
         parts = [
@@ -387,13 +355,10 @@ class OutputWritten(Event):
 _CHANGES = ("added", "changed", "removed")
 
 
-@dataclass(frozen=True)
-class RemovalHeld(Event):
+class RemovalHeld(Event, event="removal-held", level=WARNING):
     """A large removal waits for the next snapshot to agree."""
 
     changes: Changes
-    event = "removal-held"
-    level = logging.WARNING
 
     def __str__(self) -> str:
         removed = self.changes.removed
@@ -411,49 +376,34 @@ class RemovalHeld(Event):
         return status._replace(pending_removal=held)
 
 
-@dataclass(frozen=True)
-class WriteFailed(_Failure):
-    """What a snapshot says could not be written."""
-
-    event = "output-error"
-    level = logging.ERROR
-    counter = "write_errors"
-
-    def __str__(self) -> str:
-        return f"{self.error}; trying again at the next snapshot"
+class WriteFailed(
+    _Failure,
+    event="output-error",
+    level=ERROR,
+    text="{error}; trying again at the next snapshot",
+    counter="write_errors",
+):
+    """What a snapshot wants could not be written."""
 
     def change(self, status: Status, now: float) -> Status:
         error = self.record(now)
         return status._replace(last_error=error, output_error=error)
 
 
-@dataclass(frozen=True)
-class WriteRefused(WriteFailed):
+class WriteRefused(WriteFailed, event="check-refused", text="{error}", topic="check-refused"):
     """The check command refuses what was to be written; logged once until it changes."""
 
-    event = "check-refused"
-    topic = "check-refused"
 
-    def __str__(self) -> str:
-        return self.error
-
-
-@dataclass(frozen=True)
-class SnapshotApplied(Event):
+class SnapshotApplied(Event, topic="check-refused"):
     """The output holds what the last trusted snapshot wants, unless a removal is held."""
-
-    topic = "check-refused"
 
     def change(self, status: Status, now: float) -> Status:
         last = now if status.pending_removal is None else status.last_applied
         return status._replace(last_applied=last, output_error=None)
 
 
-@dataclass(frozen=True)
-class OutputLeft(Event):
+class OutputLeft(Event, topic="check-refused"):
     """The output holds what another watch wants, and is left to that."""
-
-    topic = "check-refused"
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(output_error=None)
@@ -462,121 +412,117 @@ class OutputLeft(Event):
 # Warnings about the output
 
 
-@dataclass(frozen=True)
-class WrittenInPlace(Event):
+class WrittenInPlace(
+    Event,
+    event="in-place",
+    level=WARNING,
+    text="{output} cannot be renamed over and is written in place",
+    topic="in-place",
+):
     """The file cannot be renamed over."""
 
     output: str
-    event = "in-place"
-    level = logging.WARNING
-    topic = "in-place"
-
-    def __str__(self) -> str:
-        return f"{self.output} cannot be renamed over and is written in place"
 
 
-@dataclass(frozen=True)
-class OwnerLost(Event):
+class OwnerLost(
+    Event,
+    event="owner-lost",
+    level=WARNING,
+    text="the owner of {output} could not be kept: this process may not set it",
+    topic="owner-lost",
+):
     """The owner of the file could not be kept."""
 
     output: str
-    event = "owner-lost"
-    level = logging.WARNING
-    topic = "owner-lost"
-
-    def __str__(self) -> str:
-        return f"the owner of {self.output} could not be kept: this process may not set it"
 
 
-@dataclass(frozen=True)
-class OutputWarned(Event):
+class OutputWarned(Event, level=WARNING):
     """A warning that an output returned; its subclasses are the kinds that there are."""
 
     output: str
     detail: str
-    level = logging.WARNING
-    text: ClassVar[str]
-    """The message; ``{}`` stands for the detail."""
 
     def __str__(self) -> str:
-        return f"{self.output}: {self.text.format(self.detail)}"
+        return f"{self.output}: {self.description}"
+
+    @property
+    def description(self) -> str:
+        """The message without the name of the output."""
+        return super().__str__()
 
     def fields(self) -> dict[str, object]:
         return {"output": self.output}
 
 
-@dataclass(frozen=True)
-class NotificationsOff(OutputWarned):
+class NotificationsOff(
+    OutputWarned,
+    event="notifications-off",
+    text=(
+        "Traefik is not notified of changes: keyspace notifications are off; switch them"
+        " on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf"
+    ),
+):
     """The store does not notify Traefik of changes."""
 
-    event = "notifications-off"
-    text = (
-        "Traefik is not notified of changes: keyspace notifications are off;"
-        " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf"
-    )
 
-
-@dataclass(frozen=True)
-class NotificationsExcessive(OutputWarned):
+class NotificationsExcessive(
+    OutputWarned,
+    event="notifications-excessive",
+    text=(
+        "Traefik reads everything anew for each of {detail} keys when it changes: have it"
+        " notified once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)"
+    ),
+):
     """The store notifies Traefik of every key."""
 
-    event = "notifications-excessive"
-    text = (
-        "Traefik reads everything anew for each of {} keys when it changes: have it notified"
-        " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)"
-    )
 
-
-@dataclass(frozen=True)
-class WritersDisagree(OutputWarned):
+class WritersDisagree(
+    OutputWarned,
+    event="disagreement",
+    text=(
+        "another watch has published something else, again and again{detail}: do both"
+        " follow the same endpoint, with the same access file and version?"
+    ),
+):
     """Another writer replaces the content again and again."""
 
-    event = "disagreement"
-    text = (
-        "another watch has published something else, again and again{}: do both follow the same"
-        " endpoint, with the same access file and version?"
-    )
-
     def change(self, status: Status, now: float) -> Status:
-        error = ErrorRecord(now, self.event, self.text.format(self.detail))
+        error = ErrorRecord(now, self.event, self.description)
         return status._replace(last_error=error)
 
 
-@dataclass(frozen=True)
-class ForeignContentReplaced(OutputWarned):
+class ForeignContentReplaced(
+    OutputWarned,
+    event="foreign",
+    text="what stood there was not written by ctsdns-traefik, and is replaced: it held {detail}",
+):
     """The file held something that this tool would not have written."""
 
-    event = "foreign"
-    text = "what stood there was not written by ctsdns-traefik, and is replaced: it held {}"
 
-
-@dataclass(frozen=True)
-class LockUnavailable(OutputWarned):
+class LockUnavailable(
+    OutputWarned,
+    event="no-lock",
+    text=(
+        "no lock can be held beside it, so that another watch on it would not be kept"
+        " from starting: {detail}"
+    ),
+):
     """No lock can be held beside the file."""
 
-    event = "no-lock"
-    text = (
-        "no lock can be held beside it, so that another watch on it would not be kept from"
-        " starting: {}"
-    )
 
-
-@dataclass(frozen=True)
-class KeysTakenOver(OutputWarned):
+class KeysTakenOver(
+    OutputWarned,
+    event="taken-over",
+    text="keys of unknown origin stood there; they are replaced: {detail}",
+):
     """Keys of unknown origin stood in the store."""
 
-    event = "taken-over"
-    text = "keys of unknown origin stood there; they are replaced: {}"
 
-
-@dataclass(frozen=True)
-class OutputReported(Event):
+class OutputReported(Event, topic="output", begins_step=True):
     """The output was read or written; these are all the warnings that it returned."""
 
     output: str
     warnings: tuple[OutputWarning, ...] = ()
-    topic = "output"
-    begins_step = True
 
     def lines(self) -> tuple[OutputWarned, ...]:
         return tuple(
@@ -595,47 +541,34 @@ _OUTPUT_WARNINGS = {each.event: each for each in OutputWarned.__subclasses__()}
 # The access file
 
 
-@dataclass(frozen=True)
-class AccessChanged(Event):
+class AccessChanged(Event, event="access-changed", level=INFO, text="{path} has changed"):
     """The access file has other content, which can be used and is not in force yet."""
 
     path: str
-    event = "access-changed"
-    level = logging.INFO
-
-    def __str__(self) -> str:
-        return f"{self.path} has changed"
 
     def change(self, status: Status, now: float) -> Status:
         pending = f"{self}, and the routes have not been written yet"
         return status.with_access(unusable=None, pending=ErrorRecord(now, self.event, pending))
 
 
-@dataclass(frozen=True)
-class AccessRestored(Event):
+class AccessRestored(Event, event="access-mended", level=INFO, text="{path} can be used again"):
     """The access file can be used again, and has the content that it had before."""
 
     path: str
-    event = "access-mended"
-    level = logging.INFO
-
-    def __str__(self) -> str:
-        return f"{self.path} can be used again"
 
     def change(self, status: Status, now: float) -> Status:
         return status.with_access(unusable=None)
 
 
-@dataclass(frozen=True)
-class AccessUnusable(_Failure):
+class AccessUnusable(
+    _Failure,
+    event="access-error",
+    level=ERROR,
+    text="{error}; the last usable content stays in force",
+):
     """The access file cannot be used."""
 
     path: str
-    event = "access-error"
-    level = logging.ERROR
-
-    def __str__(self) -> str:
-        return f"{self.error}; the last usable content stays in force"
 
     def fields(self) -> dict[str, object]:
         return {"path": self.path, "error": self.error}
@@ -644,41 +577,30 @@ class AccessUnusable(_Failure):
         return super().change(status, now).with_access(unusable=self.record(now))
 
 
-@dataclass(frozen=True)
-class AccessPending(_Failure):
+class AccessPending(
+    _Failure,
+    event="access-waits",
+    level=ERROR,
+    text="the access file is not in force yet: {error}",
+    topic="access-waits",
+):
     """The last usable content of the access file could not be put in force."""
-
-    event = "access-waits"
-    level = logging.ERROR
-    topic = "access-waits"
-
-    def __str__(self) -> str:
-        return f"the access file is not in force yet: {self.error}"
 
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now).with_access(pending=self.record(now))
 
 
-@dataclass(frozen=True)
-class AccessEnforced(Event):
+class AccessEnforced(Event, topic="access-waits"):
     """The last usable content of the access file is in force."""
-
-    topic = "access-waits"
 
     def change(self, status: Status, now: float) -> Status:
         return status.with_access(enforced=now, pending=None)
 
 
-@dataclass(frozen=True)
-class AccessSettingUnused(Event):
+class AccessSettingUnused(Event, event="access-unused", level=WARNING, text="{diagnostic}"):
     """One pattern of the access file matches no entry."""
 
     diagnostic: Diagnostic
-    event = "access-unused"
-    level = logging.WARNING
-
-    def __str__(self) -> str:
-        return str(self.diagnostic)
 
     def fields(self) -> dict[str, object]:
         return {
@@ -688,24 +610,19 @@ class AccessSettingUnused(Event):
         }
 
 
-@dataclass(frozen=True)
-class AccessSettingsUnused(Event):
+class AccessSettingsUnused(Event, topic="access-unused"):
     """All patterns of the access file that match no entry, each logged once until it changes."""
 
     diagnostics: tuple[Diagnostic, ...]
-    topic = "access-unused"
 
     def lines(self) -> tuple[Event, ...]:
         return tuple(map(AccessSettingUnused, self.diagnostics))
 
 
-@dataclass(frozen=True)
-class ProtectionRemoved(Event):
+class ProtectionRemoved(Event, event="unprotected", level=WARNING):
     """A change of the access file has taken the protection from some routers."""
 
     routers: tuple[str, ...]
-    event = "unprotected"
-    level = logging.WARNING
 
     def __str__(self) -> str:
         names = listed(self.routers)
@@ -718,38 +635,27 @@ class ProtectionRemoved(Event):
 # After a change: the user's command, and what Traefik serves
 
 
-@dataclass(frozen=True)
-class HookSucceeded(Event):
+class HookSucceeded(Event, begins_step=True):
     """The command after a change has run."""
-
-    begins_step = True
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(hook=Hook(now))
 
 
-@dataclass(frozen=True)
-class HookFailed(_Failure):
+class HookFailed(
+    _Failure, event="hook-failed", text="the on-change command failed: {error}", begins_step=True
+):
     """The command after a change failed."""
-
-    event = "hook-failed"
-    begins_step = True
-
-    def __str__(self) -> str:
-        return f"the on-change command failed: {self.error}"
 
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now)._replace(hook=Hook(now, self.record(now)))
 
 
-@dataclass(frozen=True, eq=False)  # not equal to the one before: it is logged every time
-class RoutesServed(Event):
+class RoutesServed(Event, event="served", level=INFO, always=True):
     """Traefik serves all that was written, so many seconds after that."""
 
     routes: int
     seconds: float
-    event = "served"
-    level = logging.INFO
 
     def __str__(self) -> str:
         routes = f"all {self.routes} routes" if self.routes else "no routes, as was written"
@@ -760,50 +666,39 @@ class RoutesServed(Event):
         return {"routes": self.routes, "seconds": round(self.seconds, 1)}
 
 
-@dataclass(frozen=True)
-class RouterNotServed(Event):
+class RouterNotServed(
+    Event, event="not-served", level=WARNING, text="Traefik does not serve {router}: {error}"
+):
     """Traefik has loaded a router and does not serve it."""
 
     router: str
     error: str
-    event = "not-served"
-    level = logging.WARNING
-
-    def __str__(self) -> str:
-        return f"Traefik does not serve {self.router}: {self.error}"
 
 
-@dataclass(frozen=True)
-class RoutersNotLoaded(Event):
+class RoutersNotLoaded(Event, event="not-loaded", level=WARNING):
     """Traefik does not have some routers as they were written."""
 
     routers: tuple[str, ...]
-    event = "not-loaded"
-    level = logging.WARNING
-    text: ClassVar[str] = "Traefik has not loaded"
+    verb: ClassVar[str] = "has not loaded"
 
     def __str__(self) -> str:
-        return f"{self.text} {listed(self.routers)}: does it read this?"
+        return f"Traefik {self.verb} {listed(self.routers)}: does it read this?"
 
     def fields(self) -> dict[str, object]:
         return {"count": len(self.routers), "routers": self.routers[:NAMED_AT_MOST]}
 
 
-@dataclass(frozen=True)
-class RoutersNotRemoved(RoutersNotLoaded):
+class RoutersNotRemoved(RoutersNotLoaded, event="not-removed"):
     """Traefik still has some routers that are no longer written."""
 
-    event = "not-removed"
-    text = "Traefik still has"
+    verb = "still has"
 
 
-@dataclass(frozen=True)
-class TraefikAnswered(Event):
+class TraefikAnswered(Event, topic="traefik"):
     """Traefik's API shows what it makes of a document, so many seconds after it was written."""
 
     verdict: Verdict
     seconds: float
-    topic = "traefik"
 
     def lines(self) -> tuple[Event, ...]:
         verdict = self.verdict
@@ -820,15 +715,10 @@ class TraefikAnswered(Event):
         return status._replace(traefik=TraefikAnswer(now, self.verdict))
 
 
-@dataclass(frozen=True)
-class TraefikNotAnswering(_Failure):
+class TraefikNotAnswering(
+    _Failure, event="api-error", text="Traefik's API cannot be asked: {error}", topic="traefik"
+):
     """Traefik's API gives no answer; logged once until it changes."""
-
-    event = "api-error"
-    topic = "traefik"
-
-    def __str__(self) -> str:
-        return f"Traefik's API cannot be asked: {self.error}"
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(traefik=TraefikAnswer(now, error=self.record(now)))

@@ -1,4 +1,4 @@
-"""How watch is doing, by the status file that it keeps."""
+"""Check the health of a running watch by the status file that it keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST = 16 * 1024 * 1024
 
 
 def check_health(path: Path, max_age: float) -> Health:
-    """Judge by a status file; one that cannot be read is a verdict, too."""
+    """Return the health that a status file shows; unhealthy if it cannot be read."""
     try:
         text = _read(path)
     except (OSError, ValueError) as why:
@@ -25,7 +25,8 @@ def check_health(path: Path, max_age: float) -> Health:
 
 
 def _read(path: Path) -> bytes:
-    """Return what a file holds; a pipe in its place is not waited for."""
+    """Return the content of a regular file."""
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""Memory that a large snapshot took, given back to the system when it is done with."""
+"""Return the memory of a large snapshot to the system once it is no longer needed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ _MANY_OBJECTS = 50_000
 
 
 def expect_large_snapshots() -> None:
-    """Have large blocks returned as soon as they are free, and garbage looked for less often.
-
-    A rendering makes tens of thousands of objects without a cycle among them; to look for cycles
-    every 700 objects, Python's default, and among all that is loaded, takes a sixth of its time.
-
-    To return blocks at once is how glibc starts. But once a block of megabytes has been freed, it
-    takes such blocks for common, and keeps what is free for the next: mallopt(3),
-    M_MMAP_THRESHOLD. To set the threshold, to the value that it has, holds it. Other C libraries
-    are left alone.
-    """
+    """Return large blocks as soon as they are free, and collect garbage less often."""
     import ctypes
 
+    # Once a block of megabytes has been freed, glibc takes such blocks for common and keeps free
+    # memory for the next. Setting the threshold, to the value that it starts with, prevents that
+    # (mallopt(3), M_MMAP_THRESHOLD). Other C libraries have no mallopt and are left alone.
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+    # Rendering makes tens of thousands of objects without a cycle among them. Searching for cycles
+    # every 700 objects, Python's default, among all loaded modules takes a sixth of its time.
     gc.freeze()
     gc.set_threshold(_MANY_OBJECTS)
 

@@ -122,6 +122,7 @@ class Reconciler:
             try:
                 self.inspect()
             except OutputError as why:
+                self._check_stop()
                 if self._output.needed:
                     raise
                 self._publish(WriteFailed(str(why)))
@@ -171,7 +172,11 @@ class Reconciler:
         with self._lock:
             if access != self._access:
                 self._access, self._enforced = access, False
-            self._enforce()
+            try:
+                self._enforce()
+            except OutputError:
+                self._check_stop()  # a stop ends a check command, and the connection to a store
+                raise
 
     def _enforce(self, *, leave_equal: bool = False) -> None:
         """Write the present routes with the access.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,10 @@ def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
 def test_one_class_makes_an_event(logged: Lines, caplog: pytest.LogCaptureFixture) -> None:
     """A new class alone gets its log line, its JSON fields, its counter and its status."""
 
-    @dataclass(frozen=True)
-    class DiskFilled(events._Failure):
+    class DiskFilled(
+        events._Failure, event="disk-filled", counter="write_errors", text="{path}: {error}"
+    ):
         path: str
-        event = "disk-filled"
-        counter = "write_errors"
-
-        def __str__(self) -> str:
-            return f"{self.path}: {self.error}"
 
     publisher = EventPublisher(clock=lambda: AT)
     publisher.publish(DiskFilled("no space", "/x"))
@@ -150,6 +147,54 @@ def test_each_step_has_its_own_time(event: Event, seconds: float) -> None:
     assert reporter.lease.is_valid
     now += 0.1
     assert not reporter.lease.is_valid
+
+
+def test_threads_lose_no_event() -> None:
+    """Events that several threads publish at one time all reach the status."""
+    publisher, threads, each = EventPublisher(), 4, 500
+
+    def publish() -> None:
+        for _ in range(each):
+            publisher.publish(SnapshotTrusted())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        running = [threading.Thread(target=publish) for _ in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert publisher.status.counters.snapshots_trusted == threads * each
+
+
+def test_log_that_hangs_keeps_no_other_thread_from_publishing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While one thread waits for the log, another can change the status, of a stop for one."""
+    reached, released = threading.Event(), threading.Event()
+
+    class Hanging(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
+            reached.set()
+            released.wait(20)
+
+    package = logging.getLogger("ctsdns_traefik")
+    monkeypatch.setattr(package, "handlers", [Hanging()])
+    publisher = EventPublisher()
+    logging_one = threading.Thread(target=publisher.publish, args=(WriteFailed("full"),))
+    silent = threading.Thread(target=publisher.publish, args=(SnapshotTrusted(),))
+    logging_one.start()
+    try:
+        assert reached.wait(10)
+        silent.start()
+        silent.join(10)
+        assert publisher.status.counters.snapshots_trusted == 1
+    finally:
+        released.set()
+        logging_one.join()
 
 
 def test_service_manager_gets_what_it_has_to_know(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_well(status: Status, why: str) -> None:
         pytest.param(WELL.after(Stopped("SIGTERM"), AT), "watch has stopped", id="stopped"),
         pytest.param(
             GUARDED,
-            "the access file is not in force: the routes that stand have not been looked at yet",
+            "the access file is not in force: the present routes have not been checked yet",
             id="access-not-applied-yet",
         ),
         pytest.param(

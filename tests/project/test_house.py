@@ -278,7 +278,10 @@ def test_imports_run_one_way() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_module_is_explained(name: str) -> None:
-    """A module, and every class and function in it without an underscore, has a docstring."""
+    """A module, and every class and function in it without an underscore, has a docstring.
+
+    A method that overrides another of its module has that one's.
+    """
     nodes: list[tuple[str, ast.Module | ast.ClassDef | Function]] = [(name, MODULES[name])]
     nodes += list(public_parts(name, MODULES[name]))
     bare = [where for where, node in nodes if not ast.get_docstring(node)]
@@ -289,11 +292,26 @@ def public_parts(
     where: str, parent: ast.Module | ast.ClassDef
 ) -> Iterator[tuple[str, ast.ClassDef | Function]]:
     """Yield the classes, functions and methods that others may use, with where they are."""
+    classes = {node.name: node for node in parent.body if isinstance(node, ast.ClassDef)}
     for node in parent.body:
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
             yield f"{where}.{node.name}", node
             if isinstance(node, ast.ClassDef):
-                yield from public_parts(f"{where}.{node.name}", node)
+                inherited = methods_above(node, classes)
+                for part, inner in public_parts(f"{where}.{node.name}", node):
+                    if inner.name not in inherited:
+                        yield part, inner
+
+
+def methods_above(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> set[str]:
+    """Name the methods of a class's base classes in the same module."""
+    names: set[str] = set()
+    for base in node.bases:
+        above = classes.get(ast.unparse(base))
+        if above:
+            names |= {each.name for each in above.body if isinstance(each, Function)}
+            names |= methods_above(above, classes)
+    return names
 
 
 @pytest.mark.parametrize("name", MODULES)

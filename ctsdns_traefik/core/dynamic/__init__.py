@@ -54,7 +54,6 @@ if TYPE_CHECKING:
         priority_of,
     )
     from ctsdns_traefik.core.dynamic.served import (
-        RouterError,
         RouterKey,
         Verdict,
         judge,
@@ -111,7 +110,6 @@ _FACE = {
         "priority_of",
     ),
     "served": (
-        "RouterError",
         "RouterKey",
         "Verdict",
         "judge",
@@ -147,7 +145,6 @@ __all__ = [
     "Protocol",
     "Rendering",
     "Route",
-    "RouterError",
     "RouterKey",
     "RouterTls",
     "Verdict",

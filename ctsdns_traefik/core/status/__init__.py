@@ -5,14 +5,8 @@ No clock is read here: times are passed in.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.status.health import (
-    BEAT,
-    Health,
-    judge,
-)
-from ctsdns_traefik.core.status.prometheus import (
-    metrics_to_text,
-)
+from ctsdns_traefik.core.status.health import BEAT, Health, judge
+from ctsdns_traefik.core.status.prometheus import metrics_to_text
 from ctsdns_traefik.core.status.status import (
     LISTED_AT_MOST,
     AccessFile,
@@ -24,12 +18,8 @@ from ctsdns_traefik.core.status.status import (
     TraefikAnswer,
     summarize,
 )
-from ctsdns_traefik.core.status.status_json import (
-    status_to_text,
-)
-from ctsdns_traefik.core.status.timestamps import (
-    time_to_text,
-)
+from ctsdns_traefik.core.status.status_json import status_to_text
+from ctsdns_traefik.core.status.timestamps import time_to_text
 
 __all__ = [
     "BEAT",

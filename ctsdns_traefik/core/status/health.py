@@ -1,4 +1,4 @@
-"""The text of a status file -> whether watch is well, or why not."""
+"""Health: judge by the text of a status file whether watch does its work."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ctsdns_traefik.core.status.timestamps import time_from_text
 from ctsdns_traefik.core.text import shown
 
 BEAT = 10.0
-"""Seconds after which watch renews its status file at the latest, changed or not."""
+"""Seconds after which watch writes its status file again at the latest, changed or not."""
 
 LONGEST_SILENCE = 3 * BEAT
-"""Seconds without that after which it is taken for dead or hung."""
+"""Seconds without an update after which watch is taken for dead or hung."""
 
 AHEAD = 5.0
 """Seconds that a time may lie in the future; more, and the clock has been set back."""
@@ -26,8 +26,8 @@ class Health(NamedTuple):
     why: str
 
 
-class _Told(NamedTuple):
-    """What of a status file decides."""
+class _StatusFile(NamedTuple):
+    """The fields of a status file that health depends on."""
 
     state: State
     updated: float
@@ -40,76 +40,80 @@ class _Told(NamedTuple):
     """Why the access file is not in force; ``None`` if it is, or there is none."""
 
     @property
-    def trouble(self) -> str:
-        """Say what went wrong last, for the end of a sentence."""
+    def error_suffix(self) -> str:
+        """The last error, for the end of a sentence."""
         return "" if self.last_error is None else f"; the last error: {self.last_error}"
 
 
-class _Sick(Exception):
-    """Why watch is not well."""
+class _Unhealthy(Exception):
+    """Why watch is not healthy."""
 
 
 def judge(text: bytes, now: float, max_age: float) -> Health:
-    """Judge by a status file's text whether watch does its work.
+    """Return whether a status file's text shows a healthy watch, and why not.
 
-    It does if the file is kept up to date, the access file is in force, and the last trusted
-    snapshot is at most ``max_age`` seconds old and in the output. One that waits for the removal
-    guard need not be.
+    It is healthy if the file is up to date, the access file is in force, and the last trusted
+    snapshot is at most ``max_age`` seconds old and in the output. A snapshot whose removal is held
+    need not be in the output.
     """
     try:
-        told = _read(text)
-        _require_alive(told, now)
-        _require_access(told)
-        age = _age_of_snapshot(told, now, max_age)
-        _require_applied(told, now, max_age)
-    except _Sick as why:
+        status = _read(text)
+        _require_alive(status, now)
+        _require_access(status)
+        age = _age_of_snapshot(status, now, max_age)
+        _require_applied(status, now, max_age)
+    except _Unhealthy as why:
         return Health(False, f"unhealthy: {why}")
-    waits = "; a removal waits for the next snapshot to agree" if told.removal_held else ""
-    return Health(True, f"healthy: {told.state}, the last snapshot is {age:.0f} s old{waits}")
+    waits = "; a removal waits for the next snapshot to agree" if status.removal_held else ""
+    return Health(True, f"healthy: {status.state}, the last snapshot is {age:.0f} s old{waits}")
 
 
-def _require_alive(told: _Told, now: float) -> None:
-    if told.state is State.STOPPED:
-        raise _Sick(f"watch has stopped{told.trouble}")
-    silence = _age("updated", told.updated, now)
+def _require_alive(status: _StatusFile, now: float) -> None:
+    if status.state is State.STOPPED:
+        raise _Unhealthy(f"watch has stopped{status.error_suffix}")
+    silence = _age("updated", status.updated, now)
     if silence > LONGEST_SILENCE:
-        raise _Sick(f"the status file was last updated {silence:.0f} s ago: watch is dead or hangs")
+        raise _Unhealthy(
+            f"the status file was last updated {silence:.0f} s ago: watch is dead or hangs"
+        )
 
 
-def _require_access(told: _Told) -> None:
-    if told.access is not None:
-        raise _Sick(f"the access file is not in force: {told.access}")
+def _require_access(status: _StatusFile) -> None:
+    if status.access is not None:
+        raise _Unhealthy(f"the access file is not in force: {status.access}")
 
 
-def _age_of_snapshot(told: _Told, now: float, max_age: float) -> float:
-    if told.last_snapshot is None:
-        raise _Sick(f"no trusted snapshot has come yet; watch is {told.state}{told.trouble}")
-    age = _age("last_snapshot", told.last_snapshot, now)
+def _age_of_snapshot(status: _StatusFile, now: float, max_age: float) -> float:
+    if status.last_snapshot is None:
+        raise _Unhealthy(
+            f"no trusted snapshot has come yet; watch is {status.state}{status.error_suffix}"
+        )
+    age = _age("last_snapshot", status.last_snapshot, now)
     if age > max_age:
         old = f"the last trusted snapshot is {age:.0f} s old, above {max_age:g} s"
-        raise _Sick(f"{old}; watch is {told.state}{told.trouble}")
+        raise _Unhealthy(f"{old}; watch is {status.state}{status.error_suffix}")
     return age
 
 
-def _require_applied(told: _Told, now: float, max_age: float) -> None:
-    if told.output_error is not None:
-        raise _Sick(f"the output does not hold what it should: {told.output_error}")
-    if told.removal_held:
+def _require_applied(status: _StatusFile, now: float, max_age: float) -> None:
+    if status.output_error is not None:
+        raise _Unhealthy(f"the output does not hold what it should: {status.output_error}")
+    if status.removal_held:
         return
-    if told.last_applied is None or _age("last_applied", told.last_applied, now) > max_age:
-        raise _Sick(f"the last snapshot is not in the output{told.trouble}")
+    if status.last_applied is None or _age("last_applied", status.last_applied, now) > max_age:
+        raise _Unhealthy(f"the last snapshot is not in the output{status.error_suffix}")
 
 
 def _age(name: str, time: float, now: float) -> float:
     if time > now + AHEAD:
-        raise _Sick(f"{name} lies {time - now:.0f} s in the future: was the clock set back?")
+        raise _Unhealthy(f"{name} lies {time - now:.0f} s in the future: was the clock set back?")
     return max(0.0, now - time)
 
 
-def _read(text: bytes) -> _Told:
+def _read(text: bytes) -> _StatusFile:
     try:
         read = json.loads(text)
-        return _Told(
+        return _StatusFile(
             State(read["state"]),
             time_from_text(read["updated"]),
             _time(read["last_snapshot"]),
@@ -120,13 +124,13 @@ def _read(text: bytes) -> _Told:
             _access(read.get("access")),
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as why:
-        raise _Sick("the status file is not one that watch writes") from why
+        raise _Unhealthy("the status file is not one that watch writes") from why
 
 
 def _access(access: Any) -> str | None:
     if access is None or (access["error"] is None and access["enforced"] is not None):
         return None
-    return _message(access["error"]) or "the routes that stand have not been looked at yet"
+    return _message(access["error"]) or "the present routes have not been checked yet"
 
 
 def _time(value: Any) -> float | None:

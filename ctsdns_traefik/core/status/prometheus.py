@@ -1,4 +1,4 @@
-"""A status -> Prometheus' text format, which node_exporter's textfile collector reads.
+"""Write a status in Prometheus' text format, which node_exporter's textfile collector reads.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/ has the format (version 0.0.4),
 https://prometheus.io/docs/practices/naming/ the rules for names.
@@ -20,7 +20,7 @@ Value = Callable[[Status], float | None]
 
 
 class Metric(NamedTuple):
-    """A metric, and how a status has its values."""
+    """A metric, and how its samples are derived from a status."""
 
     name: str
     """Without :data:`PREFIX`."""
@@ -28,13 +28,13 @@ class Metric(NamedTuple):
     """``gauge`` or ``counter``."""
     text: str
     samples: Callable[[Status], Iterable[Sample]]
-    """None while there is nothing to tell."""
+    """No sample while the value is unknown."""
 
 
 def metrics_to_text(status: Status, updated: float) -> str:
-    """Write all metrics that there is a value for, each with its help and its type."""
-    present = _gauge("updated_timestamp_seconds", "When all of this last held.", lambda _: updated)
-    return "".join(line for metric in (present, *METRICS) for line in _lines(metric, status))
+    """Return the text of all metrics with a value, each with its help and its type."""
+    update = _gauge("updated_timestamp_seconds", "When all of this last held.", lambda _: updated)
+    return "".join(line for metric in (update, *METRICS) for line in _lines(metric, status))
 
 
 def _lines(metric: Metric, status: Status) -> Iterator[str]:
@@ -111,7 +111,7 @@ METRICS = (
     ),
     _gauge(
         "last_applied_timestamp_seconds",
-        "When the output was last known to hold what the last trusted snapshot says.",
+        "When the output was last known to hold what the last trusted snapshot wants.",
         lambda s: s.last_applied,
     ),
     _gauge(
@@ -143,7 +143,7 @@ METRICS = (
     ),
     _gauge(
         "traefik_checked_timestamp_seconds",
-        "When Traefik's API was last asked.",
+        "When Traefik's API was last read.",
         lambda s: s.traefik.checked if s.traefik else None,
     ),
     _gauge(
@@ -176,4 +176,4 @@ METRICS = (
         lambda s: s.counters.write_errors,
     ),
 )
-"""All but the time of the text itself, which comes first."""
+"""All metrics but the time of the text itself, which comes first."""

@@ -1,7 +1,4 @@
-"""A status -> JSON, as the status file has it.
-
-schemas/status.schema.json says what is in it.
-"""
+"""Write a status as the JSON of the status file; schemas/status.schema.json describes it."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from ctsdns_traefik.core.text import shown
 
 
 def status_to_text(status: Status, updated: float) -> str:
-    """Write a status as JSON, with the time at which all of it held."""
+    """Return a status as JSON, with the time at which all of it held."""
     document = {
         "version": status.version,
         "state": status.state,
