@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
+
+from ctsdns_traefik.core.text import shown
 
 
 class ExitCode(IntEnum):
@@ -61,6 +65,21 @@ class ReaderGone(OutputError):
 
 class CheckRefused(OutputError):
     """The user's check command refuses what was to be written; what stood there stands."""
+
+
+def os_reason(why: OSError | ValueError) -> str:
+    """Return the system's reason for a failed call; a ``ValueError`` is of a path with a NUL."""
+    reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
+    return shown(reason).lower()
+
+
+@contextmanager
+def map_os_errors(what: str, error: type[CtsdnsError]) -> Iterator[None]:
+    """Raise an error that says what could not be done, and the system's reason."""
+    try:
+        yield
+    except OSError as why:
+        raise error(f"{what}: {os_reason(why)}") from why
 
 
 def internal_error(defect: BaseException) -> str:

@@ -1,7 +1,7 @@
 """A JSON Web Key Set (RFC 7517): its text to the RSA keys that can verify RS256 signatures.
 
 Cloudflare's answer has the current key and the previous one under ``keys``, and the same as
-certificates beside it, which nobody needs here::
+certificates beside it, which are not needed here::
 
     {"keys": [{"kid": "1a1c...", "kty": "RSA", "alg": "RS256", "use": "sig", "e": "AQAB",
                "n": "5PKw..."}, ...], "public_cert": {...}, "public_certs": [...]}
@@ -30,7 +30,7 @@ LEAST_BITS = 2048
 
 
 class KeysUnavailable(SourceError):
-    """The team's keys cannot be had, so that no token can be judged."""
+    """The team's keys are not available, so that no token can be verified."""
 
 
 def read_keys(text: bytes) -> Keys:
@@ -61,7 +61,7 @@ def _usable(listed: list[Any]) -> Iterator[tuple[str, Key]]:
 
 
 def _verifies_rs256(entry: dict[str, Any]) -> bool:
-    """Tell whether a key is for signatures by RS256 (RFC 7517, sections 4.1 to 4.5)."""
+    """Return whether a key is for signatures by RS256 (RFC 7517, sections 4.1 to 4.5)."""
     operations = entry.get("key_ops", ["verify"])
     return (
         entry.get("kty") == "RSA"
@@ -74,7 +74,7 @@ def _verifies_rs256(entry: dict[str, Any]) -> bool:
 
 
 def _public_key(modulus: str, exponent: str) -> Key | None:
-    """Build a key from its two public numbers alone, whatever else the set may say of it."""
+    """Build a key from its two public numbers alone, and nothing else that the set has about it."""
     try:
         key = RSAAlgorithm.from_jwk({"kty": "RSA", "n": modulus, "e": exponent})
     except (InvalidKeyError, ValueError):

@@ -18,15 +18,15 @@ FRESH = 3600.0
 """Seconds after which keys are fetched anew."""
 
 LONGEST_USE = 24 * 3600.0
-"""Seconds after which keys that could not be fetched anew are no longer believed."""
+"""Seconds after which keys that could not be fetched again are no longer used."""
 
 MOST_WAITING = 8
-"""Threads that wait for a fetch at a time; forged tokens must not take all that there are."""
+"""Threads that wait for a fetch at a time; forged tokens must not occupy all."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """What is known; it is replaced in one go, so that reading it takes no lock."""
+    """The keys and the last attempt; replaced as a whole, so that reading it takes no lock."""
 
     keys: Keys = field(default_factory=dict)
     fetched: float = -math.inf
@@ -36,7 +36,11 @@ class _State:
 
 
 class KeyCache:
-    """The keys, for any number of threads, of which one at a time fetches."""
+    """The keys, for any number of threads, of which one at a time fetches.
+
+    ``fetch`` raises :class:`.KeysUnavailable`, and has to end in a bounded time; ``pause`` is the
+    least number of seconds between two attempts.
+    """
 
     def __init__(
         self,
@@ -45,10 +49,6 @@ class KeyCache:
         *,
         pause: float,
     ) -> None:
-        """Take what fetches, and the seconds between two attempts at the least.
-
-        ``fetch`` raises :class:`.KeysUnavailable`, and has to end in a bounded time.
-        """
         self._fetch = fetch
         self._clock = clock
         self._pause = pause
@@ -59,7 +59,7 @@ class KeyCache:
     def find(self, identifier: str) -> Key | None:
         """Return the key with an identifier, or None if the team does not have it.
 
-        Raise :class:`.KeysUnavailable` if that cannot be told, because the keys cannot be fetched.
+        Raise :class:`.KeysUnavailable` if that is unknown, because the keys cannot be fetched.
         """
         known = identifier in self._usable()
         if not known or self._is_stale():
@@ -71,7 +71,7 @@ class KeyCache:
         return key
 
     def are_usable(self) -> bool:
-        """Tell whether tokens can be judged at all; fetch the keys if they are old or missing."""
+        """Return whether tokens can be verified; fetch the keys if they are old or missing."""
         if self._is_stale():
             with suppress(KeysUnavailable):
                 self._refresh(wait=not self._usable())
@@ -85,14 +85,14 @@ class KeyCache:
         return self._clock() - self._state.fetched >= FRESH
 
     def _is_due(self) -> bool:
-        """Tell whether the last attempt is long enough ago: forged tokens must not cause more."""
+        """Return whether the last attempt is long enough ago: forged tokens must not cause more."""
         return self._clock() - self._state.tried >= self._pause
 
     def _refresh(self, *, wait: bool) -> None:
         """Fetch the keys, unless that was just done; if another thread is at it, wait or do not.
 
-        Whoever has waited finds that it was just done. Raise :class:`.KeysUnavailable` if too many
-        wait already.
+        A thread that has waited finds that it was just done. Raise :class:`.KeysUnavailable` if
+        too many wait already.
         """
         if not self._is_due():
             return

@@ -1,10 +1,9 @@
-"""What the service's options take: texts of the command line and the environment, into values."""
+"""The types of the service's options: text of the command line and the environment to values."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,7 +12,6 @@ import click
 
 from ctsdns_traefik.access_service import defaults as settings
 from ctsdns_traefik.core.entries import LARGEST_PORT
-from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -91,20 +89,19 @@ def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> En
 
     Raise :class:`.SettingsError` for one that others on the way could forge.
     """
-    from ctsdns_traefik.access_service.fetch import READ_TIMEOUT
-    from ctsdns_traefik.source import endpoint_from
+    from ctsdns_traefik.source import endpoint_from, require_certificates
 
     url = url or f"https://{team_domain}{settings.KEYS_PATH}"
     try:
-        endpoint = endpoint_from(url, ca_file=ca_file, read_timeout=READ_TIMEOUT)
+        endpoint = endpoint_from(url, ca_file=ca_file)
     except SettingsError as why:
         raise SettingsError("the keys' URL is not a URL like https://example.com/certs") from why
     if endpoint.credentials is not None:
         raise SettingsError("the keys' URL holds a password, which is not used: keys are public")
     if urlsplit(endpoint.url).scheme != "https" and not _is_loopback(endpoint.host):
-        raise SettingsError("the keys' URL is not https: whoever is on the way could forge keys")
+        raise SettingsError("the keys' URL is not https: a machine on the way could forge keys")
     if ca_file:
-        _require_certificates(ca_file)
+        require_certificates(ca_file, SettingsError)
     return endpoint
 
 
@@ -121,13 +118,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _require_certificates(path: Path) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except ssl.SSLError as why:
-        raise SettingsError(f"{shown(str(path))} holds no certificates to trust") from why
-    except OSError as why:
-        reason = str(why.strerror).lower()
-        raise SettingsError(f"cannot read the certificates {shown(str(path))}: {reason}") from why

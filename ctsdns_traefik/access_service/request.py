@@ -1,4 +1,4 @@
-"""What a request of Traefik's forwardAuth asks: which token, for which audiences, for what."""
+"""The parts of a forwardAuth request: its token, the audiences to check, and what it is for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_AUDIENCES = 100
 def token_of(environ: Environ) -> str | Refused:
     """Return the one token of a request; the cookie's counts only where there is no header.
 
-    Several are refused: whoever adds one to a request must not choose which is looked at. A server
+    Several are refused: a client that adds one must not choose which is verified. A server
     joins headers of the same name by commas, which no token holds.
     """
     header = environ.get(HEADER)
@@ -44,7 +44,7 @@ def audiences_of(query: str, allowed: frozenset[str]) -> frozenset[str]:
     """Return the audiences to check a token for: those of the query, or else all that are allowed.
 
     Raise :class:`.SettingsError` if there are none, one that is not allowed, or anything else in
-    the query: a misspelt ``aud`` would let in whoever has a token for any allowed audience.
+    the query: a misspelt ``aud`` would accept a token for any allowed audience.
     """
     try:
         pairs = parse_qsl(
@@ -65,7 +65,7 @@ def audiences_of(query: str, allowed: frozenset[str]) -> frozenset[str]:
 
 
 def place_of(environ: Environ) -> str:
-    """Show what was asked for at Traefik, without its query, which may hold secrets."""
+    """Return the host and path requested from Traefik, without the query: it may hold secrets."""
     host = environ.get("HTTP_X_FORWARDED_HOST", "-")
     path = environ.get("HTTP_X_FORWARDED_URI", "").partition("?")[0]
     return shown(f"{host}{path}")

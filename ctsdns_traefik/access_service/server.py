@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 THREADS = 16
-"""Requests at work at a time; all but those that wait for keys take less than a millisecond."""
+"""Requests served at a time; all but those that wait for keys take less than a millisecond."""
 
 MOST_CONNECTIONS = 1000
 LARGEST_HEAD = 256 * 1024
 LARGEST_BODY = 1024 * 1024
 PATIENCE = 1
-"""Seconds that requests at work have left when a signal has come."""
+"""Seconds that requests in progress have left when a signal has come."""
 
 _BACKLOG = 1024
 

@@ -1,4 +1,4 @@
-"""A token of Cloudflare Access: text, keys, what is expected and the time to who sent it.
+"""The verification of Cloudflare Access tokens: signature, issuer, audience and times.
 
 PyJWT checks the signature (RFC 7515); the claims (RFC 7519, section 4.1) are checked here, against
 a time that is passed in and without conversions: a number is a number, and text is text.
@@ -20,7 +20,7 @@ from jwt.exceptions import InvalidSignatureError, PyJWTError
 from ctsdns_traefik.access_service.jwks import Key
 
 ALGORITHM = "RS256"
-"""The one algorithm that is believed, whatever a token's own header says (RFC 8725, 3.1)."""
+"""The one algorithm that is accepted, whichever a token's header names (RFC 8725, 3.1)."""
 
 LONGEST_TOKEN = 16 * 1024
 """Characters of a token at most; Cloudflare's have one or two thousand."""
@@ -40,18 +40,18 @@ class Identity(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A token is not believed; the reason is for the log, and repeats nothing of the token."""
+    """A token is refused; the reason is for the log, and repeats nothing of the token."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What a token has to say."""
+    """The claims that a token must have."""
 
     issuer: str
     audiences: frozenset[str]
-    """The token has to be for one of them; none at all believes nothing."""
+    """The token has to be for one of them; an empty set accepts none."""
     leeway: float = 0.0
     """Seconds by which the issuer's clock may differ."""
 
@@ -63,7 +63,7 @@ class _TokenRefused(Exception):
 def verify(
     token: str, find_key: Callable[[str], Key | None], expected: Expectations, now: float
 ) -> Identity | Refused:
-    """Tell who sent a token, or why it is not believed.
+    """Return who sent a token, or why it is refused.
 
     ``find_key`` returns the issuer's key with an identifier; its errors pass through. ``now`` is
     in seconds since the epoch.
@@ -106,7 +106,7 @@ def _key_identifier(token: str) -> str:
         raise _TokenRefused("its header is malformed") from why
     if header.get("alg") != ALGORITHM:
         raise _TokenRefused(f"it is not signed with {ALGORITHM}")
-    if "crit" in header:  # to be refused by whoever does not know what it names (RFC 7515, 4.1.11)
+    if "crit" in header:  # to be refused if what it names is not known (RFC 7515, 4.1.11)
         raise _TokenRefused("its header demands extensions")
     identifier = header.get("kid")
     if not isinstance(identifier, str) or not identifier:
@@ -117,7 +117,7 @@ def _key_identifier(token: str) -> str:
 def _check_origin(claims: dict[str, Any], expected: Expectations) -> None:
     """Check who made the token, for whom, and that it is not the team's own session token.
 
-    That one says so (``type`` is ``org``); a token that does not say what it is, is none.
+    The ``type`` of a session token is ``org``; a token without a type is none.
     """
     if claims.get("iss") != expected.issuer:
         raise _TokenRefused("its issuer is another")

@@ -1,6 +1,6 @@
 """The application (PEP 3333): Traefik's question in, a status and two headers out.
 
-Whatever goes wrong is some other status than 2xx, which Traefik hands on instead of the request.
+Every failure is another status than 2xx, which Traefik returns to the client.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ _FAULT = Response(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class Application:
-    """Answers whether a request may pass; for any number of threads."""
+    """Answers whether a request may pass; for any number of threads.
+
+    The audiences of ``expected`` are those that a request may ask for at all.
+    """
 
     def __init__(
         self, keys: KeyCache, expected: Expectations, clock: Callable[[], float] = time.time
     ) -> None:
-        """Take the keys, and what a token has to say; its audiences are those allowed at all."""
         self._keys = keys
         self._expected = expected
         self._clock = clock
@@ -87,7 +89,7 @@ class Application:
             log.error("refused %s: the forwardAuth address is wrong: %s", place, why)  # noqa: TRY400
             return _FAULT
         except KeysUnavailable as why:
-            log.warning("refused %s: the team's keys are not to be had: %s", place, why)
+            log.warning("refused %s: the team's keys are not available: %s", place, why)
             return _UNAVAILABLE
         if isinstance(verdict, Refused):
             log.info("refused %s: %s", place, verdict.reason)

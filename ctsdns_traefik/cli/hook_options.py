@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon import Publish, Verifier
     from ctsdns_traefik.output import Check, Command, OnChange
-    from ctsdns_traefik.signals import Interrupts
+    from ctsdns_traefik.signals import Signals
     from ctsdns_traefik.traefik import TraefikApi
 
 log = logging.getLogger(__name__)
 
 
-def take_signals() -> Interrupts:
+def take_signals() -> Signals:
     """Handle signals from now on; a stop that is not heeded in time ends the commands, too."""
     from ctsdns_traefik.output import kill_running
-    from ctsdns_traefik.signals import Interrupts
+    from ctsdns_traefik.signals import Signals
 
-    return Interrupts(last_act=kill_running)
+    return Signals(last_act=kill_running)
 
 
 def make_check(command: Command | None, stops: Callable[[], bool]) -> Check | None:

@@ -18,7 +18,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon import EventPublisher, Outlet
-    from ctsdns_traefik.signals import Interrupts
+    from ctsdns_traefik.signals import Signals
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def needed(name: str, value: Value | None) -> Value:
 def make_publisher(
     endpoint: object,
     output: object,
-    interrupts: Interrupts,
+    signals: Signals,
     *,
     status_file: Path | None,
     metrics_file: Path | None,
@@ -115,8 +115,8 @@ def make_publisher(
         access=AccessFile(str(access_file)) if access_file else None,
     )
     reporter = StatusReporter(outlets, manager)
-    publisher = EventPublisher(status, reporter, manager, undisturbed=interrupts.held)
-    interrupts.report_forced_end(publisher.stopped)
+    publisher = EventPublisher(status, reporter, manager)
+    signals.report_forced_end(publisher.stopped)
     return publisher
 
 

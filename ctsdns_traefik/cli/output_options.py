@@ -16,6 +16,7 @@ from ctsdns_traefik.cli.options import setting_option
 from ctsdns_traefik.core.text import in_quotes
 
 if TYPE_CHECKING:
+    from ctsdns_traefik.cancellation import Cancellation
     from ctsdns_traefik.output import Check, Command, Output
 
 log = logging.getLogger(__name__)
@@ -80,12 +81,13 @@ def build_output(
     *,
     adopt: bool = False,
     sleep: Callable[[float], None] = time.sleep,
+    cancellation: Cancellation | None = None,
 ) -> Output:
     """Build the target; a password comes from the environment, a file or the URL.
 
     ``check`` has to agree to new content; ``adopt`` lets it replace a file that is not this
-    tool's; ``sleep`` is how to wait amid a write. Raise :class:`SettingsError` for a URL that
-    cannot be used.
+    tool's; ``sleep`` is how to wait amid a write, and ``cancellation`` ends connections. Raise
+    :class:`SettingsError` for a URL that cannot be used.
     """
     if isinstance(output, Path):
         from ctsdns_traefik.output import FileOutput
@@ -104,4 +106,4 @@ def build_output(
     if address.in_the_clear:
         said = "the password of %s goes over the network unencrypted: use rediss://"
         log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
-    return RedisOutput(address, check, sleep)
+    return RedisOutput(address, check, sleep, cancellation)

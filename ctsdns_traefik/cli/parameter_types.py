@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.core.entries import LARGEST_PORT
+from ctsdns_traefik.core.entries import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ctsdns_traefik.traefik import TraefikApi
 
 _PORT = re.compile("[0-9]{1,5}")
-_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
 _ADDRESS = re.compile("(?P<host>.*:)?(?P<port>[0-9]{1,5})(/(tcp|udp))?")
 _VERSION = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9A-Za-z.-]+)?")
 _OLDEST_TRAEFIK = 3
@@ -146,7 +145,7 @@ class EntrypointName(click.ParamType):  # type: ignore[type-arg]
         name, equals, address = str(value).partition("=")
         found = _ADDRESS.fullmatch(address)
         port_fits = found is not None and 1 <= int(found["port"]) <= LARGEST_PORT
-        if not _NAME.fullmatch(name) or (equals and not port_fits):
+        if not ENTRYPOINT_NAME.fullmatch(name) or (equals and not port_fits):
             form = "NAME or NAME=ADDRESS, web or web=:80 for two"
             self.fail(f"{value!r} is not of the form {form}", param, ctx)
         return f"{name}=:{address}" if found and not found["host"] else str(value)

@@ -152,11 +152,7 @@ def _write(
     from ctsdns_traefik.signals import postponed
 
     publisher = EventPublisher()
-    with postponed() as came:
-
-        def stops() -> bool:
-            return bool(came)
-
+    with postponed() as stops:
         after = make_on_change(on_change, output, publisher.publish, stops)
         target = target_of(output, make_check(check_command, stops))
         reconciler = Reconciler(target, guard=False, publisher=publisher, on_change=after)

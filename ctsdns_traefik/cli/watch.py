@@ -148,30 +148,31 @@ def watch(
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
     _look_at(output, on_change)
-    interrupts = take_signals()
+    signals = take_signals()
     followed = build_endpoint(url, read_timeout=read_timeout, **access)
-    held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
-    check = make_check(check_command, stops)
+    check = make_check(check_command, signals.stops)
     store = (store_password_file, store_ca_file)
-    target = build_output(output, *store, check, adopt=adopt, sleep=sleep)
+    target = build_output(
+        output, *store, check, adopt=adopt, sleep=signals.sleep, cancellation=signals.output
+    )
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
-    publisher = make_publisher(followed, target, interrupts, **files)
+    publisher = make_publisher(followed, target, signals, **files)
     publish = publisher.publish
     with target.claim(), publisher:
-        rights = follow_access_file(access_file) if access_file else None
+        rights = follow_access_file(access_file, signals.sleep) if access_file else None
         reconciler = Reconciler(
             target,
             kind.form or form,
             guard=removal_guard,
-            undisturbed=held,
+            check_stop=signals.check,
             access=rights.access if rights else None,
             publisher=publisher,
-            on_change=make_on_change(on_change, output, publish, stops),
+            on_change=make_on_change(on_change, output, publish, signals.stops),
             verifier=start_verifier(traefik_api, publish, kind.provider),
         )
         beside = AccessReloader(rights, reconciler, publish) if rights else None
-        loop = partial(Watch, followed, reconciler, interrupts, delay=retry_delay)
+        loop = partial(Watch, followed, reconciler, signals, delay=retry_delay)
         connect = _prepare_to_connect(publisher)
         return loop(publisher=publisher, connect=connect, beside=beside).run()
 

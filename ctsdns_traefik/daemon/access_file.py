@@ -51,10 +51,10 @@ def read_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) ->
     return _parse(path, _steady_content(path, sleep))
 
 
-def follow_access_file(path: Path) -> FollowedAccess:
+def follow_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) -> FollowedAccess:
     """Start to follow an access file; raise :class:`SettingsError` as :func:`read_access_file`."""
     _require_regular(path)
-    return FollowedAccess(path, _steady_content(path, time.sleep))
+    return FollowedAccess(path, _steady_content(path, sleep))
 
 
 class FollowedAccess:

@@ -7,12 +7,12 @@ present routes with the new access. What cannot be put in force is tried again u
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import Self
 
+from ctsdns_traefik.cancellation import start_thread
 from ctsdns_traefik.core.access import Access
 from ctsdns_traefik.daemon.access_file import FollowedAccess
 from ctsdns_traefik.daemon.event_publisher import Publish
@@ -51,20 +51,19 @@ class AccessReloader:
         self._unusable = False
         self._due = 0.0
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="access", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self._due = self._clock() + RETRY
-        self._thread.start()
+        self._thread = start_thread("access", self._run)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self._thread.join(LAST_STEP)
+        if self._thread:
+            self._thread.join(LAST_STEP)
 
     def _run(self) -> None:
-        # A signal must interrupt the main thread's waiting, so no other thread may receive it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while not self._ending.wait(PAUSE):
             try:
                 self.step()

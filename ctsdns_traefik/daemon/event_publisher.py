@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
 from ctsdns_traefik.core.status import Status
@@ -23,11 +22,7 @@ Publish = Callable[[Event], None]
 
 
 class EventPublisher:
-    """Publishes events, from any thread; a context manager that publishes how watch ends.
-
-    ``undisturbed`` makes the context in which an event is published: a signal that raised amid
-    that could leave a lock of the log or of a thread taken for ever.
-    """
+    """Publishes events, from any thread; a context manager that publishes how watch ends."""
 
     def __init__(
         self,
@@ -35,13 +30,11 @@ class EventPublisher:
         reporter: StatusReporter | None = None,
         manager: ServiceManager | None = None,
         clock: Callable[[], float] = time.time,
-        undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._status = status or Status()
         self._reporter = reporter or StatusReporter()
         self._manager = manager or ServiceManager()
         self._clock = clock
-        self._undisturbed = undisturbed
         self._lock = threading.Lock()
         self._logged: dict[str, tuple[Event, ...]] = {}
         """The lines of the last event of each topic."""
@@ -66,15 +59,14 @@ class EventPublisher:
 
     def publish(self, event: Event) -> None:
         """Log an event, change the status by it, and notify the service manager."""
-        with self._undisturbed():
-            self.expect_next_report(event)
-            with self._lock:
-                lines = self._new_lines(event)
-                self._change_status(event)
-            self._manager.notify(event)
-            # Not under the lock: a log that nothing reads must not keep others from publishing.
-            for line in lines:
-                log_event(line)
+        self.expect_next_report(event)
+        with self._lock:
+            lines = self._new_lines(event)
+            self._change_status(event)
+        self._manager.notify(event)
+        # Not under the lock: a log that nothing reads must not keep others from publishing.
+        for line in lines:
+            log_event(line)
 
     def stopped(self, stop: Stop) -> None:
         """Publish once that a signal ends watch.

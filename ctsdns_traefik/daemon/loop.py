@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+from ctsdns_traefik.cancellation import Cancellation, Cancelled
 from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
@@ -33,10 +33,10 @@ from ctsdns_traefik.daemon.events import (
 )
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError, internal_error
-from ctsdns_traefik.signals import Expired, Interrupts, Reconnect
+from ctsdns_traefik.signals import Signals
 from ctsdns_traefik.source import Endpoint, Event, StreamError, open_stream
 
-Connect = Callable[[Endpoint], AbstractContextManager[Iterator[Event]]]
+Connect = Callable[[Endpoint, Cancellation], AbstractContextManager[Iterator[Event]]]
 
 
 class Watch:
@@ -50,21 +50,19 @@ class Watch:
         self,
         endpoint: Endpoint,
         reconciler: Reconciler,
-        interrupts: Interrupts,
+        signals: Signals,
         *,
         delay: float,
         connect: Connect = open_stream,
-        sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
         publisher: EventPublisher | None = None,
         beside: AbstractContextManager[object] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._reconciler = reconciler
-        self._interrupts = interrupts
+        self._signals = signals
         self._delay = delay
         self._connect = connect
-        self._sleep = sleep
         self._chance = chance
         self._publish = (publisher or EventPublisher()).publish
         self._beside = beside or nullcontext()
@@ -83,23 +81,24 @@ class Watch:
                 self._connect_once()
 
     def _connect_once(self) -> None:
-        """Connect, follow and wait; SIGHUP ends that early."""
-        try:
-            with self._interrupts.armed():
-                ending, reason = self._follow()
+        """Connect, follow and wait; a stop or SIGHUP ends that early, between two steps."""
+        with self._signals.attempt() as attempt:
+            ending, reason = self._follow(attempt)
+            if not attempt.cancelled:
                 delay = retry_delay(self._delay, self._requested_delay, self._chance())
                 self._publish(ending(reason, delay))
-                self._sleep(delay)
-        except Reconnect:
+                attempt.pause(delay)
+        self._signals.check()
+        if self._signals.take_hangup():
             self._publish(Reconnecting("SIGHUP"))
 
-    def _follow(self) -> tuple[type[Unreachable], str]:
+    def _follow(self, attempt: Cancellation) -> tuple[type[Unreachable], str]:
         """Follow one connection to its end; return the kind of that end, and why it came."""
         requested, delivered = 0.0, False
         ending, state = Unreachable, f"cannot connect to {self._endpoint}"
         self._publish(Connecting())
         try:
-            with self._connect(self._endpoint) as events:
+            with self._connect(self._endpoint, attempt) as events:
                 ending, state = Disconnected, f"disconnected from {self._endpoint}"
                 self._publish(Connected(str(self._endpoint)))
                 for event in events:
@@ -110,11 +109,14 @@ class Watch:
                     if hosts is not None:
                         self._reconcile(hosts)
                     del hosts
+                    attempt.check()
             reason = "the stream ended"
         except StreamError as why:
             requested = max(requested, why.retry_after)
             reason = str(why)
-        except (Exception, Expired) as defect:  # noqa: BLE001  (nothing may end the process)
+        except Cancelled:
+            reason = "cancelled"
+        except Exception as defect:  # noqa: BLE001  (nothing may end the process)
             reason = internal_error(defect)
         self._requested_delay = requested if delivered else max(requested, self._requested_delay)
         return ending, f"{state}: {reason}"
@@ -138,7 +140,8 @@ class Watch:
         self._publish(SnapshotTrusted())
         try:
             self._reconciler.reconcile(hosts)
-        except CheckRefused as why:
-            self._publish(WriteRefused(str(why)))
         except OutputError as why:
-            self._publish(WriteFailed(str(why)))
+            # A stop ends the check command, and the connection to a store that does not answer.
+            self._signals.check()
+            refused = isinstance(why, CheckRefused)
+            self._publish(WriteRefused(str(why)) if refused else WriteFailed(str(why)))

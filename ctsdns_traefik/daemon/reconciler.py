@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from ctsdns_traefik.core.access import Access
@@ -69,10 +68,10 @@ class DocumentVerifier(Protocol):
 class Reconciler:
     """Keeps one output at what the last trusted snapshot and the access file want.
 
-    ``guard`` holds large removals until the next snapshot agrees. ``undisturbed`` makes the context
-    of a write with all that follows from it: a signal between the two would leave a change that is
-    not reported. ``access`` is in force until :meth:`change_access`; ``on_change`` is called after
-    each change, and ``verifier`` gets each document that was written.
+    ``guard`` holds large removals until the next snapshot agrees. ``check_stop`` is called before
+    each write, and raises if the process is to stop: a write that has begun is completed, reported,
+    and followed by its hook. ``access`` is in force until :meth:`change_access`; ``on_change`` is
+    called after each change, and ``verifier`` gets each document that was written.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Reconciler:
         form: Format = "json",
         *,
         guard: bool = True,
-        undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        check_stop: Callable[[], None] = lambda: None,
         access: Access | None = None,
         publisher: EventPublisher | None = None,
         on_change: Callable[[], None] | None = None,
@@ -90,7 +89,7 @@ class Reconciler:
         self._output = output
         self._form: Format = form
         self._guard = guard
-        self._undisturbed = undisturbed
+        self._check_stop = check_stop
         self._lock = threading.Lock()
         self._access = access
         self._enforced = access is None
@@ -123,6 +122,7 @@ class Reconciler:
             try:
                 self.inspect()
             except OutputError as why:
+                self._check_stop()
                 if self._output.needed:
                     raise
                 self._publish(WriteFailed(str(why)))
@@ -157,11 +157,11 @@ class Reconciler:
         """Create the file with no routes if it is missing: Traefik's provider needs it to start."""
         if self._output.needed and self._output.read() is None:
             self._content = to_text({}, self._form).encode()
-            with self._undisturbed():
-                self._output.write(self._content)
-                self._publish(OutputCreated(str(self._output)))
-                self._verify({})
-                self._run_hook()
+            self._check_stop()
+            self._output.write(self._content)
+            self._publish(OutputCreated(str(self._output)))
+            self._verify({})
+            self._run_hook()
 
     def change_access(self, access: Access | None) -> None:
         """Enforce another access on the present routes at once.
@@ -172,7 +172,11 @@ class Reconciler:
         with self._lock:
             if access != self._access:
                 self._access, self._enforced = access, False
-            self._enforce()
+            try:
+                self._enforce()
+            except OutputError:
+                self._check_stop()  # a stop ends a check command, and the connection to a store
+                raise
 
     def _enforce(self, *, leave_equal: bool = False) -> None:
         """Write the present routes with the access.
@@ -242,9 +246,8 @@ class Reconciler:
         routes with that access, and agree to the new ones: so the new ones are tried first.
         """
         rendering = self._render(hosts)
-        with self._undisturbed():
-            if self._output.moved():
-                self._adopt(_document_in(self._output.read() or b""))
+        if self._output.moved():
+            self._adopt(_document_in(self._output.read() or b""))
         if self._hold_removal(find_removed(self._outline, rendering.document)):
             self._enforce()
             self._restore()
@@ -266,25 +269,23 @@ class Reconciler:
         protection by it are published, too.
         """
         content = rendering.text.encode()
-        with self._undisturbed():
-            before = self._output.read() if ordered else None
-            result = self._output.write(content, ordered=ordered)
-            self._content = content
-            self._hosts = self._hosts if hosts is None else hosts
-            if result.outcome is Outcome.LEFT:
-                self._leave(result)
-                return
-            held = self._output.as_held(content)
-            document = rendering.document if held is content else _document_in(held)
-            new = outline(document)
-            changes, self._outline = compare(self._outline, new), new
-            self._publish(
-                RoutesCounted(Counter(each.entry.entrypoint for each in rendering.routes))
-            )
-            if ordered:
-                self._publish_unprotected(_document_in(before or b""), document)
-                self._mark_enforced()
-            self._complete(result, changes, document)
+        self._check_stop()
+        before = self._output.read() if ordered else None
+        result = self._output.write(content, ordered=ordered)
+        self._content = content
+        self._hosts = self._hosts if hosts is None else hosts
+        if result.outcome is Outcome.LEFT:
+            self._leave(result)
+            return
+        held = self._output.as_held(content)
+        document = rendering.document if held is content else _document_in(held)
+        new = outline(document)
+        changes, self._outline = compare(self._outline, new), new
+        self._publish(RoutesCounted(Counter(each.entry.entrypoint for each in rendering.routes)))
+        if ordered:
+            self._publish_unprotected(_document_in(before or b""), document)
+            self._mark_enforced()
+        self._complete(result, changes, document)
 
     def _publish_unprotected(self, before: Document, after: Document) -> None:
         routers = find_unprotected(before, after)
@@ -295,14 +296,14 @@ class Reconciler:
         """Write again what the output held, if it holds something else by now."""
         if self._content is None:
             return
-        with self._undisturbed():
-            result, before = self._output.write(self._content), self._outline
-            if result.outcome is Outcome.LEFT:
-                self._leave(result)
-                return
-            if result.outcome is not Outcome.UNCHANGED and not self._output.needed:
-                self._adopt(_document_in(self._output.as_held(self._content)))
-            self._complete(result, compare(before, self._outline))
+        self._check_stop()
+        result, before = self._output.write(self._content), self._outline
+        if result.outcome is Outcome.LEFT:
+            self._leave(result)
+            return
+        if result.outcome is not Outcome.UNCHANGED and not self._output.needed:
+            self._adopt(_document_in(self._output.as_held(self._content)))
+        self._complete(result, compare(before, self._outline))
 
     def _leave(self, result: WriteResult) -> None:
         """Take the document of another watch as present; it is not this one's to replace."""

@@ -8,12 +8,12 @@ others notice.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ctsdns_traefik.cancellation import start_thread
 from ctsdns_traefik.core.status import BEAT, Status
 from ctsdns_traefik.daemon.events import StatusFileFailed
 from ctsdns_traefik.daemon.sd_notify import ServiceManager
@@ -56,12 +56,13 @@ class Heartbeat:
 
     def __init__(self, name: str, action: Callable[[], None], seconds: float, lease: Lease) -> None:
         self._action, self._seconds, self._lease = action, seconds, lease
+        self._name = name
         self._woken, self._ending = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._thread = start_thread(self._name, self._run)
 
     def wake(self) -> None:
         """Repeat the action soon."""
@@ -71,11 +72,10 @@ class Heartbeat:
         """Repeat the action once more, whatever the lease, and wait so many seconds for that."""
         self._ending.set()
         self._woken.set()
-        self._thread.join(within)
+        if self._thread:
+            self._thread.join(within)
 
     def _run(self) -> None:
-        # A signal must interrupt the main thread's waiting, so no other thread may receive it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pause = min(PAUSE, self._seconds / 2)
         while not self._ending.is_set():
             if self._lease.is_valid:

@@ -8,11 +8,11 @@ waits for it.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from typing import NamedTuple
 
+from ctsdns_traefik.cancellation import start_thread
 from ctsdns_traefik.core.dynamic import Document, RouterKey, Verdict, judge, kinds_of, routers_of
 from ctsdns_traefik.daemon.event_publisher import Publish
 from ctsdns_traefik.daemon.events import TraefikAnswered, TraefikNotAnswering
@@ -70,7 +70,7 @@ class Verifier:
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="verifier", daemon=True).start()
+        start_thread("verifier", self._run)
 
     def verify(self, document: Document) -> None:
         """Verify a document, in place of any earlier one."""
@@ -90,7 +90,6 @@ class Verifier:
 
     def _run(self) -> None:
         # A signal must interrupt the main thread's waiting, so no other thread may receive it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._slot is not None)

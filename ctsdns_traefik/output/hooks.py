@@ -3,7 +3,7 @@
 A command runs without a shell, in a session of its own so that all of it can be ended, with its
 output read but not kept beyond the end, and with none of this tool's settings in its environment:
 tokens and passwords are among them, and a command that is this tool again is not to inherit them.
-It runs while signals are held. SIGHUP waits for it; a stop ends it.
+SIGHUP waits for it; a stop ends it.
 """
 
 from __future__ import annotations

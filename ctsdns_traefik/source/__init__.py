@@ -5,15 +5,18 @@ Only this package and the access service speak HTTP through requests.
 
 from __future__ import annotations
 
-from ctsdns_traefik.source.connection_errors import (
-    explain_failure,
-)
 from ctsdns_traefik.source.endpoint import (
     Endpoint,
     Header,
     endpoint_from,
     header_from,
     is_private,
+)
+from ctsdns_traefik.source.http_client import (
+    HttpError,
+    Response,
+    http_get,
+    require_certificates,
 )
 from ctsdns_traefik.source.once import (
     Reading,
@@ -31,14 +34,17 @@ __all__ = [
     "Endpoint",
     "Event",
     "Header",
+    "HttpError",
     "Reading",
+    "Response",
     "StreamError",
     "endpoint_from",
-    "explain_failure",
     "header_from",
+    "http_get",
     "is_private",
     "load_libraries",
     "open_stream",
     "read_hosts",
+    "require_certificates",
     "standard_input",
 ]

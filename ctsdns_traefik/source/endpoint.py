@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ctsdns_traefik.core.entries import TAILNET_RANGES
 from ctsdns_traefik.core.text import in_quotes, quoted, shown
-from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.settings import READ_TIMEOUT
 
-TAILNET = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "fd7a:115c:a1e0::/48")))
-"""Addresses of Tailscale (https://tailscale.com/kb/1015/100.x-addresses)."""
-
+_TAILNET = tuple(map(ipaddress.ip_network, TAILNET_RANGES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -40,7 +39,7 @@ class Endpoint:
 
     @property
     def in_the_clear(self) -> bool:
-        """Tell whether what may be secret goes unencrypted over networks between the machines.
+        """Whether what may be secret goes unencrypted over networks between the machines.
 
         Loopback addresses leave no machine, and a tailnet encrypts what goes over it.
         """
@@ -77,7 +76,7 @@ def endpoint_from(
     what: str = "the endpoint",
     like: str = "https://worker.example.com/api/config",
 ) -> Endpoint:
-    """Build an endpoint from what the user set; complaints call it ``what``.
+    """Build an endpoint from what the user set; errors call it ``what``.
 
     Raise :class:`SettingsError`, whose message never repeats the URL, since it may hold a password.
     """
@@ -109,22 +108,25 @@ def endpoint_from(
 
 
 def _read_token(path: Path) -> str:
+    name = f"the token file {shown(str(path))}"
     try:
-        return token_from(path.read_text(encoding="utf-8"))
+        with map_os_errors(f"{name} cannot be read", SettingsError):
+            text = path.read_text(encoding="utf-8")
+    except ValueError as why:
+        raise SettingsError(f"{name} cannot be read: it is not text") from why
+    try:
+        return token_from(text)
     except SettingsError as why:
-        raise SettingsError(f"the token file {shown(str(path))} cannot be used: {why}") from why
-    except (OSError, ValueError) as why:
-        reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
-        raise SettingsError(f"the token file {shown(str(path))} cannot be read: {reason}") from why
+        raise SettingsError(f"{name} cannot be used: {why}") from why
 
 
 def is_private(host: str) -> bool:
-    """Tell whether a host is this machine, or by its address or name in a tailnet."""
+    """Return whether a host is this machine, or by its address or name in a tailnet."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith((".localhost", ".ts.net"))
-    return address.is_loopback or any(address in network for network in TAILNET)
+    return address.is_loopback or any(address in network for network in _TAILNET)
 
 
 def _credentials(user_info: str) -> str:

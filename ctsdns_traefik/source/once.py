@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from functools import partial
-from io import BufferedReader
+from io import FileIO
 from itertools import chain
-from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+from ctsdns_traefik.cancellation import run_within
 from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
@@ -21,9 +20,8 @@ from ctsdns_traefik.core.policy import (
     message_of_error,
 )
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SourceError
+from ctsdns_traefik.errors import SourceError, os_reason
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.signals import deadline
 from ctsdns_traefik.source.endpoint import Endpoint
 from ctsdns_traefik.source.stream import Event, open_stream, read_events
 
@@ -34,7 +32,7 @@ STANDARD_INPUT = "-"
 _PIECE = 64 * 1024
 
 _STARTS_OF_POLICIES = (b"{", b"[", b"/", b"", b"#", b"'", b'"', b"\xc2")
-"""What JSON and HuJSON start with, or the errors in them; a stream starts with none of these."""
+"""How JSON and HuJSON start, with the usual errors; an event stream starts with none of these."""
 
 
 class Reading(NamedTuple):
@@ -53,29 +51,37 @@ def read_hosts(source: Endpoint | str, timeout: float) -> Reading:
     none within ``timeout`` seconds.
     """
     name = "standard input" if source == STANDARD_INPUT else shown(str(source))
+    late = SourceError(f"{name}: no snapshot came within {timeout:g} s")
     stdin = standard_input() if source == STANDARD_INPUT else None
-    with deadline(timeout, SourceError(f"{name}: no snapshot came within {timeout:g} s")):
-        try:
-            if isinstance(source, Endpoint):
-                return _from_endpoint(source)
-            with nullcontext(stdin) if stdin else Path(source).open("rb") as file:
-                return _from_file(_pieces(file), "<stdin>" if stdin else source)
-        except (SnapshotError, SourceError) as why:
-            raise SourceError(f"{name}: {why}") from why
-        except (OSError, ValueError) as why:
-            reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
-            raise SourceError(f"cannot read {name}: {shown(reason).lower()}") from why
+    return run_within(timeout, partial(_read, source, stdin, name), late)
 
 
-def standard_input() -> BufferedReader:
-    """Return standard input, for bytes; raise :class:`SourceError` if there is none."""
+def _read(source: Endpoint | str, stdin: FileIO | None, name: str) -> Reading:
+    try:
+        if isinstance(source, Endpoint):
+            return _from_endpoint(source)
+        with stdin or FileIO(source) as file:
+            return _from_file(_pieces(file), "<stdin>" if stdin else source)
+    except (SnapshotError, SourceError) as why:
+        raise SourceError(f"{name}: {why}") from why
+    except (OSError, ValueError) as why:
+        raise SourceError(f"cannot read {name}: {os_reason(why)}") from why
+
+
+def standard_input() -> FileIO:
+    """Open standard input for bytes; raise :class:`SourceError` if there is none.
+
+    It is not Python's own file object, whose lock a thread that still reads would hold at the end
+    of the process, which then cannot end in order.
+    """
     if sys.stdin is None:
         raise SourceError("cannot read standard input: it is closed")
-    return cast("BufferedReader", sys.stdin.buffer)
+    return FileIO(sys.stdin.fileno(), closefd=False)
 
 
-def _pieces(file: BufferedReader) -> Iterator[bytes]:
-    return iter(partial(file.read1, _PIECE), b"")
+def _pieces(file: FileIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
 
 
 def _from_endpoint(endpoint: Endpoint) -> Reading:
@@ -85,7 +91,7 @@ def _from_endpoint(endpoint: Endpoint) -> Reading:
 
 
 def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
-    """Tell JSON from a captured stream by its first character."""
+    """Read JSON or a captured stream, which the first character tells apart."""
     start = b""
     for piece in pieces:
         start += piece
@@ -98,23 +104,23 @@ def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
 
 
 def _from_capture(pieces: Iterator[bytes], path: str) -> Reading:
-    """Read a captured stream up to its first snapshot, and find where in it that stands."""
+    """Read a captured stream up to its first snapshot, and find its position."""
     seen: list[bytes] = []
-    hosts, data = _first_snapshot(read_events(_noting(pieces, seen)))
+    hosts, data = _first_snapshot(read_events(_recording(pieces, seen)))
     content = b"".join(seen)
     at = content.find(data)
     in_file = Source(path, content, at, at + len(data))
     return Reading(hosts, in_file if at >= 0 else Source("", data))
 
 
-def _noting(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
+def _recording(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         seen.append(piece)
         yield piece
 
 
 def _first_snapshot(events: Iterable[Event]) -> tuple[HostsMap, bytes]:
-    """Return the first snapshot that can be trusted, and its text; of others, tell the log."""
+    """Return the first snapshot that can be trusted, and its text; log why others cannot."""
     for event in events:
         if event.name == "error" and event.data:
             error = shown(message_of_error(event.data))

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.errors import SettingsError, map_os_errors
 
 VARIABLE = "CTSDNS_TRAEFIK"
 """The environment variable that names the Traefik to run."""
@@ -52,20 +52,17 @@ def running(
     :class:`SettingsError` if it cannot be run.
     """
     environment = {"HOME": str(folder), "PATH": os.environ.get("PATH", os.defpath)}
-    try:
-        with output.open("wb") as said:
-            process = subprocess.Popen(  # noqa: S603  (find_traefik's)
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                process_group=0,
-            )
-    except OSError as why:
-        reason = shown(why.strerror or str(why)).lower()
-        raise SettingsError(f"cannot run {shown(command[0])}: {reason}") from why
+    cannot_run = f"cannot run {shown(command[0])}"
+    with map_os_errors(cannot_run, SettingsError), output.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  (find_traefik's)
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            process_group=0,
+        )
     try:
         yield process
     finally:

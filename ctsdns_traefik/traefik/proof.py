@@ -1,7 +1,7 @@
-"""The proof of a document: a real Traefik loads it and says of each route whether it works.
+"""The proof of a document: a real Traefik loads it and reports whether each route is enabled.
 
-What is proved is that Traefik accepts the router and the service of a route, not that a backend
-answers: none is asked (see :mod:`.trial`).
+A proof shows that Traefik accepts the router and the service of a route, not that a backend
+answers: no request is sent to one (see :mod:`.sandbox`).
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ PATIENCE_PER_ROUTE = 0.004
 """Seconds more for each route: ten times what Traefik was seen to need."""
 
 ATTEMPTS = 5
-"""How often Traefik is started before somebody else has taken the port of its API too often."""
+"""Times that Traefik is started if other programs take the port of its API first."""
 
 Listed = dict[str, dict[str, Any]]
 """Routers or services of Traefik's API, by name."""
 
 
 class Verdict(NamedTuple):
-    """What Traefik says about one route."""
+    """Whether Traefik enables one route."""
 
     route: Route
     enabled: bool
     error: str = ""
-    """Why not, in Traefik's own words as far as it has any, in one line."""
+    """Why not, in one line; Traefik's own text if it gives any."""
 
 
 class Proof(NamedTuple):
-    """What Traefik says about a document."""
+    """Traefik's verdicts on the routes of a document."""
 
     version: str
-    """Of the Traefik that was asked, ``3.7.15`` for one."""
+    """Of the Traefik that was run, such as ``3.7.15``."""
     verdicts: tuple[Verdict, ...]
     """One for each route, in the order of the routes."""
 
@@ -60,9 +60,9 @@ def prove(
 ) -> Proof:
     """Load a document into a real Traefik and report its verdict on each route.
 
-    ``entrypoints`` are those of the static configuration; ``None`` if none is known, and then those
-    that the routes name. ``patience`` is how many seconds Traefik has to load the document. Raise
-    :class:`.SettingsError` if there is no Traefik, or none that can be used.
+    ``entrypoints`` are those of the static configuration; ``None`` if it is not known, and then
+    those that the routes name. ``patience`` is how many seconds Traefik has to load the document.
+    Raise :class:`.SettingsError` if there is no Traefik, or none that can be used.
     """
     traefik = find_traefik()
     if entrypoints is None:
@@ -71,33 +71,33 @@ def prove(
     offered = list(entrypoints)
     if patience is None:
         patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
-    with postponed() as came:
+    with postponed() as stops:
         for _ in range(ATTEMPTS - 1):
             with (
                 suppress(PortTaken),
-                start_sandbox(traefik, document_text, offered, came) as trial,
+                start_sandbox(traefik, document_text, offered, stops) as sandbox,
             ):
-                return _ask(trial, routes, patience)
-        with start_sandbox(traefik, document_text, offered, came) as trial:
-            return _ask(trial, routes, patience)
+                return _judge_all(sandbox, routes, patience)
+        with start_sandbox(traefik, document_text, offered, stops) as sandbox:
+            return _judge_all(sandbox, routes, patience)
 
 
-def _ask(trial: Sandbox, routes: Sequence[Route], patience: float) -> Proof:
-    """Wait for Traefik to load the document, and ask it about each route."""
-    trial.wait(patience)
-    if refusal := trial.refusal:
+def _judge_all(sandbox: Sandbox, routes: Sequence[Route], patience: float) -> Proof:
+    """Wait for Traefik to load the document, and judge each route by its API."""
+    sandbox.wait(patience)
+    if refusal := sandbox.refusal:
         error = shown(f"Traefik refused the whole document: {refusal}")
-        return Proof(trial.version, tuple(Verdict(route, False, error) for route in routes))
+        return Proof(sandbox.version, tuple(Verdict(route, False, error) for route in routes))
     listed: dict[Protocol, tuple[Listed, Listed]] = {
-        protocol: (trial.read(f"{protocol}/routers"), trial.read(f"{protocol}/services"))
+        protocol: (sandbox.read(f"{protocol}/routers"), sandbox.read(f"{protocol}/services"))
         for protocol in {route.protocol for route in routes}
     }
     verdicts = tuple(_judge(route, *listed[route.protocol]) for route in routes)
-    return Proof(trial.version, verdicts)
+    return Proof(sandbox.version, verdicts)
 
 
 def _judge(route: Route, routers: Listed, services: Listed) -> Verdict:
-    """Join what Traefik says about a route's router and about its service."""
+    """Join the errors that Traefik reports of a route's router and of its service."""
     parts = [("router", route.router, routers), ("service", route.service, services)]
     if route.service.endswith(INTERNAL):
         parts.pop()

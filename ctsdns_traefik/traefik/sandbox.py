@@ -1,4 +1,4 @@
-"""A trial: a real Traefik that loads a document on loopback ports, for as long as it is asked.
+"""A sandbox: a real Traefik that loads a document on loopback ports, and can be queried.
 
 Traefik runs in a temporary folder with a static configuration of its own: the given entrypoints
 on ports that the system picks, and one entrypoint more, of a name that no route can guess, for
@@ -21,13 +21,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.errors import SettingsError, os_reason
 from ctsdns_traefik.traefik.api import ApiError, traefik_api_from
 from ctsdns_traefik.traefik.binary import running
 
@@ -38,7 +38,7 @@ _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 2.0
 _A_MOMENT = 0.02
 
-_NO_FOLDER = "cannot make the temporary files of a trial (TMPDIR says where)"
+_NO_FOLDER = "cannot make the temporary files of a proof (see TMPDIR)"
 
 _STATIC, _DYNAMIC, _LOG, _OUTPUT = "traefik.yml", "dynamic", "traefik.log", "output"
 
@@ -53,7 +53,7 @@ class SandboxEntrypoint(NamedTuple):
 
 
 class _Files(NamedTuple):
-    """What a trial is set up with."""
+    """The files and the port of a sandbox."""
 
     folder: Path
     api: str
@@ -67,27 +67,31 @@ class PortTaken(SettingsError):
 
 
 class Sandbox:
-    """A Traefik that runs, and what it has to say."""
+    """A Traefik that runs, and what it reports; ``stops`` tells whether a signal has come."""
 
     def __init__(
-        self, traefik: str, process: subprocess.Popen[bytes], files: _Files, came: list[int]
+        self,
+        traefik: str,
+        process: subprocess.Popen[bytes],
+        files: _Files,
+        stops: Callable[[], bool],
     ) -> None:
-        """Take Traefik's path and process, the files it reads, and the signals as they come."""
-        self._program, self._process, self._files, self._came = shown(traefik), process, files, came
+        self._program, self._process, self._files = shown(traefik), process, files
+        self._stops = stops
         self._api = traefik_api_from(f"http://{_LOOPBACK}:{files.port}")
 
     @property
     def version(self) -> str:
-        """Traefik's version, ``3.7.15`` for one, as it logs it first of all."""
-        said = re.search(r"Traefik version v?(\S+) built on", self._read(_LOG))
-        return said[1] if said else "unknown"
+        """Traefik's version, such as ``3.7.15``, from the first line of its log."""
+        version = re.search(r"Traefik version v?(\S+) built on", self._read(_LOG))
+        return version[1] if version else "unknown"
 
     @property
     def refusal(self) -> str:
         """Why Traefik refused the document as a whole; nothing if it did not."""
         lines = self._read(_LOG).splitlines()
         refused = (
-            _words(line) for line in lines if "Cannot start the provider *file.Provider" in line
+            _error_in(line) for line in lines if "Cannot start the provider *file.Provider" in line
         )
         return self._tidy(next(refused, ""))
 
@@ -99,37 +103,37 @@ class Sandbox:
                 raise self._failed(f"ended with status {self._process.returncode}")
             if time.monotonic() > until:
                 raise self._failed(f"has not loaded the routes within {patience:g} s")
-            self._heed()
+            self._check_stop()
             time.sleep(_A_MOMENT)
         self._require_new_enough()
 
     def read(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the API's ``http/routers`` or another kind, by the name in the document."""
         try:
-            return self._api.read(kind, "file", self._heed)
+            return self._api.read(kind, "file", self._check_stop)
         except ApiError as why:
             raise SettingsError(f"Traefik's API gives no answer about {kind}: {why}") from why
 
     def _has_loaded(self) -> bool:
-        """Tell whether the API answers, and that it is this Traefik's: no other has the name."""
+        """Return whether the API answers and is this Traefik's: no other has such an entrypoint."""
         try:
             self._api.get(f"/api/entrypoints/{self._files.api}", _READY_WITHIN)
         except ApiError:
             return False
         return True
 
-    def _heed(self) -> None:
-        """End at once if a signal wants the process to end; it then acts itself."""
-        if self._came:
+    def _check_stop(self) -> None:
+        """Raise if a signal has come, which acts when the sandbox is cleaned up."""
+        if self._stops():
             raise KeyboardInterrupt
 
     def _failed(self, how: str) -> SettingsError:
-        """Say how Traefik has failed, with its last words."""
+        """Return an error that says how Traefik has failed, with the end of its log."""
         self._require_new_enough()
         lines = (self._read(_LOG) + self._read(_OUTPUT)).strip().splitlines()
-        words = self._tidy(_words(lines[-1])) if lines else "it said nothing"
-        kind = PortTaken if "address already in use" in words else SettingsError
-        return kind(f"{self._program} {how}: {words}")
+        reason = self._tidy(_error_in(lines[-1])) if lines else "it logged nothing"
+        kind = PortTaken if "address already in use" in reason else SettingsError
+        return kind(f"{self._program} {how}: {reason}")
 
     def _require_new_enough(self) -> None:
         major = re.match(r"\d+", self.version)
@@ -139,11 +143,11 @@ class Sandbox:
                 f"{self._program} is Traefik {version}; {OLDEST} or newer is needed"
             )
 
-    def _tidy(self, words: str) -> str:
-        """Leave out where the temporary folder is, which says nothing to anybody."""
+    def _tidy(self, text: str) -> str:
+        """Remove the path of the temporary folder, which is gone when somebody reads the text."""
         for folder in (self._files.folder / _DYNAMIC, self._files.folder):
-            words = words.replace(f"{folder}{os.sep}", "")
-        return shown(words)
+            text = text.replace(f"{folder}{os.sep}", "")
+        return shown(text)
 
     def _read(self, name: str) -> str:
         try:
@@ -156,19 +160,19 @@ class Sandbox:
 
 @contextmanager
 def start_sandbox(
-    traefik: str, document: str, entrypoints: Iterable[SandboxEntrypoint], came: list[int]
+    traefik: str, document: str, entrypoints: Iterable[SandboxEntrypoint], stops: Callable[[], bool]
 ) -> Iterator[Sandbox]:
     """Run Traefik with a document in this context, then end it and remove its files.
 
-    Only if this process is killed (SIGKILL) they stay. ``came`` is what :func:`.postponed` yields.
+    They stay only if this process is killed. ``stops`` is what :func:`.postponed` yields.
     Raise :class:`SettingsError` if Traefik cannot be run.
     """
     with _folder() as folder:
-        files = _Files(folder, f"trial-{secrets.token_hex(8)}", _free_port())
+        files = _Files(folder, f"sandbox-{secrets.token_hex(8)}", _free_port())
         _write(files, document, entrypoints)
         command = [traefik, f"--configFile={folder / _STATIC}"]
         with running(command, folder, folder / _OUTPUT) as process:
-            yield Sandbox(traefik, process, files, came)
+            yield Sandbox(traefik, process, files, stops)
 
 
 @contextmanager
@@ -182,7 +186,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _unusable(what: str, why: OSError) -> SettingsError:
-    return SettingsError(f"{what}: {shown(why.strerror or str(why)).lower()}")
+    return SettingsError(f"{what}: {os_reason(why)}")
 
 
 def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint]) -> None:
@@ -192,7 +196,7 @@ def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint
     listening: dict[str, Any] = {each.name: _listening(each) for each in entrypoints}
     listening[name] = {
         "address": f"{_LOOPBACK}:{port}",
-        "transport": {"lifeCycle": {"graceTimeOut": "1ms"}},  # at its end it waits for nobody
+        "transport": {"lifeCycle": {"graceTimeOut": "1ms"}},  # it ends without waiting for requests
     }
     static = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -215,7 +219,7 @@ def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint
 
 
 def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
-    """Let the system pick a port: nobody else can take it first."""
+    """Let the system pick the port when Traefik listens: no other program can take it first."""
     listening: dict[str, Any] = {"address": f"{_LOOPBACK}:0{'/udp' if entrypoint.udp else ''}"}
     if entrypoint.tls and not entrypoint.udp:
         listening["http"] = {"tls": {}}
@@ -224,16 +228,16 @@ def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
 
 def _free_port() -> int:
     try:
-        with socket.socket() as trial:
-            trial.bind((_LOOPBACK, 0))
-            port: int = trial.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind((_LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
             return port
     except OSError as why:
         raise _unusable(f"cannot listen on {_LOOPBACK}", why) from why
 
 
-def _words(line: str) -> str:
-    """Return what a line of Traefik's log says: its error, or else its message."""
+def _error_in(line: str) -> str:
+    """Return the error in a line of Traefik's log, or else its message."""
     try:
         record = json.loads(line)
         return str(record.get("error") or record["message"])

@@ -222,7 +222,7 @@ def test_health_and_keys(tmp_path: Path) -> None:
             service.until_logged("WARNING the keys cannot be fetched: it answers 500\n")
             assert service.ask("/healthz").status == 503
             assert identity(service.ask(VERIFY, token)) == (503, None, None)
-            service.until_logged("WARNING refused -: the team's keys are not to be had: ")
+            service.until_logged("WARNING refused -: the team's keys are not available: ")
             server.status = 200
             for server.body in (b"", b"<html>", b'{"keys": []}', b"x" * 300_000):
                 enough = len(server.requests) + 2  # one of them may have begun before

@@ -153,7 +153,7 @@ def test_no_room_for_temporary_files_is_told() -> None:
     """A proof that has nowhere to put its files is said to lack them, not Traefik or output."""
     done = shell('ulimit -f 0 && exec "$@"', ("validate", "-", "--prove"))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    said = "ctsdns-traefik: error: cannot make the temporary files of a trial (TMPDIR says where): "
+    said = "ctsdns-traefik: error: cannot make the temporary files of a proof (see TMPDIR): "
     assert done.stderr.startswith(said)
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.statuses import AT, REFUSED, REMOVAL, managing
+from support.statuses import AT, REFUSED, managing
 
 from ctsdns_traefik.core.dynamic.diff import NO_CHANGES
 from ctsdns_traefik.core.dynamic.served import Verdict
-from ctsdns_traefik.core.status.status import ErrorRecord, Status
+from ctsdns_traefik.core.status.status import ErrorRecord
 from ctsdns_traefik.daemon import events, status_reporter
 from ctsdns_traefik.daemon.event_publisher import EventPublisher
 from ctsdns_traefik.daemon.events import (
@@ -31,7 +30,6 @@ from ctsdns_traefik.daemon.events import (
     OutputReported,
     OutputWritten,
     Reconnecting,
-    RemovalHeld,
     SnapshotApplied,
     SnapshotTrusted,
     Stopped,
@@ -124,50 +122,6 @@ def test_every_kind_of_output_warning_is_an_event() -> None:
     (line,) = OutputReported("x", (OFF,)).lines()
     assert line == NotificationsOff("x", "")
     assert line.fields() == {"output": "x"}
-
-
-class Recorder(logging.Handler):
-    """Notes whether a line was logged, or a status shown, undisturbed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.safe = False
-        self.seen: list[bool] = []
-
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002, D102
-        self.seen.append(self.safe)
-
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:  # noqa: D102
-        before, self.safe = self.safe, True
-        yield
-        self.safe = before
-
-
-class Shown(StatusReporter):
-    """Notes in a recorder whether a status is shown undisturbed."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-
-    def show(self, status: Status) -> None:  # noqa: ARG002, D102
-        self._recorder.seen.append(self._recorder.safe)
-
-
-@pytest.mark.parametrize(
-    "event", [Connecting(), EntriesRefused((REFUSED,)), RemovalHeld(REMOVAL), WriteRefused("no")]
-)
-def test_no_signal_raises_amid_publishing(event: Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it could raise while a lock is held, of the log or of a thread, and leave it so."""
-    recorder, package = Recorder(), logging.getLogger("ctsdns_traefik")
-    monkeypatch.setattr(package, "handlers", [recorder])
-    monkeypatch.setattr(package, "level", logging.DEBUG)
-    publisher = EventPublisher(reporter=Shown(recorder), undisturbed=recorder.undisturbed)
-    recorder.seen.clear()
-    publisher.publish(event)
-    assert recorder.seen
-    assert all(recorder.seen)
 
 
 @pytest.mark.parametrize(

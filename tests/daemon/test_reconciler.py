@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.entries import hosts, names_in, routers
 
+from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.core.dynamic.document import Document, from_text, to_text
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.daemon.reconciler import Reconciler
@@ -255,42 +255,30 @@ class Verifier:
         self._note(f"verify again, written: {written}")
 
 
-def test_nothing_comes_between_a_write_and_what_follows(path: Path) -> None:
-    """From the write to the last that it brings about, one context holds signals back.
+class StopAsked(Exception):
+    """Stands for a stop."""
 
-    One of them in between would leave a change that the command after it never hears of.
-    """
-    contexts: list[list[str]] = []
-    depth = 0
 
-    @contextmanager
-    def undisturbed() -> Iterator[None]:
-        nonlocal depth
-        if not depth:
-            contexts.append([names_in(path) if path.exists() else "none"])
-        depth += 1
-        yield
-        depth -= 1
-        if not depth:
-            contexts[-1].append(names_in(path) if path.exists() else "none")
+def test_stop_comes_before_a_write_or_after_its_command(path: Path) -> None:
+    """A write that has begun is verified and followed by its command; then none begins."""
+    done: list[str] = []
 
-    def note(what: str) -> None:
-        assert depth
-        contexts[-1].append(what)
+    def check_stop() -> None:
+        if done:
+            raise StopAsked
 
     reconciler = Reconciler(
         FileOutput(path),
-        undisturbed=undisturbed,
-        on_change=lambda: note("command"),
-        verifier=Verifier(note),
+        check_stop=check_stop,
+        on_change=lambda: done.append("command"),
+        verifier=Verifier(done.append),
     )
     reconciler.inspect()
     reconciler.create_missing()
-    reconciler.reconcile(hosts("a"))
-    path.write_text("{}")
-    reconciler.reconcile(hosts("a"))
-    assert [each for each in contexts if len(each) > 2] == [
-        ["none", "verify", "command", ""],
-        ["", "verify", "command", "a"],
-        ["", "verify again, written: True", "command", "a"],
-    ]
+    assert done == ["verify", "command"]
+    for wanted in ("a", "b"):
+        with pytest.raises(StopAsked):
+            reconciler.reconcile(hosts(wanted))
+    with pytest.raises(StopAsked):
+        reconciler.change_access(Access())
+    assert (names_in(path), done) == ("", ["verify", "command"])

@@ -323,7 +323,7 @@ def blocked_in(task: Path) -> int:
 
 
 def test_no_thread_without_anybody_to_tell(path: Path) -> None:
-    """Plain watch has the two threads that it always had, with a status file or an API one more.
+    """Plain watch has a thread for signals and one for time limits, others as they are needed.
 
     Only the main thread takes signals, since they are to end its waiting.
     """
@@ -332,9 +332,9 @@ def test_no_thread_without_anybody_to_tell(path: Path) -> None:
         pytest.skip("only Linux has /proc")
     with ScriptedEndpoint(streaming("a")) as server:
         for options, threads in (
-            ((), {2}),
-            (("--status-file", str(path) + ".status"), {3}),
-            (("--traefik-api", server.url), {3, 4}),  # each question has a timer
+            ((), {3}),
+            (("--status-file", str(path) + ".status"), {4}),
+            (("--traefik-api", server.url), {4, 5, 6}),  # a request has up to two of its own
         ):
             with Watch(server.url, path, *options) as watch:
                 watch.until_logged("connected to")

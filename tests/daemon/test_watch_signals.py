@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,9 +21,12 @@ from support.endpoints import (
     answering,
     saying_nothing,
     snapshot,
+    trickling,
     unanswering,
 )
 from support.entries import hosts, names_in, streaming
+
+from ctsdns_traefik.output.lock import lock_path
 
 WITHIN = 3.0
 """Seconds for what is promised within one; the machine may be busy."""
@@ -88,10 +93,56 @@ def watch_sleeping(path: Path, stack: ExitStack) -> Watch:
     return watch
 
 
+HANGING_LOOKUP = """
+import ctypes, socket, sys
+from ctsdns_traefik.cli import main
+def hang(*_, **__):
+    print("looking up", file=sys.stderr, flush=True)
+    lock, libc = ctypes.create_string_buffer(256), ctypes.CDLL(None)
+    libc.pthread_mutex_init(lock, None)
+    while True:
+        libc.pthread_mutex_lock(lock)
+socket.getaddrinfo = hang
+sys.exit(main(sys.argv[1:]))
+"""
+"""Looks up names as a resolver does that nothing answers: no signal ends it, nor does an error."""
+
+
+def watch_looking_up(path: Path, stack: ExitStack) -> Watch:
+    """Return watch while it looks up a name."""
+    program = [sys.executable, "-c", HANGING_LOOKUP]
+    url = "http://worker.example.com/api/config"
+    watch = stack.enter_context(Watch(url, path, program=program))
+    watch.until_logged("looking up")
+    return watch
+
+
+def watch_shaking_hands(path: Path, stack: ExitStack) -> Watch:
+    """Return watch while nothing answers its part of the TLS handshake."""
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    listener.settimeout(15)
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}/api/config"
+    watch = stack.enter_context(Watch(url, path))
+    connection = stack.enter_context(listener.accept()[0])
+    assert connection.recv(1)
+    return watch
+
+
+def watch_getting_a_slow_head(path: Path, stack: ExitStack) -> Watch:
+    """Return watch while the head of an answer comes a byte now and then."""
+    server = stack.enter_context(ScriptedEndpoint(trickling(b"HTTP/1.1 200 OK\r\nX: ")))
+    watch = stack.enter_context(Watch(server.url, path))
+    watch.until(lambda: server.requests, "no request came")
+    return watch
+
+
 State = Callable[[Path, ExitStack], Watch]
 
 STATES: list[State] = [
+    watch_looking_up,
     watch_connecting,
+    watch_shaking_hands,
+    watch_getting_a_slow_head,
     watch_requesting,
     watch_waiting,
     watch_amid_an_event,
@@ -104,13 +155,16 @@ STATES: list[State] = [
 def test_stop(
     path: Path, stack: ExitStack, state: State, number: signal.Signals, code: int
 ) -> None:
-    """It ends soon, with the exit code that says why, and the file stays as it was."""
+    """It ends soon, with the exit code that says why, and the file stays as it was.
+
+    It ends by itself: a forced end would leave the lock file.
+    """
     watch = state(path, stack)
     before = path.read_bytes()
     assert watch.stop(number, within=WITHIN) == code
     assert watch.lines[-1] == f"INFO {number.name}: stopped"
     assert "Traceback" not in watch.log
-    assert path.read_bytes() == before
+    assert (lock_path(path).exists(), path.read_bytes()) == (False, before)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +188,28 @@ def test_hangup_connects_again_at_once(path: Path, first: Script, state: str | N
         watch.until_content("router-b-example-com")
         assert "INFO SIGHUP: connecting again" in watch.lines
         assert watch.stop(within=WITHIN) == 0
+
+
+def test_hangup_leaves_a_look_up_behind(path: Path, stack: ExitStack) -> None:
+    """SIGHUP while a name look-up hangs begins another."""
+    watch = watch_looking_up(path, stack)
+    watch.process.send_signal(signal.SIGHUP)
+    watch.until_logged("looking up", 2)
+    assert watch.stop(within=WITHIN) == 0
+
+
+def test_stop_amid_a_large_snapshot(path: Path, stack: ExitStack) -> None:
+    """While a snapshot is read and rendered that takes seconds, a stop takes effect as soon."""
+    many = {f"_web_http_80._tcp.a{number}.example.com": "::1" for number in range(150_000)}
+    feed = stack.enter_context(Feed())
+    server = stack.enter_context(ScriptedEndpoint(feed))
+    watch = stack.enter_context(Watch(server.url, path))
+    feed.send(snapshot(hosts("a")), snapshot(many))
+    watch.until_logged("added router-a")
+    time.sleep(0.5)
+    assert watch.stop(within=WITHIN) == 0
+    assert watch.lines[-1] == "INFO SIGTERM: stopped"
+    assert names_in(path) == "a"
 
 
 def test_two_hangups_in_quick_succession(path: Path) -> None:

@@ -171,14 +171,14 @@ OWNERS = (
     pytest.param("jwt", (f"{ACCESS}.jwks", f"{ACCESS}.tokens"), id="jwt"),
     pytest.param("waitress", (f"{ACCESS}.server",), id="waitress"),
     pytest.param("redis", ("ctsdns_traefik.output.redis.connection",), id="redis"),
-    pytest.param("requests", ("ctsdns_traefik.source.stream", f"{ACCESS}.fetch"), id="requests"),
+    pytest.param(
+        "requests",
+        ("ctsdns_traefik.source.http_client", "ctsdns_traefik.source.stream"),
+        id="requests",
+    ),
     pytest.param(
         "urllib3",
-        (
-            "ctsdns_traefik.source.connection_errors",
-            "ctsdns_traefik.source.stream",
-            f"{ACCESS}.fetch",
-        ),
+        ("ctsdns_traefik.source.http_client",),
         id="urllib3",
     ),
     pytest.param("sseclient", ("ctsdns_traefik.source.stream",), id="sseclient"),

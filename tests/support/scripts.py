@@ -9,18 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PREAMBLE = """
-import os, signal, sys, time
-from ctsdns_traefik.errors import SourceError, Stop
-from ctsdns_traefik.signals import PATIENCE, Interrupts, Reconnect, deadline
+import os, signal, sys, threading, time
+from ctsdns_traefik.errors import Stop
+from ctsdns_traefik.signals import PATIENCE, Signals
 
 def send(number):
     os.kill(os.getpid(), number)
-
-def trickle():
-    reader, writer = os.pipe()
-    while True:
-        os.write(writer, b"x")
-        yield os.read(reader, 1)
 
 def say(*words):
     print(*words, flush=True)
@@ -29,7 +23,7 @@ def say(*words):
 
 @contextmanager
 def script(text: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script with the names of the preamble, until it has said "ready"."""
+    """Run a script with the names of the preamble, until it has printed "ready"."""
     command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(text)]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
         try:
@@ -41,7 +35,7 @@ def script(text: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def output_of(text: str) -> list[str]:
-    """Run a script to its end and return the lines it says."""
+    """Run a script to its end and return the lines it prints."""
     command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(text)]
     done = subprocess.run(command, text=True, capture_output=True, timeout=60, check=False)
     assert (done.stderr, done.returncode) == ("", 0)

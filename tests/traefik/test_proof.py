@@ -289,7 +289,7 @@ def test_proofs_side_by_side(traces: Traces) -> None:
 
 def test_port_taken_by_another_traefik(monkeypatch: pytest.MonkeyPatch, traces: Traces) -> None:
     """If another Traefik has the port of the API it is not believed; another port is tried."""
-    with sandbox.start_sandbox(str(traces.program), "{}", [], []) as other:
+    with sandbox.start_sandbox(str(traces.program), "{}", [], lambda: False) as other:
         other.wait(PATIENCE)
         ports = iter([other._files.port, sandbox._free_port()])
         monkeypatch.setattr(sandbox, "_free_port", lambda: next(ports))
@@ -345,12 +345,12 @@ VERSION_2 = 'echo \'{"msg": "Traefik version 2.11.30 built on 2025"}\' > traefik
     ("script", "complaint"),
     [
         pytest.param("echo first; echo '  '; echo no >&2; exit 1", "{} ended with status 1: no"),
-        pytest.param("exit 0", "{} ended with status 0: it said nothing", id="silence"),
+        pytest.param("exit 0", "{} ended with status 0: it logged nothing", id="silence"),
         pytest.param(
             "printf '\\377\\033[1m'", "{} ended with status 0: \ufffd\\x1b[1m", id="bytes"
         ),
         pytest.param(VERSION_2, "{} is Traefik 2.11.30; 3 or newer is needed", id="traefik-2"),
-        pytest.param("sleep 60", "{} has not loaded the routes within 0.3 s: it said nothing"),
+        pytest.param("sleep 60", "{} has not loaded the routes within 0.3 s: it logged nothing"),
         pytest.param(
             "trap '' TERM; echo busy; while :; do sleep 0.1; done",
             "{} has not loaded the routes within 0.3 s: busy",

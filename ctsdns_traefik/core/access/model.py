@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.problems import SourceLocation
-
-TAILNET_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
-"""The addresses that Tailscale gives to machines."""
 
 MODES: Mapping[str, str] = {
     "public": "",

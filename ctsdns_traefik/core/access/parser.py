@@ -22,7 +22,6 @@ from ctsdns_traefik.core.access.model import (
     EVERY,
     MODES,
     NAME,
-    TAILNET_RANGES,
     Access,
     Backend,
     Challenge,
@@ -32,8 +31,9 @@ from ctsdns_traefik.core.access.model import (
 )
 from ctsdns_traefik.core.access.modes import TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access.yaml_nodes import Node, read_nodes
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
-from ctsdns_traefik.core.entries.grammar import ENTRYPOINT, LARGEST_PORT
+from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.problems import DiagnosticError
 from ctsdns_traefik.core.text import quoted
 
@@ -176,7 +176,7 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
             f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending:"
             " list the headers as authResponseHeaders"
         )
-    return Dashboard(_matching(members["entryPoint"], ENTRYPOINT, "an entrypoint's"), route)
+    return Dashboard(_matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's"), route)
 
 
 def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access) -> RouteAccess:
@@ -222,7 +222,7 @@ def _defined(option: str, members: Mapping[str, Node], names: Iterable[str]) -> 
 
 def _challenge(node: Node) -> Challenge:
     members = node.members(("entryPoint", "port"), required=("entryPoint", "port"))
-    entrypoint = _matching(members["entryPoint"], ENTRYPOINT, "an entrypoint's")
+    entrypoint = _matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's")
     return Challenge(entrypoint, members["port"].number(1, LARGEST_PORT))
 
 

@@ -5,9 +5,10 @@ Routes, which need all entries at once, are in core/dynamic.
 
 from __future__ import annotations
 
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.client_commands import ClientCommands
 from ctsdns_traefik.core.entries.explanation import Explanation, describe_route, explain
-from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
+from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.entries.notation import (
     COMMENT,
     WrittenEntry,
@@ -17,7 +18,9 @@ from ctsdns_traefik.core.entries.notation import (
 
 __all__ = [
     "COMMENT",
+    "ENTRYPOINT_NAME",
     "LARGEST_PORT",
+    "TAILNET_RANGES",
     "ClientCommands",
     "Explanation",
     "WrittenEntry",

@@ -9,6 +9,9 @@ from typing import NamedTuple, NoReturn
 from ctsdns_traefik.core.problems import DiagnosticError
 from ctsdns_traefik.core.text import json_type, quoted
 
+TAILNET_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
+"""The addresses of machines in a tailnet (https://tailscale.com/kb/1015/100.x-addresses)."""
+
 _EXAMPLES = "100.64.0.1 or fd7a:115c:a1e0::1"
 
 # A unicast IPv4 address in dotted decimal, as most are: a pattern is far faster than ipaddress.

@@ -28,7 +28,7 @@ LARGEST_PORT = 65535
 LONGEST_ENTRYPOINT = 255
 LONGEST_SCHEME = 63
 
-ENTRYPOINT = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_ENTRYPOINT - 1}}}")
+ENTRYPOINT_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_ENTRYPOINT - 1}}}")
 """The form of an entrypoint's name, in entries and in the access file."""
 
 _SERVICE_PARTS = 3
@@ -150,7 +150,7 @@ def _parts(name: str) -> tuple[str, str, int, str]:
 
 def _entrypoint(text: str, at: int) -> str:
     _require_at_most(LONGEST_ENTRYPOINT, text, at, "entrypoint")
-    if ENTRYPOINT.fullmatch(text):
+    if ENTRYPOINT_NAME.fullmatch(text):
         return text
     message = f"{quoted(text)} is not an entrypoint name" if text else "the entrypoint is missing"
     hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"

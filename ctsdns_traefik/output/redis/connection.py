@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
+from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.dynamic import Difference, Pairs
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError, SettingsError
 from ctsdns_traefik.output.redis.arbitration import Mark
 from ctsdns_traefik.output.redis.url import Address
-from ctsdns_traefik.signals import deadline
 
 T = TypeVar("T")
 
@@ -191,19 +191,19 @@ class Connection:
 
 
 @contextmanager
-def connected(address: Address) -> Iterator[Connection]:
+def connected(address: Address, cancellation: Cancellation | None = None) -> Iterator[Connection]:
     """Open a connection, and close it at the end.
 
     Raise :class:`OutputError` if it cannot be, or if everything together takes longer than
-    :data:`LONGEST` seconds. For the main thread only.
+    :data:`LONGEST` seconds, or is cancelled.
     """
     from redis.exceptions import RedisError
 
     late = OutputError(f"cannot publish to {address}: it took longer than {LONGEST:g} s")
-    with _explaining(address):
-        client = _client(address)
-        pipeline = client.pipeline()
-    with deadline(LONGEST, late):
+    with (cancellation or Cancellation()).child() as work, work.limit(LONGEST, late):
+        with _explaining(address):
+            client = _client(address, work)
+            pipeline = client.pipeline()
         try:
             yield Connection(client, pipeline, address)
         finally:  # what was asked has been answered, or its failure is on the way
@@ -213,7 +213,7 @@ def connected(address: Address) -> Iterator[Connection]:
                 client.close()
 
 
-def _client(address: Address) -> Any:
+def _client(address: Address, cancellation: Cancellation) -> Any:
     """Return redis-py's client, which connects when it is first asked for something."""
     from redis import Redis
     from redis.backoff import NoBackoff
@@ -223,7 +223,7 @@ def _client(address: Address) -> Any:
     options: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True} if address.tls else {}
     if address.ca_file:
         options["ssl_ca_certs"] = str(address.ca_file)
-    return Redis(
+    client = Redis(
         host=address.host,
         port=address.port,
         db=address.database,
@@ -235,6 +235,22 @@ def _client(address: Address) -> Any:
         protocol=2,
         **options,
     )
+    pool = client.connection_pool
+    pool.connection_class = _cancellable(pool.connection_class, cancellation)
+    return client
+
+
+def _cancellable(kind: Any, cancellation: Cancellation) -> Any:
+    """Have the TCP connection, under TLS too, made so that the cancellation ends it."""
+    from redis import Connection as PlainConnection
+
+    class Cancellable(PlainConnection):
+        def _connect(self) -> Any:
+            return cancellation.connect(super()._connect)
+
+    if kind is PlainConnection:
+        return Cancellable
+    return type("CancellableTLS", (kind, Cancellable), {})
 
 
 @contextmanager

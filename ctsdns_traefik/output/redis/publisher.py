@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from ctsdns_traefik import __version__
+from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.dynamic import (
     Difference,
     Pairs,
@@ -66,11 +67,13 @@ class RedisOutput:
         address: Address,
         check: Check | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        cancellation: Cancellation | None = None,
     ) -> None:
         """Take where the store is, what has to agree to a new document, and how to wait."""
         self._address = address
         self._check = check
         self._sleep = sleep
+        self._cancellation = cancellation
         self._turns = Turns()
         self._content, self._sign = b"", ""
         self._wanted: Pairs = {}
@@ -93,12 +96,12 @@ class RedisOutput:
 
     def moved(self) -> bool:
         """Tell whether another watch has written since this one last looked or wrote."""
-        with connected(self._address) as store:
+        with connected(self._address, self._cancellation) as store:
             return self._turns.moved(store.read_mark())
 
     def read(self) -> bytes | None:
         """Return what stands, as text; ``None`` if nothing does; raise :class:`OutputError`."""
-        with connected(self._address) as store:
+        with connected(self._address, self._cancellation) as store:
             mark = store.read_mark()
             owned = store.read_owned()
             values = store.read_values(sorted(owned))
@@ -128,7 +131,7 @@ class RedisOutput:
             return self._publish(ordered=ordered, agreed=True)
 
     def _publish(self, *, ordered: bool, agreed: bool) -> WriteResult:
-        with connected(self._address) as store:
+        with connected(self._address, self._cancellation) as store:
             for _ in range(_TRIES):
                 try:
                     written = self._write(store, ordered=ordered, agreed=agreed)

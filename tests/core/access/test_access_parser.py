@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from ctsdns_traefik.core.access.model import (
-    TAILNET_RANGES,
     Access,
     Backend,
     Challenge,
@@ -15,6 +14,7 @@ from ctsdns_traefik.core.access.model import (
     RouteAccess,
 )
 from ctsdns_traefik.core.access.parser import read_access
+from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.problems import LocatedError, SourceLocation
 
 EXAMPLE = """\

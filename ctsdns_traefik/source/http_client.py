@@ -1,0 +1,276 @@
+"""HTTP requests: sessions that can be cancelled, one bounded GET, and errors in one line.
+
+``requests`` sends them. No redirect is followed, so that credentials go to no other host, and
+``~/.netrc``, which could replace an explicit Authorization header, is not read.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ctsdns_traefik import __version__
+from ctsdns_traefik.cancellation import Cancellation
+from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.errors import SettingsError, SourceError, os_reason
+from ctsdns_traefik.source.endpoint import Endpoint, Header
+
+if TYPE_CHECKING:
+    import requests
+    from urllib3 import PoolManager
+
+LARGEST_ERROR = 16 * 1024
+"""Bytes of an error's body that are read: it may explain the status."""
+
+_GRACE = 1.0
+"""Seconds by which a socket's own timeout comes after the limit of the whole request."""
+
+_PIECE = 64 * 1024
+_REDIRECTION = 3
+
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""What OpenSSL makes of an answer in plain text; a server that is too old has other errors."""
+
+
+class HttpError(SourceError):
+    """A request got no answer that can be used; the text says why, in one line without secrets."""
+
+
+class Response(NamedTuple):
+    """An answer that is no redirect."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Their names without regard to case."""
+    body: bytes
+    """Decompressed; of an error (400 and above) the first :data:`LARGEST_ERROR` bytes."""
+
+
+def http_get(
+    endpoint: Endpoint,
+    *,
+    headers: Iterable[Header] = (),
+    seconds: float,
+    largest: int,
+    proxies: bool = True,
+    cancellation: Cancellation | None = None,
+) -> Response:
+    """Send one GET request and read its answer; raise :class:`HttpError`.
+
+    ``headers`` are sent unless the user has set others of the same names. Everything together, the
+    name look-up included, takes at most ``seconds``. The body has at most ``largest`` bytes.
+    ``proxies`` allows those that the environment names.
+    """
+    late = HttpError(f"it does not answer within {seconds:g} s")
+    with (
+        (cancellation or Cancellation()).child() as work,
+        open_session(work, proxies=proxies) as session,
+        map_http_errors(endpoint),
+        work.limit(seconds, late),
+        send(session, endpoint, headers, (seconds + _GRACE, seconds + _GRACE)) as answer,
+    ):
+        body = _read(answer, largest)
+        work.check()  # a connection that was shut down may look like the regular end of a body
+        return Response(answer.status_code, answer.headers, body)
+
+
+@contextmanager
+def open_session(cancellation: Cancellation, *, proxies: bool = True) -> Iterator[requests.Session]:
+    """Open a session of ``requests`` whose connections a cancellation ends."""
+    import requests  # it takes a tenth of a second to import
+
+    with requests.Session() as session:
+        session.trust_env = proxies
+        # Redirects are not followed, but requests reads where they lead, and fails on nonsense.
+        session.get_redirect_target = _nowhere  # type: ignore[method-assign]
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, _adapter(cancellation))
+        yield session
+
+
+def send(
+    session: requests.Session,
+    endpoint: Endpoint,
+    headers: Iterable[Header],
+    timeouts: tuple[float, float],
+) -> requests.Response:
+    """Send a GET request, and return its answer with the body not read yet.
+
+    ``timeouts`` are the seconds for connecting and for each wait for data.
+    """
+    return session.get(
+        endpoint.url,
+        auth=_sending(_merged(endpoint, headers)),
+        verify=str(endpoint.ca_file) if endpoint.ca_file else True,
+        timeout=timeouts,
+        allow_redirects=False,
+        stream=True,
+    )
+
+
+@contextmanager
+def map_http_errors(endpoint: Endpoint, error: type[HttpError] = HttpError) -> Iterator[None]:
+    """Raise an error of one line for those of the libraries, whose texts would show the URL."""
+    import requests
+    import urllib3.exceptions
+
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as why:
+        raise error(_explain(why, endpoint)) from why
+    except SettingsError as why:
+        raise error(str(why)) from why
+
+
+def require_certificates(path: Path, error: Callable[[str], Exception]) -> None:
+    """Raise an error with the file's name if it holds none; the libraries do not name it."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as why:
+        raise error(f"{shown(str(path))} holds no certificates to trust") from why
+    except OSError as why:
+        raise error(f"cannot read the certificates {shown(str(path))}: {os_reason(why)}") from why
+
+
+def _read(answer: requests.Response, largest: int) -> bytes:
+    status = answer.status_code
+    if status // 100 == _REDIRECTION and status != HTTPStatus.NOT_MODIFIED:
+        raise HttpError(f"it answers {status}, a redirect, which is not followed")
+    if status >= HTTPStatus.BAD_REQUEST:
+        return bytes(answer.raw.read(LARGEST_ERROR, decode_content=True))
+    body = bytearray()
+    while piece := answer.raw.read1(_PIECE, decode_content=True):
+        body += piece
+        if len(body) > largest:
+            raise HttpError(f"its answer is larger than {_in_bytes(largest)}")
+    return bytes(body)
+
+
+def _in_bytes(number: int) -> str:
+    return f"{number >> 20} MiB" if number >= 1 << 20 else f"{number >> 10} KiB"
+
+
+def _merged(endpoint: Endpoint, headers: Iterable[Header]) -> tuple[Header, ...]:
+    """Return the user's headers, as often as they are given, and ours of other names."""
+    ours = {
+        "Accept-Encoding": "identity",
+        "User-Agent": f"ctsdns-traefik/{__version__}",
+        **dict(headers),
+        **endpoint.authorization(),
+    }
+    given = {name.lower() for name, _ in endpoint.headers}
+    return (
+        *((name, value) for name, value in ours.items() if name.lower() not in given),
+        *endpoint.headers,
+    )
+
+
+def _sending(
+    headers: Iterable[Header],
+) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Return what puts exactly these headers on a request, one line each.
+
+    ``requests`` keeps headers by their names, and so only the last of several. To it this is an
+    authentication, and with any set it does not read ~/.netrc.
+    """
+    from urllib3 import HTTPHeaderDict
+
+    def send(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers = HTTPHeaderDict(headers)  # type: ignore[assignment]
+        return request
+
+    return send
+
+
+def _nowhere(resp: requests.Response) -> None:
+    """Report no target for a redirect."""
+
+
+def _adapter(cancellation: Cancellation) -> requests.adapters.HTTPAdapter:
+    """Return what makes a session's connections, directly and through proxies."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            _connect_by(cancellation, self.poolmanager)
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
+            manager: PoolManager = super().proxy_manager_for(proxy, **kwargs)
+            _connect_by(cancellation, manager)
+            return manager
+
+    return Adapter()
+
+
+def _connect_by(cancellation: Cancellation, manager: PoolManager) -> None:
+    """Have a pool manager's connections made so that the cancellation ends them.
+
+    ``_new_conn`` is what urllib3's own SOCKS support overrides, too: it makes the TCP connection,
+    before TLS and before a proxy is asked for a tunnel, so that both can be ended as well.
+    """
+
+    def cancellable(pool: Any) -> Any:
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]
+            def _new_conn(self) -> Any:
+                return cancellation.connect(super()._new_conn)
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+    classes = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {name: cancellable(pool) for name, pool in classes.items()}
+
+
+def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911, PLR0912
+    """Name the likely cause of a failed connection, from the libraries' errors in layers."""
+    from urllib3 import exceptions
+
+    for cause in _causes(error):
+        match cause:
+            case exceptions.NameResolutionError():
+                return f"the name {endpoint.host} does not resolve"
+            case exceptions.NewConnectionError():
+                continue  # a kind of time-out to urllib3; the cause is beneath
+            case exceptions.ConnectTimeoutError():
+                return "it does not answer: connecting timed out"
+            case exceptions.ReadTimeoutError() if "handshake" in str(cause.__cause__):
+                return "it does not answer: the TLS handshake timed out"
+            case exceptions.ReadTimeoutError():
+                return f"it was silent for the read timeout of {endpoint.read_timeout:g} s"
+            case exceptions.ProxyError():
+                return "the proxy on the way cannot be used"
+            case exceptions.DecodeError():
+                return "its compressed answer is damaged"
+            case http.client.RemoteDisconnected():
+                return "it closed the connection without an answer"
+            case http.client.BadStatusLine():
+                return "it does not speak HTTP"
+            case ssl.SSLCertVerificationError():
+                return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
+            case ssl.SSLError() if cause.reason == _NO_TLS:
+                return f"it speaks plain HTTP; write {_in_plain(endpoint)}"
+            case ssl.SSLError():
+                return f"TLS failed: {shown(cause.reason or str(cause))}"
+            case OSError() if cause.strerror:
+                return os_reason(cause)
+    return "the connection broke off"
+
+
+def _in_plain(endpoint: Endpoint) -> str:
+    """Return the endpoint's URL as it is shown, without TLS."""
+    return urlsplit(str(endpoint))._replace(scheme="http").geturl()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from an error to what lies beneath it."""
+    yield error
+    beneath = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
+    inner = next((cause for cause in beneath if isinstance(cause, BaseException)), None)
+    if inner is not None and inner is not error:
+        yield from _causes(inner)
