@@ -26,7 +26,7 @@ _CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
 """The priority of Traefik's own route for challenges with ``allowACMEByPass``."""
 
 
-class Known(NamedTuple):
+class Context(NamedTuple):
     """Everything that a rule may use."""
 
     entries: tuple[HostEntry, ...]
@@ -57,24 +57,24 @@ def check(
     """
     static = static or StaticConfiguration({}, described=False)
     routes = plan_routes(entries).routes if routes is None else routes
-    known = Known(tuple(sorted(entries)), tuple(routes), static, traefik_version)
-    found = [diagnostic for rule in ENTRY_RULES for diagnostic in rule(known)]
+    context = Context(tuple(sorted(entries)), tuple(routes), static, traefik_version)
+    found = [diagnostic for rule in ENTRY_RULES for diagnostic in rule(context)]
     found.sort(key=lambda diagnostic: diagnostic.entry)
     return (*found, *check_static(static, output, traefik_version))
 
 
-def passthrough_shadowed(known: Known) -> Iterator[Diagnostic]:
+def passthrough_shadowed(context: Context) -> Iterator[Diagnostic]:
     """Report TCP entries whose connections go to an HTTP entry for the same name.
 
     An HTTP router with TLS takes precedence over every TCP router for its names, whatever the rule.
     """
     takers: dict[tuple[str, str], HostEntry] = {}
-    own_tls = {route.entry for route in known.routes if route.tls}
-    for entry in known.entries:
+    own_tls = {route.entry for route in context.routes if route.tls}
+    for entry in context.entries:
         if entry.is_http:
             takers.setdefault((entry.entrypoint, entry.domain), entry)
-    for entry in known.entries:
-        entrypoint = known.entrypoint(entry.entrypoint)
+    for entry in context.entries:
+        entrypoint = context.entrypoint(entry.entrypoint)
         keys = [(entrypoint.name, domain) for domain in _rules_for(entry.domain)]
         found = [takers[key] for key in keys if key in takers]
         no_tls = entrypoint.described and not entrypoint.tls
@@ -90,14 +90,14 @@ def passthrough_shadowed(known: Known) -> Iterator[Diagnostic]:
         )
 
 
-def unknown_entrypoint(known: Known) -> Iterator[Diagnostic]:
+def unknown_entrypoint(context: Context) -> Iterator[Diagnostic]:
     """Report entries on entrypoints that Traefik does not have."""
-    there = known.static.entrypoints
+    there = context.static.entrypoints
     if not there:
         return
-    unknown = {entry.entrypoint for entry in known.entries} - there.keys()
+    unknown = {entry.entrypoint for entry in context.entries} - there.keys()
     hints = {name: _existing_hint(name, sorted(there)) for name in unknown}
-    for entry in known.entries:
+    for entry in context.entries:
         if entry.entrypoint in unknown:
             yield diagnose(
                 "unknown-entrypoint",
@@ -108,10 +108,10 @@ def unknown_entrypoint(known: Known) -> Iterator[Diagnostic]:
             )
 
 
-def udp_entrypoint(known: Known) -> Iterator[Diagnostic]:
+def udp_entrypoint(context: Context) -> Iterator[Diagnostic]:
     """Report entries on entrypoints that listen on UDP only."""
-    for entry in known.entries:
-        entrypoint = known.entrypoint(entry.entrypoint)
+    for entry in context.entries:
+        entrypoint = context.entrypoint(entry.entrypoint)
         if entrypoint.protocol == "udp":
             yield diagnose(
                 "udp-entrypoint",
@@ -122,14 +122,14 @@ def udp_entrypoint(known: Known) -> Iterator[Diagnostic]:
             )
 
 
-def redirect_shadows_route(known: Known) -> Iterator[Diagnostic]:
+def redirect_shadows_route(context: Context) -> Iterator[Diagnostic]:
     """Report HTTP routes that the redirect of their entrypoint outranks.
 
     Redirects do not apply to TCP. Between equal priorities Traefik picks at random at each start.
     """
-    for route in known.routes:
-        entrypoint = known.entrypoint(route.entry.entrypoint)
-        redirect = known.static.redirect_of(entrypoint)
+    for route in context.routes:
+        entrypoint = context.entrypoint(route.entry.entrypoint)
+        redirect = context.static.redirect_of(entrypoint)
         if route.protocol == "tcp" or not redirect or redirect.priority < priority_of(route):
             continue
         if route.part:  # additional to the entry's own route
@@ -145,16 +145,17 @@ def redirect_shadows_route(known: Known) -> Iterator[Diagnostic]:
         )
 
 
-def entrypoint_without_tls(known: Known) -> Iterator[Diagnostic]:
+def entrypoint_without_tls(context: Context) -> Iterator[Diagnostic]:
     """Report HTTP entries that serve plain HTTP where clients use HTTPS."""
     redirects = {
         name: redirect
-        for name, entrypoint in known.static.entrypoints.items()
-        if (redirect := known.static.redirect_of(entrypoint)) and redirect.scheme.lower() == "https"
+        for name, entrypoint in context.static.entrypoints.items()
+        if (redirect := context.static.redirect_of(entrypoint))
+        and redirect.scheme.lower() == "https"
     }
-    own_tls = {route.entry.name for route in known.routes if route.tls}
-    for entry in known.entries:
-        entrypoint = known.entrypoint(entry.entrypoint)
+    own_tls = {route.entry.name for route in context.routes if route.tls}
+    for entry in context.entries:
+        entrypoint = context.entrypoint(entry.entrypoint)
         speaks_tls = entrypoint.tls or entry.name in own_tls
         if not entry.is_http or not entrypoint.described or speaks_tls:
             continue
@@ -175,13 +176,13 @@ def entrypoint_without_tls(known: Known) -> Iterator[Diagnostic]:
             )
 
 
-def https_backend_unverifiable(known: Known) -> Iterator[Diagnostic]:
+def https_backend_unverifiable(context: Context) -> Iterator[Diagnostic]:
     """Report https entries: Traefik verifies their backends' certificates by IP address."""
-    static = known.static
+    static = context.static
     if not static.described or static.insecure_skip_verify or static.own_trust:
         return
-    settled = {route.entry.name for route in known.routes if route.servers_transport}
-    for entry in known.entries:
+    settled = {route.entry.name for route in context.routes if route.servers_transport}
+    for entry in context.entries:
         if entry.scheme == "https" and entry.name not in settled:
             yield diagnose(
                 "https-backend-unverifiable",
@@ -195,11 +196,11 @@ def https_backend_unverifiable(known: Known) -> Iterator[Diagnostic]:
             )
 
 
-def acme_intercepts(known: Known) -> Iterator[Diagnostic]:
+def acme_intercepts(context: Context) -> Iterator[Diagnostic]:
     """Report passthrough entries whose backends never receive their own HTTP-01 challenges."""
-    passthrough = [entry for entry in known.entries if entry.scheme == "tls"]
-    for name in known.static.challenge_entrypoints:
-        own = _domains_with_challenges(known, name)
+    passthrough = [entry for entry in context.entries if entry.scheme == "tls"]
+    for name in context.static.challenge_entrypoints:
+        own = _domains_with_challenges(context, name)
         for entry in passthrough:
             if own.isdisjoint(_rules_for(entry.domain)):
                 yield diagnose(
@@ -212,15 +213,15 @@ def acme_intercepts(known: Known) -> Iterator[Diagnostic]:
                 )
 
 
-def unreachable_wildcard(known: Known) -> Iterator[Diagnostic]:
+def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
     """Report wildcards before Traefik 3.7: literal in HTTP rules, an error in TCP rules."""
-    for entry in known.entries:
-        if entry.domain.startswith("*") and known.version < _FIRST_WITH_WILDCARDS:
+    for entry in context.entries:
+        if entry.domain.startswith("*") and context.version < _FIRST_WITH_WILDCARDS:
             at = entry.name.index("*")
             yield diagnose(
                 "unreachable-wildcard",
                 entry,
-                f"Traefik {known.version[0]}.{known.version[1]} does not support wildcards",
+                f"Traefik {context.version[0]}.{context.version[1]} does not support wildcards",
                 "use Traefik 3.7 or newer, or write an entry for each name",
                 span=(at, at + 1),
             )
@@ -239,20 +240,20 @@ def _rules_for(domain: str) -> tuple[str, str]:
     return domain, f"*.{domain.partition('.')[2]}"
 
 
-def _domains_with_challenges(known: Known, entrypoint: str) -> set[str]:
+def _domains_with_challenges(context: Context, entrypoint: str) -> set[str]:
     """Return the domains on an entrypoint whose routes get challenges in place of Traefik."""
-    if not known.entrypoint(entrypoint).acme_bypass:
+    if not context.entrypoint(entrypoint).acme_bypass:
         return set()
     return {
         route.entry.domain
-        for route in known.routes
+        for route in context.routes
         if route.protocol == "http"
         and route.entry.entrypoint == entrypoint
         and priority_of(route) > _CHALLENGE_PRIORITY
     }
 
 
-ENTRY_RULES: tuple[Callable[[Known], Iterator[Diagnostic]], ...] = (
+ENTRY_RULES: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     passthrough_shadowed,
     unknown_entrypoint,
     udp_entrypoint,
