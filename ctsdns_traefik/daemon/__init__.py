@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon.access_file import (
-        AccessText,
         follow_access_file,
         read_access_file,
     )
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 _FACE = {
     "access_file": (
-        "AccessText",
         "follow_access_file",
         "read_access_file",
     ),
@@ -81,7 +79,6 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "AccessReloader",
-    "AccessText",
     "Connect",
     "Journal",
     "Outlet",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access import Access, AccessError, read_access
+from ctsdns_traefik.core.access import Access, AccessError, AccessText, read_access
 from ctsdns_traefik.core.policy import SourceLocation, in_bytes
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
@@ -25,15 +25,6 @@ _RECENT = 2.0
 """Seconds after which a file that was changed is taken to be whole."""
 
 _TRIES = 10
-
-
-class AccessText(NamedTuple):
-    """An access file's text, and what it says."""
-
-    path: str
-    """As the user named it."""
-    text: str
-    access: Access
 
 
 class News(NamedTuple):

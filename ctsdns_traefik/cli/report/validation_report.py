@@ -1,53 +1,68 @@
-"""What validate found: a tree for terminals, lines for pipes, JSON, annotations for GitHub."""
+"""The report of validate: a tree on a terminal, else lines; JSON; annotations for GitHub."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
+from ctsdns_traefik.cli.report import as_json
 from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
-from ctsdns_traefik.cli.validation import Validation
-from ctsdns_traefik.core.checks import LocatedDiagnostic
+from ctsdns_traefik.cli.stdio import emit, writing
+from ctsdns_traefik.core.checks import LocatedDiagnostic, Validation
 from ctsdns_traefik.core.dynamic import Route
 from ctsdns_traefik.core.entries import describe_route
 from ctsdns_traefik.core.problems import Severity
 from ctsdns_traefik.core.text import printable, shown
 
+ReportFormat = Literal["text", "json", "github"]
+
 _NOT_CHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
 
 
-def validation_as_json(validation: Validation) -> dict[str, Any]:
+def show_validation(validation: Validation, traefik: str, form: ReportFormat) -> None:
+    """Print a report to standard output; ``traefik`` is the version that proved the routes."""
+    if form == "json":
+        emit(as_json(_as_json(validation, traefik)))
+    elif form == "github":
+        emit(_as_annotations(validation, traefik))
+    elif sys.stdout is not None and sys.stdout.isatty():
+        with writing():
+            _print_tree(validation, traefik, sys.stdout)
+    else:
+        emit(_as_lines(validation, traefik))
+
+
+def _as_json(validation: Validation, traefik: str) -> dict[str, Any]:
     """Return JSON values, as schemas/validate.schema.json describes them."""
     return {
         "routes": [_route_as_json(route) for route in validation.routes],
-        "problems": [_diagnostic_as_json(finding) for finding in validation.findings],
+        "problems": [_diagnostic_as_json(each) for each in validation.diagnostics],
         "summary": {
             "routes": len(validation.routes),
             "errors": validation.count(Severity.ERROR),
             "warnings": validation.count(Severity.WARNING),
             "entrypointsChecked": validation.entrypoints_checked,
         },
-        "traefik": validation.traefik or None,
+        "traefik": traefik or None,
     }
 
 
-def validation_as_lines(validation: Validation) -> str:
-    """Return a line for each route and problem, and one that sums up."""
-    lines = [f"{route.entry.entrypoint}: {_route_in_words(route)}" for route in _sorted(validation)]
-    lines += [_diagnostic_as_line(finding) for finding in validation.findings]
-    return "\n".join([*lines, _summary(validation)]) + "\n"
+def _as_lines(validation: Validation, traefik: str) -> str:
+    """Return a line for each route and diagnostic, and a summary."""
+    lines = [f"{route.entry.entrypoint}: {_route_as_text(route)}" for route in _sorted(validation)]
+    lines += [_diagnostic_as_line(each) for each in validation.diagnostics]
+    return "\n".join([*lines, _summary(validation, traefik)]) + "\n"
 
 
-def validation_as_annotations(validation: Validation) -> str:
-    """Return a workflow command of GitHub Actions for each problem, and a line that sums up.
-
-    The form is that of "Workflow commands for GitHub Actions"; what would end a value is escaped.
-    """
-    return "\n".join([*map(_annotation, validation.findings), _summary(validation)]) + "\n"
+def _as_annotations(validation: Validation, traefik: str) -> str:
+    """Return a "workflow command" of GitHub Actions for each diagnostic, and a summary."""
+    lines = map(_annotation, validation.diagnostics)
+    return "\n".join([*lines, _summary(validation, traefik)]) + "\n"
 
 
-def print_validation(validation: Validation, terminal: TextIO) -> None:
-    """Show a tree by entrypoint, then each problem with its carets."""
+def _print_tree(validation: Validation, traefik: str, terminal: TextIO) -> None:
+    """Print the routes as a tree by entrypoint, then each diagnostic with its carets."""
     from rich.console import Console  # only a terminal needs it
     from rich.text import Text  # markup would swallow the brackets of IPv6
     from rich.tree import Tree
@@ -58,14 +73,14 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
         entrypoint = route.entry.entrypoint
         if entrypoint not in branches:
             branches[entrypoint] = tree.add(Text(entrypoint, style="bold"))
-        branches[entrypoint].add(Text(_route_in_words(route), overflow="fold"))
+        branches[entrypoint].add(Text(_route_as_text(route), overflow="fold"))
     console = Console(file=terminal, highlight=False)
     console.print(tree)
-    for finding in validation.findings:
-        where = _where(finding)
-        text = diagnostic_as_text(finding.problem, finding.excerpt)
-        console.print(Text(f"\n{where}\n{text}" if where else f"\n{text}"), end="", soft_wrap=True)
-    console.print(Text(f"\n{_summary(validation)}"), soft_wrap=True)
+    for each in validation.diagnostics:
+        place = _place(each)
+        text = diagnostic_as_text(each.problem, each.excerpt)
+        console.print(Text(f"\n{place}\n{text}" if place else f"\n{text}"), end="", soft_wrap=True)
+    console.print(Text(f"\n{_summary(validation, traefik)}"), soft_wrap=True)
 
 
 def _route_as_json(route: Route) -> dict[str, Any]:
@@ -76,44 +91,44 @@ def _route_as_json(route: Route) -> dict[str, Any]:
     return describe_route(route) | {name: value for name, value in access.items() if value}
 
 
-def _diagnostic_as_json(finding: LocatedDiagnostic) -> dict[str, Any]:
-    problem, place = finding.problem, finding.place
+def _diagnostic_as_json(located: LocatedDiagnostic) -> dict[str, Any]:
+    problem, place = located.problem, located.place
     return {
         **diagnostic_as_json(problem),
         "entry": problem.entry or None,
         "setting": problem.setting or None,
-        "path": finding.path or None,
+        "path": located.path or None,
         "line": place.line if place else None,
         "column": place.column if place else None,
     }
 
 
-def _diagnostic_as_line(finding: LocatedDiagnostic) -> str:
-    line = f"{finding.problem.severity} {finding.problem}"
-    return printable(f"{_where(finding)}: {line}" if finding.path else line)
+def _diagnostic_as_line(located: LocatedDiagnostic) -> str:
+    line = f"{located.problem.severity} {located.problem}"
+    return printable(f"{_place(located)}: {line}" if located.path else line)
 
 
-def _where(finding: LocatedDiagnostic) -> str:
-    """Return ``PATH:LINE:COLUMN``, as far as it is known."""
-    parts = (printable(finding.path), *(finding.place or ()))
-    return ":".join(map(str, parts)) if finding.path else ""
+def _place(located: LocatedDiagnostic) -> str:
+    """Return ``PATH:LINE:COLUMN``, or what of it is known."""
+    parts = (printable(located.path), *(located.place or ()))
+    return ":".join(map(str, parts)) if located.path else ""
 
 
-def _annotation(finding: LocatedDiagnostic) -> str:
-    problem, place = finding.problem, finding.place
+def _annotation(located: LocatedDiagnostic) -> str:
+    problem, place = located.problem, located.place
     properties = {
-        "file": finding.path,
+        "file": located.path,
         "line": place.line if place else "",
         "col": place.column if place else "",
         "title": problem.code,
     }
-    given = ",".join(f"{key}={_escaped(str(value))}" for key, value in properties.items() if value)
+    known = ",".join(f"{key}={_escaped(str(value))}" for key, value in properties.items() if value)
     message = printable(f"{shown(problem.source)}: {problem.message}; {problem.hint}")
-    return f"::{problem.severity} {given}::{message.replace('%', '%25')}"
+    return f"::{problem.severity} {known}::{message.replace('%', '%25')}"
 
 
 def _escaped(value: str) -> str:
-    """Escape the value of a property."""
+    """Escape the characters that would end the value of a property."""
     for char, escape in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
         value = value.replace(char, escape)
     return value
@@ -123,7 +138,7 @@ def _sorted(validation: Validation) -> Iterator[Route]:
     yield from sorted(validation.routes, key=lambda route: (route.entry.entrypoint, route.entry))
 
 
-def _route_in_words(route: Route) -> str:
+def _route_as_text(route: Route) -> str:
     tls = ""
     if route.protocol == "tcp":
         tls = " (TLS passthrough)" if route.passthrough else " (TLS ends at Traefik)"
@@ -132,7 +147,7 @@ def _route_in_words(route: Route) -> str:
     return f"{route.rule} -> {route.backend}{tls}{access}"
 
 
-def _summary(validation: Validation) -> str:
+def _summary(validation: Validation, traefik: str) -> str:
     counts = ", ".join(
         f"{number} {thing}{'' if number == 1 else 's'}"
         for number, thing in (
@@ -141,5 +156,5 @@ def _summary(validation: Validation) -> str:
             (validation.count(Severity.WARNING), "warning"),
         )
     )
-    proved = f"; proved by Traefik {validation.traefik}" if validation.traefik else ""
+    proved = f"; proved by Traefik {traefik}" if traefik else ""
     return f"{counts}{proved}{'' if validation.entrypoints_checked else _NOT_CHECKED}"

@@ -17,6 +17,7 @@ from ctsdns_traefik.core.access.definitions import (
 )
 from ctsdns_traefik.core.access.model import (
     Access,
+    AccessText,
     Backend,
     wider,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "TRUSTED_BY_PATTERN",
     "Access",
     "AccessError",
+    "AccessText",
     "Applied",
     "Backend",
     "References",
