@@ -18,9 +18,15 @@ from ctsdns_traefik.access_service.parameters import (
     TeamDomain,
     keys_endpoint,
 )
-from ctsdns_traefik.cli.leaf_command import LeafCommand
-from ctsdns_traefik.cli.options import epilog, setting_option, start_logging, verbosity_options
-from ctsdns_traefik.cli.parameter_types import Seconds
+from ctsdns_traefik.cli.command import (
+    CONTEXT_SETTINGS,
+    Group,
+    GroupedCommand,
+    epilog,
+    option,
+)
+from ctsdns_traefik.cli.options import start_logging, verbosity_options
+from ctsdns_traefik.cli.parameter_types import FILE, Seconds
 from ctsdns_traefik.cli.program import run
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
@@ -37,56 +43,62 @@ MEANINGS = {
 
 
 @click.command(
-    cls=LeafCommand,
+    cls=GroupedCommand,
     epilog=epilog(
         "ctsdns-traefik-access --team-domain myteam.cloudflareaccess.com",
         meanings=MEANINGS,
     ),
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "show_default": True,
-    },
+    context_settings=CONTEXT_SETTINGS,
 )
-@setting_option(
+@option(
     "--team-domain",
+    group=Group.ACCESS,
     setting=settings.TEAM_DOMAIN,
     type=TeamDomain(),
     required=True,
     help="The team's domain, myteam.cloudflareaccess.com: its tokens are believed.",
 )
-@setting_option(
-    "--listen", setting=settings.LISTEN, type=Listen(), help="Where Traefik asks, over plain HTTP."
+@option(
+    "--listen",
+    group=Group.TRAEFIK,
+    setting=settings.LISTEN,
+    type=Listen(),
+    help="Where Traefik asks, over plain HTTP.",
 )
-@setting_option(
+@option(
     "--audience",
     "audiences",
+    group=Group.ACCESS,
     setting=settings.AUDIENCES,
     type=Audience(),
     multiple=True,
     help="Audience tag that may be asked for at all; repeatable, in the variable between spaces."
     " Without one, /verify?aud=AUD may name any.",
 )
-@setting_option(
+@option(
     "--leeway",
+    group=Group.ACCESS,
     setting=settings.LEEWAY,
     type=Leeway(),
     help="Seconds by which Cloudflare's clock may differ.",
 )
-@setting_option(
+@option(
     "--keys-url",
+    group=Group.SOURCE,
     setting=settings.KEYS_URL,
     metavar="URL",
     help=f"Where the keys are; by default {settings.KEYS_PATH} at the team's domain.",
 )
-@setting_option(
+@option(
     "--ca-file",
+    group=Group.SOURCE,
     setting=settings.CA_FILE,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Certificates to trust instead of the usual ones where the keys are fetched.",
 )
-@setting_option(
+@option(
     "--refresh-pause",
+    group=Group.SOURCE,
     setting=settings.REFRESH_PAUSE,
     type=Seconds(),
     help="Least time between two attempts to fetch the keys.",

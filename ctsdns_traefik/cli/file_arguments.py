@@ -1,4 +1,4 @@
-"""Files that a command line names twice: what is written may have no other purpose."""
+"""Files that a command line names twice: one that is written must have no other purpose."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Identity = tuple[int, int] | str
 
 
 def require_different(*written: str) -> None:
-    """Raise :class:`click.UsageError` if a file to be written is named for something else, too.
+    """Raise :class:`click.UsageError` if a file to be written is also another parameter's.
 
-    ``written`` are the options that name such files. Links, symbolic and hard, are seen through.
+    ``written`` are the options of such files. Files are compared, not paths, so that symbolic and
+    hard links do not matter.
     """
     named = dict(_named_files(click.get_current_context()))
     for own in {named[option] for option in written if option in named}:
@@ -31,7 +32,7 @@ def require_different(*written: str) -> None:
 
 
 def _named_files(context: click.Context) -> Iterator[tuple[str, Identity]]:
-    """Yield each parameter that names a file, and which file that is."""
+    """Yield each parameter that names a file, and the identity of that file."""
     for param in context.command.params:
         value = context.params.get(param.name or "")
         name = param.opts[-1] if isinstance(param, click.Option) else param.human_readable_name
@@ -45,21 +46,21 @@ def _named_files(context: click.Context) -> Iterator[tuple[str, Identity]]:
 
 
 def _identity(path: Path) -> Identity:
-    """Return what two paths of one file have in common, though it need not be there yet."""
+    """Return what all paths of one file have in common; the file need not exist."""
     try:
-        is_there = path.stat()
+        status = path.stat()
     except OSError:
         with suppress(OSError):  # a relative path, and the working directory is gone
             return os.path.realpath(path)
         return str(path)
     except ValueError:  # no file can have such a name
         return str(path)
-    return is_there.st_dev, is_there.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _identity_of_standard_input() -> Identity | None:
     try:
-        is_there = os.fstat(0)
+        status = os.fstat(0)
     except OSError:
         return None
-    return (is_there.st_dev, is_there.st_ino) if stat.S_ISREG(is_there.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

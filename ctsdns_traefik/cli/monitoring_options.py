@@ -1,131 +1,122 @@
-"""How watch is doing: the options that tell others, and the one that asks."""
+"""Monitoring: the options that report how watch is doing, and --health, which reads the report."""
 
 from __future__ import annotations
 
 import logging
-import os
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from ctsdns_traefik import __version__, settings
-from ctsdns_traefik.cli.options import Function, setting_option
-from ctsdns_traefik.cli.parameter_types import Seconds
+from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import Group, bundle, option
+from ctsdns_traefik.cli.options import warn_unencrypted
+from ctsdns_traefik.cli.parameter_types import PATH, Seconds, TraefikUrl
 from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon import EventPublisher, Outlet
-    from ctsdns_traefik.signals import Signals
+    from ctsdns_traefik.daemon import Outlet, Publish, Verifier
+    from ctsdns_traefik.traefik import TraefikApi
 
 log = logging.getLogger(__name__)
 
-Value = TypeVar("Value")
 
-WRITTEN = ("--output", "--status-file", "--metrics-file")
-"""The options of watch that name files to be written."""
+@dataclass(frozen=True)
+class MonitoringOptions:
+    """How watch reports its state, or, with ``health``, that this report is to be checked."""
 
+    traefik_api: TraefikApi | None
+    status_file: Path | None
+    metrics_file: Path | None
+    health: bool
+    max_age: float
 
-def reporting_options(function: Function) -> Function:
-    """Declare the files that tell how watch is doing, and the question whether it is well."""
-    for decorate in (
-        setting_option(
-            "--max-age",
-            setting=settings.MAX_AGE,
-            type=Seconds(),
-            help="For --health: how old the last trusted snapshot may be.",
-        ),
-        click.option(
-            "--health",
-            is_flag=True,
-            help="Do not watch; say by --status-file whether a running watch is well, and exit 1"
-            " if not.",
-        ),
-        setting_option(
-            "--metrics-file",
-            setting=settings.METRICS_FILE,
-            type=click.Path(path_type=Path),
-            help="The same as metrics, for the textfile collector of Prometheus' node_exporter.",
-        ),
-        setting_option(
-            "--status-file",
-            setting=settings.STATUS_FILE,
-            type=click.Path(path_type=Path),
-            help="JSON file to keep that says how watch is doing; see docs/status.md.",
-        ),
-    ):
-        function = decorate(function)
-    return function
+    def report_health(self) -> ExitCode:
+        """Print whether the watch that writes the status file is healthy.
 
+        Raise :class:`click.UsageError` if no status file is given.
+        """
+        from ctsdns_traefik.daemon import check_health
 
-def report_health(status_file: Path | None, max_age: float) -> ExitCode:
-    """Print a verdict on the watch that keeps a status file; raise :class:`click.UsageError`."""
-    from ctsdns_traefik.daemon import check_health
+        if self.status_file is None:
+            variable = settings.STATUS_FILE.variable
+            raise click.UsageError(f"--health needs --status-file (env var: '{variable}')")
+        verdict = check_health(self.status_file, self.max_age)
+        emit(f"{verdict.why}\n")
+        return ExitCode.OK if verdict.well else ExitCode.FINDINGS
 
-    if status_file is None:
-        variable = settings.STATUS_FILE.variable
-        raise click.UsageError(f"--health needs --status-file (env var: '{variable}')")
-    verdict = check_health(status_file, max_age)
-    emit(f"{verdict.why}\n")
-    return ExitCode.OK if verdict.well else ExitCode.FINDINGS
+    def build_outlets(self) -> list[Outlet]:
+        """Build what writes the status and metrics files, if they are wanted."""
+        from ctsdns_traefik.core.status import metrics_to_text, status_to_text
+        from ctsdns_traefik.daemon import StatusFileWriter
+
+        files = ((self.status_file, status_to_text), (self.metrics_file, metrics_to_text))
+        if self.metrics_file and self.metrics_file.suffix != ".prom":
+            _warn_of_metrics_name(self.metrics_file)
+        return [StatusFileWriter(path, to_text) for path, to_text in files if path]
+
+    def start_verifier(self, publish: Publish, provider: str) -> Verifier | None:
+        """Start to verify through Traefik's API what a provider serves, if the API is known."""
+        if self.traefik_api is None:
+            return None
+        from ctsdns_traefik.daemon import Verifier
+
+        if self.traefik_api.in_the_clear:
+            warn_unencrypted(self.traefik_api, "https")
+        verifier = Verifier(self.traefik_api, publish, provider)
+        verifier.start()
+        return verifier
 
 
-def needed(name: str, value: Value | None) -> Value:
-    """Return the value of a parameter; raise :class:`click.MissingParameter` if it is not set."""
-    if value is None:
-        context = click.get_current_context()
-        (missing,) = [each for each in context.command.params if each.name == name]
-        raise click.MissingParameter(ctx=context, param=missing)
-    return value
-
-
-def make_publisher(
-    endpoint: object,
-    output: object,
-    signals: Signals,
-    *,
-    status_file: Path | None,
-    metrics_file: Path | None,
-    access_file: Path | None = None,
-) -> EventPublisher:
-    """Make what publishes events: to the log, files, and the service manager."""
-    from ctsdns_traefik.core.status import AccessFile, Status, metrics_to_text, status_to_text
-    from ctsdns_traefik.daemon import (
-        EventPublisher,
-        StatusFileWriter,
-        StatusReporter,
-        service_manager,
-    )
-
-    outlets: list[Outlet] = []
-    if status_file:
-        outlets.append(StatusFileWriter(status_file, status_to_text))
-    if metrics_file:
-        _warn_of_name(metrics_file)
-        outlets.append(StatusFileWriter(metrics_file, metrics_to_text))
-    manager = service_manager()
-    status = Status(
-        version=__version__,
-        pid=os.getpid(),
-        started=time.time(),
-        endpoint=str(endpoint),
-        output=str(output),
-        access=AccessFile(str(access_file)) if access_file else None,
-    )
-    reporter = StatusReporter(outlets, manager)
-    publisher = EventPublisher(status, reporter, manager)
-    signals.report_forced_end(publisher.stopped)
-    return publisher
-
-
-def _warn_of_name(metrics_file: Path) -> None:
+def _warn_of_metrics_name(metrics_file: Path) -> None:
     from ctsdns_traefik.logs import as_event
 
-    if metrics_file.suffix != ".prom":
-        log.warning(
-            "node_exporter reads metrics only from .prom files, not %s",
-            metrics_file,
-            extra=as_event("metrics-name", path=metrics_file),
-        )
+    log.warning(
+        "node_exporter reads metrics only from .prom files, not %s",
+        metrics_file,
+        extra=as_event("metrics-name", path=metrics_file),
+    )
+
+
+monitoring_options = bundle(
+    "monitoring",
+    MonitoringOptions,
+    option(
+        "--traefik-api",
+        group=Group.MONITORING,
+        setting=settings.TRAEFIK_API,
+        type=TraefikUrl(),
+        help="Traefik's API, to verify after each change that the routes are served.",
+    ),
+    option(
+        "--status-file",
+        group=Group.MONITORING,
+        setting=settings.STATUS_FILE,
+        type=PATH,
+        help="JSON file to write the status of watch to; see docs/status.md.",
+    ),
+    option(
+        "--metrics-file",
+        group=Group.MONITORING,
+        setting=settings.METRICS_FILE,
+        type=PATH,
+        help="File to write the status to as metrics, for the textfile collector of Prometheus'"
+        " node_exporter.",
+    ),
+    option(
+        "--health",
+        group=Group.MONITORING,
+        is_flag=True,
+        help="Do not watch; check by --status-file whether a running watch is healthy, exit 1 if"
+        " not.",
+    ),
+    option(
+        "--max-age",
+        group=Group.MONITORING,
+        setting=settings.MAX_AGE,
+        type=Seconds(),
+        help="For --health: how old the last trusted snapshot may be.",
+    ),
+)

@@ -1,109 +1,191 @@
-"""From what the user named as output to the file or store that it is."""
+"""Output: the options of a file or store, and of the user's commands around a change of it."""
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.options import setting_option
-from ctsdns_traefik.core.text import in_quotes
+from ctsdns_traefik.cli.command import Function, Group, bundle, option
+from ctsdns_traefik.cli.options import warn_unencrypted
+from ctsdns_traefik.cli.parameter_types import FILE, CommandLine, OutputType
+from ctsdns_traefik.cli.stdio import STANDARD_STREAM
 
 if TYPE_CHECKING:
     from ctsdns_traefik.cancellation import Cancellation
-    from ctsdns_traefik.output import Check, Command, Output
+    from ctsdns_traefik.core.dynamic import Format
+    from ctsdns_traefik.daemon import Publish
+    from ctsdns_traefik.output import Check, Command, OnChange, Output
+    from ctsdns_traefik.output.redis import Address
 
-log = logging.getLogger(__name__)
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the document goes, and the user's commands around a change of it."""
 
+    output: Path | str | None
+    form: Format
+    store_password_file: Path | None
+    store_ca_file: Path | None
+    on_change: Command | None
+    adopt: bool
+    check_command: Command | None
 
-class OutputType(click.ParamType):  # type: ignore[type-arg]
-    """A file, or a store's URL; the URL stays text."""
+    @property
+    def is_standard_output(self) -> bool:
+        """Whether the output is standard output, which is written only once."""
+        return self.output is None or self.output == Path(STANDARD_STREAM)
 
-    name = "path|url"
+    @property
+    def path(self) -> Path | None:
+        """The file, if the output is one."""
+        is_file = isinstance(self.output, Path) and not self.is_standard_output
+        return self.output if is_file else None  # type: ignore[return-value]
 
-    def convert(
+    @property
+    def is_store(self) -> bool:
+        """Whether the output is a store."""
+        return isinstance(self.output, str)
+
+    @property
+    def document_form(self) -> Format:
+        """The format of the document; a store is written from JSON."""
+        return "json" if self.is_store else self.form
+
+    def require_usable(self) -> None:
+        """Raise :class:`click.UsageError` for a hook that needs a file where there is a store."""
+        from ctsdns_traefik.output import PATH
+
+        if self.is_store and self.on_change and any(PATH in word for word in self.on_change):
+            raise click.UsageError(
+                f"a store has no file that {PATH} of --on-change could stand for"
+            )
+
+    def build(
         self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Path | str:
-        """Tell a URL from a path."""
-        from ctsdns_traefik.output.redis import is_store_url
+        check: Check | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        cancellation: Cancellation | None = None,
+    ) -> Output:
+        """Build the output.
 
-        if isinstance(value, str) and in_quotes(value) and is_store_url(value[1:]):
-            self.fail("the store's URL is in quotes: write it without", param, ctx)
-        return value if isinstance(value, str) and is_store_url(value) else Path(value)
+        ``check`` has to accept new content, ``sleep`` waits amid a write, ``cancellation`` ends
+        connections. Raise :class:`.SettingsError` for a store's URL that cannot be used.
+        """
+        if self.path:
+            from ctsdns_traefik.output import FileOutput
+
+            return FileOutput(self.path, check, adopt=self.adopt)
+        from ctsdns_traefik.output.redis import RedisOutput
+
+        address = self.store_address()
+        if address.in_the_clear:
+            warn_unencrypted(address, "rediss://")
+        return RedisOutput(address, check, sleep, cancellation)
+
+    def store_address(self) -> Address:
+        """Build the address of the store; raise :class:`.SettingsError` if it cannot be used."""
+        from ctsdns_traefik.output.redis import address_from, load_library
+
+        address = address_from(
+            str(self.output),
+            password=os.environ.get(settings.STORE_PASSWORD.variable) or None,
+            password_file=self.store_password_file,
+            ca_file=self.store_ca_file,
+        )
+        load_library()
+        return address
+
+    def build_check(self, stops: Callable[[], bool]) -> Check | None:
+        """Build the check of new content, if there is a command for it."""
+        from ctsdns_traefik.output import Check
+
+        return Check(self.check_command, stops) if self.check_command else None
+
+    def build_on_change(self, publish: Publish, stops: Callable[[], bool]) -> OnChange | None:
+        """Build what runs after each change, if there is a command for it."""
+        from ctsdns_traefik.daemon import HookFailed, HookSucceeded
+        from ctsdns_traefik.output import OnChange
+
+        if self.on_change is None:
+            return None
+
+        def ended(error: object | None) -> None:
+            publish(HookSucceeded() if error is None else HookFailed(str(error)))
+
+        return OnChange(self.on_change, self.path, ended, stops)
 
 
-def store_options(function: Function) -> Function:
-    """Declare how to get in at a store; see :func:`build_output`."""
-    file = click.Path(dir_okay=False, path_type=Path)
-    for decorate in (
-        setting_option(
-            "--store-ca-file",
-            setting=settings.STORE_CA_FILE,
-            type=file,
-            help="Certificates to trust instead of the usual ones, for a rediss:// output.",
+def output_options(*, default: str | None, text: str) -> Callable[[Function], Function]:
+    """Declare the output and all that goes with it; without one it is standard output."""
+    return bundle(
+        "target",
+        OutputOptions,
+        option(
+            "-o",
+            "--output",
+            group=Group.OUTPUT,
+            setting=settings.OUTPUT,
+            default=default,
+            type=OutputType(),
+            help=text,
         ),
-        setting_option(
-            "--store-password-file",
-            setting=settings.STORE_PASSWORD_FILE,
-            type=file,
-            help="File with the password of a redis:// output, read at each snapshot."
-            f" The password itself can be set as {settings.STORE_PASSWORD.variable}.",
-        ),
-    ):
-        function = decorate(function)
-    return function
-
-
-def refuse_path(output: Path | str | None, on_change: Command | None) -> None:
-    """Raise :class:`click.UsageError` for a command after a change that wants a store's path."""
-    from ctsdns_traefik.output import PATH
-
-    if isinstance(output, str) and on_change and any(PATH in word for word in on_change):
-        raise click.UsageError(f"a store has no file that {PATH} of --on-change could stand for")
-
-
-def build_output(
-    output: Path | str,
-    store_password_file: Path | None,
-    store_ca_file: Path | None,
-    check: Check | None = None,
-    *,
-    adopt: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
-    cancellation: Cancellation | None = None,
-) -> Output:
-    """Build the target; a password comes from the environment, a file or the URL.
-
-    ``check`` has to agree to new content; ``adopt`` lets it replace a file that is not this
-    tool's; ``sleep`` is how to wait amid a write, and ``cancellation`` ends connections. Raise
-    :class:`SettingsError` for a URL that cannot be used.
-    """
-    if isinstance(output, Path):
-        from ctsdns_traefik.output import FileOutput
-
-        return FileOutput(output, check, adopt=adopt)
-    from ctsdns_traefik.logs import as_event
-    from ctsdns_traefik.output.redis import RedisOutput, address_from, load_library
-
-    address = address_from(
-        output,
-        password=os.environ.get(settings.STORE_PASSWORD.variable) or None,
-        password_file=store_password_file,
-        ca_file=store_ca_file,
+        *_OF_OUTPUTS,
     )
-    load_library()
-    if address.in_the_clear:
-        said = "the password of %s goes over the network unencrypted: use rediss://"
-        log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
-    return RedisOutput(address, check, sleep, cancellation)
+
+
+_OF_OUTPUTS = (
+    option(
+        "--format",
+        "form",
+        group=Group.OUTPUT,
+        setting=settings.FORMAT,
+        type=click.Choice(["json", "yaml"]),
+        help="Text of the file; Traefik reads both, since JSON is YAML.",
+    ),
+    option(
+        "--on-change",
+        group=Group.OUTPUT,
+        setting=settings.ON_CHANGE,
+        type=CommandLine(),
+        help="Command to run after each change, without a shell; {path} stands for the file,"
+        " if the output is one.",
+    ),
+    option(
+        "--store-password-file",
+        group=Group.OUTPUT,
+        setting=settings.STORE_PASSWORD_FILE,
+        type=FILE,
+        help="File with the password of a redis:// output, read at each snapshot."
+        f" The password itself can be set as {settings.STORE_PASSWORD.variable}.",
+    ),
+    option(
+        "--store-ca-file",
+        group=Group.OUTPUT,
+        setting=settings.STORE_CA_FILE,
+        type=FILE,
+        help="Certificates to trust instead of the usual ones, for a rediss:// output.",
+    ),
+    option(
+        "--adopt",
+        group=Group.SAFETY,
+        setting=settings.ADOPT,
+        is_flag=True,
+        help="Replace a file that ctsdns-traefik did not write; a copy of it is kept as NAME.bak.",
+    ),
+    option(
+        "--check-command",
+        group=Group.SAFETY,
+        setting=settings.CHECK_COMMAND,
+        type=CommandLine(with_path=True),
+        help="Command that must exit with 0 before the output is replaced; {path} stands for a"
+        " file with the new content.",
+    ),
+)

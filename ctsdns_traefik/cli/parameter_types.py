@@ -1,16 +1,17 @@
-"""What the options take: texts of the command line and the environment, read into values."""
+"""Types of options: text of the command line or the environment, read into a value."""
 
 from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.entries import ENTRYPOINT_NAME, LARGEST_PORT
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import in_quotes, shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,153 +19,156 @@ if TYPE_CHECKING:
     from ctsdns_traefik.source import Header
     from ctsdns_traefik.traefik import TraefikApi
 
+PATH = click.Path(path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
 _PORT = re.compile("[0-9]{1,5}")
 _ADDRESS = re.compile("(?P<host>.*:)?(?P<port>[0-9]{1,5})(/(tcp|udp))?")
 _VERSION = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9A-Za-z.-]+)?")
 _OLDEST_TRAEFIK = 3
 
 
-class Seconds(click.ParamType):  # type: ignore[type-arg]
-    """A time in seconds, above zero or from zero."""
+class TextType(click.ParamType):  # type: ignore[type-arg]
+    """A value that is read from text; a :class:`SettingsError` is reported as bad usage."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Read text; leave defaults, and values that were read before, as they are."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except SettingsError as why:
+            self.fail(str(why), param, ctx)
+
+    def read(self, text: str) -> object:
+        """Return the value; raise :class:`SettingsError`."""
+        raise NotImplementedError
+
+
+class Seconds(TextType):
+    """A duration of at most a day, above zero or, with ``zero``, from zero on."""
 
     name = "seconds"
 
     def __init__(self, *, zero: bool = False) -> None:
-        """Take whether zero is a time."""
         self._zero = zero
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read a finite number of at most a day."""
+    def read(self, text: str) -> float:
+        """Read a number."""
         try:
-            seconds = float(value)
+            seconds = float(text)
         except ValueError:
             seconds = math.nan
         if not (0 < seconds <= settings.LONGEST_WAIT or (self._zero and seconds == 0)):
             least = "of at least 0" if self._zero else "above 0"
             most = f"at most {settings.LONGEST_WAIT:g}"
-            self.fail(f"{value!r} is not a number {least} and {most}", param, ctx)
+            raise SettingsError(f"{text!r} is not a number {least} and {most}")
         return seconds
 
 
-class HeaderType(click.ParamType):  # type: ignore[type-arg]
-    """An HTTP header; several in the environment stand one a line."""
+class HeaderType(TextType):
+    """An HTTP header; in an environment variable each line is one."""
 
     name = "name: value"
     envvar_list_splitter = "\n"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Header:
+    def read(self, text: str) -> Header:
         """Read ``Name: value``."""
         from ctsdns_traefik.source import header_from
 
-        if isinstance(value, tuple):
-            return value
-        try:
-            return header_from(value)
-        except SettingsError as why:
-            self.fail(str(why), param, ctx)
+        return header_from(text)
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """Split at line ends; empty lines say nothing."""
+        """Split into lines, without the empty ones."""
         return [line for line in rv.splitlines() if line.strip()]
 
 
-class CommandLine(click.ParamType):  # type: ignore[type-arg]
-    """A command, split as a shell splits words; no shell ever sees it."""
+class OutputType(TextType):
+    """The path of a file, or the URL of a store, which stays text."""
+
+    name = "path|url"
+
+    def read(self, text: str) -> Path | str:
+        """Distinguish a URL from a path."""
+        from ctsdns_traefik.output.redis import is_store_url
+
+        if in_quotes(text) and is_store_url(text[1:]):
+            raise SettingsError("the store's URL is in quotes: write it without")
+        return text if is_store_url(text) else Path(text)
+
+
+class CommandLine(TextType):
+    """A command, split into words as a shell does; it is run without a shell."""
 
     name = "command"
 
     def __init__(self, *, with_path: bool = False) -> None:
-        """Take whether it has to say where the path of the file goes."""
         self._with_path = with_path
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Command:
-        """Split the words."""
+    def read(self, text: str) -> Command:
+        """Split into words; ``with_path`` requires a placeholder for the file's path."""
         from ctsdns_traefik.output import PATH, command_from
 
-        if isinstance(value, tuple):
-            return value
-        try:
-            command = command_from(value)
-        except SettingsError as why:
-            self.fail(str(why), param, ctx)
+        command = command_from(text)
         if self._with_path and not any(PATH in word for word in command):
-            self.fail(f"it does not say what to check: {PATH} stands for the file", param, ctx)
+            raise SettingsError(f"it does not name the file to check: write {PATH} for it")
         return command
 
 
-class TraefikUrl(click.ParamType):  # type: ignore[type-arg]
-    """The URL that stands before ``/api`` of Traefik's API."""
+class TraefikUrl(TextType):
+    """The base URL of Traefik's API, without ``/api``."""
 
     name = "url"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> TraefikApi:
-        """Read it; a complaint never repeats it, since it may hold a password."""
-        from ctsdns_traefik.traefik import TraefikApi, traefik_api_from
+    def read(self, text: str) -> TraefikApi:
+        """Read a URL; no error repeats it, since it may hold a password."""
+        from ctsdns_traefik.traefik import traefik_api_from
 
-        if isinstance(value, TraefikApi):
-            return value
-        try:
-            return traefik_api_from(value)
-        except SettingsError as why:
-            self.fail(str(why), param, ctx)
+        return traefik_api_from(text)
 
 
-class EntrypointPort(click.ParamType):  # type: ignore[type-arg]
-    """The name and the port of an entrypoint, the port possibly as an address."""
+class EntrypointPort(TextType):
+    """The name and the port of an entrypoint, for which an address may stand."""
 
     name = "name=[address:]port"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
+    def read(self, text: str) -> tuple[str, str]:
         """Read ``NAME=PORT`` or, as Traefik writes it, ``NAME=ADDRESS:PORT``."""
-        if isinstance(value, tuple):
-            return value
-        entrypoint, _, address = value.partition("=")
+        entrypoint, _, address = text.partition("=")
         port = address.removesuffix("/tcp").rpartition(":")[2]
         if not (entrypoint and _PORT.fullmatch(port) and 1 <= int(port) <= LARGEST_PORT):
-            self.fail(f"{value!r} is not of the form NAME=PORT, tcp=4433 for one", param, ctx)
+            raise SettingsError(f"{text!r} is not of the form NAME=PORT, tcp=4433 for one")
         return entrypoint, port
 
 
-class EntrypointName(click.ParamType):  # type: ignore[type-arg]
-    """The name of an entrypoint, and perhaps its address as Traefik writes it."""
+class EntrypointName(TextType):
+    """The name of an entrypoint, optionally with its address as Traefik writes it."""
 
     name = "name[=address]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read ``NAME`` or ``NAME=[HOST]:PORT[/PROTOCOL]``; a port alone will do."""
-        name, equals, address = str(value).partition("=")
+    def read(self, text: str) -> str:
+        """Read ``NAME`` or ``NAME=[HOST]:PORT[/PROTOCOL]``; return a port alone as ``:PORT``."""
+        name, equals, address = text.partition("=")
         found = _ADDRESS.fullmatch(address)
         port_fits = found is not None and 1 <= int(found["port"]) <= LARGEST_PORT
         if not ENTRYPOINT_NAME.fullmatch(name) or (equals and not port_fits):
             form = "NAME or NAME=ADDRESS, web or web=:80 for two"
-            self.fail(f"{value!r} is not of the form {form}", param, ctx)
-        return f"{name}=:{address}" if found and not found["host"] else str(value)
+            raise SettingsError(f"{text!r} is not of the form {form}")
+        return f"{name}=:{address}" if found and not found["host"] else text
 
 
-class TraefikVersion(click.ParamType):  # type: ignore[type-arg]
-    """A version of Traefik, of which the first two numbers count."""
+class TraefikVersion(TextType):
+    """A version of Traefik, of which the first two numbers matter."""
 
     name = "version"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
+    def read(self, text: str) -> tuple[int, int]:
         """Read ``3.6``, ``3.6.15`` or ``v3.6.15``."""
-        if isinstance(value, tuple):
-            return value
-        found = _VERSION.fullmatch(value)
+        found = _VERSION.fullmatch(text)
         if not found:
-            self.fail(f"{value!r} is not a version, such as 3.6 or 3.6.15", param, ctx)
+            raise SettingsError(f"{text!r} is not a version, such as 3.6 or 3.6.15")
         if int(found[1]) < _OLDEST_TRAEFIK:
-            self.fail(f"Traefik {shown(value)} is too old: routes need 3.0 or newer", param, ctx)
+            raise SettingsError(f"Traefik {shown(text)} is too old: routes need 3.0 or newer")
         return int(found[1]), int(found[2])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctsdns_traefik.cli.leaf_command import LeafCommand
-from ctsdns_traefik.cli.options import epilog, verbosity_options
+from ctsdns_traefik.cli.command import Group, GroupedCommand, epilog, option
+from ctsdns_traefik.cli.options import verbosity_options
 from ctsdns_traefik.cli.parameter_types import EntrypointPort
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=LeafCommand,
+    cls=GroupedCommand,
     epilog=epilog(
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com=100.64.0.1",
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com 100.64.0.1",
@@ -27,24 +27,26 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("entries", metavar="ENTRY...", nargs=-1, required=True)
-@click.option(
+@option(
     "--entrypoint",
     "ports",
+    group=Group.TRAEFIK,
     multiple=True,
     type=EntrypointPort(),
     help="Port of an entrypoint, for the client commands; repeatable."
     "  [default: web=80, websecure=443, tcp=4433]",
 )
-@click.option(
+@option(
     "--format",
     "form",
+    group=Group.OUTPUT,
     type=click.Choice(["text", "json"]),
     default="text",
     help="Text for people, or JSON for programs.",
 )
 @verbosity_options
 def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], form: str) -> ExitCode:
-    """Explain entries: what Traefik would make of each.
+    """Explain entries: what each becomes in Traefik.
 
     ENTRY is NAME, NAME=ADDRESS, NAME ADDRESS (as one argument or as two), a line of a policy with
     its quotes, colon and comma, or - for such lines on standard input.
@@ -62,7 +64,7 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
 
 
 def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:
-    """Read entries, and those on standard input in the place of ``-``."""
+    """Read entries; ``-`` stands for those on standard input."""
     from ctsdns_traefik.core.entries import COMMENT, read_arguments, read_notation
 
     for is_input, arguments in groupby(entries, STANDARD_STREAM.__eq__):

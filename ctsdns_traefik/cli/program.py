@@ -1,4 +1,4 @@
-"""The program: its commands, and every error turned into one line and an exit code."""
+"""The program: its commands, and the one place that maps errors to a line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from ctsdns_traefik import __version__
-from ctsdns_traefik.cli.options import epilog, verbosity_options
+from ctsdns_traefik.cli.command import CONTEXT_SETTINGS, epilog, write_groups
+from ctsdns_traefik.cli.options import verbosity_options
 from ctsdns_traefik.cli.stdio import writing
 from ctsdns_traefik.core.text import printable
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
@@ -23,10 +24,10 @@ COMMANDS = ("watch", "render-once", "parse-host", "validate")
 
 
 class Program(click.Group):
-    """The program; a command's module is imported only when the command is wanted."""
+    """The program; it imports the module of a command only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Name the commands in the order in which a user meets them."""
+        """List the commands in the order in which a user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -46,6 +47,11 @@ class Program(click.Group):
             ctx.fail(f"No such command {args[0]!r} (did you mean {likely[0]!r}?)")
         return super().resolve_command(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in groups, then the commands."""
+        write_groups(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; click itself would print an empty line for SIGINT."""
         try:
@@ -57,11 +63,7 @@ class Program(click.Group):
 @click.group(
     cls=Program,
     epilog=epilog(),
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "show_default": True,
-    },
+    context_settings=CONTEXT_SETTINGS,
 )
 @click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)
 @verbosity_options
@@ -78,60 +80,64 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; every error becomes one line on standard error and an exit code."""
+    """Run the program and return its exit code."""
     return run(cli, PROGRAM, arguments)
 
 
-def run(  # noqa: PLR0911  (one a kind of end)
+def run(  # noqa: PLR0911  (a return for each kind of end)
     command: click.Command, program: str, arguments: Sequence[str] | None
 ) -> int:
-    """Run a program's command; every error becomes one line and an exit code."""
+    """Run a command; turn every exception into one line on standard error and an exit code."""
     try:
-        with writing():  # help, the version, completion; what a command raises is no OSError
+        with writing():  # help, version and completion: commands raise no OSError
             return command.main(arguments, program, standalone_mode=False) or ExitCode.OK
-    except click.ClickException as why:
-        return _fail_usage(why, program)
+    except click.ClickException as error:
+        return _report_usage(error, program)
     except click.Abort:
         return ExitCode.INTERRUPTED
     except Stop as stop:
         return stop.exit_code
-    except SystemExit as end:  # click's own: completion, or a reader of its output gone away
+    except SystemExit as end:  # click's own: after completion, or when its reader has gone
         return ExitCode.OUTPUT if end.code else ExitCode.OK
     except ReaderGone as gone:
         return gone.exit_code
-    except CtsdnsError as why:
-        return _fail(program, str(why), why.exit_code)
+    except CtsdnsError as error:
+        return _report(program, str(error), error.exit_code)
     except Exception as defect:  # noqa: BLE001  (no traceback ever reaches a user)
-        return _fail(program, internal_error(defect), ExitCode.INTERNAL)
+        return _report(program, internal_error(defect), ExitCode.INTERNAL)
 
 
-def _fail_usage(why: click.ClickException, program: str) -> ExitCode:
-    """Say what is wrong in one line, and where help is; no arguments at all get the help itself."""
-    message = _unknown_option(why) if isinstance(why, click.NoSuchOption) else why.format_message()
+def _report_usage(error: click.ClickException, program: str) -> ExitCode:
+    """Report bad usage and where to find help; without any arguments, that is the help itself."""
+    if isinstance(error, click.NoSuchOption):
+        message = _unknown_option(error)
+    else:
+        message = error.format_message()
     if "\n" in message:
-        return _say(message, ExitCode.USAGE)
-    context = why.ctx if isinstance(why, click.UsageError) else None
+        return _print(message, ExitCode.USAGE)
+    context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else program
-    return _fail(program, f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
+    return _report(program, f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
 
 
-def _unknown_option(why: click.NoSuchOption) -> str:
-    """Word it as an unknown command is, whatever the release of click."""
-    meant = get_close_matches(why.option_name, why.possibilities or (), n=1)
-    return f"No such option {why.option_name!r}" + (f" (did you mean {meant[0]}?)" if meant else "")
+def _unknown_option(error: click.NoSuchOption) -> str:
+    """Word it as for an unknown command, independently of the release of click."""
+    meant = get_close_matches(error.option_name, error.possibilities or (), n=1)
+    hint = f" (did you mean {meant[0]}?)" if meant else ""
+    return f"No such option {error.option_name!r}{hint}"
 
 
-def _fail(program: str, message: str, code: ExitCode) -> ExitCode:
-    """Say why it ends, as the log says things if that is in JSON."""
+def _report(program: str, message: str, code: ExitCode) -> ExitCode:
+    """Report an error that ends the program: to the log if that is in JSON, else as text."""
     from ctsdns_traefik.logs import log_failure
 
     if log_failure(message, code):
         return code
-    return _say(f"{program}: error: {printable(message)}", code)
+    return _print(f"{program}: error: {printable(message)}", code)
 
 
-def _say(text: str, code: ExitCode) -> ExitCode:
-    """Print on standard error; that it cannot be heard changes nothing about how it ends."""
+def _print(text: str, code: ExitCode) -> ExitCode:
+    """Print on standard error; that it may be closed does not change the exit code."""
     with suppress(OSError):
         click.echo(text, err=True)
     return code

@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
 from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.hook_options import make_check, make_on_change
-from ctsdns_traefik.cli.leaf_command import LeafCommand
 from ctsdns_traefik.cli.options import (
     access_file_option,
-    adopt_option,
-    endpoint_options,
-    epilog,
-    format_option,
-    hook_options,
     log_format_option,
-    setting_option,
-    source_argument,
     start_logging,
-    timeout_option,
     verbosity_options,
 )
-from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_path, store_options
-from ctsdns_traefik.cli.source_options import read_source
-from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
+from ctsdns_traefik.cli.output_options import OutputOptions, output_options
+from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
+from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.access import Access
-    from ctsdns_traefik.core.dynamic import Format, Rendering
+    from ctsdns_traefik.core.dynamic import Rendering
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.output import Check, Command, Output
+    from ctsdns_traefik.output import Output
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
-"""How diff shows a last line that does not end; difflib leaves it at that."""
+"""What diff prints after a last line without a line end; difflib omits it."""
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Everything that render-once can be told."""
+
+    snapshot: SnapshotOptions
+    target: OutputOptions
+    check: bool
+    diff: bool
+    strict: bool
+    access_file: Path | None
+    log_format: LogFormat
 
 
 @click.command(
-    cls=LeafCommand,
+    cls=GroupedCommand,
     epilog=epilog(
         "ctsdns-traefik render-once policy.hujson --strict",
         "ctsdns-traefik render-once policy.hujson -o dynamic.yml --check --diff",
@@ -52,76 +55,74 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
         "curl -sN https://worker.example.com/api/config | ctsdns-traefik render-once -",
     ),
 )
-@source_argument
-@setting_option(
-    "-o",
-    "--output",
-    setting=settings.OUTPUT,
-    type=OutputType(),
-    default=None,
-    help="File or store to write as watch does; - or nothing for standard output.",
+@bundle(
+    "options",
+    RenderOptions,
+    snapshot_options,
+    output_options(
+        default=None,
+        text="File or store to write as watch does; - or nothing for standard output.",
+    ),
+    option(
+        "--check",
+        group=Group.OUTPUT,
+        is_flag=True,
+        help="Write nothing; exit 1 if the file would change.",
+    ),
+    option(
+        "--diff",
+        group=Group.OUTPUT,
+        is_flag=True,
+        help="Write nothing; print how the file would change.",
+    ),
+    option("--strict", group=Group.OUTPUT, is_flag=True, help="Exit 1 if any entry was refused."),
+    access_file_option,
+    log_format_option,
+    verbosity_options,
 )
-@adopt_option
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
-@click.option("--diff", is_flag=True, help="Write nothing; print how the file would change.")
-@click.option("--strict", is_flag=True, help="Exit 1 if any entry was refused.")
-@hook_options
-@access_file_option
-@timeout_option
-@store_options
-@endpoint_options
-@format_option
-@log_format_option
-@verbosity_options
-def render_once(
-    source: str | None,
-    output: Path | str | None,
-    adopt: bool,
-    check: bool,
-    diff: bool,
-    strict: bool,
-    on_change: Command | None,
-    check_command: Command | None,
-    access_file: Path | None,
-    timeout: float,
-    store_password_file: Path | None,
-    store_ca_file: Path | None,
-    form: Format,
-    log_format: LogFormat,
-    **access: Any,
-) -> ExitCode:
+def render_once(options: RenderOptions) -> ExitCode:
     """Render one snapshot, then exit.
 
     SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
     out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
     """
+    start_logging(form=options.log_format)
+    _require_usable(options)
+    rendering = _render(options)
+    changed = False
+    if options.target.is_standard_output:
+        emit(rendering.text)
+    elif options.check or options.diff:
+        changed = _compare(options.target.build(), rendering.text, diff=options.diff)
+    else:
+        _write(options.target, rendering)
+    failed = (options.check and changed) or (options.strict and rendering.diagnostics)
+    return ExitCode.FINDINGS if failed else ExitCode.OK
+
+
+def _require_usable(options: RenderOptions) -> None:
+    """Raise :class:`click.UsageError` or :class:`.SettingsError` for options that do not fit.
+
+    That happens before the source is read, which may take a while.
+    """
+    target = options.target
+    if target.is_standard_output and (options.check or options.diff):
+        raise click.UsageError("--check and --diff compare with a file: name it with --output")
+    target.require_usable()
+    require_different("--output")
+    if target.is_store:
+        target.store_address()
+
+
+def _render(options: RenderOptions) -> Rendering:
+    """Render one snapshot, and log what is wrong in it and in the access file."""
     from ctsdns_traefik.core.dynamic import render
     from ctsdns_traefik.daemon import read_access_file
 
-    start_logging(form=log_format)
-    output = None if output == Path(STANDARD_STREAM) else output
-    if output is None and (check or diff):
-        raise click.UsageError("--check and --diff compare with a file: name it with --output")
-    refuse_path(output, on_change)
-    require_different("--output")
-
-    def target_of(output: Path | str, check: Check | None = None) -> Output:
-        return build_output(output, store_password_file, store_ca_file, check, adopt=adopt)
-
-    form = "json" if isinstance(output, str) else form
-    if isinstance(output, str):
-        target_of(output)  # what is wrong with it is found before the source is read
-    rights = read_access_file(access_file).access if access_file else None
-    rendering = render(read_source(source, timeout, access).hosts, form, rights)
-    findings = bool(strict and rendering.diagnostics)
-    _publish_diagnostics(rendering, rights)
-    if output is None:
-        emit(rendering.text)
-    elif check or diff:
-        findings |= _compare(target_of(output), rendering.text, diff=diff) and check
-    else:
-        _write(target_of, output, rendering, on_change, check_command)
-    return ExitCode.FINDINGS if findings else ExitCode.OK
+    access = read_access_file(options.access_file).access if options.access_file else None
+    rendering = render(options.snapshot.read().hosts, options.target.document_form, access)
+    _publish_diagnostics(rendering, access)
+    return rendering
 
 
 def _publish_diagnostics(rendering: Rendering, access: Access | None) -> None:
@@ -140,42 +141,36 @@ def _publish_diagnostics(rendering: Rendering, access: Access | None) -> None:
         publish(AccessSettingsUnused(tuple(check_unused(rendering.entries, access))))
 
 
-def _write(
-    target_of: Callable[[Path | str, Check | None], Output],
-    output: Path | str,
-    rendering: Rendering,
-    on_change: Command | None,
-    check_command: Command | None,
-) -> None:
-    """Write the file as watch does; a signal waits for it, and ends the commands around it."""
+def _write(target: OutputOptions, rendering: Rendering) -> None:
+    """Write the output as watch does; a signal waits for the write, and ends a running hook."""
     from ctsdns_traefik.daemon import EventPublisher, Reconciler
     from ctsdns_traefik.signals import postponed
 
     publisher = EventPublisher()
     with postponed() as stops:
-        after = make_on_change(on_change, output, publisher.publish, stops)
-        target = target_of(output, make_check(check_command, stops))
-        reconciler = Reconciler(target, guard=False, publisher=publisher, on_change=after)
+        output = target.build(target.build_check(stops))
+        after = target.build_on_change(publisher.publish, stops)
+        reconciler = Reconciler(output, guard=False, publisher=publisher, on_change=after)
         reconciler.inspect()
         reconciler.write(rendering, ordered=True)
 
 
-def _compare(target: Output, text: str, *, diff: bool) -> bool:
-    """Tell whether the file or store would change, and print how if asked to."""
+def _compare(output: Output, text: str, *, diff: bool) -> bool:
+    """Return whether the output would change; with ``diff``, print how."""
     import difflib
 
-    old, new = target.read(), target.as_held(text.encode())
+    old, new = output.read(), output.as_held(text.encode())
     if diff:
         lines = difflib.unified_diff(
             _lines((old or b"").decode("utf-8", "backslashreplace")),
             _lines(new.decode()),
-            fromfile=str(target) if old is not None else os.devnull,
-            tofile=str(target),
+            fromfile=str(output) if old is not None else os.devnull,
+            tofile=str(output),
         )
         emit("".join(line if line.endswith("\n") else f"{line}{_NO_LINE_END}" for line in lines))
     return old != new
 
 
 def _lines(text: str) -> list[str]:
-    """Split after each LF, as diff does; ``splitlines`` would split after other signs too."""
+    """Split after each LF, as diff does; ``splitlines`` splits at other characters too."""
     return list(io.StringIO(text, newline="\n"))

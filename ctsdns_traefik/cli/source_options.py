@@ -1,57 +1,183 @@
-"""From what the user named to the endpoint, or to the hosts map of one snapshot."""
+"""Source: the options of an endpoint, a stream that is followed, and one snapshot."""
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import Group, bundle, option
+from ctsdns_traefik.cli.options import warn_unencrypted
+from ctsdns_traefik.cli.parameter_types import FILE, HeaderType, Seconds
+from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.source import Endpoint, Reading
-
-log = logging.getLogger(__name__)
+    from ctsdns_traefik.source import Endpoint, Header, Reading
 
 
-def build_endpoint(url: str, *, read_timeout: float, **access: Any) -> Endpoint:
-    """Build an endpoint from the shared options; the token comes from the environment alone.
+@dataclass(frozen=True)
+class EndpointOptions:
+    """How to connect to an endpoint."""
 
-    A command line can be seen by every user of the machine. Raise :class:`SettingsError`.
-    """
-    from ctsdns_traefik.logs import as_event
-    from ctsdns_traefik.source import endpoint_from
+    headers: tuple[Header, ...]
+    token_file: Path | None
+    ca_file: Path | None
 
-    token = os.environ.get(settings.TOKEN.variable) or None
-    endpoint = endpoint_from(url, read_timeout=read_timeout, token=token, **access)
-    if endpoint.in_the_clear:
-        log.warning(
-            "credentials for %s go over the network unencrypted: use https",
-            endpoint,
-            extra=as_event("unencrypted", endpoint=endpoint),
+    def build(self, url: str, read_timeout: float) -> Endpoint:
+        """Build the endpoint, and warn of credentials that are sent unencrypted.
+
+        Raise :class:`.SettingsError`. The token itself has a variable and no option, since all
+        users of a machine can read command lines.
+        """
+        from ctsdns_traefik.source import endpoint_from
+
+        endpoint = endpoint_from(
+            url,
+            headers=self.headers,
+            token=os.environ.get(settings.TOKEN.variable) or None,
+            token_file=self.token_file,
+            ca_file=self.ca_file,
+            read_timeout=read_timeout,
         )
-    return endpoint
+        if endpoint.in_the_clear:
+            warn_unencrypted(endpoint, "https")
+        return endpoint
 
 
-def read_source(source: str | None, timeout: float, access: dict[str, Any]) -> Reading:
-    """Read one snapshot or policy from a URL, a file or standard input.
+@dataclass(frozen=True)
+class StreamOptions(EndpointOptions):
+    """The endpoint that watch follows."""
 
-    Raise :class:`click.UsageError` if no source is named, :class:`SourceError` if it has none.
-    """
-    from ctsdns_traefik.source import read_hosts
+    source: str | None
+    endpoint: str | None
+    retry_delay: float
+    read_timeout: float
 
-    if source is None:
-        raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
-    if _is_url(source):
-        return read_hosts(build_endpoint(source, read_timeout=timeout, **access), timeout)
-    return read_hosts(source, timeout)
+    def url(self) -> str:
+        """Return the URL that was given as argument or option, or else in the variable.
+
+        Raise :class:`click.UsageError` if there is none, or if the command line has two.
+        """
+        if self.source is None:
+            if self.endpoint is None:
+                raise _missing("endpoint")
+            return self.endpoint
+        origin = click.get_current_context().get_parameter_source("endpoint")
+        differ = self.endpoint is not None and self.endpoint != self.source
+        if differ and origin is ParameterSource.COMMANDLINE:
+            raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
+        return self.source
+
+    def build_stream(self) -> Endpoint:
+        """Build the endpoint to follow; raise :class:`.SettingsError`."""
+        return self.build(self.url(), self.read_timeout)
+
+
+@dataclass(frozen=True)
+class SnapshotOptions(EndpointOptions):
+    """The source of one snapshot."""
+
+    source: str | None
+    timeout: float
+
+    def read(self) -> Reading:
+        """Read one snapshot or policy from a URL, a file or standard input.
+
+        Raise :class:`click.UsageError` if no source is given, :class:`.SourceError` if no snapshot
+        can be read from it.
+        """
+        from ctsdns_traefik.source import read_hosts
+
+        if self.source is None:
+            raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
+        if _is_url(self.source):
+            return read_hosts(self.build(self.source, self.timeout), self.timeout)
+        return read_hosts(self.source, self.timeout)
+
+
+def _missing(name: str) -> click.MissingParameter:
+    context = click.get_current_context()
+    (parameter,) = [each for each in context.command.params if each.name == name]
+    return click.MissingParameter(ctx=context, param=parameter)
 
 
 def _is_url(source: str) -> bool:
-    """Tell a URL, even a broken one, from a file: the variable holds nothing else."""
+    """Distinguish a URL, even a malformed one, from a file; the variable holds URLs only."""
     origin = click.get_current_context().get_parameter_source("source")
     looks_like_one = "://" in source or source.startswith(("http:", "https:"))
     return looks_like_one or origin is ParameterSource.ENVIRONMENT
+
+
+_CONNECTION = (
+    option(
+        "--header",
+        "headers",
+        group=Group.SOURCE,
+        setting=settings.HEADERS,
+        type=HeaderType(),
+        multiple=True,
+        help="Header to send to the endpoint; repeatable, in the variable one a line.",
+    ),
+    option(
+        "--token-file",
+        group=Group.SOURCE,
+        setting=settings.TOKEN_FILE,
+        type=FILE,
+        help="File with a token for 'Authorization: Bearer', read at each connection."
+        f" The token itself can be set as {settings.TOKEN.variable}.",
+    ),
+    option(
+        "--ca-file",
+        group=Group.SOURCE,
+        setting=settings.CA_FILE,
+        type=FILE,
+        help="Certificates to trust instead of the usual ones, for an https endpoint.",
+    ),
+)
+
+stream_options = bundle(
+    "stream",
+    StreamOptions,
+    click.argument("source", metavar="[URL]", required=False),
+    option(
+        "--endpoint",
+        group=Group.SOURCE,
+        setting=settings.ENDPOINT,
+        metavar="URL",
+        help="The worker's /api/config, if not named as URL; required, but not for --health.",
+    ),
+    option(
+        "--retry-delay",
+        group=Group.SOURCE,
+        setting=settings.RETRY_DELAY,
+        type=Seconds(zero=True),
+        help=f"Pause before connecting again; less than {SHORTEST:g} counts as {SHORTEST:g}.",
+    ),
+    option(
+        "--read-timeout",
+        group=Group.SOURCE,
+        setting=settings.READ_TIMEOUT,
+        type=Seconds(),
+        help="Silence that counts as a failure; longer than the worker's interval.",
+    ),
+    *_CONNECTION,
+)
+
+snapshot_options = bundle(
+    "snapshot",
+    SnapshotOptions,
+    click.argument("source", required=False, envvar=settings.ENDPOINT.variable),
+    option(
+        "--timeout",
+        group=Group.SOURCE,
+        setting=settings.SNAPSHOT_TIMEOUT,
+        type=Seconds(),
+        help="How long to wait for a snapshot.",
+    ),
+    *_CONNECTION,
+)

@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from ctsdns_traefik.errors import OutputError, ReaderGone
 
 STANDARD_STREAM = "-"
-"""Stands for standard input or output where a file could be named."""
+"""Stands for standard input or output in place of a file."""
 
 
 def emit(text: str) -> None:
-    """Write data to standard output, as UTF-8 whatever the locale says."""
+    """Write data to standard output, as UTF-8 in any locale."""
     if sys.stdout is None:
         raise OutputError("cannot write standard output: it is closed")
     with writing():
@@ -24,9 +24,9 @@ def emit(text: str) -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Raise :class:`OutputError` if standard output cannot be written in this context.
+    """Raise every :class:`OSError` of this context as an :class:`OutputError` of standard output.
 
-    Nothing else in it may raise an :class:`OSError`.
+    Only writes to standard output may raise one in it.
     """
     try:
         yield
@@ -39,10 +39,10 @@ def writing() -> Iterator[None]:
 
 
 def _discard_the_rest() -> None:
-    """Send what is still buffered nowhere: Python would fail to write it once more at exit."""
+    """Discard what is still buffered, which Python would try to write again at exit."""
     with suppress(OSError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        null = os.open(os.devnull, os.O_WRONLY)
         try:
-            os.dup2(nowhere, sys.stdout.fileno())
+            os.dup2(null, sys.stdout.fileno())
         finally:
-            os.close(nowhere)
+            os.close(null)

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.leaf_command import LeafCommand
-from ctsdns_traefik.cli.options import (
-    access_file_option,
-    endpoint_options,
-    epilog,
-    setting_option,
-    source_argument,
-    start_logging,
-    timeout_option,
-    verbosity_options,
-)
-from ctsdns_traefik.cli.parameter_types import EntrypointName, TraefikVersion
-from ctsdns_traefik.cli.source_options import read_source
-from ctsdns_traefik.cli.stdio import emit, writing
-from ctsdns_traefik.errors import ExitCode
+from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
+from ctsdns_traefik.cli.options import access_file_option, start_logging, verbosity_options
+from ctsdns_traefik.cli.parameter_types import FILE, EntrypointName, TraefikVersion
+from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
+from ctsdns_traefik.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.cli.validation import Validation
+    from ctsdns_traefik.cli.report.validation_report import ReportFormat
+    from ctsdns_traefik.core.access import AccessText
+    from ctsdns_traefik.core.checks import StaticText
+    from ctsdns_traefik.core.policy import HostsMap
+    from ctsdns_traefik.core.problems import Diagnostic
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """Everything that validate can be told."""
+
+    snapshot: SnapshotOptions
+    static_config: Path | None
+    entrypoints: tuple[str, ...]
+    output: str | None
+    traefik_version: tuple[int, int] | None
+    prove: bool
+    form: ReportFormat
+    strict: bool
+    access_file: Path | None
 
 
 @click.command(
-    cls=LeafCommand,
+    cls=GroupedCommand,
     epilog=epilog(
         "ctsdns-traefik validate policy.hujson",
         "ctsdns-traefik validate --static-config /etc/traefik/traefik.yml policy.hujson",
@@ -38,108 +47,154 @@ if TYPE_CHECKING:
         "ctsdns-traefik validate --prove --format github policy.hujson",
     ),
 )
-@source_argument
-@click.option(
-    "--static-config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Traefik's static configuration, .yml, .yaml or .toml, to hold the entries against.",
+@bundle(
+    "options",
+    ValidateOptions,
+    snapshot_options,
+    option(
+        "--static-config",
+        group=Group.TRAEFIK,
+        type=FILE,
+        help="Traefik's static configuration, .yml, .yaml or .toml, to check the entries against.",
+    ),
+    option(
+        "--entrypoint",
+        "entrypoints",
+        group=Group.TRAEFIK,
+        multiple=True,
+        type=EntrypointName(),
+        help="An entrypoint that Traefik has from flags or variables; repeatable.",
+    ),
+    option(
+        "-o",
+        "--output",
+        group=Group.TRAEFIK,
+        setting=settings.OUTPUT,
+        default=None,
+        type=click.Path(),
+        help="The dynamic file, to check that Traefik would read it; a store is not checked.",
+    ),
+    option(
+        "--traefik-version",
+        group=Group.TRAEFIK,
+        type=TraefikVersion(),
+        help="The Traefik that will run, 3.6 for one.  [default: the newest known, 3.7]",
+    ),
+    option(
+        "--prove",
+        group=Group.TRAEFIK,
+        is_flag=True,
+        help="Load the routes into a real Traefik on this machine, and report what it rejects.",
+    ),
+    option(
+        "--format",
+        "form",
+        group=Group.OUTPUT,
+        type=click.Choice(["text", "json", "github"]),
+        default="text",
+        help="Text for people, JSON for programs, or annotations for GitHub's workflows.",
+    ),
+    option("--strict", group=Group.OUTPUT, is_flag=True, help="Exit 1 for warnings too."),
+    access_file_option,
+    verbosity_options,
 )
-@click.option(
-    "--entrypoint",
-    "entrypoints",
-    multiple=True,
-    type=EntrypointName(),
-    help="An entrypoint that Traefik has from flags or variables; repeatable.",
-)
-@setting_option(
-    "-o",
-    "--output",
-    setting=settings.OUTPUT,
-    default=None,
-    type=click.Path(),
-    help="The dynamic file, to see whether Traefik would read it; of a store nothing is asked.",
-)
-@click.option(
-    "--traefik-version",
-    type=TraefikVersion(),
-    help="The Traefik that will run, 3.6 for one.  [default: the newest known, 3.7]",
-)
-@click.option(
-    "--prove",
-    "proving",
-    is_flag=True,
-    help="Load the routes into a real Traefik on this machine, and report what it says.",
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    help="Text for people, JSON for programs, or annotations for GitHub's workflows.",
-)
-@click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
-@access_file_option
-@timeout_option
-@endpoint_options
-@verbosity_options
-def validate(
-    source: str | None,
-    static_config: Path | None,
-    entrypoints: tuple[str, ...],
-    output: str | None,
-    traefik_version: tuple[int, int] | None,
-    proving: bool,
-    form: str,
-    strict: bool,
-    access_file: Path | None,
-    timeout: float,
-    **access: Any,
-) -> ExitCode:
-    """Say what Traefik would do with a policy.
+def validate(options: ValidateOptions) -> ExitCode:
+    """Report what Traefik would do with a policy.
 
-    That is, before Traefik has to: which entries become routes, which are refused, and, held
+    That is, before Traefik does it: which entries become routes, which are refused, and, checked
     against Traefik's static configuration, which would not be served as they are meant.
 
     SOURCE is an http(s) URL, a file, or - for standard input, as for render-once;
     TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
-    from ctsdns_traefik.cli.validation import read_static_file
-    from ctsdns_traefik.cli.validation import validate as find_problems
-    from ctsdns_traefik.core.checks import NEWEST
+    from ctsdns_traefik.cli.report.validation_report import show_validation
+    from ctsdns_traefik.core.checks import NEWEST, check_policy
     from ctsdns_traefik.core.problems import Severity
     from ctsdns_traefik.daemon import read_access_file
-    from ctsdns_traefik.output.redis import is_store_url
 
     start_logging()
-    static = read_static_file(static_config, entrypoints)
-    validation = find_problems(
-        read_source(source, timeout, access),
+    static = _read_static_config(options)
+    hosts, source = options.snapshot.read()
+    access = read_access_file(options.access_file) if options.access_file else None
+    version, unproved = _prove(hosts, static, access) if options.prove else ("", [])
+    validation = check_policy(
+        hosts,
+        source,
         static,
-        read_access_file(access_file) if access_file else None,
-        output=None if output and is_store_url(output) else output,
-        version=traefik_version or NEWEST,
-        proving=proving,
+        access,
+        output=_dynamic_file(options.output),
+        version=options.traefik_version or NEWEST,
+        unproved=unproved,
     )
-    _show(validation, form)
-    failing = validation.count(Severity.ERROR) or (strict and validation.count(Severity.WARNING))
-    return ExitCode.FINDINGS if failing else ExitCode.OK
+    show_validation(validation, version, options.form)
+    failing = Severity if options.strict else (Severity.ERROR,)
+    return ExitCode.FINDINGS if any(map(validation.count, failing)) else ExitCode.OK
 
 
-def _show(validation: Validation, form: str) -> None:
-    from ctsdns_traefik.cli.report import as_json
-    from ctsdns_traefik.cli.report.validation_report import (
-        print_validation,
-        validation_as_annotations,
-        validation_as_json,
-        validation_as_lines,
-    )
+def _dynamic_file(output: str | None) -> str | None:
+    from ctsdns_traefik.output.redis import is_store_url
 
-    if form == "json":
-        emit(as_json(validation_as_json(validation)))
-    elif form == "github":
-        emit(validation_as_annotations(validation))
-    elif sys.stdout is not None and sys.stdout.isatty():
-        with writing():
-            print_validation(validation, sys.stdout)
-    else:
-        emit(validation_as_lines(validation))
+    return None if output is None or is_store_url(output) else output
+
+
+def _read_static_config(options: ValidateOptions) -> StaticText:
+    """Read Traefik's static configuration, and add the entrypoints from the command line.
+
+    Raise :class:`SettingsError`, with the place, for a file that Traefik would not start with.
+    """
+    from ctsdns_traefik.core.checks import StaticText
+    from ctsdns_traefik.core.policy import in_bytes
+    from ctsdns_traefik.core.problems import LocatedError
+    from ctsdns_traefik.core.static_config import read_static, with_entrypoints
+    from ctsdns_traefik.core.text import shown
+
+    path = options.static_config
+    if path is None:
+        return StaticText(configuration=with_entrypoints(None, options.entrypoints))
+    name, suffix = shown(str(path)), path.suffix.lower()
+    if suffix not in (".yml", ".yaml", ".toml"):
+        raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        static = read_static(text, "toml" if suffix == ".toml" else "yaml")
+    except LocatedError as why:
+        line, column = in_bytes(why.location, text)
+        raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
+    except OSError as why:
+        raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
+    except ValueError as why:
+        raise SettingsError(f"{name}: it is not UTF-8") from why
+    return StaticText(str(path), text, with_entrypoints(static, options.entrypoints))
+
+
+def _prove(
+    hosts: HostsMap, static: StaticText, access: AccessText | None
+) -> tuple[str, list[Diagnostic]]:
+    """Load the routes into a real Traefik; return its version and what it does not enable.
+
+    Raise :class:`SettingsError` if there is no Traefik. Middlewares that only the user's other
+    dynamic files define are left out, since Traefik would not find them here.
+    """
+    from ctsdns_traefik.core.access import DASHBOARD
+    from ctsdns_traefik.core.dynamic import render
+    from ctsdns_traefik.core.problems import Diagnostic
+    from ctsdns_traefik.traefik import SandboxEntrypoint, prove
+
+    rendering = render(hosts, access=access.access.without_middlewares() if access else None)
+    entrypoints = static.configuration and [
+        SandboxEntrypoint(each.name, each.protocol == "udp", each.tls)
+        for each in static.configuration.entrypoints.values()
+    ]
+    proof = prove(rendering.text, rendering.routes, entrypoints)
+    return proof.version, [
+        Diagnostic(
+            code="not-enabled",
+            entry=verdict.route.entry.name,
+            message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
+            hint="fix what Traefik reports",
+            span=(0, len(verdict.route.entry.name)),
+            address=verdict.route.entry.address,
+            setting="" if verdict.route.entry.name else DASHBOARD,
+        )
+        for verdict in proof.failed
+    ]

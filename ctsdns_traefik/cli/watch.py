@@ -3,214 +3,182 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from ctsdns_traefik import settings
+from ctsdns_traefik import __version__, settings
+from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
 from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.hook_options import make_check, make_on_change, start_verifier, take_signals
-from ctsdns_traefik.cli.leaf_command import LeafCommand
-from ctsdns_traefik.cli.monitoring_options import (
-    WRITTEN,
-    make_publisher,
-    needed,
-    report_health,
-    reporting_options,
-)
+from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
 from ctsdns_traefik.cli.options import (
     access_file_option,
-    adopt_option,
-    endpoint_options,
-    epilog,
-    format_option,
-    hook_options,
     log_format_option,
-    setting_option,
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_path, store_options
-from ctsdns_traefik.cli.parameter_types import Seconds, TraefikUrl
-from ctsdns_traefik.cli.source_options import build_endpoint
-from ctsdns_traefik.cli.stdio import STANDARD_STREAM
-from ctsdns_traefik.core.sse import SHORTEST
+from ctsdns_traefik.cli.output_options import OutputOptions, output_options
+from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.dynamic import Format
-    from ctsdns_traefik.daemon import Connect, EventPublisher
+    from ctsdns_traefik.daemon import Connect, EventPublisher, Watch
     from ctsdns_traefik.logs import LogFormat
-    from ctsdns_traefik.output import Command
-    from ctsdns_traefik.traefik import TraefikApi
+    from ctsdns_traefik.output import Output
+    from ctsdns_traefik.signals import Signals
+    from ctsdns_traefik.source import Endpoint
 
 log = logging.getLogger(__name__)
 
 
-class _Kind(NamedTuple):
-    """What differs between a file and a store."""
+@dataclass(frozen=True)
+class WatchOptions:
+    """Everything that watch can be told."""
 
-    provider: str
-    form: Format | None
-
-
-_KINDS = (_Kind("file", None), _Kind("redis", "json"))
+    stream: StreamOptions
+    target: OutputOptions
+    access_file: Path | None
+    removal_guard: bool
+    monitoring: MonitoringOptions
+    log_format: LogFormat
 
 
 @click.command(
-    cls=LeafCommand,
+    cls=GroupedCommand,
     epilog=epilog(
         "ctsdns-traefik watch https://worker.example.com/api/config",
         "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
         "ctsdns-traefik watch --health --status-file /run/ctsdns-traefik/status.json",
     ),
 )
-@click.argument("source", metavar="[URL]", required=False)
-@setting_option(
-    "--endpoint",
-    setting=settings.ENDPOINT,
-    metavar="URL",
-    help="The worker's /api/config, if not named as URL; required, but not for --health.",
+@bundle(
+    "options",
+    WatchOptions,
+    stream_options,
+    output_options(
+        default=settings.OUTPUT.default,
+        text="The file that Traefik's file provider watches, or"
+        " redis://HOST:PORT/DB?rootKey=traefik.",
+    ),
+    access_file_option,
+    option(
+        "--removal-guard/--no-removal-guard",
+        group=Group.SAFETY,
+        setting=settings.REMOVAL_GUARD,
+        help="Hold back a snapshot that removes most routes until the next one agrees.",
+    ),
+    monitoring_options,
+    log_format_option,
+    verbosity_options,
 )
-@setting_option(
-    "-o",
-    "--output",
-    setting=settings.OUTPUT,
-    type=OutputType(),
-    help="The file that Traefik's file provider watches, or redis://HOST:PORT/DB?rootKey=traefik.",
-)
-@adopt_option
-@setting_option(
-    "--retry-delay",
-    setting=settings.RETRY_DELAY,
-    type=Seconds(zero=True),
-    help=f"Pause before connecting again; less than {SHORTEST:g} counts as {SHORTEST:g}.",
-)
-@setting_option(
-    "--read-timeout",
-    setting=settings.READ_TIMEOUT,
-    type=Seconds(),
-    help="Silence that counts as a failure; longer than the worker's interval.",
-)
-@setting_option(
-    "--removal-guard/--no-removal-guard",
-    setting=settings.REMOVAL_GUARD,
-    help="Let a snapshot that drops most routes wait until the next one agrees.",
-)
-@setting_option(
-    "--traefik-api",
-    setting=settings.TRAEFIK_API,
-    type=TraefikUrl(),
-    help="Traefik's API, to ask after each change whether the routes are served.",
-)
-@hook_options
-@access_file_option
-@reporting_options
-@store_options
-@endpoint_options
-@format_option
-@log_format_option
-@verbosity_options
-def watch(
-    source: str | None,
-    endpoint: str | None,
-    output: Path | str,
-    adopt: bool,
-    retry_delay: float,
-    read_timeout: float,
-    removal_guard: bool,
-    traefik_api: TraefikApi | None,
-    on_change: Command | None,
-    check_command: Command | None,
-    access_file: Path | None,
-    store_password_file: Path | None,
-    store_ca_file: Path | None,
-    status_file: Path | None,
-    metrics_file: Path | None,
-    health: bool,
-    max_age: float,
-    form: Format,
-    log_format: LogFormat,
-    **access: Any,
-) -> ExitCode:
+def watch(options: WatchOptions) -> ExitCode:
     """Follow the endpoint and keep the file current, until stopped.
 
     SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
     """
-    if health:
-        return report_health(status_file, max_age)
+    if options.monitoring.health:
+        return options.monitoring.report_health()
+    start_logging(dated=True, form=options.log_format)
+    endpoint = options.stream.build_stream()
+    _require_usable(options.target)
+    signals = _handle_signals()
+    check = options.target.build_check(signals.stops)
+    output = options.target.build(check, sleep=signals.sleep, cancellation=signals.output)
+    publisher = _build_publisher(options, endpoint, output, signals)
+    with output.claim(), publisher:
+        return _build_watch(options, endpoint, output, signals, publisher).run()
 
+
+def _require_usable(target: OutputOptions) -> None:
+    """Raise :class:`click.UsageError` for an output that watch cannot keep current."""
+    from ctsdns_traefik.logs import as_event
+
+    target.require_usable()
+    if target.is_standard_output:
+        raise click.UsageError("watch keeps a file: name it with --output")
+    require_different("--output", "--status-file", "--metrics-file")
+    if target.path and target.path.suffix not in (".yml", ".yaml"):
+        log.warning(
+            "Traefik loads this format only from .yml and .yaml files, not %s",
+            target.path,
+            extra=as_event("output-name", output=target.path),
+        )
+
+
+def _handle_signals() -> Signals:
+    """Handle signals from now on; a stop that takes too long kills the running hooks, too."""
+    from ctsdns_traefik.output import kill_running
+    from ctsdns_traefik.signals import Signals
+
+    return Signals(last_act=kill_running)
+
+
+def _build_publisher(
+    options: WatchOptions, endpoint: Endpoint, output: Output, signals: Signals
+) -> EventPublisher:
+    """Build what publishes the events of watch: to the log, files and the service manager."""
+    from ctsdns_traefik.core.status import AccessFile, Status
+    from ctsdns_traefik.daemon import EventPublisher, StatusReporter, service_manager
+
+    manager = service_manager()
+    status = Status(
+        version=__version__,
+        pid=os.getpid(),
+        started=time.time(),
+        endpoint=str(endpoint),
+        output=str(output),
+        access=AccessFile(str(options.access_file)) if options.access_file else None,
+    )
+    reporter = StatusReporter(options.monitoring.build_outlets(), manager)
+    publisher = EventPublisher(status, reporter, manager)
+    signals.report_forced_end(publisher.stopped)
+    return publisher
+
+
+def _build_watch(
+    options: WatchOptions,
+    endpoint: Endpoint,
+    output: Output,
+    signals: Signals,
+    publisher: EventPublisher,
+) -> Watch:
+    """Build the loop of watch, and what it drives."""
     from ctsdns_traefik.daemon import AccessReloader, Reconciler, Watch, follow_access_file
 
-    start_logging(dated=True, form=log_format)
-    url = needed("endpoint", _named(source, endpoint))
-    _look_at(output, on_change)
-    signals = take_signals()
-    followed = build_endpoint(url, read_timeout=read_timeout, **access)
-    check = make_check(check_command, signals.stops)
-    store = (store_password_file, store_ca_file)
-    target = build_output(
-        output, *store, check, adopt=adopt, sleep=signals.sleep, cancellation=signals.output
+    target, monitoring = options.target, options.monitoring
+    access_file, publish = options.access_file, publisher.publish
+    followed = follow_access_file(access_file, signals.sleep) if access_file else None
+    reconciler = Reconciler(
+        output,
+        target.document_form,
+        guard=options.removal_guard,
+        check_stop=signals.check,
+        access=followed.access if followed else None,
+        publisher=publisher,
+        on_change=target.build_on_change(publish, signals.stops),
+        verifier=monitoring.start_verifier(publish, "redis" if target.is_store else "file"),
     )
-    kind = _KINDS[type(output) is str]
-    files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
-    publisher = make_publisher(followed, target, signals, **files)
-    publish = publisher.publish
-    with target.claim(), publisher:
-        rights = follow_access_file(access_file, signals.sleep) if access_file else None
-        reconciler = Reconciler(
-            target,
-            kind.form or form,
-            guard=removal_guard,
-            check_stop=signals.check,
-            access=rights.access if rights else None,
-            publisher=publisher,
-            on_change=make_on_change(on_change, output, publish, signals.stops),
-            verifier=start_verifier(traefik_api, publish, kind.provider),
-        )
-        beside = AccessReloader(rights, reconciler, publish) if rights else None
-        loop = partial(Watch, followed, reconciler, signals, delay=retry_delay)
-        connect = _prepare_to_connect(publisher)
-        return loop(publisher=publisher, connect=connect, beside=beside).run()
+    return Watch(
+        endpoint,
+        reconciler,
+        signals,
+        delay=options.stream.retry_delay,
+        publisher=publisher,
+        connect=_prepare_to_connect(publisher),
+        beside=AccessReloader(followed, reconciler, publish) if followed else None,
+    )
 
 
 def _prepare_to_connect(publisher: EventPublisher) -> Connect:
-    """Load what connections need, and return what makes one."""
+    """Load the libraries for connections, and return the function that opens one."""
     from ctsdns_traefik.daemon import expect_large_snapshots
     from ctsdns_traefik.source import load_libraries, open_stream
 
     load_libraries()
     expect_large_snapshots()
     return partial(open_stream, expect=publisher.expect)
-
-
-def _named(source: str | None, endpoint: str | None) -> str | None:
-    """Return what to follow: the argument or the option, before the variable.
-
-    Raise :class:`click.UsageError` if the command line names two.
-    """
-    if source is None or source == endpoint:
-        return endpoint
-    origin = click.get_current_context().get_parameter_source("endpoint")
-    if endpoint is not None and origin is ParameterSource.COMMANDLINE:
-        raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
-    return source
-
-
-def _look_at(output: Path | str, on_change: Command | None) -> None:
-    """Warn of a file that Traefik does not load; raise :class:`click.UsageError` for worse."""
-    from ctsdns_traefik.logs import as_event
-
-    if output == Path(STANDARD_STREAM):
-        raise click.UsageError("watch keeps a file: name it with --output")
-    refuse_path(output, on_change)
-    require_different(*WRITTEN)
-    if isinstance(output, Path) and output.suffix not in (".yml", ".yaml"):
-        log.warning(
-            "Traefik loads this format only from .yml and .yaml files, not %s",
-            output,
-            extra=as_event("output-name", output=output),
-        )

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon.access_file import AccessText, follow_access_file, read_access_file
+    from ctsdns_traefik.daemon.access_file import follow_access_file, read_access_file
     from ctsdns_traefik.daemon.access_reloader import AccessReloader
     from ctsdns_traefik.daemon.event_publisher import EventPublisher, Publish
     from ctsdns_traefik.daemon.events import (
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _MODULES = {
     "AccessReloader": "access_reloader",
     "AccessSettingsUnused": "events",
-    "AccessText": "access_file",
     "Connect": "loop",
     "EntriesRefused": "events",
     "EntriesWarned": "events",
@@ -63,7 +62,6 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "AccessReloader",
     "AccessSettingsUnused",
-    "AccessText",
     "Connect",
     "EntriesRefused",
     "EntriesWarned",

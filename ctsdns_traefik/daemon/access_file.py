@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access import Access, read_access
+from ctsdns_traefik.core.access import Access, AccessText, read_access
 from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.text import shown
@@ -26,15 +26,6 @@ _RECENT = 2.0
 """Seconds after the last change from which a file is taken to be complete."""
 
 _TRIES = 10
-
-
-class AccessText(NamedTuple):
-    """An access file: its text, and the access that it describes."""
-
-    path: str
-    """As the user named it."""
-    text: str
-    access: Access
 
 
 class AccessChange(NamedTuple):

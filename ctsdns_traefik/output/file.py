@@ -430,16 +430,12 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _missing_folder(path: Path) -> str:
-    """Say which folder is missing and how to make it; ``""`` if none is."""
-    try:
+    """Return which folder is missing and how to make it, or ``""`` if that is not the reason."""
+    with suppress(OSError, ValueError):  # as for a relative path in a folder that was removed
         folder = Path(os.path.realpath(path)).parent
-    except (OSError, ValueError):  # a relative path, and the working directory is gone
-        return ""
-    try:
-        folder.stat()
-    except FileNotFoundError:
-        name, command = shown(str(folder)), shown(f"mkdir -p {shlex.quote(str(folder))}")
-        return f"there is no folder {name}; make it: {command}"
-    except OSError:
-        pass
+        try:
+            folder.stat()
+        except FileNotFoundError:
+            name, command = shown(str(folder)), shown(f"mkdir -p {shlex.quote(str(folder))}")
+            return f"there is no folder {name}; make it: {command}"
     return ""

@@ -365,7 +365,7 @@ def test_signal_to_render_once_ends_the_command(
         ("--on-change", "", "it names no program"),
         ("--on-change", "a 'b", "it cannot be split into words: no closing quotation"),
         ("--check-command", "", "it names no program"),
-        ("--check-command", "jq .", "it does not say what to check: {path} stands for the file"),
+        ("--check-command", "jq .", "it does not name the file to check: write {path} for it"),
     ],
 )
 def test_bad_command_is_bad_usage(

@@ -12,6 +12,7 @@ import pytest
 from support.paths import ROOT
 
 from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import Group, Option
 from ctsdns_traefik.cli.program import cli
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.entries.near_misses import PROTOCOLS
@@ -55,16 +56,53 @@ def options_of(command: click.Command | None) -> set[str]:
     }
 
 
+def groups_of_help(command: click.Command) -> dict[str, list[str]]:
+    """Return the options under each heading of a command's --help, by their longest names."""
+    text = command.get_help(click.Context(command, info_name="x"))
+    groups = {
+        heading: re.findall(r"^  (?:-\w, )?(--[a-z-]+)", rows, re.MULTILINE)
+        for heading, rows in re.findall(r"^(\w+):\n((?:  .*\n?)+)", text, re.MULTILINE)
+    }
+    assert groups.pop("Other") == ["--help"]
+    return groups
+
+
+def groups_of_document(command: click.Command, section: str) -> dict[str, list[str]]:
+    """Return the options under each group of a section's table of options, by their longest names.
+
+    Other spellings of an option are taken for the option.
+    """
+    longest = {
+        spelling: option.opts[-1]
+        for option in command.params
+        for spelling in (*option.opts, *option.secondary_opts)
+    }
+    groups: dict[str, list[str]] = {}
+    for cell in re.findall(
+        r"^\| (.+?) (?<!\\)\| ", section.partition("| option |")[2], re.MULTILINE
+    ):
+        if cell.startswith("**"):
+            options = groups.setdefault(cell.strip("*"), [])
+        elif names := re.findall(r"`(--?[a-z][a-z-]*)", cell):
+            options += dict.fromkeys(longest[name] for name in names)
+    return groups
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_in_the_document(name: str) -> None:
-    """docs/cli.md names each option in its command's section, or once where it holds for all."""
-    document = text_of("docs/cli.md")
-    known = document.partition("\n## watch\n")[0] + section_of(document, name)
-    if name == "validate":  # it refers to render-once for what they share
-        known += section_of(document, "render-once")
-    options = options_of(cli.get_command(CONTEXT, name))
-    assert {"-v", "--quiet"} < options
-    assert {each for each in options if not re.search(rf"`{each}[`=/ ]", known)} == set()
+def test_options_are_grouped_alike(name: str) -> None:
+    """docs/cli.md has the options of each command in the groups and in the order of its --help."""
+    command = cli.get_command(CONTEXT, name)
+    assert command
+    in_help = groups_of_help(command)
+    assert [group for group in Group if group in in_help] == list(in_help)
+    section = section_of(text_of("docs/cli.md"), name)
+    in_document = groups_of_document(command, section)
+    assert list(in_document.items()) == list(in_help.items())
+    declared = {
+        option.opts[-1]: option.group for option in command.params if isinstance(option, Option)
+    }
+    shown = {name: group for group, names in in_help.items() for name in names}
+    assert shown == declared
 
 
 def test_documented_options_exist() -> None:

@@ -361,7 +361,7 @@ def test_packages_are_entered_by_their_faces() -> None:
     assert inside == set()
 
 
-@pytest.mark.parametrize("package", FACES)
+@pytest.mark.parametrize("package", sorted(FACES.keys() - {"ctsdns_traefik"}))  # an API
 def test_face_exports_what_others_use(package: str) -> None:
     """What a package exports is there, and something outside uses it."""
     face = importlib.import_module(package)

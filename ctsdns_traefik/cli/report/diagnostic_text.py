@@ -1,4 +1,4 @@
-"""One problem, as text with carets and as JSON."""
+"""One diagnostic, as text with carets and as JSON."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from ctsdns_traefik.core.problems import Diagnostic, excerpt_of_entry
 from ctsdns_traefik.core.text import printable
 
 
-def diagnostic_as_json(problem: Diagnostic) -> dict[str, Any]:
-    """Return a problem as JSON values; the span counts characters of ``NAME=ADDRESS``."""
+def diagnostic_as_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    """Return a diagnostic as JSON values; the span counts characters of ``NAME=ADDRESS``."""
     return {
-        "code": problem.code,
-        "severity": problem.severity.value,
-        "entry": problem.entry,
-        "address": problem.address,
-        "span": list(problem.span),
-        "message": problem.message,
-        "hint": problem.hint,
+        "code": diagnostic.code,
+        "severity": diagnostic.severity.value,
+        "entry": diagnostic.entry,
+        "address": diagnostic.address,
+        "span": list(diagnostic.span),
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
     }
 
 
-def diagnostic_as_text(problem: Diagnostic) -> str:
-    """Show a diagnostic with a caret under each wrong character, and how to fix it."""
-    excerpt = problem.excerpt or excerpt_of_entry(problem)
-    before, wrong, behind = (printable(part) for part in excerpt)
+def diagnostic_as_text(diagnostic: Diagnostic) -> str:
+    """Return a diagnostic as an excerpt with carets under what is wrong, a message and a hint.
+
+    The excerpt is the entry itself unless the diagnostic has one of a file.
+    """
+    excerpt = diagnostic.excerpt or excerpt_of_entry(diagnostic)
+    before, wrong, after = (printable(part) for part in excerpt)
     carets = " " * _columns(before) + "^" * max(1, _columns(wrong))
     return (
-        f"{before}{wrong}{behind}\n{carets}\n"
-        f"{problem.severity} {problem.code}: {printable(problem.message)}\n"
-        f"hint: {printable(problem.hint)}\n"
+        f"{before}{wrong}{after}\n{carets}\n"
+        f"{diagnostic.severity} {diagnostic.code}: {printable(diagnostic.message)}\n"
+        f"hint: {printable(diagnostic.hint)}\n"
     )
 
 
 def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return the width of a text in columns of a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len  # only other scripts need it

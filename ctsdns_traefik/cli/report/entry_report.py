@@ -1,4 +1,4 @@
-"""One entry explained, as text and as JSON."""
+"""The report of parse-host: one entry explained, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def explanation_as_json(explained: Explanation) -> dict[str, Any]:
 
 
 def explanation_as_text(explained: Explanation) -> str:
-    """Explain an entry to people, with a final newline."""
+    """Return an explanation as text, with a final newline."""
     if explained.diagnostic:
         return diagnostic_as_text(explained.diagnostic)
     route = explained.route
@@ -41,15 +41,15 @@ def explanation_as_text(explained: Explanation) -> str:
         ("rule", route["rule"]),
         ("service", route["service"]),
         ("backend", route["backend"]),
-        ("TLS", _tls_in_words(route["passthrough"])),
+        ("TLS", _tls_as_text(route["passthrough"])),
     )
     lines = [name, *(f"  {label:<11} {value}" for label, value in rows)]
     if explained.clients:
-        lines += _clients_in_words(explained.clients)
+        lines += _clients_as_text(explained.clients)
     return "\n".join(lines) + "\n"
 
 
-def _tls_in_words(passthrough: bool | None) -> str:
+def _tls_as_text(passthrough: bool | None) -> str:
     if passthrough is None:
         return "as its entrypoint has it; no passthrough"
     if passthrough:
@@ -57,7 +57,7 @@ def _tls_in_words(passthrough: bool | None) -> str:
     return "ends at Traefik (passthrough: false)"
 
 
-def _clients_in_words(clients: ClientCommands) -> Iterator[str]:
+def _clients_as_text(clients: ClientCommands) -> Iterator[str]:
     if clients.ssh:
         yield "  ssh"
         yield f"      {clients.ssh}"

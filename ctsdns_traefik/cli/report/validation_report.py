@@ -1,52 +1,68 @@
-"""What validate found: a tree for terminals, lines for pipes, JSON, annotations for GitHub."""
+"""The report of validate: a tree on a terminal, else lines; JSON; annotations for GitHub."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
+from ctsdns_traefik.cli.report import as_json
 from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
-from ctsdns_traefik.cli.validation import Validation
+from ctsdns_traefik.cli.stdio import emit, writing
+from ctsdns_traefik.core.checks import Validation
 from ctsdns_traefik.core.dynamic import Route
 from ctsdns_traefik.core.entries import describe_route
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import printable, shown
 
+ReportFormat = Literal["text", "json", "github"]
+
 _NOT_CHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
 
 
-def validation_as_json(validation: Validation) -> dict[str, Any]:
+def show_validation(validation: Validation, traefik: str, form: ReportFormat) -> None:
+    """Print a report to standard output; ``traefik`` is the version that proved the routes."""
+    if form == "json":
+        emit(as_json(_as_json(validation, traefik)))
+    elif form == "github":
+        emit(_as_annotations(validation, traefik))
+    elif sys.stdout is not None and sys.stdout.isatty():
+        with writing():
+            _print_tree(validation, traefik, sys.stdout)
+    else:
+        emit(_as_lines(validation, traefik))
+
+
+def _as_json(validation: Validation, traefik: str) -> dict[str, Any]:
     """Return JSON values, as schemas/validate.schema.json describes them."""
     return {
         "routes": [_route_as_json(route) for route in validation.routes],
-        "problems": [_diagnostic_as_json(diagnostic) for diagnostic in validation.diagnostics],
+        "problems": [_diagnostic_as_json(each) for each in validation.diagnostics],
         "summary": {
             "routes": len(validation.routes),
             "errors": validation.count(Severity.ERROR),
             "warnings": validation.count(Severity.WARNING),
             "entrypointsChecked": validation.entrypoints_checked,
         },
-        "traefik": validation.traefik or None,
+        "traefik": traefik or None,
     }
 
 
-def validation_as_lines(validation: Validation) -> str:
-    """Return a line for each route and problem, and one that sums up."""
-    lines = [f"{route.entry.entrypoint}: {_route_in_words(route)}" for route in _sorted(validation)]
-    lines += [_diagnostic_as_line(diagnostic) for diagnostic in validation.diagnostics]
-    return "\n".join([*lines, _summary(validation)]) + "\n"
+def _as_lines(validation: Validation, traefik: str) -> str:
+    """Return a line for each route and diagnostic, and a summary."""
+    lines = [f"{route.entry.entrypoint}: {_route_as_text(route)}" for route in _sorted(validation)]
+    lines += [_diagnostic_as_line(each) for each in validation.diagnostics]
+    return "\n".join([*lines, _summary(validation, traefik)]) + "\n"
 
 
-def validation_as_annotations(validation: Validation) -> str:
-    """Return a workflow command of GitHub Actions for each problem, and a line that sums up.
-
-    The form is that of "Workflow commands for GitHub Actions"; what would end a value is escaped.
-    """
-    return "\n".join([*map(_annotation, validation.diagnostics), _summary(validation)]) + "\n"
+def _as_annotations(validation: Validation, traefik: str) -> str:
+    """Return a "workflow command" of GitHub Actions for each diagnostic, and a summary."""
+    lines = map(_annotation, validation.diagnostics)
+    return "\n".join([*lines, _summary(validation, traefik)]) + "\n"
 
 
-def print_validation(validation: Validation, terminal: TextIO) -> None:
-    """Show a tree by entrypoint, then each problem with its carets."""
+def _print_tree(validation: Validation, traefik: str, terminal: TextIO) -> None:
+    """Print the routes as a tree by entrypoint, then each diagnostic with its carets."""
     from rich.console import Console  # only a terminal needs it
     from rich.text import Text  # markup would swallow the brackets of IPv6
     from rich.tree import Tree
@@ -57,14 +73,14 @@ def print_validation(validation: Validation, terminal: TextIO) -> None:
         entrypoint = route.entry.entrypoint
         if entrypoint not in branches:
             branches[entrypoint] = tree.add(Text(entrypoint, style="bold"))
-        branches[entrypoint].add(Text(_route_in_words(route), overflow="fold"))
+        branches[entrypoint].add(Text(_route_as_text(route), overflow="fold"))
     console = Console(file=terminal, highlight=False)
     console.print(tree)
-    for diagnostic in validation.diagnostics:
-        where = _where(diagnostic)
-        text = diagnostic_as_text(diagnostic)
-        console.print(Text(f"\n{where}\n{text}" if where else f"\n{text}"), end="", soft_wrap=True)
-    console.print(Text(f"\n{_summary(validation)}"), soft_wrap=True)
+    for each in validation.diagnostics:
+        place = _place(each)
+        text = diagnostic_as_text(each)
+        console.print(Text(f"\n{place}\n{text}" if place else f"\n{text}"), end="", soft_wrap=True)
+    console.print(Text(f"\n{_summary(validation, traefik)}"), soft_wrap=True)
 
 
 def _route_as_json(route: Route) -> dict[str, Any]:
@@ -89,11 +105,11 @@ def _diagnostic_as_json(diagnostic: Diagnostic) -> dict[str, Any]:
 
 def _diagnostic_as_line(diagnostic: Diagnostic) -> str:
     line = f"{diagnostic.severity} {diagnostic}"
-    return printable(f"{_where(diagnostic)}: {line}" if diagnostic.path else line)
+    return printable(f"{_place(diagnostic)}: {line}" if diagnostic.path else line)
 
 
-def _where(diagnostic: Diagnostic) -> str:
-    """Return ``PATH:LINE:COLUMN``, as far as it is known."""
+def _place(diagnostic: Diagnostic) -> str:
+    """Return ``PATH:LINE:COLUMN``, or what of it is known."""
     parts = (printable(diagnostic.path), *(diagnostic.location or ()))
     return ":".join(map(str, parts)) if diagnostic.path else ""
 
@@ -106,13 +122,13 @@ def _annotation(diagnostic: Diagnostic) -> str:
         "col": location.column if location else "",
         "title": diagnostic.code,
     }
-    given = ",".join(f"{key}={_escaped(str(value))}" for key, value in properties.items() if value)
+    known = ",".join(f"{key}={_escaped(str(value))}" for key, value in properties.items() if value)
     message = printable(f"{shown(diagnostic.source)}: {diagnostic.message}; {diagnostic.hint}")
-    return f"::{diagnostic.severity} {given}::{message.replace('%', '%25')}"
+    return f"::{diagnostic.severity} {known}::{message.replace('%', '%25')}"
 
 
 def _escaped(value: str) -> str:
-    """Escape the value of a property."""
+    """Escape the characters that would end the value of a property."""
     for char, escape in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
         value = value.replace(char, escape)
     return value
@@ -122,7 +138,7 @@ def _sorted(validation: Validation) -> Iterator[Route]:
     yield from sorted(validation.routes, key=lambda route: (route.entry.entrypoint, route.entry))
 
 
-def _route_in_words(route: Route) -> str:
+def _route_as_text(route: Route) -> str:
     tls = ""
     if route.protocol == "tcp":
         tls = " (TLS passthrough)" if route.passthrough else " (TLS ends at Traefik)"
@@ -131,7 +147,7 @@ def _route_in_words(route: Route) -> str:
     return f"{route.rule} -> {route.backend}{tls}{access}"
 
 
-def _summary(validation: Validation) -> str:
+def _summary(validation: Validation, traefik: str) -> str:
     counts = ", ".join(
         f"{number} {thing}{'' if number == 1 else 's'}"
         for number, thing in (
@@ -140,5 +156,5 @@ def _summary(validation: Validation) -> str:
             (validation.count(Severity.WARNING), "warning"),
         )
     )
-    proved = f"; proved by Traefik {validation.traefik}" if validation.traefik else ""
+    proved = f"; proved by Traefik {traefik}" if traefik else ""
     return f"{counts}{proved}{'' if validation.entrypoints_checked else _NOT_CHECKED}"

@@ -6,7 +6,7 @@ Rules that only report problems with it are in core/checks.
 from __future__ import annotations
 
 from ctsdns_traefik.core.access.apply import DASHBOARD
-from ctsdns_traefik.core.access.model import Access
+from ctsdns_traefik.core.access.model import Access, AccessText
 from ctsdns_traefik.core.access.parser import read_access
 
-__all__ = ["DASHBOARD", "Access", "read_access"]
+__all__ = ["DASHBOARD", "Access", "AccessText", "read_access"]

@@ -126,3 +126,12 @@ def wider(domain: str) -> str:
     """Return the next wildcard that covers a name or a wildcard, ``""`` after the last."""
     rest = domain.removeprefix("*.").partition(".")[2]
     return f"*.{rest}" if rest else ""
+
+
+class AccessText(NamedTuple):
+    """An access file: its text, and the model read from it."""
+
+    path: str
+    """As the user gave it."""
+    text: str
+    access: Access

@@ -5,16 +5,8 @@ Each rule is a function that yields diagnostics.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.checks.access import check_access, check_unused, setting_locations
-from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
-from ctsdns_traefik.core.checks.entries import NEWEST, check
+from ctsdns_traefik.core.checks.access import check_unused
+from ctsdns_traefik.core.checks.entries import NEWEST
+from ctsdns_traefik.core.checks.validation import StaticText, Validation, check_policy
 
-__all__ = [
-    "NEWEST",
-    "check",
-    "check_access",
-    "check_unused",
-    "locate_in_policy",
-    "locate_in_settings",
-    "setting_locations",
-]
+__all__ = ["NEWEST", "StaticText", "Validation", "check_policy", "check_unused"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.client_commands import ClientCommands
 from ctsdns_traefik.core.entries.explanation import Explanation, describe_route, explain
-from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
+from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT, parse_host
 from ctsdns_traefik.core.entries.notation import (
     COMMENT,
     WrittenEntry,
@@ -26,6 +26,7 @@ __all__ = [
     "WrittenEntry",
     "describe_route",
     "explain",
+    "parse_host",
     "read_arguments",
     "read_notation",
 ]

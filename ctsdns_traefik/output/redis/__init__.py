@@ -12,11 +12,13 @@ from ctsdns_traefik.output.redis.publisher import (
     RedisOutput,
 )
 from ctsdns_traefik.output.redis.url import (
+    Address,
     address_from,
     is_store_url,
 )
 
 __all__ = [
+    "Address",
     "RedisOutput",
     "address_from",
     "is_store_url",

@@ -1,0 +1,134 @@
+"""Commands and options: groups in --help, environment variables, and options bundled as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from ctsdns_traefik.core.text import in_quotes
+from ctsdns_traefik.errors import MEANINGS, CtsdnsError, ExitCode, internal_error
+from ctsdns_traefik.settings import Setting
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+CONTEXT_SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "show_default": True,
+}
+
+_LONGEST_NAMES = 30
+"""Columns of an option's names beyond which its description starts on the next line."""
+
+
+class Group(StrEnum):
+    """The groups of options, in the order in which --help and docs/cli.md list them."""
+
+    SOURCE = "Source"
+    TRAEFIK = "Traefik"
+    OUTPUT = "Output"
+    ACCESS = "Access"
+    SAFETY = "Safety"
+    MONITORING = "Monitoring"
+    LOGGING = "Logging"
+    OTHER = "Other"
+
+
+class Option(click.Option):
+    """An option that belongs to a group, and may have an environment variable."""
+
+    def __init__(self, *arguments: Any, group: Group, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.group = group
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the variable's value; refuse one in quotes, which no shell has removed."""
+        value = super().resolve_envvar_value(ctx)
+        if value is not None and in_quotes(value.strip()):
+            raise click.UsageError(
+                f"the value of {self.envvar} is in quotes: write it without"
+                " (docker's --env-file keeps them)",
+                ctx,
+            )
+        return value
+
+
+class GroupedCommand(click.Command):
+    """A command whose --help lists the options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each group under its heading."""
+        write_groups(self, ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; raise an unexpected :class:`OSError` as a :class:`CtsdnsError`.
+
+        The only other :class:`OSError` that click lets out is then one of standard output.
+        """
+        try:
+            return super().invoke(ctx)
+        except OSError as defect:
+            raise CtsdnsError(internal_error(defect)) from defect
+
+
+def write_groups(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Write the help of a command's options, in groups."""
+    groups: dict[Group, list[tuple[str, str]]] = {group: [] for group in Group}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+        if record:
+            groups[getattr(parameter, "group", Group.OTHER)].append(record)
+    longest = max(len(names) for records in groups.values() for names, _ in records)
+    width = min(longest, _LONGEST_NAMES)  # one for all groups, so that their columns align
+    for group, records in groups.items():
+        if records:
+            with formatter.section(group):
+                formatter.write_dl([(names.ljust(width), text) for names, text in records])
+
+
+def option(
+    *names: str, group: Group, setting: Setting | None = None, **attributes: Any
+) -> Callable[[Function], Function]:
+    """Declare an option; a setting gives it an environment variable and a default."""
+    if setting:
+        attributes |= {"envvar": setting.variable, "show_envvar": True}
+        if setting.default is not None:
+            attributes.setdefault("default", setting.default)
+    return click.option(*names, cls=Option, group=group, **attributes)
+
+
+def bundle(
+    name: str, kind: type, *declarations: Callable[[Function], Function]
+) -> Callable[[Function], Function]:
+    """Declare parameters that a command receives as one argument ``name``, a dataclass ``kind``.
+
+    The dataclass has a field for each parameter.
+    """
+
+    def decorate(function: Function) -> Function:
+        from dataclasses import fields  # parse-host has no bundles, and starts faster without
+
+        @wraps(function)
+        def bundled(**values: Any) -> Any:
+            bundled_values = {field.name: values.pop(field.name) for field in fields(kind)}
+            return function(**values, **{name: kind(**bundled_values)})
+
+        command: Any = bundled
+        for declare in reversed(declarations):
+            command = declare(command)
+        return command  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def epilog(*examples: str, meanings: Mapping[ExitCode, str] = MEANINGS) -> str:
+    """Return the end of a help text: examples, then the exit codes."""
+    codes = (f"  {code.value:>3}  {meaning}" for code, meaning in meanings.items())
+    paragraphs = (("Examples:", *(f"  {example}" for example in examples)), ("Exit codes:", *codes))
+    return "\n\n".join("\n".join(("\b", *lines)) for lines in paragraphs if len(lines) > 1)

@@ -1,0 +1,83 @@
+"""A whole policy checked: its routes, and every diagnostic with its location in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ctsdns_traefik.core.access.model import AccessText
+from ctsdns_traefik.core.checks.access import check_access, setting_locations
+from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
+from ctsdns_traefik.core.checks.entries import NEWEST, check
+from ctsdns_traefik.core.dynamic import rendering
+from ctsdns_traefik.core.dynamic.routes import Route
+from ctsdns_traefik.core.policy.locations import Source
+from ctsdns_traefik.core.policy.reader import HostsMap
+from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.static_config.configuration import StaticConfiguration
+
+
+class StaticText(NamedTuple):
+    """Traefik's static configuration: its text, and the model read from it, if they are known."""
+
+    path: str = ""
+    text: str = ""
+    configuration: StaticConfiguration | None = None
+
+
+class Validation(NamedTuple):
+    """What Traefik would do with a policy."""
+
+    routes: tuple[Route, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    """Those of the policy in the order of its file, then of the static and the access file."""
+    entrypoints_checked: bool
+    """Whether Traefik's entrypoints were known."""
+
+    def count(self, severity: Severity) -> int:
+        """Count the diagnostics of one severity."""
+        return sum(each.severity is severity for each in self.diagnostics)
+
+
+def check_policy(
+    hosts: HostsMap,
+    source: Source,
+    static: StaticText,
+    access: AccessText | None = None,
+    *,
+    output: str | None = None,
+    version: tuple[int, int] = NEWEST,
+    unproved: Iterable[Diagnostic] = (),
+) -> Validation:
+    """Check a policy against the grammar, Traefik's static configuration and the access file.
+
+    ``output`` is the path of the dynamic file, ``version`` that of the Traefik that will run,
+    ``unproved`` what a real Traefik has reported on the routes.
+    """
+    model = access.access if access else None
+    rendered = rendering.render(hosts, access=model)
+    entries, routes, configuration = rendered.entries, rendered.routes, static.configuration
+    found = [
+        *rendered.diagnostics,
+        *rendered.warnings,
+        *check(entries, configuration, output=output, traefik_version=version, routes=routes),
+        *(check_access(entries, routes, model, configuration) if model else ()),
+        *unproved,
+    ]
+    checked = bool(configuration and configuration.entrypoints)
+    return Validation(routes, tuple(_located(found, source, static, access)), checked)
+
+
+def _located(
+    found: list[Diagnostic], source: Source, static: StaticText, access: AccessText | None
+) -> Iterator[Diagnostic]:
+    of_entries = [each for each in found if not each.setting]
+    yield from locate_in_policy(of_entries, source)
+    in_access = setting_locations(access.access) if access else {}
+    in_static = static.configuration.locations if static.configuration else {}
+    of_settings = [each for each in found if each.setting]
+    of_static = [each for each in of_settings if each.setting not in in_access]
+    yield from locate_in_settings(of_static, static.path, static.text, in_static)
+    if access:
+        of_access = [each for each in of_settings if each.setting in in_access]
+        yield from locate_in_settings(of_access, access.path, access.text, in_access)
