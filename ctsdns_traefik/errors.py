@@ -63,6 +63,16 @@ class CheckRefused(OutputError):
     """The user's check command refuses what was to be written; what stood there stands."""
 
 
+class Standby(OutputError):
+    """Another process writes to a shared output, or has just done so; nothing was written."""
+
+    def __init__(self, reason: str, holder: str = "another watch", *, agrees: bool = False) -> None:
+        super().__init__(reason)
+        self.holder = holder
+        self.agrees = agrees
+        """Whether what stands is what was to be written."""
+
+
 def internal_error(defect: Exception) -> str:
     """Word an error that has no explanation of its own."""
     return f"internal error, please report it: {defect!r}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +35,13 @@ from ctsdns_traefik.cli.options import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_path, store_options
+from ctsdns_traefik.cli.output_options import (
+    OutputType,
+    build_output,
+    refuse_path,
+    store_lease_option,
+    store_options,
+)
 from ctsdns_traefik.cli.parameter_types import Seconds, TraefikUrl
 from ctsdns_traefik.cli.source_options import build_endpoint
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
@@ -111,6 +119,7 @@ _KINDS = (_Kind("file", "file", None), _Kind("store", "redis", "json"))
 @access_file_option
 @reporting_options
 @store_options
+@store_lease_option
 @endpoint_options
 @format_option
 @log_format_option
@@ -129,6 +138,7 @@ def watch(
     access_file: Path | None,
     store_password_file: Path | None,
     store_ca_file: Path | None,
+    store_lease: float,
     status_file: Path | None,
     metrics_file: Path | None,
     health: bool,
@@ -144,7 +154,13 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.daemon import AccessReloader, Reconciler, Watch, follow_access_file
+    from ctsdns_traefik.daemon import (
+        AccessReloader,
+        Reconciler,
+        StandbyTimer,
+        Watch,
+        follow_access_file,
+    )
 
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
@@ -154,7 +170,9 @@ def watch(
     held, stops, sleep = interrupts.held, interrupts.stops, interrupts.sleep
     check = make_check(check_command, stops)
     store = (store_password_file, store_ca_file)
-    target = build_output(output, *store, check, adopt=adopt, sleep=sleep)
+    target = build_output(
+        output, *store, check, adopt=adopt, sleep=sleep, lease_seconds=store_lease
+    )
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
     journal = make_journal(followed, target, interrupts, **files, noun=kind.noun)
@@ -170,9 +188,22 @@ def watch(
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_verifier(traefik_api, journal, kind.provider),
         )
-        beside = AccessReloader(rights, keeper, journal) if rights else None
+        threads: list[AbstractContextManager[object]] = []
+        if rights:
+            threads.append(AccessReloader(rights, keeper, journal))
+        if kind.noun == "store":
+            threads.append(StandbyTimer(keeper, journal, store_lease))
         loop = partial(Watch, followed, keeper, interrupts, delay=retry_delay, journal=journal)
-        return loop(connect=_prepare_to_connect(journal), beside=beside).run()
+        return loop(connect=_prepare_to_connect(journal), beside=_all(threads)).run()
+
+
+@contextmanager
+def _all(contexts: list[AbstractContextManager[object]]) -> Iterator[None]:
+    """Enter several contexts when this one is entered."""
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
 
 
 def _prepare_to_connect(journal: Journal) -> Connect:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from ctsdns_traefik.daemon.sd_notify import (
         service_manager,
     )
+    from ctsdns_traefik.daemon.standby import (
+        StandbyTimer,
+    )
     from ctsdns_traefik.daemon.status_reporter import (
         Outlet,
         StatusFileWriter,
@@ -62,6 +65,7 @@ _FACE = {
     "memory": ("expect_large_snapshots",),
     "reconciler": ("Reconciler",),
     "sd_notify": ("service_manager",),
+    "standby": ("StandbyTimer",),
     "status_reporter": (
         "Outlet",
         "StatusFileWriter",
@@ -86,6 +90,7 @@ __all__ = [
     "Journal",
     "Outlet",
     "Reconciler",
+    "StandbyTimer",
     "StatusFileWriter",
     "StatusReporter",
     "Verifier",

@@ -15,7 +15,7 @@ from typing import Self
 
 from ctsdns_traefik.core.dynamic import Changes, Verdict, listed
 from ctsdns_traefik.core.problems import Diagnostic
-from ctsdns_traefik.core.status import ErrorRecord, State, Status
+from ctsdns_traefik.core.status import ErrorRecord, Role, State, Status
 from ctsdns_traefik.daemon.event_fields import (
     of_change,
     of_doubt,
@@ -28,7 +28,7 @@ from ctsdns_traefik.daemon.output_warnings import OutputWarnings, words_of
 from ctsdns_traefik.daemon.sd_notify import ServiceManager
 from ctsdns_traefik.daemon.status_reporter import StatusReporter
 from ctsdns_traefik.daemon.verifier_log import VerifierLog
-from ctsdns_traefik.errors import Stop
+from ctsdns_traefik.errors import Standby, Stop
 from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.output import Outcome, OutputWarning, WriteResult
 
@@ -65,7 +65,6 @@ class Journal:
         self._refusal = ""
         self._unused: frozenset[Diagnostic] = frozenset()
         self._access_error = ""
-        self._left = False
         self._traefik = VerifierLog()
         self._lock = threading.Lock()
         self._ended = False
@@ -164,7 +163,6 @@ class Journal:
     def trusted(self) -> None:
         """Take note that a snapshot has come that can be trusted."""
         self.expect(LONGEST_STEP)
-        self._left = False
         self._turn(lambda known, now: known.trusted(now))
 
     def failed(self, reason: str, delay: float) -> None:
@@ -216,6 +214,9 @@ class Journal:
     def noticed(self, target: object, notices: tuple[OutputWarning, ...]) -> None:
         """Log what a target reports beside a write."""
         self._notices.tell(target, notices)
+        for notice in notices:
+            if notice.kind == "disagreement":
+                self._turn(partial(_with_disagreement, words=words_of(notice)))
 
     def created(self, target: object) -> None:
         """Tell that there was nothing, and that there is now something without routes."""
@@ -233,12 +234,10 @@ class Journal:
         if written.owner_lost:
             said = f"the owner of {target} could not be kept: this process may not set it"
             self._say_once(said, "owner-lost", target)
-        self._left = written.outcome is Outcome.LEFT
-        self._notices.tell(target, written.notices)
-        for notice in written.notices:
-            if notice.kind == "disagreement":
-                self._turn(partial(_with_disagreement, words=words_of(notice)))
-        if written.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
+        self.noticed(target, written.notices)
+        if written.leased:
+            self._lead(target)
+        if written.outcome is not Outcome.UNCHANGED:
             self._turn(lambda known, now: known.wrote(now))
             counted = f"{routes} route{'' if routes == 1 else 's'}"
             log.info(
@@ -249,16 +248,30 @@ class Journal:
                 extra=of_change(target, written, changes, routes),
             )
 
-    def applied(self) -> None:
-        """Take note that what stands there is as the last trusted snapshot wants it.
+    def _lead(self, target: object) -> None:
+        """Report once that this watch has taken the writer lease over."""
+        lease = self._status.lease
+        if lease and lease.role is Role.STANDBY:
+            extra = as_event("lease-taken", output=target)
+            log.info("%s: this watch has taken the writer lease over", target, extra=extra)
+        self._turn(lambda known, now: known.leading(now))
 
-        Or that it is what another watch wants, and is left to it.
-        """
+    def standing_by(self, why: Standby) -> None:
+        """Report once, until it changes, which process holds the writer lease instead."""
         self._refusal = ""
-        left = self._left
-        self._turn(
-            lambda known, now: known._replace(output_error=None) if left else known.applied(now)
-        )
+        lease = self._status.lease
+        with self._undisturbed():
+            self._turn(lambda known, now: known.standing_by(now, why.holder, agrees=why.agrees))
+            if lease is None or (lease.role, lease.holder) != (Role.STANDBY, why.holder):
+                extra = as_event("standby", output=self._status.output, holder=why.holder)
+                log.info(
+                    "standing by: %s writes to %s", why.holder, self._status.output, extra=extra
+                )
+
+    def applied(self) -> None:
+        """Take note that what stands there is as the last trusted snapshot wants it."""
+        self._refusal = ""
+        self._turn(lambda known, now: known.applied(now))
 
     def unwritable(self, why: object) -> None:
         """Tell why what a snapshot says could not be written."""

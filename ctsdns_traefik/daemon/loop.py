@@ -18,7 +18,7 @@ from ctsdns_traefik.core.sse import retry_delay
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.reconciler import Reconciler
-from ctsdns_traefik.errors import CheckRefused, OutputError
+from ctsdns_traefik.errors import CheckRefused, OutputError, Standby
 from ctsdns_traefik.signals import Expired, Interrupts, Reconnect
 from ctsdns_traefik.source import Endpoint, Event, StreamError, open_stream
 
@@ -126,6 +126,8 @@ class Watch:
             self._keeper.apply(hosts)
         except CheckRefused as why:
             self._journal.check_refused(why)
+        except Standby as why:
+            self._journal.standing_by(why)
         except OutputError as why:
             self._journal.unwritable(why)
         else:

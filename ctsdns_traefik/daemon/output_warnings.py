@@ -10,10 +10,10 @@ from ctsdns_traefik.output import OutputWarning
 log = logging.getLogger(__name__)
 
 WORDS = {
-    "deaf": "Traefik does not hear of changes: keyspace notifications are off;"
+    "notifications-off": "Traefik is not notified of changes: keyspace notifications are off;"
     " switch them on with 'CONFIG SET notify-keyspace-events Kh', and in redis.conf",
-    "noisy": "Traefik reads everything anew for each of {} keys when it changes: have it notified"
-    " once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)",
+    "notifications-excessive": "Traefik reads everything anew for each of {} keys when it changes:"
+    " have it notified once a change, with 'notify-keyspace-events Kh' (see docs/scaling.md)",
     "disagreement": "another watch has published something else, again and again{}: do both"
     " follow the same endpoint, with the same access file and version?",
     "foreign": "what stood there was not written by ctsdns-traefik, and is replaced: it held {}",

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from ctsdns_traefik.core.access import Access
 from ctsdns_traefik.core.dynamic import (
-    NO_CHANGES,
     Changes,
     Document,
     Format,
@@ -34,8 +33,11 @@ from ctsdns_traefik.core.dynamic import (
 from ctsdns_traefik.core.policy import HostsMap
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.memory import give_back
-from ctsdns_traefik.errors import CheckRefused, OutputError
-from ctsdns_traefik.output import Outcome, Output, WriteResult
+from ctsdns_traefik.errors import CheckRefused, OutputError, Standby
+from ctsdns_traefik.output import Outcome, Output, OutputWarning, WriteResult
+
+PERSISTENT = 3
+"""Snapshots in a row that differ from what another watch writes, until that is a warning."""
 
 
 class Traefik(Protocol):
@@ -82,6 +84,10 @@ class Reconciler:
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         """The hosts of what stands, if they are known."""
+        self._waiting: HostsMap | None = None
+        """The hosts of the last snapshot, while another watch holds the writer lease."""
+        self._differing = 0
+        """Snapshots in a row that differed from what another watch has written."""
         self._doubted: tuple[str, ...] = ()
         self._journal = journal or Journal()
         self._on_change = on_change
@@ -174,8 +180,13 @@ class Reconciler:
         self._journal.refused(rendering.problems)
         if standing is None or (leave_equal and self._is_equal(rendering, document)):
             self._become_enforced()
-        else:
+            return
+        try:
             self.put(rendering, ordered=True)
+        except Standby:
+            if not self._is_equal(rendering, document):
+                raise
+            self._become_enforced()  # the watch that writes has the same access file
 
     def _is_equal(self, rendering: Rendering, document: Document) -> bool:
         held = self._target.as_held(rendering.text.encode())
@@ -194,14 +205,62 @@ class Reconciler:
         """
         with self._lock:
             self._journal.expect()  # the lock may have taken as long
-            if hosts == self._hosts and self._enforced:
-                self._doubted = ()
-                self._keep()
+            self._waiting = None
+            try:
+                self._apply(hosts)
+            except Standby as why:
+                self._stand_by(hosts, why)
+                raise
+            self._differing = 0
+
+    def _apply(self, hosts: HostsMap) -> None:
+        if hosts == self._hosts and self._enforced:
+            self._doubted = ()
+            self._keep()
+            return
+        if self._access is None:
+            self._hosts = None  # megabytes; with an access, they may be needed once more
+        self._take(hosts)
+        give_back()
+
+    def _stand_by(self, hosts: HostsMap, why: Standby) -> None:
+        """Keep the hosts for :meth:`take_over`, and follow what the other watch writes."""
+        self._waiting, self._hosts = hosts, None
+        self._differing = 0 if why.agrees else self._differing + 1
+        self._follow()
+        persists = self._differing >= PERSISTENT
+        notices = (OutputWarning("disagreement", ", and this one stands by"),) if persists else ()
+        self._journal.noticed(self._target, notices)
+
+    def take_over(self) -> None:
+        """Write the hosts of the last snapshot if this watch stands by and the lease is free.
+
+        What fails is not tried again before the next snapshot, which reports it.
+        """
+        with self._lock:
+            hosts = self._waiting
+            try:
+                if hosts is None or not self._target.may_write():
+                    return
+                self._waiting = None
+                self._take(hosts)
+            except Standby:
+                self._waiting = hosts
+            except CheckRefused as why:
+                self._journal.check_refused(why)
+            except OutputError:
                 return
-            if self._access is None:
-                self._hosts = None  # megabytes; with an access, they may be needed once more
-            self._take(hosts)
-            give_back()
+            else:
+                self._journal.applied()
+
+    def _follow(self) -> None:
+        """Read what another watch has written since this one last read or wrote.
+
+        It is what a large removal is measured by, and what stays while that waits.
+        """
+        if self._target.moved():
+            self._content, self._hosts = self._target.read(), None
+            self._see(_document_in(self._content or b""))
 
     def _render(self, hosts: HostsMap) -> Rendering:
         rendering = render(hosts, self._form, self._access)
@@ -221,8 +280,7 @@ class Reconciler:
         """
         rendering = self._render(hosts)
         with self._undisturbed():
-            if self._target.moved():
-                self._see(_document_in(self._target.read() or b""))
+            self._follow()
         if self._doubts(find_removed(self._outline, rendering.document)):
             self._enforce()
             self._keep()
@@ -246,12 +304,9 @@ class Reconciler:
         content = rendering.text.encode()
         with self._undisturbed():
             before = self._target.read() if ordered else None
-            written = self._target.write(content, ordered=ordered)
+            written = self._target.write(content)
             self._content = content
             self._hosts = self._hosts if hosts is None else hosts
-            if written.outcome is Outcome.LEFT:
-                self._leave(written)
-                return
             held = self._target.as_held(content)
             document = rendering.document if held is content else _document_in(held)
             new = outline(document)
@@ -269,17 +324,9 @@ class Reconciler:
             return
         with self._undisturbed():
             written, before = self._target.write(self._content), self._outline
-            if written.outcome is Outcome.LEFT:
-                self._leave(written)
-                return
             if written.outcome is not Outcome.UNCHANGED and not self._target.needed:
                 self._see(_document_in(self._target.as_held(self._content)))
             self._tell(written, compare(before, self._outline))
-
-    def _leave(self, written: WriteResult) -> None:
-        """Know that another watch's document stands, and is not this one's to replace."""
-        self._see(_document_in(self._target.read() or b""))
-        self._journal.wrote(self._target, written, NO_CHANGES, len(self._outline))
 
     def _doubts(self, changes: Changes) -> bool:
         """Tell whether a removal is so large that the next snapshot has to agree first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.status.status import State
+from ctsdns_traefik.core.status.status import Role, State
 from ctsdns_traefik.core.status.timestamps import time_from_text
 from ctsdns_traefik.core.text import shown
 
@@ -36,6 +36,8 @@ class _Told(NamedTuple):
     output_error: str | None
     last_error: str | None
     in_doubt: bool
+    writer: str | None
+    """The process that writes while this watch stands by."""
     access: str | None
     """Why the access file is not in force; ``None`` if it is, or there is none."""
 
@@ -54,7 +56,7 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
 
     It does if the file is kept up to date, the access file is in force, and the last trusted
     snapshot is at most ``max_age`` seconds old and in the output. One that waits for the removal
-    guard need not be.
+    guard need not be, nor that of a watch that stands by while another writes.
     """
     try:
         told = _read(text)
@@ -65,7 +67,15 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
     except _Sick as why:
         return Health(False, f"unhealthy: {why}")
     waits = "; a removal waits for the next snapshot to agree" if told.in_doubt else ""
+    waits += _standby(told, now, max_age)
     return Health(True, f"healthy: {told.state}, the last snapshot is {age:.0f} s old{waits}")
+
+
+def _standby(told: _Told, now: float, max_age: float) -> str:
+    if told.writer is None:
+        return ""
+    differs = "" if _is_applied(told, now, max_age) else ", something else than the last snapshot"
+    return f"; standing by: {told.writer} writes{differs}"
 
 
 def _require_alive(told: _Told, now: float) -> None:
@@ -94,10 +104,13 @@ def _age_of_snapshot(told: _Told, now: float, max_age: float) -> float:
 def _require_applied(told: _Told, now: float, max_age: float) -> None:
     if told.output_error is not None:
         raise _Sick(f"the output does not hold what it should: {told.output_error}")
-    if told.in_doubt:
-        return
-    if told.last_applied is None or _age("last_applied", told.last_applied, now) > max_age:
+    if not (told.in_doubt or told.writer or _is_applied(told, now, max_age)):
         raise _Sick(f"the last snapshot is not in the output{told.trouble}")
+
+
+def _is_applied(told: _Told, now: float, max_age: float) -> bool:
+    applied = told.last_applied
+    return applied is not None and _age("last_applied", applied, now) <= max_age
 
 
 def _age(name: str, time: float, now: float) -> float:
@@ -117,6 +130,7 @@ def _read(text: bytes) -> _Told:
             _message(read["output_error"]),
             _message(read["last_error"]),
             read["doubt"] is not None,
+            _writer(read.get("lease")),
             _access(read.get("access")),
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as why:
@@ -127,6 +141,10 @@ def _access(access: Any) -> str | None:
     if access is None or (access["error"] is None and access["enforced"] is not None):
         return None
     return _message(access["error"]) or "the routes that stand have not been looked at yet"
+
+
+def _writer(lease: Any) -> str | None:
+    return shown(str(lease["holder"])) if lease and lease["role"] == Role.STANDBY else None
 
 
 def _time(value: Any) -> float | None:

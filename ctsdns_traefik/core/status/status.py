@@ -82,6 +82,23 @@ class AccessFile(NamedTuple):
         return self.broken or self.waits
 
 
+class Role(StrEnum):
+    """What a watch does among those that share one output."""
+
+    WRITER = "writer"
+    STANDBY = "standby"
+
+
+class WriterLease(NamedTuple):
+    """Which watch may write to a shared output."""
+
+    role: Role
+    since: float
+    """When this watch took that role."""
+    holder: str = ""
+    """The process that holds the lease instead, while this watch stands by."""
+
+
 class Counters(NamedTuple):
     """How often something has happened since the start."""
 
@@ -124,6 +141,8 @@ class Status(NamedTuple):
     traefik: Answer | None = None
     access: AccessFile | None = None
     """``None`` if there is no access file."""
+    lease: WriterLease | None = None
+    """``None`` for an output that is not shared, and before the first snapshot."""
     counters: Counters = Counters()
 
     def holding(self, routes: Mapping[str, int]) -> Status:
@@ -179,6 +198,22 @@ class Status(NamedTuple):
         """Know that the output holds what it should; a snapshot in doubt is not applied yet."""
         last = now if self.doubt is None else self.last_applied
         return self._replace(last_applied=last, output_error=None)
+
+    def leading(self, now: float) -> Status:
+        """Return the status of a watch that holds the writer lease."""
+        if self.lease and self.lease.role is Role.WRITER:
+            return self
+        return self._replace(lease=WriterLease(Role.WRITER, now))
+
+    def standing_by(self, now: float, holder: str, *, agrees: bool) -> Status:
+        """Return the status while another process holds the writer lease.
+
+        ``agrees`` says whether what that one wrote is what this watch would write.
+        """
+        known = self.applied(now) if agrees else self._replace(output_error=None)
+        role = self.lease and self.lease.role
+        since = self.lease.since if self.lease and role is Role.STANDBY else now
+        return known._replace(lease=WriterLease(Role.STANDBY, since, holder))
 
     def unwritable(self, now: float, event: str, message: str) -> Status:
         """Know why the output does not hold what it should."""
@@ -244,6 +279,8 @@ def summarize(status: Status) -> str:
         parts.append(f"last snapshot {time_to_text(status.last_snapshot)[11:19]} UTC")
     if refused:
         parts.append(f"{refused} entr{'y' if refused == 1 else 'ies'} refused")
+    if status.lease and status.lease.role is Role.STANDBY:
+        parts.append(f"standing by for {status.lease.holder}")
     if status.doubt:
         parts.append(f"a removal of {len(status.doubt.removed)} routes waits")
     if status.access and status.access.error:
