@@ -23,8 +23,10 @@ from ctsdns_traefik.core.status.status import (
     ErrorRecord,
     Hook,
     PendingRemoval,
+    Role,
     State,
     Status,
+    WriterLease,
 )
 
 SCHEMA = json.loads(
@@ -84,6 +86,7 @@ FULL = Status(
     access=AccessFile(
         "/etc/traefik/access.yml", AT - 80, waits=ErrorRecord(AT - 5, "access-waits", "no")
     ),
+    lease=WriterLease(Role.STANDBY, AT - 70, "pid 12 on web-1"),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )
 

@@ -25,7 +25,7 @@ needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no re
 ANCHOR_KEY = "traefik/http/middlewares/ctsdns-traefik-anchor/addPrefix/prefix"
 BELL = "traefik:ctsdns-traefik"
 OWNED = "traefik:ctsdns-traefik:keys"
-LEASE = "ctsdns-traefik:traefik:lease"
+LEASE = "ctsdns-traefik.lease.traefik"
 
 
 def keys_of(entries: dict[str, object]) -> dict[str, str]:

@@ -81,10 +81,10 @@ class Connection:
         self._hash = f"{root}:ctsdns-traefik"
         self._owned = f"{root}:ctsdns-traefik:keys"
         self._staged = f"{root}:ctsdns-traefik:staged"
-        # Traefik subscribes to changes of all keys that begin with the root. The lease is renewed
-        # at each snapshot, so its key begins otherwise: with notifications of every kind of key
-        # (KEA) each renewal would have every Traefik read everything.
-        self._lease = f"ctsdns-traefik:{root}:lease"
+        # Traefik subscribes to __keyspace*:ROOT*, and with notifications of every kind of key (KEA)
+        # reads everything at each. The lease is renewed at each snapshot, so its key must not match
+        # and holds no ":ROOT".
+        self._lease = f"ctsdns-traefik.lease.{root}"
         self._staged_found = False
 
     def read_state(self) -> tuple[Mark | None, Lease | None]:
