@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,7 +50,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic import Format
-    from ctsdns_traefik.daemon import Connect, Journal
+    from ctsdns_traefik.daemon import Connect, FollowedAccess, Journal, Reconciler
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Command
     from ctsdns_traefik.traefik import TraefikApi
@@ -154,13 +154,7 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.daemon import (
-        AccessReloader,
-        Reconciler,
-        StandbyTimer,
-        Watch,
-        follow_access_file,
-    )
+    from ctsdns_traefik.daemon import Reconciler, Watch, follow_access_file
 
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
@@ -188,21 +182,24 @@ def watch(
             on_change=make_on_change(on_change, output, journal, stops),
             traefik=start_verifier(traefik_api, journal, kind.provider),
         )
-        threads: list[AbstractContextManager[object]] = []
-        if rights:
-            threads.append(AccessReloader(rights, keeper, journal))
-        if kind.noun == "store":
-            threads.append(StandbyTimer(keeper, journal, store_lease))
+        lease = store_lease if kind.noun == "store" else None
+        threads = _threads(keeper, journal, rights, lease)
         loop = partial(Watch, followed, keeper, interrupts, delay=retry_delay, journal=journal)
-        return loop(connect=_prepare_to_connect(journal), beside=_all(threads)).run()
+        return loop(connect=_prepare_to_connect(journal), beside=threads).run()
 
 
 @contextmanager
-def _all(contexts: list[AbstractContextManager[object]]) -> Iterator[None]:
-    """Enter several contexts when this one is entered."""
+def _threads(
+    keeper: Reconciler, journal: Journal, rights: FollowedAccess | None, lease: float | None
+) -> Iterator[None]:
+    """Run what follows the access file, and what waits for the writer lease, if there is any."""
+    from ctsdns_traefik.daemon import AccessReloader, StandbyTimer
+
     with ExitStack() as stack:
-        for context in contexts:
-            stack.enter_context(context)
+        if rights:
+            stack.enter_context(AccessReloader(rights, keeper, journal))
+        if lease is not None:
+            stack.enter_context(StandbyTimer(keeper, journal, lease))
         yield
 
 

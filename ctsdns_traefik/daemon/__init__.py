@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon.access_file import (
         AccessText,
+        FollowedAccess,
         follow_access_file,
         read_access_file,
     )
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _FACE = {
     "access_file": (
         "AccessText",
+        "FollowedAccess",
         "follow_access_file",
         "read_access_file",
     ),
@@ -87,6 +89,7 @@ __all__ = [
     "AccessReloader",
     "AccessText",
     "Connect",
+    "FollowedAccess",
     "Journal",
     "Outlet",
     "Reconciler",

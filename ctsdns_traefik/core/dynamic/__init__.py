@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.diff import (
         NAMED_AT_MOST,
-        NO_CHANGES,
         Changes,
         Outline,
         compare,
@@ -71,7 +70,6 @@ _FACE = {
     "diff": (
         "Changes",
         "NAMED_AT_MOST",
-        "NO_CHANGES",
         "Outline",
         "compare",
         "count_by_entrypoint",
@@ -137,7 +135,6 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "INTERNAL",
     "NAMED_AT_MOST",
-    "NO_CHANGES",
     "Changes",
     "Difference",
     "Document",
