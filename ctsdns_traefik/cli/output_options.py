@@ -13,6 +13,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.options import setting_option
+from ctsdns_traefik.cli.parameter_types import Seconds
 from ctsdns_traefik.core.text import in_quotes
 
 if TYPE_CHECKING:
@@ -65,6 +66,15 @@ def store_options(function: Function) -> Function:
     return function
 
 
+store_lease_option = setting_option(
+    "--store-lease",
+    setting=settings.STORE_LEASE,
+    type=Seconds(),
+    help="For a redis:// output that several watches share: for how long the one that writes keeps"
+    " the others from writing after its last snapshot. At least twice the source's interval.",
+)
+
+
 def refuse_path(output: Path | str | None, on_change: Command | None) -> None:
     """Raise :class:`click.UsageError` for a command after a change that wants a store's path."""
     from ctsdns_traefik.output import PATH
@@ -82,11 +92,13 @@ def build_output(
     adopt: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     cancellation: Cancellation | None = None,
+    lease_seconds: float = settings.STORE_LEASE.default,
 ) -> Output:
     """Build the target; a password comes from the environment, a file or the URL.
 
     ``check`` has to agree to new content; ``adopt`` lets it replace a file that is not this
-    tool's; ``sleep`` is how to wait amid a write, and ``cancellation`` ends connections. Raise
+    tool's; ``sleep`` is how to wait amid a write, and ``cancellation`` ends connections.
+    ``lease_seconds`` is how long a write keeps other processes from writing to a store. Raise
     :class:`SettingsError` for a URL that cannot be used.
     """
     if isinstance(output, Path):
@@ -106,4 +118,4 @@ def build_output(
     if address.in_the_clear:
         said = "the password of %s goes over the network unencrypted: use rediss://"
         log.warning(said, address, extra=as_event("unencrypted", endpoint=address))
-    return RedisOutput(address, check, sleep, cancellation)
+    return RedisOutput(address, check, sleep, cancellation, lease_seconds)

@@ -148,6 +148,8 @@ def _write(
     check_command: Command | None,
 ) -> None:
     """Write the file as watch does; a signal waits for it, and ends the commands around it."""
+    from contextlib import nullcontext
+
     from ctsdns_traefik.daemon import EventPublisher, Reconciler
     from ctsdns_traefik.signals import postponed
 
@@ -156,8 +158,11 @@ def _write(
         after = make_on_change(on_change, output, publisher.publish, stops)
         target = target_of(output, make_check(check_command, stops))
         reconciler = Reconciler(target, guard=False, publisher=publisher, on_change=after)
-        reconciler.inspect()
-        reconciler.write(rendering, ordered=True)
+        # Another process on a file is found by inspecting. The lease of a store is taken by the
+        # write, which is refused if a watch has it, and freed at once for those that wait for it.
+        with target.claim() if isinstance(output, str) else nullcontext():
+            reconciler.inspect()
+            reconciler.write(rendering, ordered=True)
 
 
 def _compare(target: Output, text: str, *, diff: bool) -> bool:

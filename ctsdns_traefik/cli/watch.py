@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +35,13 @@ from ctsdns_traefik.cli.options import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.output_options import OutputType, build_output, refuse_path, store_options
+from ctsdns_traefik.cli.output_options import (
+    OutputType,
+    build_output,
+    refuse_path,
+    store_lease_option,
+    store_options,
+)
 from ctsdns_traefik.cli.parameter_types import Seconds, TraefikUrl
 from ctsdns_traefik.cli.source_options import build_endpoint
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
@@ -42,7 +50,7 @@ from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic import Format
-    from ctsdns_traefik.daemon import Connect, EventPublisher
+    from ctsdns_traefik.daemon import Connect, EventPublisher, FollowedAccess, Reconciler
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Command
     from ctsdns_traefik.traefik import TraefikApi
@@ -110,6 +118,7 @@ _KINDS = (_Kind("file", None), _Kind("redis", "json"))
 @access_file_option
 @reporting_options
 @store_options
+@store_lease_option
 @endpoint_options
 @format_option
 @log_format_option
@@ -128,6 +137,7 @@ def watch(
     access_file: Path | None,
     store_password_file: Path | None,
     store_ca_file: Path | None,
+    store_lease: float,
     status_file: Path | None,
     metrics_file: Path | None,
     health: bool,
@@ -143,7 +153,7 @@ def watch(
     if health:
         return report_health(status_file, max_age)
 
-    from ctsdns_traefik.daemon import AccessReloader, Reconciler, Watch, follow_access_file
+    from ctsdns_traefik.daemon import Reconciler, Watch, follow_access_file
 
     start_logging(dated=True, form=log_format)
     url = needed("endpoint", _named(source, endpoint))
@@ -153,7 +163,13 @@ def watch(
     check = make_check(check_command, signals.stops)
     store = (store_password_file, store_ca_file)
     target = build_output(
-        output, *store, check, adopt=adopt, sleep=signals.sleep, cancellation=signals.output
+        output,
+        *store,
+        check,
+        adopt=adopt,
+        sleep=signals.sleep,
+        cancellation=signals.output,
+        lease_seconds=store_lease,
     )
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
@@ -171,10 +187,29 @@ def watch(
             on_change=make_on_change(on_change, output, publish, signals.stops),
             verifier=start_verifier(traefik_api, publish, kind.provider),
         )
-        beside = AccessReloader(rights, reconciler, publish) if rights else None
+        lease = store_lease if type(output) is str else None
+        beside = _run_threads(reconciler, publisher, rights, lease)
         loop = partial(Watch, followed, reconciler, signals, delay=retry_delay)
         connect = _prepare_to_connect(publisher)
         return loop(publisher=publisher, connect=connect, beside=beside).run()
+
+
+@contextmanager
+def _run_threads(
+    reconciler: Reconciler,
+    publisher: EventPublisher,
+    rights: FollowedAccess | None,
+    lease_seconds: float | None,
+) -> Iterator[None]:
+    """Run what follows the access file, and what waits for the writer lease, if there is any."""
+    from ctsdns_traefik.daemon import AccessReloader, StandbyTimer
+
+    with ExitStack() as stack:
+        if rights:
+            stack.enter_context(AccessReloader(rights, reconciler, publisher.publish))
+        if lease_seconds is not None:
+            stack.enter_context(StandbyTimer(reconciler, publisher, lease_seconds))
+        yield
 
 
 def _prepare_to_connect(publisher: EventPublisher) -> Connect:
