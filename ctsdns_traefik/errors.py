@@ -67,6 +67,16 @@ class CheckRefused(OutputError):
     """The user's check command refuses what was to be written; what stood there stands."""
 
 
+class Standby(OutputError):
+    """Another process writes to a shared output, or has just done so; nothing was written."""
+
+    def __init__(self, reason: str, holder: str = "another watch", *, agrees: bool = False) -> None:
+        super().__init__(reason)
+        self.holder = holder
+        self.agrees = agrees
+        """Whether the output holds what was to be written."""
+
+
 def os_reason(why: OSError | ValueError) -> str:
     """Return the system's reason for a failed call; a ``ValueError`` is of a path with a NUL."""
     reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)

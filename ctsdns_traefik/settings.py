@@ -30,6 +30,9 @@ TRAEFIK_API = Setting("TRAEFIK_CONFIG_TRAEFIK_API")
 STORE_PASSWORD = Setting("TRAEFIK_STORE_PASSWORD")
 STORE_PASSWORD_FILE = Setting("TRAEFIK_STORE_PASSWORD_FILE")
 STORE_CA_FILE = Setting("TRAEFIK_STORE_CA_FILE")
+STORE_LEASE = Setting("TRAEFIK_STORE_LEASE_SECONDS", 75.0)
+# A trusted snapshot renews the lease, and the worker sends one every 30 s unless set otherwise: two
+# that are lost or late do not cost it. It ends before the read timeout of a silent stream does.
 REMOVAL_GUARD = Setting("TRAEFIK_CONFIG_REMOVAL_GUARD", True)
 STATUS_FILE = Setting("TRAEFIK_CONFIG_STATUS_FILE")
 METRICS_FILE = Setting("TRAEFIK_CONFIG_METRICS_FILE")

@@ -73,11 +73,13 @@ class OutputOptions:
         *,
         sleep: Callable[[float], None] = time.sleep,
         cancellation: Cancellation | None = None,
+        lease_seconds: float = settings.STORE_LEASE.default,
     ) -> Output:
         """Build the output.
 
         ``check`` has to accept new content, ``sleep`` waits amid a write, ``cancellation`` ends
-        connections. Raise :class:`.SettingsError` for a store's URL that cannot be used.
+        connections, ``lease_seconds`` is how long a write keeps other processes from writing to a
+        store. Raise :class:`.SettingsError` for a store's URL that cannot be used.
         """
         if self.path:
             from ctsdns_traefik.output import FileOutput
@@ -88,7 +90,7 @@ class OutputOptions:
         address = self.store_address()
         if address.in_the_clear:
             warn_unencrypted(address, "rediss://")
-        return RedisOutput(address, check, sleep, cancellation)
+        return RedisOutput(address, check, sleep, cancellation, lease_seconds)
 
     def store_address(self) -> Address:
         """Build the address of the store; raise :class:`.SettingsError` if it cannot be used."""

@@ -143,6 +143,8 @@ def _publish_diagnostics(rendering: Rendering, access: Access | None) -> None:
 
 def _write(target: OutputOptions, rendering: Rendering) -> None:
     """Write the output as watch does; a signal waits for the write, and ends a running hook."""
+    from contextlib import nullcontext
+
     from ctsdns_traefik.daemon import EventPublisher, Reconciler
     from ctsdns_traefik.signals import postponed
 
@@ -151,8 +153,11 @@ def _write(target: OutputOptions, rendering: Rendering) -> None:
         output = target.build(target.build_check(stops))
         after = target.build_on_change(publisher.publish, stops)
         reconciler = Reconciler(output, guard=False, publisher=publisher, on_change=after)
-        reconciler.inspect()
-        reconciler.write(rendering, ordered=True)
+        # Another process on a file is found by inspecting. The lease of a store is taken by the
+        # write, which is refused if a watch has it, and freed at once for those that wait for it.
+        with output.claim() if target.is_store else nullcontext():
+            reconciler.inspect()
+            reconciler.write(rendering, ordered=True)
 
 
 def _compare(output: Output, text: str, *, diff: bool) -> bool:

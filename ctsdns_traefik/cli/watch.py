@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,11 +25,12 @@ from ctsdns_traefik.cli.options import (
     verbosity_options,
 )
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
+from ctsdns_traefik.cli.parameter_types import Seconds
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon import Connect, EventPublisher, Watch
+    from ctsdns_traefik.daemon import Connect, EventPublisher, FollowedAccess, Reconciler, Watch
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Output
     from ctsdns_traefik.signals import Signals
@@ -42,6 +45,7 @@ class WatchOptions:
 
     stream: StreamOptions
     target: OutputOptions
+    store_lease: float
     access_file: Path | None
     removal_guard: bool
     monitoring: MonitoringOptions
@@ -64,6 +68,15 @@ class WatchOptions:
         default=settings.OUTPUT.default,
         text="The file that Traefik's file provider watches, or"
         " redis://HOST:PORT/DB?rootKey=traefik.",
+    ),
+    option(
+        "--store-lease",
+        group=Group.OUTPUT,
+        setting=settings.STORE_LEASE,
+        type=Seconds(),
+        help="For a redis:// output that several watches share: for how long after its last"
+        " snapshot the one that writes keeps the others from writing. At least twice the source's"
+        " interval.",
     ),
     access_file_option,
     option(
@@ -88,7 +101,12 @@ def watch(options: WatchOptions) -> ExitCode:
     _require_usable(options.target)
     signals = _handle_signals()
     check = options.target.build_check(signals.stops)
-    output = options.target.build(check, sleep=signals.sleep, cancellation=signals.output)
+    output = options.target.build(
+        check,
+        sleep=signals.sleep,
+        cancellation=signals.output,
+        lease_seconds=options.store_lease,
+    )
     publisher = _build_publisher(options, endpoint, output, signals)
     with output.claim(), publisher:
         return _build_watch(options, endpoint, output, signals, publisher).run()
@@ -148,7 +166,7 @@ def _build_watch(
     publisher: EventPublisher,
 ) -> Watch:
     """Build the loop of watch, and what it drives."""
-    from ctsdns_traefik.daemon import AccessReloader, Reconciler, Watch, follow_access_file
+    from ctsdns_traefik.daemon import Reconciler, Watch, follow_access_file
 
     target, monitoring = options.target, options.monitoring
     access_file, publish = options.access_file, publisher.publish
@@ -170,8 +188,28 @@ def _build_watch(
         delay=options.stream.retry_delay,
         publisher=publisher,
         connect=_prepare_to_connect(publisher),
-        beside=AccessReloader(followed, reconciler, publish) if followed else None,
+        beside=_run_threads(
+            reconciler, publisher, followed, options.store_lease if target.is_store else None
+        ),
     )
+
+
+@contextmanager
+def _run_threads(
+    reconciler: Reconciler,
+    publisher: EventPublisher,
+    rights: FollowedAccess | None,
+    lease_seconds: float | None,
+) -> Iterator[None]:
+    """Run what follows the access file, and what waits for the writer lease, if there is any."""
+    from ctsdns_traefik.daemon import AccessReloader, StandbyTimer
+
+    with ExitStack() as stack:
+        if rights:
+            stack.enter_context(AccessReloader(rights, reconciler, publisher.publish))
+        if lease_seconds is not None:
+            stack.enter_context(StandbyTimer(reconciler, publisher, lease_seconds))
+        yield
 
 
 def _prepare_to_connect(publisher: EventPublisher) -> Connect:

@@ -10,7 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon.access_file import follow_access_file, read_access_file
+    from ctsdns_traefik.daemon.access_file import (
+        FollowedAccess,
+        follow_access_file,
+        read_access_file,
+    )
     from ctsdns_traefik.daemon.access_reloader import AccessReloader
     from ctsdns_traefik.daemon.event_publisher import EventPublisher, Publish
     from ctsdns_traefik.daemon.events import (
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.daemon.memory import expect_large_snapshots
     from ctsdns_traefik.daemon.reconciler import Reconciler
     from ctsdns_traefik.daemon.sd_notify import service_manager
+    from ctsdns_traefik.daemon.standby import StandbyTimer
     from ctsdns_traefik.daemon.status_reporter import Outlet, StatusFileWriter, StatusReporter
     from ctsdns_traefik.daemon.verifier import Verifier
 
@@ -35,11 +40,13 @@ _MODULES = {
     "EntriesRefused": "events",
     "EntriesWarned": "events",
     "EventPublisher": "event_publisher",
+    "FollowedAccess": "access_file",
     "HookFailed": "events",
     "HookSucceeded": "events",
     "Outlet": "status_reporter",
     "Publish": "event_publisher",
     "Reconciler": "reconciler",
+    "StandbyTimer": "standby",
     "StatusFileWriter": "status_reporter",
     "StatusReporter": "status_reporter",
     "Verifier": "verifier",
@@ -66,11 +73,13 @@ __all__ = [
     "EntriesRefused",
     "EntriesWarned",
     "EventPublisher",
+    "FollowedAccess",
     "HookFailed",
     "HookSucceeded",
     "Outlet",
     "Publish",
     "Reconciler",
+    "StandbyTimer",
     "StatusFileWriter",
     "StatusReporter",
     "Verifier",

@@ -20,9 +20,11 @@ from ctsdns_traefik.core.status import (
     ErrorRecord,
     Hook,
     PendingRemoval,
+    Role,
     State,
     Status,
     TraefikAnswer,
+    WriterLease,
 )
 from ctsdns_traefik.output import OutputWarning
 
@@ -402,11 +404,55 @@ class SnapshotApplied(Event, topic="check-refused"):
         return status._replace(last_applied=last, output_error=None)
 
 
-class OutputLeft(Event, topic="check-refused"):
-    """The output holds what another watch wants, and is left to that."""
+class StandbyHolderChanged(
+    Event, event="standby", level=INFO, text="standing by: {holder} writes to {output}"
+):
+    """Another process than before holds the writer lease."""
+
+    output: str
+    holder: str
+
+
+class StandingBy(Event, topic="check-refused"):
+    """Another process holds the writer lease; that is logged once, until the holder changes.
+
+    ``agrees`` is whether that process wrote what this watch would write.
+    """
+
+    output: str
+    holder: str
+    agrees: bool
+
+    def lines(self) -> tuple[Event, ...]:
+        return (StandbyHolderChanged(self.output, self.holder),)
 
     def change(self, status: Status, now: float) -> Status:
-        return status._replace(output_error=None)
+        if self.agrees:
+            status = SnapshotApplied().change(status, now)
+        lease = status.lease
+        since = lease.since if lease and lease.role is Role.STANDBY else now
+        lease = WriterLease(Role.STANDBY, since, self.holder)
+        return status._replace(lease=lease, output_error=None)
+
+
+class LeaseHeld(Event):
+    """This watch has written to a shared output, and holds its writer lease."""
+
+    def change(self, status: Status, now: float) -> Status:
+        if status.lease and status.lease.role is Role.WRITER:
+            return status
+        return status._replace(lease=WriterLease(Role.WRITER, now))
+
+
+class LeaseTaken(
+    LeaseHeld,
+    event="lease-taken",
+    level=INFO,
+    text="{output}: this watch has taken the writer lease over",
+):
+    """This watch has stood by, and now holds the writer lease."""
+
+    output: str
 
 
 # Warnings about the output

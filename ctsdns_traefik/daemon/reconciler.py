@@ -1,6 +1,6 @@
 """The reconciler: renders each snapshot, holds large removals, and writes it with its access.
 
-Two threads use it, the loop's and the access reloader's, one at a time.
+Three threads use it, one at a time: the loop's, the access reloader's and the standby timer's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Protocol
 
 from ctsdns_traefik.core.access import Access
 from ctsdns_traefik.core.dynamic import (
-    NO_CHANGES,
     Changes,
     Document,
     Format,
@@ -38,8 +37,9 @@ from ctsdns_traefik.daemon.events import (
     AccessSettingsUnused,
     EntriesRefused,
     EntriesWarned,
+    LeaseHeld,
+    LeaseTaken,
     OutputCreated,
-    OutputLeft,
     OutputReported,
     OutputWritten,
     OwnerLost,
@@ -47,12 +47,17 @@ from ctsdns_traefik.daemon.events import (
     RemovalHeld,
     RoutesCounted,
     SnapshotApplied,
+    StandingBy,
     WriteFailed,
+    WriteRefused,
     WrittenInPlace,
 )
 from ctsdns_traefik.daemon.memory import give_back
-from ctsdns_traefik.errors import CheckRefused, OutputError
-from ctsdns_traefik.output import Outcome, Output, WriteResult
+from ctsdns_traefik.errors import CheckRefused, OutputError, Standby
+from ctsdns_traefik.output import Outcome, Output, OutputWarning, WriteResult
+
+PERSISTENT = 3
+"""Snapshots in a row that differ from what another watch writes, until that is a warning."""
 
 
 class DocumentVerifier(Protocol):
@@ -100,8 +105,11 @@ class Reconciler:
         """The hosts of what the output holds, if they are known."""
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held."""
-        self._left = False
-        """Whether the last write left the output to another watch."""
+        self._waiting: HostsMap | None = None
+        """The hosts of the last snapshot, while another process holds the writer lease."""
+        self._standing_by = False
+        self._differing = 0
+        """Snapshots in a row that differed from what another process has written."""
         self._publisher = publisher or EventPublisher()
         self._publish = self._publisher.publish
         self._on_change = on_change
@@ -197,8 +205,13 @@ class Reconciler:
         self._publish(EntriesRefused(tuple(rendering.diagnostics)))
         if content is None or (leave_equal and self._is_equal(rendering, document)):
             self._mark_enforced()
-        else:
+            return
+        try:
             self.write(rendering, ordered=True)
+        except Standby:
+            if not self._is_equal(rendering, document):
+                raise
+            self._mark_enforced()  # the watch that writes has the same access file
 
     def _is_equal(self, rendering: Rendering, document: Document) -> bool:
         held = self._output.as_held(rendering.text.encode())
@@ -213,20 +226,71 @@ class Reconciler:
         """Make the output hold what these hosts want; raise :class:`OutputError` if that fails.
 
         Unchanged hosts are not rendered again, but the output is compared: it may have been edited
-        or removed. While a large removal is held, the output is kept at what it was.
+        or removed. While a large removal is held, the output is kept at what it was. While another
+        process holds the writer lease, this watch stands by.
         """
         with self._lock:
             self._publisher.expect()  # waiting for the lock may have taken as long
-            self._left = False
-            if hosts == self._hosts and self._enforced:
-                self._held = ()
-                self._restore()
+            self._waiting = None
+            try:
+                self._reconcile(hosts)
+            except Standby as why:
+                self._stand_by(hosts, why)
             else:
-                if self._access is None:
-                    self._hosts = None  # megabytes; with an access, they may be needed once more
+                self._differing = 0
+                self._publish(SnapshotApplied())
+
+    def _reconcile(self, hosts: HostsMap) -> None:
+        if hosts == self._hosts and self._enforced:
+            self._held = ()
+            self._restore()
+            return
+        if self._access is None:
+            self._hosts = None  # megabytes; with an access, they may be needed once more
+        self._apply(hosts)
+        give_back()
+
+    def _stand_by(self, hosts: HostsMap, why: Standby) -> None:
+        """Keep the hosts for :meth:`take_over`, and follow what the other process writes."""
+        self._waiting, self._hosts = hosts, None
+        self._standing_by = True
+        self._differing = 0 if why.agrees else self._differing + 1
+        self._follow()
+        persists = self._differing >= PERSISTENT
+        warnings = (OutputWarning("disagreement", ", and this one stands by"),) if persists else ()
+        self._publish(OutputReported(str(self._output), warnings))
+        self._publish(StandingBy(str(self._output), why.holder, why.agrees))
+
+    def take_over(self) -> None:
+        """Write the hosts of the last snapshot if this watch stands by and the lease is free.
+
+        What fails is not tried again before the next snapshot, which reports it.
+        """
+        with self._lock:
+            hosts = self._waiting
+            try:
+                if hosts is None or not self._output.may_write():
+                    return
+                self._waiting = None
                 self._apply(hosts)
-                give_back()
-            self._publish(OutputLeft() if self._left else SnapshotApplied())
+            except Standby:
+                self._waiting = hosts
+            except CheckRefused as why:
+                self._check_stop()  # a stop ends the check command
+                self._publish(WriteRefused(str(why)))
+            except OutputError:
+                return
+            else:
+                self._publish(SnapshotApplied())
+
+    def _follow(self) -> None:
+        """Read what another process has written since this one last read or wrote.
+
+        A large removal is measured by it, and while that is held, it stays.
+        """
+        if self._output.moved():
+            self._content, self._hosts = self._output.read(), None
+            self._adopt(_document_in(self._content or b""))
 
     def _render(self, hosts: HostsMap) -> Rendering:
         rendering = render(hosts, self._form, self._access)
@@ -246,8 +310,7 @@ class Reconciler:
         routes with that access, and agree to the new ones: so the new ones are tried first.
         """
         rendering = self._render(hosts)
-        if self._output.moved():
-            self._adopt(_document_in(self._output.read() or b""))
+        self._follow()
         if self._hold_removal(find_removed(self._outline, rendering.document)):
             self._enforce()
             self._restore()
@@ -271,12 +334,9 @@ class Reconciler:
         content = rendering.text.encode()
         self._check_stop()
         before = self._output.read() if ordered else None
-        result = self._output.write(content, ordered=ordered)
+        result = self._output.write(content)
         self._content = content
         self._hosts = self._hosts if hosts is None else hosts
-        if result.outcome is Outcome.LEFT:
-            self._leave(result)
-            return
         held = self._output.as_held(content)
         document = rendering.document if held is content else _document_in(held)
         new = outline(document)
@@ -298,18 +358,9 @@ class Reconciler:
             return
         self._check_stop()
         result, before = self._output.write(self._content), self._outline
-        if result.outcome is Outcome.LEFT:
-            self._leave(result)
-            return
         if result.outcome is not Outcome.UNCHANGED and not self._output.needed:
             self._adopt(_document_in(self._output.as_held(self._content)))
         self._complete(result, compare(before, self._outline))
-
-    def _leave(self, result: WriteResult) -> None:
-        """Take the document of another watch as present; it is not this one's to replace."""
-        self._left = True
-        self._adopt(_document_in(self._output.read() or b""))
-        self._publish_result(result, NO_CHANGES)
 
     def _hold_removal(self, changes: Changes) -> bool:
         """Return whether a removal is so large that the next snapshot has to agree first."""
@@ -345,7 +396,10 @@ class Reconciler:
         if result.owner_lost:
             self._publish(OwnerLost(output))
         self._publish(OutputReported(output, result.notices))
-        if result.outcome not in (Outcome.UNCHANGED, Outcome.LEFT):
+        if result.leased:
+            self._publish(LeaseTaken(output) if self._standing_by else LeaseHeld())
+            self._standing_by = False
+        if result.outcome is not Outcome.UNCHANGED:
             outcome, routes = result.outcome.value, len(self._outline)
             self._publish(OutputWritten(output, outcome, changes, routes))
 

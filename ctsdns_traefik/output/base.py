@@ -14,8 +14,6 @@ class Outcome(Enum):
     CREATED = "created"
     REPLACED = "replaced"
     WRITTEN_IN_PLACE = "written in place"
-    LEFT = "left"
-    """Another watch has written something else, and it is not this one's turn."""
 
 
 class OutputWarning(NamedTuple):
@@ -32,6 +30,8 @@ class WriteResult(NamedTuple):
     owner_lost: bool = False
     """The old file was somebody else's, and this process may not give the new one to them."""
     notices: tuple[OutputWarning, ...] = ()
+    leased: bool = False
+    """The output is shared, and this process now holds its writer lease."""
 
 
 class Output(Protocol):
@@ -41,9 +41,10 @@ class Output(Protocol):
     """Traefik does not start to follow it unless it is there; so watch sees to it, or ends."""
 
     def claim(self) -> AbstractContextManager[None]:
-        """Keep others off for as long as the context lasts, where only one may write.
+        """Keep other writers off for as long as the context lasts.
 
-        Raise :class:`.OutputError` if another is there.
+        A file is locked at once: raise :class:`.OutputError` if another process has it. A shared
+        output takes its writer lease with each write, and frees it when the context ends.
         """
 
     def prepare(self) -> tuple[OutputWarning, ...]:
@@ -62,15 +63,17 @@ class Output(Protocol):
         """Return what stands there, ``None`` if nothing; raise :class:`.OutputError`."""
 
     def moved(self) -> bool:
-        """Tell whether another watch has written there since it was read or written here."""
+        """Return whether another process has written since this one last read or wrote."""
+
+    def may_write(self) -> bool:
+        """Return whether no other process holds the writer lease."""
 
     def as_held(self, content: bytes) -> bytes:
         """Return what :meth:`read` would, if this had been written."""
 
-    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
+    def write(self, content: bytes) -> WriteResult:
         """Replace what stands there, all or nothing, if it is not this already.
 
-        ``ordered`` says that the operator wants it so, and not only a snapshot.
-
-        Raise :class:`.OutputError` with the reason; what stood there then stands.
+        Raise :class:`.OutputError` with the reason; what stood there then stands. It is
+        :class:`.Standby` if another process holds the writer lease.
         """

@@ -119,14 +119,18 @@ class FileOutput:
         return read_if_there(self._path)
 
     def moved(self) -> bool:
-        """Return false: what another writes into a file is put right, whatever it is."""
+        """Return false: other content of a file is replaced, whichever process wrote it."""
         return False
+
+    def may_write(self) -> bool:
+        """Return true: a file has a lock instead of a lease."""
+        return True
 
     def as_held(self, content: bytes) -> bytes:
         """Return the content: a file holds it as it is."""
         return content
 
-    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:  # noqa: ARG002
+    def write(self, content: bytes) -> WriteResult:
         """Make the file hold ``content``; see :func:`write_if_changed`."""
         written = write_if_changed(self._path, content, self._check, self._before_replacing)
         if written.outcome is Outcome.UNCHANGED:

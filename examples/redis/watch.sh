@@ -1,5 +1,5 @@
 #!/bin/sh
-# One watch publishes for all Traefiks; a second one on another machine is safe, and takes over.
+# One watch publishes for all Traefiks; a second one on another machine stands by, and takes over.
 # TRAEFIK_CONFIG_API_ENDPOINT names the worker; the password stands in a file, not in a command line.
 set -eu
 cd "$(dirname "$0")"

@@ -19,7 +19,7 @@ from support.backends import http_backend
 from support.stores import Server, StoreTraefik, StoreWatch
 from support.traefik import Answer
 
-from ctsdns_traefik.core.dynamic.key_values import to_pairs
+from ctsdns_traefik.core.dynamic.key_values import to_key_values
 from ctsdns_traefik.core.dynamic.rendering import render
 
 TRAEFIKS = 3
@@ -97,7 +97,7 @@ def show_store(scale: Scale, folder: Path) -> None:
         with StoreChain(folder / f"store-{size}", size, scale.limit) as chain_of_store:
             rounds = [chain_of_store.round() for _ in range(min(3, scale.repeat))]
         samples = (
-            to_pairs(render(make_sample(size, version).hosts).document) for version in (1, 2)
+            to_key_values(render(make_sample(size, version).hosts).document) for version in (1, 2)
         )
         old, new = samples
         written = sum(old.get(path) != value for path, value in new.items())

@@ -17,12 +17,13 @@ from local import until
 from support.backends import http_backend
 from support.campaigns import FULL, rounds
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
-from support.stores import Server, StoreTraefik, StoreWatch, needs_redis
+from support.stores import BELL, LEASE, Server, StoreTraefik, StoreWatch, needs_redis
 
 pytestmark = [needs_redis, pytest.mark.timeout(900)]
 
 CHANGES = rounds(15, 300)
 TRAEFIKS = 3
+LEASE_SECONDS = 4
 FILLING = 200
 
 
@@ -37,17 +38,15 @@ class Stage:
         number = FILLING if notify == "Kh" else FILLING // 10
         self._fillers = [f"fill-{each}.example.com" for each in range(number)]
         self._stack = ExitStack()
+        self.enter = self._stack.enter_context
         self._version = 0
 
     def __enter__(self) -> Self:
-        enter = self._stack.enter_context
+        enter = self.enter
         self.port = enter(http_backend(LIVE.body))
         enter(self.server)
         self.feeds = [enter(Feed()) for _ in range(2)]
-        self.watches = [
-            enter(StoreWatch(enter(ScriptedEndpoint(feed)).url, self.server.url, folder))
-            for feed, folder in zip(self.feeds, (self.folder / "a", self.folder / "b"), strict=True)
-        ]
+        self.watches = [enter(self.make_watch(number)) for number in range(2)]
         for watch in self.watches:
             watch.until_logged("connected to")
         self.traefiks = [
@@ -62,6 +61,13 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def make_watch(self, number: int) -> StoreWatch:
+        """Make one of the watches, with an endpoint of its own that has its feed."""
+        endpoint = self.enter(ScriptedEndpoint(self.feeds[number]))
+        folder = self.folder / "ab"[number]
+        lease = ("--store-lease", str(LEASE_SECONDS))
+        return StoreWatch(endpoint.url, self.server.url, folder, *lease)
 
     @property
     def newest(self) -> str:
@@ -80,6 +86,27 @@ class Stage:
         for number in to or (0, 1):
             self.feeds[number].send(snapshot(hosts))
         return hosts
+
+    def writer(self) -> int:
+        """Return which watch holds the lease, once one does."""
+        until(lambda: self.server.run("EXISTS", LEASE), "no watch holds the lease", 30)
+        holder = self.server.run("GET", LEASE)
+        (number,) = [
+            number
+            for number, watch in enumerate(self.watches)
+            if f" pid {watch.process.pid} on " in holder
+        ]
+        return number
+
+    def until_taken_over(self, by: int, hosts: dict[str, object]) -> None:
+        """Send one watch the same snapshot again and again, until its routes stand."""
+
+        def stands() -> bool:
+            self.feeds[by].send(snapshot(hosts))
+            return len(self.server.routes()) == len(hosts) and self.writer() == by
+
+        until(stands, "the other watch does not take over", 30)
+        self.until_live()
 
     def until_live(self) -> None:
         """Wait until every Traefik serves the newest version's route."""
@@ -134,36 +161,65 @@ def test_routes_are_live_on_all_through_many_changes(stage: Stage) -> None:
     assert sum(watch.log.count(" ERROR ") for watch in stage.watches) == 0
 
 
-def test_killed_watch_changes_nothing(stage: Stage) -> None:
-    """The other goes on alone, and a third that starts agrees with it."""
-    first, second = stage.watches
-    os.kill(first.process.pid, signal.SIGKILL)
-    first.process.wait()
-    stage.publish(1)
-    stage.until_live()
-    before = stage.server.writes()
-    with first:
-        first.until_logged("connected to")
-        stage.feeds[0].close()
+def test_killed_writer_is_replaced_by_the_other_watch(stage: Stage) -> None:
+    """It takes over once the lease has run out, and the one that starts again stands by."""
+    for _ in range(rounds(2, 10)):
+        number = stage.writer()
+        writer, other = stage.watches[number], stage.watches[1 - number]
+        os.kill(writer.process.pid, signal.SIGKILL)
+        writer.process.wait()
+        stage.until_taken_over(1 - number, stage.publish(1 - number))
+        stage.feeds[number].close()
+        stage.feeds[number] = stage.enter(Feed())
+        stage.watches[number] = stage.enter(stage.make_watch(number))
         stage.publish()
         stage.until_live()
-    assert second.process.poll() is None
-    assert stage.server.writes() > before
+        assert other.process.poll() is None
+        assert stage.writer() == 1 - number
+    stage.unharmed()
+
+
+def test_stopped_writer_is_replaced_at_once(stage: Stage) -> None:
+    """It frees the lease, so that the other writes its next snapshot without waiting."""
+    number = stage.writer()
+    assert stage.watches[number].stop(within=1) == 0
+    stage.publish(1 - number)
+    stage.until_live()
+    assert stage.writer() == 1 - number
+    stage.unharmed()
+
+
+def test_hanging_writer_is_replaced_and_takes_nothing_back(stage: Stage) -> None:
+    """When it goes on, it finds another watch with the lease, and its old snapshot waits."""
+    for _ in range(rounds(1, 5)):
+        number = stage.writer()
+        process = stage.watches[number].process
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            older = stage.next_hosts()
+            stage.feeds[number].send(snapshot(older))
+            stage.until_taken_over(1 - number, stage.publish(1 - number))
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        stage.watches[number].until_logged("standing by")
+        stage.until_live()
+        assert stage.writer() == 1 - number
     stage.unharmed()
 
 
 def test_watch_that_lags_behind_takes_nothing_back(stage: Stage) -> None:
-    """Snapshots in another order leave the newest standing on all."""
+    """Old snapshots of the one that stands by leave the newest standing on all."""
     older = stage.publish()
     stage.until_live()
-    stage.publish(0)
+    writer = stage.writer()
+    stage.publish(writer)
     stage.until_live()
-    before = stage.server.writes()
+    before = stage.server.run("HGETALL", BELL)
     for _ in range(2):
-        stage.feeds[1].send(snapshot(older))
+        stage.feeds[1 - writer].send(snapshot(older))
     stage.unharmed()
     stage.until_live()
-    assert stage.server.writes() == before
+    assert stage.server.run("HGETALL", BELL) == before
 
 
 def test_killed_redis_leaves_all_serving_and_comes_back_empty(stage: Stage) -> None:

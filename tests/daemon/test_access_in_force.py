@@ -374,13 +374,13 @@ class Overlooked(FileOutput):
         super().__init__(path)
         self.busy, self.clashes, self.waiting = 0, 0, threading.Event()
 
-    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
+    def write(self, content: bytes) -> WriteResult:
         """Take a while for the first of two, so that the other can come."""
         self.clashes += self.busy
         self.busy += 1
         try:
             self.waiting.wait(0.2)
-            return super().write(content, ordered=ordered)
+            return super().write(content)
         finally:
             self.busy -= 1
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.statuses import AT, REFUSED, managing
 
-from ctsdns_traefik.core.dynamic.diff import NO_CHANGES
+from ctsdns_traefik.core.dynamic.diff import Changes
 from ctsdns_traefik.core.dynamic.served import Verdict
 from ctsdns_traefik.core.status.status import ErrorRecord
 from ctsdns_traefik.daemon import events, status_reporter
@@ -132,7 +132,9 @@ def test_every_kind_of_output_warning_is_an_event() -> None:
         pytest.param(OutputReported("x"), events.LONGEST_STEP, id="written"),
         pytest.param(HookSucceeded(), events.LONGEST_STEP, id="command-ended"),
         pytest.param(Unreachable("no", 300), 300, id="pause"),
-        pytest.param(OutputWritten("x", "replaced", NO_CHANGES, 1), 0, id="nothing-begins"),
+        pytest.param(
+            OutputWritten("x", "replaced", Changes((), (), (), 0), 1), 0, id="nothing-begins"
+        ),
     ],
 )
 def test_each_step_has_its_own_time(event: Event, seconds: float) -> None:

@@ -14,7 +14,6 @@ from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.file import FileOutput
-from ctsdns_traefik.output.redis.arbitration import AGAIN
 from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
@@ -81,17 +80,15 @@ def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
 @needs_redis
 @STEPS
 def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None:
-    """Likewise for a store; what has stood there before waits for one more snapshot to say so."""
+    """Likewise for a store."""
     server.run("FLUSHALL")
     reconciler = Reconciler(RedisOutput(address_from(server.url)))
     reconciler.prepare()
-    seen, stood = [], set()
+    seen = []
     for step in steps:
-        snapshot, _, expected = step.partition(">")
-        for _ in range(AGAIN if snapshot == expected and expected in stood else 1):
-            reconciler.reconcile(hosts(snapshot))
+        snapshot, _, _ = step.partition(">")
+        reconciler.reconcile(hosts(snapshot))
         names = "".join(sorted(each.split("-")[1] for each in server.routes()))
-        stood.add(names)
         seen.append(f"{snapshot}>{names}")
     assert seen == steps
 

@@ -20,6 +20,7 @@ from support.paths import ROOT
 from support.stores import Server, StoreTraefik, keys_of, needs_redis
 from support.traefik import Answer
 
+from ctsdns_traefik.errors import Standby
 from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
 
@@ -88,7 +89,9 @@ def test_example_brings_routes_to_traefik(folder: Path) -> None:
                     password_file=folder / "writer-password",
                 )
             )
-            target.write(b"{}")
+            target.read()
+            with target.claim():
+                target.write(b"{}")
             until(lambda: not traefik.routers(), "the last route stays")
             assert traefik.errors == []
 
@@ -108,7 +111,7 @@ def test_writer_may_do_no_more_than_it_needs(folder: Path) -> None:
     allowed = {word[1:] for word in line.split() if word.startswith("+")}
     assert allowed - {"select", "unwatch", "discard"} == {
         *("watch", "multi", "exec", "hmget", "smembers", "scard", "mget"),
-        *("mset", "del", "srem", "sadd", "hset"),
+        *("set", "mset", "del", "srem", "sadd", "hset"),
     }
     with serving(folder) as port:
         writer: Any = redis.Redis(
@@ -136,12 +139,15 @@ def test_writer_may_do_all_that_it_needs(folder: Path) -> None:
         address = address_from(
             f"redis://ctsdns@127.0.0.1:{port}/0", password_file=folder / "writer-password"
         )
-        with pytest.raises(KeyboardInterrupt):
-            RedisOutput(address, sleep=killed).write(protected)
+        first = RedisOutput(address, sleep=killed)
+        with first.claim(), pytest.raises(KeyboardInterrupt):
+            first.write(protected)
         target = RedisOutput(address, sleep=lambda _: None)
         for content in (protected, b"{}"):
             target.write(content)
             assert target.read() == target.as_held(content)
+        with pytest.raises(Standby):
+            RedisOutput(address).write(b"{}")
 
 
 def test_reader_cannot_write_and_cannot_change_what_is_notified(folder: Path) -> None:

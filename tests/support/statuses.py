@@ -22,9 +22,11 @@ from ctsdns_traefik.core.status.status import (
     ErrorRecord,
     Hook,
     PendingRemoval,
+    Role,
     State,
     Status,
     TraefikAnswer,
+    WriterLease,
 )
 from ctsdns_traefik.daemon.events import Connected, SnapshotApplied, SnapshotTrusted
 
@@ -86,6 +88,7 @@ FULL = Status(
     access=AccessFile(
         "/etc/traefik/access.yml", AT - 80, pending=ErrorRecord(AT - 5, "access-waits", "no")
     ),
+    lease=WriterLease(Role.STANDBY, AT - 70, "pid 12 on web-1"),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )
 

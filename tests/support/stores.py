@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from support.commands import COMMAND, Watch
 from support.traefik import Traefik
 
-from ctsdns_traefik.core.dynamic.key_values import to_pairs
+from ctsdns_traefik.core.dynamic.key_values import to_key_values
 from ctsdns_traefik.core.dynamic.rendering import render
 
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
@@ -25,11 +25,12 @@ needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no re
 ANCHOR_KEY = "traefik/http/middlewares/ctsdns-traefik-anchor/addPrefix/prefix"
 BELL = "traefik:ctsdns-traefik"
 OWNED = "traefik:ctsdns-traefik:keys"
+LEASE = "ctsdns-traefik.lease.traefik"
 
 
 def keys_of(entries: dict[str, object]) -> dict[str, str]:
     """Return the keys that are to stand for some entries."""
-    pairs = to_pairs(render(entries).document)
+    pairs = to_key_values(render(entries).document)
     return {f"traefik/{path}": value for path, value in pairs.items()}
 
 

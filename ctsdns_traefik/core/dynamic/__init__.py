@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.diff import (
         NAMED_AT_MOST,
-        NO_CHANGES,
         Changes,
         Outline,
         compare,
@@ -29,12 +28,12 @@ if TYPE_CHECKING:
     )
     from ctsdns_traefik.core.dynamic.key_values import (
         Difference,
-        Pairs,
+        KeyValues,
         difference,
         digest,
         find_guarded,
-        from_pairs,
-        to_pairs,
+        from_key_values,
+        to_key_values,
     )
     from ctsdns_traefik.core.dynamic.ownership import examine
     from ctsdns_traefik.core.dynamic.recovery import find_unprotected, recover_routes
@@ -74,13 +73,12 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "INTERNAL",
     "NAMED_AT_MOST",
-    "NO_CHANGES",
     "Changes",
     "Difference",
     "Document",
     "Format",
+    "KeyValues",
     "Outline",
-    "Pairs",
     "Protocol",
     "Rendering",
     "Route",
@@ -95,7 +93,7 @@ __all__ = [
     "find_guarded",
     "find_removed",
     "find_unprotected",
-    "from_pairs",
+    "from_key_values",
     "from_text",
     "judge",
     "kinds_of",
@@ -105,7 +103,7 @@ __all__ = [
     "render",
     "render_routes",
     "routers_of",
-    "to_pairs",
+    "to_key_values",
     "to_plain_text",
     "to_text",
 ]

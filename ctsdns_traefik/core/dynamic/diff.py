@@ -40,9 +40,6 @@ class Changes(NamedTuple):
         return self.before >= FEWEST_GUARDED and 2 * len(self.removed) > self.before
 
 
-NO_CHANGES = Changes((), (), (), 0)
-
-
 def outline(document: Document) -> Outline:
     """Return what :func:`compare` needs of a document, in a tenth of its memory."""
     # The names are new texts: keeping the document's own would keep the memory around them.

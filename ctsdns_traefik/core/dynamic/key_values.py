@@ -1,7 +1,7 @@
-"""The document as Traefik's key-value providers read it: a path and a text for each value.
+"""The document in the form that Traefik's key-value providers read: a path for each value.
 
 ``{"http": {"routers": {"r": {"entryPoints": ["web"]}}}}`` is ``http/routers/r/entryPoints/0`` =
-``web``. All paths stand below the provider's root key, which is not part of them here.
+``web``. Paths are relative to the provider's root key.
 """
 
 from __future__ import annotations
@@ -14,77 +14,81 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 _EMPTY = " "
-"""What an empty text is written as: Traefik's key-value providers pass over a key without a value,
-and a router would stand without the middleware that has it. Traefik trims a header's value."""
+"""How an empty text is written. Traefik's key-value providers skip a key with an empty value, and a
+router would lack the middleware that it belongs to. The space is harmless: the empty texts are
+values of headers, which Traefik trims."""
 
 _GUARD = re.compile("((?:http|tcp)/routers/[^/]+)/(?:middlewares/|tls/options$)")
 _NUMBER = re.compile("[0-9]{1,18}")
 
 _NUMBERS = frozenset({"priority"})
 _FLAGS = frozenset({"insecureSkipVerify", "passthrough", "trustForwardHeader"})
-"""The fields that are no texts; the name of a resolver may look like a number."""
+"""The fields that are not text, by name: the text of others, a resolver's name, may look like a
+number."""
 
-Pairs = Mapping[str, str]
-"""Values by path."""
+KeyValues = Mapping[str, str]
+"""Values by path, relative to the root key."""
 
 ANCHOR = {"http/middlewares/ctsdns-traefik-anchor/addPrefix/prefix": "/"}
-"""A middleware that nothing uses, and that always stands.
+"""A middleware that no router uses, in every document.
 
-When the last key below its root goes, Traefik notices nothing: it serves the last routes on. And a
-configuration with nothing in it at all it throws away. With this in it, "no routes" arrives.
+When the last key below its root goes, Traefik is not notified, and it discards a configuration that
+is empty: it would serve the last routes for ever. With this key "no routes" arrives.
 """
 
 
 class Difference(NamedTuple):
-    """What turns one set of pairs into another; what both have is not touched."""
+    """The keys to set and to remove; those that stay the same are in neither."""
 
     changed: dict[str, str]
     removed: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        """Tell whether there is any."""
+        """Return whether there is anything to change."""
         return bool(self.changed or self.removed)
 
 
-def to_pairs(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return a document's pairs and the anchor, in the order of their paths."""
+def to_key_values(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return a document's keys and values with the anchor, sorted by path."""
     return dict(sorted([*ANCHOR.items(), *_flatten("", document)]))
 
 
-def from_pairs(pairs: Pairs) -> dict[str, Any]:
-    """Return the document that pairs say, without the anchor.
+def from_key_values(values: KeyValues) -> dict[str, Any]:
+    """Return the document that keys and values stand for, without the anchor.
 
-    Kinds of values are read back as this tool writes them, by the names of fields.
+    A store has only text, so the type of a value follows from its field's name.
     """
     root: dict[str, Any] = {}
-    for path in sorted(pairs.keys() - ANCHOR.keys()):
+    for path in sorted(values.keys() - ANCHOR.keys()):
         parts, node = path.split("/"), root
         for part in parts[:-1]:
             inner = node.setdefault(part, {})
             node = inner if isinstance(inner, dict) else {}
-        node[parts[-1]] = _value(parts[-1], pairs[path])
+        node[parts[-1]] = _value(parts[-1], values[path])
     return {name: _lists(value) for name, value in root.items()}
 
 
-def digest(pairs: Pairs) -> str:
-    """Return a hash of pairs, the same for the same pairs on every machine."""
-    text = json.dumps(sorted(pairs.items()), separators=(",", ":"))
+def digest(values: KeyValues) -> str:
+    """Return a hash of keys and values, the same on every machine and in any order."""
+    text = json.dumps(sorted(values.items()), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def difference(standing: Mapping[str, str | None], owned: set[str], wanted: Pairs) -> Difference:
-    """Find what to set and what to remove: of what is owned, all that is not wanted."""
+def difference(
+    standing: Mapping[str, str | None], owned: set[str], wanted: KeyValues
+) -> Difference:
+    """Return what to set, and what to remove: all owned paths that are not wanted."""
     return Difference(
         {path: value for path, value in wanted.items() if standing.get(path) != value},
         tuple(sorted(owned - wanted.keys())),
     )
 
 
-def find_guarded(changed: Pairs, wanted: Pairs) -> set[str]:
-    """Find the changed rules of routers that refer to middlewares or TLS options.
+def find_guarded(changed: KeyValues, wanted: KeyValues) -> set[str]:
+    """Return the paths of changed rules of routers that refer to middlewares or TLS options.
 
-    Of a key that appears while a reader lists all, the reader may see nothing. Such a router
-    without its middlewares would let everybody in; without its rule it serves nobody.
+    Traefik lists keys while they are written and may miss new ones. Without its middlewares such a
+    router would be open to everybody; without its rule it serves nobody.
     """
     guarded = {match[1] for path in wanted if (match := _GUARD.match(path))}
     return {rule for router in guarded if (rule := f"{router}/rule") in changed}
@@ -110,7 +114,7 @@ def _value(field: str, text: str) -> str | bool | int:
 
 
 def _lists(node: object) -> object:
-    """Turn maps whose names are 0, 1, 2 ... into lists."""
+    """Return a node with each mapping whose names are 0, 1, 2 ... as a list."""
     if not isinstance(node, dict):
         return node
     if not node or not all(name.isdecimal() for name in node):

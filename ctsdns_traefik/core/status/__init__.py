@@ -13,9 +13,11 @@ from ctsdns_traefik.core.status.status import (
     ErrorRecord,
     Hook,
     PendingRemoval,
+    Role,
     State,
     Status,
     TraefikAnswer,
+    WriterLease,
     summarize,
 )
 from ctsdns_traefik.core.status.status_json import status_to_text
@@ -29,9 +31,11 @@ __all__ = [
     "Health",
     "Hook",
     "PendingRemoval",
+    "Role",
     "State",
     "Status",
     "TraefikAnswer",
+    "WriterLease",
     "judge",
     "metrics_to_text",
     "status_to_text",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.status.status import State
+from ctsdns_traefik.core.status.status import Role, State
 from ctsdns_traefik.core.status.timestamps import time_from_text
 from ctsdns_traefik.core.text import shown
 
@@ -36,6 +36,8 @@ class _StatusFile(NamedTuple):
     output_error: str | None
     last_error: str | None
     removal_held: bool
+    writer: str | None
+    """The process that writes while this watch stands by."""
     access: str | None
     """Why the access file is not in force; ``None`` if it is, or there is none."""
 
@@ -54,7 +56,7 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
 
     It is healthy if the file is up to date, the access file is in force, and the last trusted
     snapshot is at most ``max_age`` seconds old and in the output. A snapshot whose removal is held
-    need not be in the output.
+    need not be in the output, nor that of a watch that stands by while another writes.
     """
     try:
         status = _read(text)
@@ -65,7 +67,15 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
     except _Unhealthy as why:
         return Health(False, f"unhealthy: {why}")
     waits = "; a removal waits for the next snapshot to agree" if status.removal_held else ""
+    waits += _standby(status, now, max_age)
     return Health(True, f"healthy: {status.state}, the last snapshot is {age:.0f} s old{waits}")
+
+
+def _standby(status: _StatusFile, now: float, max_age: float) -> str:
+    if status.writer is None:
+        return ""
+    differs = "" if _is_applied(status, now, max_age) else ", something else than the last snapshot"
+    return f"; standing by: {status.writer} writes{differs}"
 
 
 def _require_alive(status: _StatusFile, now: float) -> None:
@@ -98,10 +108,13 @@ def _age_of_snapshot(status: _StatusFile, now: float, max_age: float) -> float:
 def _require_applied(status: _StatusFile, now: float, max_age: float) -> None:
     if status.output_error is not None:
         raise _Unhealthy(f"the output does not hold what it should: {status.output_error}")
-    if status.removal_held:
-        return
-    if status.last_applied is None or _age("last_applied", status.last_applied, now) > max_age:
+    if not (status.removal_held or status.writer or _is_applied(status, now, max_age)):
         raise _Unhealthy(f"the last snapshot is not in the output{status.error_suffix}")
+
+
+def _is_applied(status: _StatusFile, now: float, max_age: float) -> bool:
+    applied = status.last_applied
+    return applied is not None and _age("last_applied", applied, now) <= max_age
 
 
 def _age(name: str, time: float, now: float) -> float:
@@ -121,6 +134,7 @@ def _read(text: bytes) -> _StatusFile:
             _message(read["output_error"]),
             _message(read["last_error"]),
             read["pending_removal"] is not None,
+            _writer(read.get("lease")),
             _access(read.get("access")),
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as why:
@@ -131,6 +145,10 @@ def _access(access: Any) -> str | None:
     if access is None or (access["error"] is None and access["enforced"] is not None):
         return None
     return _message(access["error"]) or "the present routes have not been checked yet"
+
+
+def _writer(lease: Any) -> str | None:
+    return shown(str(lease["holder"])) if lease and lease["role"] == Role.STANDBY else None
 
 
 def _time(value: Any) -> float | None:

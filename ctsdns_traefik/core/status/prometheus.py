@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from ctsdns_traefik.core.status.status import State, Status
+from ctsdns_traefik.core.status.status import Role, State, Status
 from ctsdns_traefik.core.text import printable
 
 PREFIX = "ctsdns_traefik_"
@@ -130,6 +130,11 @@ METRICS = (
         "output_error",
         "1 while the output does not hold what it should.",
         lambda s: s.output_error is not None,
+    ),
+    _gauge(
+        "writer",
+        "1 while this watch holds the writer lease of a store, 0 while it stands by.",
+        lambda s: s.lease.role is Role.WRITER if s.lease else None,
     ),
     _gauge(
         "access_error",

@@ -81,6 +81,23 @@ class AccessFile(NamedTuple):
         return self.unusable or self.pending
 
 
+class Role(StrEnum):
+    """What a watch does among those that share one output."""
+
+    WRITER = "writer"
+    STANDBY = "standby"
+
+
+class WriterLease(NamedTuple):
+    """Which watch may write to a shared output."""
+
+    role: Role
+    since: float
+    """When this watch took that role."""
+    holder: str = ""
+    """The process that holds the lease instead, while this watch stands by."""
+
+
 class Counters(NamedTuple):
     """How often each kind of event has happened since the start."""
 
@@ -134,6 +151,8 @@ class Status(NamedTuple):
     traefik: TraefikAnswer | None = None
     access: AccessFile | None = None
     """``None`` if there is no access file."""
+    lease: WriterLease | None = None
+    """``None`` for an output that is not shared, and before the first snapshot."""
     counters: Counters = Counters()
 
     def after(self, event: StatusEvent, now: float) -> Status:
@@ -159,6 +178,8 @@ def summarize(status: Status) -> str:
         parts.append(f"last snapshot {time_to_text(status.last_snapshot)[11:19]} UTC")
     if refused:
         parts.append(f"{refused} entr{'y' if refused == 1 else 'ies'} refused")
+    if status.lease and status.lease.role is Role.STANDBY:
+        parts.append(f"standing by for {status.lease.holder}")
     if status.pending_removal:
         parts.append(f"a removal of {len(status.pending_removal.removed)} routes waits")
     if status.access and status.access.error:

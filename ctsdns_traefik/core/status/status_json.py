@@ -14,6 +14,7 @@ from ctsdns_traefik.core.status.status import (
     PendingRemoval,
     Status,
     TraefikAnswer,
+    WriterLease,
 )
 from ctsdns_traefik.core.status.timestamps import time_to_text
 from ctsdns_traefik.core.text import shown
@@ -42,6 +43,7 @@ def status_to_text(status: Status, updated: float) -> str:
         "hook": _hook(status.hook),
         "traefik": _answer(status.traefik),
         "access": _access(status.access),
+        "lease": _lease(status.lease),
         "counters": status.counters._asdict(),
     }
     return json.dumps(document, indent=2) + "\n"
@@ -96,6 +98,16 @@ def _access(access: AccessFile | None) -> dict[str, Any] | None:
         "path": shown(access.path),
         "enforced": _time(access.enforced),
         "error": _error(access.error),
+    }
+
+
+def _lease(lease: WriterLease | None) -> dict[str, Any] | None:
+    if lease is None:
+        return None
+    return {
+        "role": lease.role,
+        "since": time_to_text(lease.since),
+        "holder": shown(lease.holder) or None,
     }
 
 

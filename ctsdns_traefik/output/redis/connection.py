@@ -1,17 +1,18 @@
-"""One connection to Redis or Valkey: what redis-py is asked for, and what its errors mean."""
+"""One connection to Redis or Valkey: the commands that are sent, and what errors mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from ctsdns_traefik import __version__
 from ctsdns_traefik.cancellation import Cancellation
-from ctsdns_traefik.core.dynamic import Difference, Pairs
+from ctsdns_traefik.core.dynamic import Difference, KeyValues
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError, SettingsError
-from ctsdns_traefik.output.redis.arbitration import Mark
+from ctsdns_traefik.output.redis.lease import Lease
 from ctsdns_traefik.output.redis.url import Address
 
 T = TypeVar("T")
@@ -20,10 +21,10 @@ PATIENCE = 3.0
 """Seconds for connecting, and for each answer."""
 
 LONGEST = 10.0
-"""Seconds for everything that one snapshot asks of the store."""
+"""Seconds for all commands of one connection."""
 
-_AT_ONCE = 2_000
-"""Keys of one command: others wait for the store meanwhile."""
+_BATCH = 2_000
+"""Keys of one command: Redis serves nobody else while it runs one."""
 
 _REASONS = {
     "WRONGPASS": "the user or the password is wrong",
@@ -39,11 +40,20 @@ _REASONS = {
     "CROSSSLOT": "it is a cluster, from which Traefik cannot read",
     "MOVED": "it is a cluster, from which Traefik cannot read",
 }
-"""What Redis's errors, by their first word, mean here."""
+"""What Redis's errors mean here, by their code."""
 
 
-class Moved(Exception):
-    """Another has written meanwhile."""
+class Conflict(Exception):
+    """Another process has written since this one read."""
+
+
+class Mark(NamedTuple):
+    """What the last write left beside the document."""
+
+    digest: str
+    """Of the keys and values that it wrote."""
+    stamp: str
+    """Another for each write."""
 
 
 def load_library() -> None:
@@ -56,52 +66,65 @@ def load_library() -> None:
 
 
 class Connection:
-    """One connection, within which nothing that this tool keeps changes unseen.
+    """One connection to the store, on which a write fails if another came between.
 
-    All methods but :meth:`read_notifications` raise :class:`OutputError` for what goes wrong
-    between here and the store, in one line without a secret.
+    Use :func:`connected` to make one. All methods but :meth:`read_notifications` raise
+    :class:`OutputError` for what goes wrong between here and the store, in one line without
+    secrets.
     """
 
     def __init__(self, client: Any, pipeline: Any, address: Address) -> None:
-        """Take redis-py's client and pipeline, and where the store is; see :func:`connected`."""
         self._client = client
         self._pipeline = pipeline
         self._address = address
         self._root = root = address.root
-        self._bell = f"{root}:ctsdns-traefik"
+        self._hash = f"{root}:ctsdns-traefik"
         self._owned = f"{root}:ctsdns-traefik:keys"
-        self._early = f"{root}:ctsdns-traefik:early"
-        self._early_found = False
+        self._staged = f"{root}:ctsdns-traefik:staged"
+        # Traefik subscribes to __keyspace*:ROOT*, and with notifications of every kind of key (KEA)
+        # reads everything at each. The lease is renewed at each snapshot, so its key must not match
+        # and holds no ":ROOT".
+        self._lease = f"ctsdns-traefik.lease.{root}"
+        self._staged_found = False
 
-    def read_mark(self) -> Mark | None:
-        """Return what the last writer left, and notice from now on who else writes."""
-        with self._asking():
-            self._pipeline.watch(self._bell)
-            found = self._pipeline.hmget(self._bell, ("digest", "stamp", "former"))
-            digest, stamp, former = ((each or b"").decode("utf-8", "replace") for each in found)
-        return Mark(digest, stamp, tuple(former.split())) if digest and stamp else None
+    def read_state(self) -> tuple[Mark | None, Lease | None]:
+        """Return what the last write left and who holds the writer lease.
+
+        A write on this connection raises :class:`Conflict` if either changes after this. That
+        includes a lease that expires meanwhile (Redis 6.0.9 and newer).
+        """
+        with self._mapping_errors():
+            self._pipeline.watch(self._hash, self._lease)
+            found = self._pipeline.hmget(self._hash, ("digest", "stamp"))
+            digest, stamp = ((each or b"").decode("utf-8", "replace") for each in found)
+        return Mark(digest, stamp) if digest and stamp else None, self._read_lease()
+
+    def _read_lease(self) -> Lease | None:
+        with self._mapping_errors():
+            text = self._pipeline.mget([self._lease])[0]  # unlike GET, nil for another type
+            return None if text is None else Lease.from_text(text.decode("utf-8", "replace"))
 
     def read_owned(self) -> set[str]:
-        """Return the paths that are this tool's, whichever watch wrote them."""
+        """Return the paths that this tool has written, in whichever process."""
         return self._read_set(self._owned)
 
-    def read_early(self) -> set[str]:
-        """Return the paths that :meth:`add` wrote, and that no :meth:`replace` has made count."""
-        found = self._read_set(self._early)
-        self._early_found = bool(found)
+    def read_staged(self) -> set[str]:
+        """Return the paths that :meth:`stage` wrote and no :meth:`replace` has completed."""
+        found = self._read_set(self._staged)
+        self._staged_found = bool(found)
         return found
 
     def count_owned(self) -> int:
-        """Return how many paths are this tool's."""
-        with self._asking():
+        """Return how many paths this tool has written."""
+        with self._mapping_errors():
             return int(self._pipeline.scard(self._owned))
 
     def read_values(self, paths: Iterable[str]) -> dict[str, str | None]:
-        """Return what stands at some paths; ``None`` for nothing, and for what is no text."""
+        """Return the values at some paths; ``None`` for no value and for one that is no string."""
         found: dict[str, str | None] = {}
-        for some in batched(paths, _AT_ONCE):
+        for some in batched(paths, _BATCH):
             keys = [self._key(path) for path in some]
-            with self._asking():
+            with self._mapping_errors():
                 values = self._pipeline.mget(keys)
                 texts = [
                     each if each is None else each.decode("utf-8", "replace") for each in values
@@ -109,61 +132,90 @@ class Connection:
                 found.update(zip(some, texts, strict=True))
         return found
 
-    def add(self, pairs: Pairs) -> None:
-        """Write keys that do not count yet, all or nothing, and do not ring.
+    def stage(self, values: KeyValues, lease: Lease, seconds: float) -> None:
+        """Write keys in one transaction without notifying Traefik, and take or renew the lease.
 
-        They are remembered, so that they can be removed, but not among what is owned: for other
-        watches all is as it was. Raise :class:`Moved` likewise.
+        The keys are listed apart from the owned ones, so that they are removed if
+        :meth:`replace` never follows. Raise :class:`Conflict` likewise.
         """
-        self._pipeline.multi()
-        self._set(pairs)
-        for paths in batched(pairs, _AT_ONCE):
-            self._pipeline.sadd(self._early, *paths)
+        self._begin(lease, seconds)
+        self._set(values)
+        for paths in batched(values, _BATCH):
+            self._pipeline.sadd(self._staged, *paths)
         self._execute()
-        self._early_found = True
+        self._staged_found = True
 
-    def replace(self, difference: Difference, owned: Difference, mark: Mark, about: str) -> None:
-        """Write a difference, and what is owned from now on, all or nothing.
+    def replace(
+        self,
+        difference: Difference,
+        owned: Difference,
+        mark: Mark,
+        lease: Lease,
+        seconds: float,
+    ) -> None:
+        """Write a difference and the list of owned paths in one transaction, with the lease.
 
-        The last command is the one that rings: Traefik hears of it when all else is there. Raise
-        :class:`Moved` if another has written since :meth:`read_mark`.
+        Raise :class:`Conflict` if another process has written or taken the lease since
+        :meth:`read_state`.
         """
-        self._pipeline.multi()
+        self._begin(lease, seconds)
         self._set(difference.changed)
-        for keys in batched(map(self._key, difference.removed), _AT_ONCE):
+        for keys in batched(map(self._key, difference.removed), _BATCH):
             self._pipeline.delete(*keys)
-        for paths in batched(owned.removed, _AT_ONCE):
+        for paths in batched(owned.removed, _BATCH):
             self._pipeline.srem(self._owned, *paths)
-        for paths in batched(owned.changed, _AT_ONCE):
+        for paths in batched(owned.changed, _BATCH):
             self._pipeline.sadd(self._owned, *paths)
-        if self._early_found:
-            self._pipeline.delete(self._early)
-        state = {**mark._asdict(), "former": " ".join(mark.former), "writer": about}
-        self._pipeline.hset(self._bell, mapping=state)
+        if self._staged_found:
+            self._pipeline.delete(self._staged)
+        # The hash comes last: its change is what Traefik is notified of, when all else is there.
+        state = {**mark._asdict(), "writer": f"ctsdns-traefik {__version__}"}
+        self._pipeline.hset(self._hash, mapping=state)
         self._execute()
 
-    def _set(self, pairs: Pairs) -> None:
-        for some in batched(pairs.items(), _AT_ONCE):
+    def renew(self, lease: Lease, seconds: float) -> None:
+        """Take or renew the lease alone; raise :class:`Conflict` likewise."""
+        self._begin(lease, seconds)
+        self._execute()
+
+    def release(self, lease: Lease) -> None:
+        """Free the lease, if it is still this one."""
+        with self._mapping_errors():
+            self._pipeline.watch(self._lease)
+        if self._read_lease() == lease:
+            self._pipeline.multi()
+            self._pipeline.delete(self._lease)
+            with suppress(Conflict):
+                self._execute()
+
+    def _begin(self, lease: Lease, seconds: float) -> None:
+        self._pipeline.multi()
+        # NX is not needed: the key is watched, and was free or this process's own when it was read.
+        self._pipeline.set(self._lease, str(lease), px=max(1, round(seconds * 1000)))
+
+    def _set(self, values: KeyValues) -> None:
+        for some in batched(values.items(), _BATCH):
             self._pipeline.mset({self._key(path): value for path, value in some})
 
     def _execute(self) -> None:
         from redis.exceptions import WatchError
 
-        with self._asking():
+        with self._mapping_errors():
             try:
                 self._pipeline.execute()
             except WatchError as why:
-                raise Moved from why
+                raise Conflict from why
 
     def _read_set(self, key: str) -> set[str]:
-        with self._asking():
+        with self._mapping_errors():
             return {each.decode("utf-8", "replace") for each in self._pipeline.smembers(key)}
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Explain what goes wrong while the store is asked; nothing else may happen inside.
+    def _mapping_errors(self) -> Iterator[None]:
+        """Raise :class:`OutputError` for what fails inside, where only commands may be sent.
 
-        What is no Redis makes redis-py, and whoever reads its answers, stumble over their types.
+        A server that is not Redis makes redis-py, and the code that reads its answers, raise
+        errors of type, attribute or index.
         """
         try:
             with _explaining(self._address):
@@ -173,9 +225,9 @@ class Connection:
             raise OutputError(f"cannot publish to {self._address}: {reason}") from why
 
     def read_notifications(self) -> str | None:
-        """Return the kinds of changes that it tells others of, ``None`` if it does not say.
+        """Return the setting ``notify-keyspace-events``, ``None`` if it cannot be read.
 
-        Raise nothing: a write before it is done, and has to be told.
+        Raise nothing: it follows a write that is done and has to be reported.
         """
         from redis.exceptions import RedisError
 
@@ -191,30 +243,33 @@ class Connection:
 
 
 @contextmanager
-def connected(address: Address, cancellation: Cancellation | None = None) -> Iterator[Connection]:
+def connected(
+    address: Address, cancellation: Cancellation | None = None, timeout: float = PATIENCE
+) -> Iterator[Connection]:
     """Open a connection, and close it at the end.
 
-    Raise :class:`OutputError` if it cannot be, or if everything together takes longer than
-    :data:`LONGEST` seconds, or is cancelled.
+    ``timeout`` bounds connecting and each answer, in seconds. Raise :class:`OutputError` if it
+    cannot be opened, or if everything together takes longer than :data:`LONGEST` seconds, or is
+    cancelled.
     """
     from redis.exceptions import RedisError
 
     late = OutputError(f"cannot publish to {address}: it took longer than {LONGEST:g} s")
     with (cancellation or Cancellation()).child() as work, work.limit(LONGEST, late):
         with _explaining(address):
-            client = _client(address, work)
+            client = _client(address, work, timeout)
             pipeline = client.pipeline()
         try:
             yield Connection(client, pipeline, address)
-        finally:  # what was asked has been answered, or its failure is on the way
+        finally:  # all commands are answered by now, or have failed
             with suppress(RedisError, OSError):
                 pipeline.reset()
             with suppress(RedisError, OSError):
                 client.close()
 
 
-def _client(address: Address, cancellation: Cancellation) -> Any:
-    """Return redis-py's client, which connects when it is first asked for something."""
+def _client(address: Address, cancellation: Cancellation, timeout: float) -> Any:
+    """Return redis-py's client, which connects at the first command."""
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -229,8 +284,8 @@ def _client(address: Address, cancellation: Cancellation) -> Any:
         db=address.database,
         username=address.user,
         password=address.read_password(),
-        socket_timeout=PATIENCE,
-        socket_connect_timeout=PATIENCE,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         **options,
@@ -273,9 +328,9 @@ def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of fail
     if isinstance(error, SettingsError):
         return str(error)
     causes = tuple(_causes(error))
-    word = next((w for cause in causes if (w := _code(cause)) in _REASONS), "")
-    if word:
-        return f"{_REASONS[word]} ({word})"
+    code = next((each for cause in causes if (each := _code(cause)) in _REASONS), "")
+    if code:
+        return f"{_REASONS[code]} ({code})"
     for cause in causes:
         match cause:
             case ssl.SSLCertVerificationError():
@@ -292,7 +347,10 @@ def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of fail
 
 
 def _code(error: BaseException) -> str:
-    """Return the first word of what Redis said; redis-py drops it where it has a class for it."""
+    """Return the code that an error of Redis begins with.
+
+    redis-py drops it from the message of the errors that it has a class for.
+    """
     names = {
         "AuthenticationError": "WRONGPASS",
         "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
@@ -307,8 +365,8 @@ def _code(error: BaseException) -> str:
     text = str(error)
     if text.startswith(("Authentication required", "NOAUTH")):
         return "NOAUTH"
-    said = next((word for word in text.replace("'", " ").split() if word in _REASONS), "")
-    return names.get(type(error).__name__, said)
+    code = next((word for word in text.replace("'", " ").split() if word in _REASONS), "")
+    return names.get(type(error).__name__, code)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,52 +1,48 @@
-"""The store as a target: the same document, key by key, and what several watches owe each other."""
+"""The store as an output: the document as keys and values, written by the lease's holder."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 
-from ctsdns_traefik import __version__
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.dynamic import (
     Difference,
-    Pairs,
+    KeyValues,
     difference,
     digest,
     find_guarded,
-    from_pairs,
+    from_key_values,
     from_text,
-    to_pairs,
+    to_key_values,
     to_plain_text,
 )
-from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.errors import OutputError, Standby
 from ctsdns_traefik.output import Check, Outcome, OutputWarning, WriteResult
-from ctsdns_traefik.output.redis.arbitration import Mark, Turn, Turns, mark_after
-from ctsdns_traefik.output.redis.connection import Connection, Moved, connected
+from ctsdns_traefik.output.redis.connection import PATIENCE, Conflict, Connection, Mark, connected
+from ctsdns_traefik.output.redis.lease import Lease
 from ctsdns_traefik.output.redis.url import Address
+from ctsdns_traefik.settings import STORE_LEASE
 
-_TRIES = 3
-"""Times that a write is tried while others write at the same moment."""
+_ATTEMPTS = 3
+"""How often a write is tried when another process writes at the same moment."""
+
+_RELEASE_TIMEOUT = 0.3
+"""Seconds for each answer when watch stops, which may take a second in all."""
 
 _NAMED_AT_MOST = 3
 
 _MANY_KEYS = 1_000
 
-_SETTLED = 1.0
-"""Seconds after which a reader that began to list before is taken to be done."""
+_SETTLE_SECONDS = 1.0
+"""How long Traefik may need to end a listing that began before some keys were written."""
 
-_SETTLED_AT_MOST = 3.0
+_SETTLE_AT_MOST = 3.0
 
 _KEYS_A_SECOND = 10_000
-"""What is added for large stores: readers ask for ten keys at a time."""
-
-_LEFT = {
-    Turn.WAIT: WriteResult(Outcome.LEFT),
-    Turn.DISAGREE: WriteResult(
-        Outcome.LEFT, notices=(OutputWarning("disagreement", ", and this one now leaves it"),)
-    ),
-}
+"""How the time grows with the store: Traefik lists ten keys at a time."""
 
 
 class _Unchecked(Exception):
@@ -54,10 +50,13 @@ class _Unchecked(Exception):
 
 
 class RedisOutput:
-    """The keys below one root that Traefik's Redis provider reads; a :class:`.Output`.
+    """The keys below one root that Traefik's Redis provider reads; an :class:`.Output`.
 
-    Beside the root stand a hash, which says what was written last and rings when that changes,
-    and a set of the paths that are this tool's. Nothing else is ever written or removed.
+    ``check`` has to accept a new document, ``sleep`` is how to pause amid a write,
+    ``cancellation`` ends connections, and ``lease_seconds`` is how long this process keeps others
+    from writing after its last write. Only keys that this tool wrote are changed or removed; beside
+    the root stand a hash that Traefik is notified of, a set of the paths that are owned, and the
+    writer lease.
     """
 
     needed = False
@@ -68,143 +67,191 @@ class RedisOutput:
         check: Check | None = None,
         sleep: Callable[[float], None] = time.sleep,
         cancellation: Cancellation | None = None,
+        lease_seconds: float = STORE_LEASE.default,
     ) -> None:
-        """Take where the store is, what has to agree to a new document, and how to wait."""
         self._address = address
         self._check = check
         self._sleep = sleep
         self._cancellation = cancellation
-        self._turns = Turns()
-        self._content, self._sign = b"", ""
-        self._wanted: Pairs = {}
+        self._lease = Lease.of_this_process()
+        self._lease_seconds = lease_seconds
+        self._may_hold_lease = False
+        """Whether a write has begun since the lease was last seen to be another process's."""
+        self._stamp = ""
+        """Of the last write, this process's or another's, that this one has taken account of."""
+        self._tried = ""
+        """Of a write whose answer has not come: it may have been done."""
+        self._content, self._digest = b"", ""
+        self._wanted: KeyValues = {}
         self._owned: set[str] = set()
-        """What this watch knows to be this tool's, should the store forget."""
+        """The paths that were owned when this process last read or wrote, in case the store loses
+        its list."""
 
     def __str__(self) -> str:
         return str(self._address)
 
-    def claim(self) -> AbstractContextManager[None]:
-        """Keep nobody off: several watches may publish to one store."""
-        return nullcontext()
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Free the writer lease at the end, so that another watch need not wait for it."""
+        try:
+            yield
+        finally:
+            if self._may_hold_lease:
+                # A store that does not answer must not hold up the end: the lease then expires.
+                with suppress(OutputError), self._connected(_RELEASE_TIMEOUT) as store:
+                    store.release(self._lease)
 
     def prepare(self) -> tuple[OutputWarning, ...]:
         """Do nothing: a transaction leaves nothing behind."""
         return ()
 
     def accept(self, content: bytes, foreign: str) -> None:
-        """Do nothing: what :meth:`read` returns is this tool's."""
+        """Do nothing: :meth:`read` returns only what this tool wrote."""
+
+    def _connected(self, timeout: float = PATIENCE) -> AbstractContextManager[Connection]:
+        return connected(self._address, self._cancellation, timeout)
 
     def moved(self) -> bool:
-        """Tell whether another watch has written since this one last looked or wrote."""
-        with connected(self._address, self._cancellation) as store:
-            return self._turns.moved(store.read_mark())
+        """Return whether another process has written since this one last read or wrote."""
+        with self._connected() as store:
+            return self._is_foreign(store.read_state()[0])
+
+    def may_write(self) -> bool:
+        """Return whether no other process holds the writer lease."""
+        with self._connected() as store:
+            return self._is_free(store.read_state()[1])
+
+    def _is_foreign(self, mark: Mark | None) -> bool:
+        return mark is not None and mark.stamp not in (self._stamp, self._tried)
+
+    def _is_free(self, lease: Lease | None) -> bool:
+        return lease is None or lease.token == self._lease.token
 
     def read(self) -> bytes | None:
-        """Return what stands, as text; ``None`` if nothing does; raise :class:`OutputError`."""
-        with connected(self._address, self._cancellation) as store:
-            mark = store.read_mark()
+        """Return the document in the store, ``None`` if there is none."""
+        with self._connected() as store:
+            mark, _ = store.read_state()
             owned = store.read_owned()
-            values = store.read_values(sorted(owned))
-        self._turns.looked(mark)
+            found = store.read_values(sorted(owned))
+        if mark and self._is_foreign(mark):
+            self._stamp = mark.stamp
         self._owned |= owned
-        pairs = {path: value for path, value in values.items() if value is not None}
-        return _text(pairs) if pairs else None
+        values = {path: value for path, value in found.items() if value is not None}
+        return _text(values) if values else None
 
     def as_held(self, content: bytes) -> bytes:
-        """Return what :meth:`read` would, if this had been written: the order of fields is lost."""
-        return _text(to_pairs(from_text(content.decode())))
+        """Return what :meth:`read` would after a write: the order of fields is lost."""
+        return _text(to_key_values(from_text(content.decode())))
 
-    def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
-        """Make the store hold a document, given as JSON, unless it is another watch's turn.
+    def write(self, content: bytes) -> WriteResult:
+        """Make the store hold a document, given as JSON, and take or renew the writer lease.
 
-        Only what differs is touched. Raise :class:`OutputError` with the reason; what stood then
-        stands, or, if the connection broke at the very end, all of the new does. What stands stays
-        after :class:`.CheckRefused`, too.
+        Only keys that differ are touched. Raise :class:`.Standby` if another process holds the
+        lease, or has written since this one last read: its document has to be read first, since a
+        large removal is measured by what stands. Raise :class:`OutputError` for other failures.
+        The old document then stands, or, if the connection broke during the commit, perhaps all of
+        the new one.
         """
         if content != self._content:
-            self._content, self._wanted = content, to_pairs(from_text(content.decode()))
-            self._sign = digest(self._wanted)
+            self._content, self._wanted = content, to_key_values(from_text(content.decode()))
+            self._digest = digest(self._wanted)
         try:
-            return self._publish(ordered=ordered, agreed=self._check is None)
+            return self._publish(checked=self._check is None)
         except _Unchecked:
-            self._have_checked()
-            return self._publish(ordered=ordered, agreed=True)
+            # The command may take long: no connection stays open, and no key watched, meanwhile.
+            if self._check:
+                self._check.content(self._content, self)
+            return self._publish(checked=True)
 
-    def _publish(self, *, ordered: bool, agreed: bool) -> WriteResult:
-        with connected(self._address, self._cancellation) as store:
-            for _ in range(_TRIES):
+    def _publish(self, *, checked: bool) -> WriteResult:
+        with self._connected() as store:
+            for _ in range(_ATTEMPTS):
                 try:
-                    written = self._write(store, ordered=ordered, agreed=agreed)
-                except Moved:
+                    written = self._write(store, checked=checked)
+                except Conflict:
                     continue
-                more = _deafness(store, self._wanted)
-                return written._replace(notices=(*written.notices, *more))
-        raise OutputError(f"cannot publish to {self}: others write all the time")
+                more = _check_notifications(store, self._wanted)
+                return written._replace(notices=(*written.notices, *more), leased=True)
+        raise OutputError(f"cannot publish to {self}: other processes write all the time")
 
-    def _have_checked(self) -> None:
-        """Ask the check command, while no connection waits for it; it gets the document's text."""
-        if self._check:
-            self._check.content(self._content, self)
-
-    def _write(self, store: Connection, *, ordered: bool, agreed: bool) -> WriteResult:
-        wanted, sign = self._wanted, self._sign
-        standing = store.read_mark()
-        made_up = self._turns.was_tried(standing)
-        turn = self._turns.take(sign, standing, ordered=ordered)
-        if turn is not Turn.WRITE:
-            return _LEFT[turn]
-        same = standing is not None and standing.digest == sign
-        agreed_on = same and store.count_owned() == len(wanted)
-        told = set(wanted) if agreed_on else store.read_owned()
-        owned = told | self._owned | (set() if agreed_on else store.read_early())
+    def _write(self, store: Connection, *, checked: bool) -> WriteResult:
+        wanted = self._wanted
+        mark = self._require_lease(store)
+        was_done = mark is not None and mark.stamp == self._tried
+        same = mark is not None and mark.digest == self._digest
+        # The list of owned paths is long, and as good as known if its length is right.
+        complete = same and store.count_owned() == len(wanted)
+        listed = set(wanted) if complete else store.read_owned()
+        owned = listed | self._owned | (set() if complete else store.read_staged())
         values = store.read_values(wanted)
         change = difference(values, owned, wanted)
-        index = Difference(dict.fromkeys(wanted.keys() - told, ""), tuple(told - wanted.keys()))
+        index = Difference(dict.fromkeys(wanted.keys() - listed, ""), tuple(listed - wanted.keys()))
         if same and not (change or index):
-            return WriteResult(Outcome.REPLACED if made_up else Outcome.UNCHANGED)
-        if not agreed:
+            store.renew(self._lease, self._lease_seconds)
+            self._take_account_of(mark)
+            return WriteResult(Outcome.REPLACED if was_done else Outcome.UNCHANGED)
+        if not checked:
             raise _Unchecked
         if find_guarded(change.changed, wanted):
-            self._add_early(store, standing, change, values)
-        mark = mark_after(standing, sign, secrets.token_hex(8))
-        self._turns.tries(mark)
-        store.replace(change, index, mark, f"ctsdns-traefik {__version__}")
-        self._turns.wrote(mark)
+            self._stage(store, mark, change, values)
+        new = Mark(self._digest, secrets.token_hex(8))
+        self._tried = new.stamp
+        store.replace(change, index, new, self._lease, self._lease_seconds)
+        self._take_account_of(new)
         self._owned = set(wanted)
-        outcome = Outcome.REPLACED if standing else Outcome.CREATED
-        return WriteResult(outcome, notices=_taken_over(values, owned, wanted))
+        outcome = Outcome.REPLACED if mark else Outcome.CREATED
+        return WriteResult(outcome, notices=_find_taken_over(values, owned, wanted))
 
-    def _add_early(
+    def _require_lease(self, store: Connection) -> Mark | None:
+        """Return what the last write left; raise :class:`.Standby` if this one may not follow."""
+        mark, lease = store.read_state()
+        agrees = mark is not None and mark.digest == self._digest
+        self._may_hold_lease = self._is_free(lease)
+        if lease is not None and not self._may_hold_lease:
+            raise Standby(
+                f"cannot publish to {self}: {lease.holder} holds the writer lease",
+                lease.holder,
+                agrees=agrees,
+            )
+        if self._is_foreign(mark) and not agrees:
+            raise Standby(f"cannot publish to {self}: another watch has written since it was read")
+        return mark
+
+    def _take_account_of(self, mark: Mark | None) -> None:
+        self._stamp, self._tried = mark.stamp if mark else "", ""
+
+    def _stage(
         self,
         store: Connection,
-        standing: Mark | None,
+        mark: Mark | None,
         change: Difference,
         values: dict[str, str | None],
     ) -> None:
-        """Let new keys be seen by every reader before a rule makes them count.
+        """Let Traefik see all new keys of protected routers before it sees their rules.
 
-        Traefik lists names in many commands, then reads all values in one. So what is in force at
-        one time it sees as it is, but of keys that are new it may miss some: a middleware.
+        Traefik lists names in many commands, then reads all values in one. Of keys that are written
+        during its listing it may miss some, as a middleware.
         """
-        changed = change.changed.items()
-        early = {
-            path: each for path, each in changed if not (values[path] or path.endswith("/rule"))
+        new = {
+            path: value
+            for path, value in change.changed.items()
+            if not (values[path] or path.endswith("/rule"))
         }
-        if early:
-            store.add(early)
-        self._sleep(min(_SETTLED + len(values) / _KEYS_A_SECOND, _SETTLED_AT_MOST))
-        if store.read_mark() != standing:
-            raise Moved
+        if new:
+            store.stage(new, self._lease, self._lease_seconds)
+        self._sleep(min(_SETTLE_SECONDS + len(values) / _KEYS_A_SECOND, _SETTLE_AT_MOST))
+        if self._require_lease(store) != mark:
+            raise Conflict
 
 
-def _text(pairs: Pairs) -> bytes:
-    return to_plain_text(from_pairs(pairs)).encode()
+def _text(values: KeyValues) -> bytes:
+    return to_plain_text(from_key_values(values)).encode()
 
 
-def _taken_over(
-    values: dict[str, str | None], owned: set[str], wanted: Pairs
+def _find_taken_over(
+    values: dict[str, str | None], owned: set[str], wanted: KeyValues
 ) -> tuple[OutputWarning, ...]:
-    """Tell of keys that stood there, with other values, and were nobody's."""
+    """Name the keys that had other values and were not owned: another tool may have set them."""
     taken = [
         path
         for path, value in values.items()
@@ -214,14 +261,14 @@ def _taken_over(
     return (OutputWarning("taken-over", ", ".join(taken[:_NAMED_AT_MOST]) + more),) if taken else ()
 
 
-def _deafness(store: Connection, wanted: Pairs) -> tuple[OutputWarning, ...]:
-    """Tell what is amiss with how Traefik hears of changes."""
-    flags = store.read_notifications()
-    if flags is None:
+def _check_notifications(store: Connection, wanted: KeyValues) -> tuple[OutputWarning, ...]:
+    """Warn if the store's notifications do not reach Traefik, or reach it too often."""
+    setting = store.read_notifications()
+    if setting is None:
         return ()
-    heard = set(flags)
-    if "K" not in heard or not heard & set("hA"):
+    flags = set(setting)
+    if "K" not in flags or not flags & set("hA"):
         return (OutputWarning("notifications-off"),)
-    if heard & set("A$g") and len(wanted) > _MANY_KEYS:
+    if flags & set("A$g") and len(wanted) > _MANY_KEYS:
         return (OutputWarning("notifications-excessive", str(len(wanted))),)
     return ()

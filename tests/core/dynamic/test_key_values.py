@@ -17,8 +17,8 @@ from ctsdns_traefik.core.dynamic.key_values import (
     difference,
     digest,
     find_guarded,
-    from_pairs,
-    to_pairs,
+    from_key_values,
+    to_key_values,
 )
 from ctsdns_traefik.core.dynamic.rendering import render
 
@@ -35,7 +35,7 @@ def test_values_have_a_path_each_and_lists_an_index() -> None:
         },
         "http": {"routers": {"q": {"priority": 7, "tls": {"options": "default"}}}},
     }
-    assert to_pairs(document) == ANCHOR | {
+    assert to_key_values(document) == ANCHOR | {
         "http/routers/q/priority": "7",
         "http/routers/q/tls/options": "default",
         "tcp/routers/r/entryPoints/0": "a",
@@ -47,15 +47,15 @@ def test_values_have_a_path_each_and_lists_an_index() -> None:
 
 def test_nothing_but_the_anchor_stands_for_no_routes() -> None:
     """An empty document is the anchor alone, and the anchor alone is an empty document."""
-    assert to_pairs({}) == ANCHOR
-    assert from_pairs(ANCHOR) == {}
+    assert to_key_values({}) == ANCHOR
+    assert from_key_values(ANCHOR) == {}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.parent.name)
 def test_document_is_read_back_from_its_pairs(case: Path) -> None:
-    """Pairs hold all that a golden document says, kinds of values included."""
+    """KeyValues hold all that a golden document says, kinds of values included."""
     document = from_text(case.read_text())
-    assert from_pairs(to_pairs(document)) == document
+    assert from_key_values(to_key_values(document)) == document
 
 
 @pytest.mark.parametrize("name", ["true", "0", "8080", "a-1"])
@@ -63,7 +63,7 @@ def test_entrypoint_stays_a_text(name: str) -> None:
     """The name of an entrypoint that looks like a number or a flag is read back as a name."""
     document = render({f"_{name}_http_80._tcp.a.example.com": "100.64.0.1"}).document
     plain = from_text(to_plain_text(document))
-    assert from_pairs(to_pairs(plain)) == plain
+    assert from_key_values(to_key_values(plain)) == plain
 
 
 @pytest.mark.parametrize("name", ["true", "2024"])
@@ -71,22 +71,22 @@ def test_resolver_stays_a_text(name: str) -> None:
     """The name of a resolver that looks like a number or a flag is read back as a name."""
     router = {"rule": "x", "priority": 7, "tls": {"certResolver": name, "passthrough": True}}
     document = {"tcp": {"routers": {"r": router}}}
-    assert from_pairs(to_pairs(document)) == document
+    assert from_key_values(to_key_values(document)) == document
 
 
 def test_empty_text_is_not_an_empty_value() -> None:
     """Traefik's providers pass over a key without a value, so a space stands for nothing."""
     document = {"http": {"middlewares": {"m": {"headers": {"customRequestHeaders": {"X": ""}}}}}}
-    pairs = to_pairs(document)
+    pairs = to_key_values(document)
     assert pairs["http/middlewares/m/headers/customRequestHeaders/X"] == " "
-    assert from_pairs(pairs) == document
+    assert from_key_values(pairs) == document
 
 
 def test_text_of_what_stands_is_the_text_of_what_was_written() -> None:
     """A document that went through pairs says the same, in whatever order of its fields."""
     document = render(hosts("abc")).document
-    text = to_plain_text(from_pairs(to_pairs(document)))
-    assert to_plain_text(from_pairs(to_pairs(from_text(text)))) == text
+    text = to_plain_text(from_key_values(to_key_values(document)))
+    assert to_plain_text(from_key_values(to_key_values(from_text(text)))) == text
     assert from_text(text) == document
 
 
@@ -94,7 +94,7 @@ def test_text_of_what_stands_is_the_text_of_what_was_written() -> None:
 def test_list_with_a_gap_is_none(indexes: str) -> None:
     """What others have removed from a list shows as what it is: a map of some indexes."""
     pairs = {f"http/routers/r/entryPoints/{index}": "web" for index in indexes}
-    found = from_pairs(pairs)["http"]["routers"]["r"]["entryPoints"]
+    found = from_key_values(pairs)["http"]["routers"]["r"]["entryPoints"]
     assert found == dict.fromkeys(indexes, "web")
 
 
@@ -105,7 +105,7 @@ def test_list_with_a_gap_is_none(indexes: str) -> None:
 )
 def test_pairs_from_other_hands_are_read_somehow(pairs: dict[str, str]) -> None:
     """No pairs that others leave below the root make reading fail."""
-    from_text(to_plain_text(from_pairs(pairs)))
+    from_text(to_plain_text(from_key_values(pairs)))
 
 
 def test_difference_touches_only_what_differs() -> None:

@@ -50,6 +50,7 @@ def test_every_value() -> None:
         "refused_entries": 102,
         "held_routes": 3,
         "output_error": 1,
+        "writer": 0,
         "access_error": 1,
         "hook_error": 1,
         "traefik_checked_timestamp_seconds": AT - 57,

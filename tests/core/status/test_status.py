@@ -192,6 +192,11 @@ def test_text_says_all() -> None:
                 "message": "no",
             },
         },
+        "lease": {
+            "role": "standby",
+            "since": "2026-11-21T13:03:59.250Z",
+            "holder": "pid 12 on web-1",
+        },
         "counters": {
             "connections": 1,
             "connection_failures": 2,
@@ -255,6 +260,7 @@ def test_schema_knows_exactly_what_is_said() -> None:
         pytest.param(
             FULL,
             "connected; 4 routes; last snapshot 13:05:07 UTC; 102 entries refused;"
+            " standing by for pid 12 on web-1;"
             " a removal of 3 routes waits; the access file is not in force: no; disk full",
             id="full",
         ),

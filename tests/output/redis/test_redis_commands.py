@@ -12,7 +12,7 @@ from support.accessed import INTERNET, RANGES, TAILNET, auth_server, user_backen
 from support.commands import run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
-from support.stores import ANCHOR_KEY, Server, StoreTraefik, StoreWatch, keys_of, needs_redis
+from support.stores import ANCHOR_KEY, LEASE, Server, StoreTraefik, StoreWatch, keys_of, needs_redis
 from support.traefik import Answer
 
 from ctsdns_traefik.core.access.parser import read_access
@@ -56,6 +56,26 @@ def test_render_once_publishes(server: Server, tmp_path: Path) -> None:
         done = run("render-once", policy(tmp_path, names), "--format=yaml", environment=variable)
         assert done.returncode == 0
         assert server.keys() == keys_of(hosts(names))
+
+
+def test_render_once_frees_the_lease(server: Server, tmp_path: Path) -> None:
+    """What is run by cron does not keep a watch, or the next run elsewhere, from writing."""
+    for names in ("a", "ab"):
+        assert run("render-once", policy(tmp_path, names), "-o", server.url).returncode == 0
+        assert server.run("EXISTS", LEASE) == 0
+
+
+def test_render_once_refuses_while_a_watch_writes(server: Server, tmp_path: Path) -> None:
+    """Exit 4 and who it is, for the watch would write its own again; --check still compares."""
+    server.run("SET", LEASE, "token pid 12 on web-1", "PX", 60_000)
+    done = run("render-once", policy(tmp_path, "a"), "-o", server.url)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == (
+        f"ctsdns-traefik: error: cannot publish to {server.shown}:"
+        " pid 12 on web-1 holds the writer lease\n"
+    )
+    assert set(server.keys("*")) == {LEASE}
+    assert run("render-once", policy(tmp_path, "a"), "-o", server.url, "--check").returncode == 1
 
 
 def test_check_writes_nothing_and_tells_whether_it_would(server: Server, tmp_path: Path) -> None:

@@ -11,21 +11,16 @@ from typing import Any
 
 import pytest
 from support.entries import hosts
-from support.stores import ANCHOR_KEY, BELL, OWNED, Server, keys_of, needs_redis
+from support.stores import ANCHOR_KEY, BELL, LEASE, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.core.status.health import judge
-from ctsdns_traefik.core.status.status import Status
-from ctsdns_traefik.core.status.status_json import status_to_text
-from ctsdns_traefik.daemon.event_publisher import EventPublisher
-from ctsdns_traefik.daemon.events import SnapshotTrusted
+from ctsdns_traefik.core.status.status import Role
 from ctsdns_traefik.daemon.reconciler import Reconciler
-from ctsdns_traefik.errors import CheckRefused, OutputError
+from ctsdns_traefik.errors import CheckRefused, OutputError, Standby
 from ctsdns_traefik.output.base import Outcome
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.redis import connection
-from ctsdns_traefik.output.redis.arbitration import AGAIN, PATIENCE
 from ctsdns_traefik.output.redis.connection import Connection
 from ctsdns_traefik.output.redis.publisher import RedisOutput
 from ctsdns_traefik.output.redis.url import address_from
@@ -71,17 +66,45 @@ def started(server: Server, **options: Any) -> Reconciler:
     return keeper
 
 
+WRITING = {"MULTI", "SET", "MSET", "DEL", "HSET", "SADD", "SREM", "EXEC"}
+
+
+def end(keeper: Reconciler) -> None:
+    """Let go of the lease, as watch does when it stops."""
+    with keeper._output.claim():
+        pass
+
+
+def stands_by(keeper: Reconciler, names: str) -> bool:
+    """Reconcile some routes; return whether that left the store to another watch."""
+    keeper.reconcile(hosts(names))
+    lease = keeper._publisher.status.lease
+    return lease is not None and lease.role is Role.STANDBY
+
+
+def run_once(server: Server, names: str) -> None:
+    """Let a watch publish some routes and stop."""
+    keeper = started(server)
+    keeper.reconcile(hosts(names))
+    end(keeper)
+
+
+def content_of(entries: dict[str, object]) -> bytes:
+    """Return the document for some entries."""
+    return render(entries).text.encode()
+
+
 def names(server: Server) -> str:
     """Return the letters of the routes that stand."""
     return "".join(sorted(each.split("-")[1] for each in server.routes()))
 
 
 def test_keys_are_as_traefik_reads_them(server: Server) -> None:
-    """The document's pairs and no more stand below the root, and beside it two keys."""
+    """The document's values and no more stand below the root, and beside it three keys."""
     started(server).reconcile(hosts("ab"))
     assert server.keys() == keys_of(hosts("ab"))
     beside = set(server.keys("*")) - set(server.keys())
-    assert beside == {BELL, OWNED}
+    assert beside == {BELL, OWNED, LEASE}
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
 
 
@@ -123,21 +146,24 @@ def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
                 break
             commands.append(each["command"].split()[0])
     begin, end = commands.index("MULTI"), commands.index("EXEC")
-    assert commands[begin : end + 1] == ["MULTI", "MSET", "DEL", "SREM", "SADD", "HSET", "EXEC"]
-    rest = {*commands[:begin], *commands[end + 1 :]}
-    assert rest.isdisjoint({"MULTI", "SET", "MSET", "DEL", "HSET", "SADD", "SREM", "EXEC"})
+    assert commands[begin : end + 1] == [
+        *("MULTI", "SET", "MSET", "DEL", "SREM", "SADD", "HSET", "EXEC")
+    ]
+    rest = [each for each in (*commands[:begin], *commands[end + 1 :]) if each in WRITING]
+    assert rest == ["MULTI", "SET", "EXEC"]  # the second snapshot renews the lease alone
 
 
-def test_unchanged_snapshot_writes_and_says_nothing(server: Server, said: Lines) -> None:
-    """Not one command that writes reaches the store, from a second watch that agrees either."""
+def test_unchanged_snapshot_renews_the_lease_and_logs_nothing(server: Server, said: Lines) -> None:
+    """No key changes but the lease, and nothing changes that Traefik is notified of."""
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
     said()
-    before = server.writes()
-    keeper.reconcile(hosts("ab"))
-    keeper.reconcile(hosts("ba"))
-    started(server).reconcile(hosts("ab"))
-    assert server.writes() == before
+    before, mark = server.keys(), server.run("HGETALL", BELL)
+    for names_of_step in ("ab", "ba"):
+        server.run("PEXPIRE", LEASE, 1000)
+        keeper.reconcile(hosts(names_of_step))
+        assert server.run("PTTL", LEASE) > 60_000
+    assert (server.keys(), server.run("HGETALL", BELL)) == (before, mark)
     assert said() == []
 
 
@@ -194,7 +220,7 @@ def test_stale_keys_go_though_the_index_was_lost(server: Server) -> None:
 
 def test_stale_keys_go_though_the_index_was_lost_after_a_restart(server: Server) -> None:
     """What stood at the start, and was this tool's then, is remembered, too."""
-    started(server).reconcile(hosts("ab"))
+    run_once(server, "ab")
     keeper = started(server)
     server.run("DEL", BELL, OWNED)
     keeper.reconcile(hosts("b"))
@@ -234,7 +260,7 @@ def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
 
 def test_restarted_watch_tells_only_what_differs(server: Server, said: Lines) -> None:
     """Routes that stood before the start are not told as new, and stale ones go."""
-    started(server).reconcile(hosts("ab"))
+    run_once(server, "ab")
     said()
     started(server).reconcile(hosts("bc"))
     change = "added router-c-example-com; removed router-a-example-com"
@@ -243,17 +269,50 @@ def test_restarted_watch_tells_only_what_differs(server: Server, said: Lines) ->
 
 
 def test_guard_compares_with_what_another_watch_wrote(server: Server, said: Lines) -> None:
-    """A watch that knew of one route does not drop the four that another wrote meanwhile."""
+    """A watch that takes over and knew of one route does not drop the four that were added."""
     first, second = started(server), started(server)
     first.reconcile(hosts("a"))
-    second.reconcile(hosts("a"))
+    assert stands_by(second, "a")
     first.reconcile(hosts("abcde"))
+    end(first)
     said()
     second.reconcile(hosts("b"))
     assert names(server) == "abcde"
     assert said()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
     second.reconcile(hosts("b"))
     assert names(server) == "b"
+
+
+@pytest.mark.parametrize("by_the_timer", [False, True])
+def test_guard_holds_over_the_same_hosts_as_before(
+    server: Server, said: Lines, *, by_the_timer: bool
+) -> None:
+    """Hosts that were rendered before the other watch added routes are measured by those."""
+    first, second = started(server), started(server)
+    first.reconcile(hosts("a"))
+    assert stands_by(second, "a")
+    first.reconcile(hosts("abcde"))
+    end(first)
+    said()
+    if by_the_timer:
+        second.take_over()
+    else:
+        second.reconcile(hosts("a"))
+    assert names(server) == "abcde"
+    assert said()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
+
+
+def test_writer_that_lost_its_lease_measures_by_what_another_wrote(server: Server) -> None:
+    """After a pause in which another watch wrote and ended, nothing is dropped unseen."""
+    first = started(server)
+    first.reconcile(hosts("a"))
+    server.run("DEL", LEASE)
+    run_once(server, "abcde")
+    assert stands_by(first, "a")
+    first.reconcile(hosts("a"))
+    assert names(server) == "abcde"
+    first.reconcile(hosts("a"))
+    assert names(server) == "a"
 
 
 def test_guard_holds_over_a_flushed_store(server: Server) -> None:
@@ -267,7 +326,7 @@ def test_guard_holds_over_a_flushed_store(server: Server) -> None:
 
 def test_guard_holds_over_a_restart(server: Server) -> None:
     """The first snapshot after a start waits too, if it would drop most of what stands."""
-    started(server).reconcile(hosts("abcde"))
+    run_once(server, "abcde")
     keeper = started(server)
     keeper.reconcile(hosts("a"))
     assert names(server) == "abcde"
@@ -275,29 +334,12 @@ def test_guard_holds_over_a_restart(server: Server) -> None:
     assert names(server) == "a"
 
 
-def test_older_snapshot_of_another_watch_changes_nothing(server: Server, said: Lines) -> None:
-    """A watch that lags behind leaves what is newer, and is told nothing of it."""
-    first, second = started(server), started(server)
-    for keeper in (first, second):
-        keeper.reconcile(hosts("ab"))
-    first.reconcile(hosts("abc"))
-    said()
-    before = server.writes()
-    second.reconcile(hosts("ab"))
-    second.reconcile(hosts("ab"))
-    assert (names(server), server.writes(), said()) == ("abc", before, [])
-    second.reconcile(hosts("abc"))
-    assert (server.writes(), said()) == (before, [])
-
-
-def test_snapshot_that_goes_back_is_told_when_it_is_written(server: Server, said: Lines) -> None:
-    """It waits without a word for the next one to say so too, and then its routes are told."""
+def test_snapshot_that_goes_back_is_written_at_once(server: Server, said: Lines) -> None:
+    """A change that is taken back waits for nothing: one watch alone writes."""
     keeper = started(server)
     for names_of_step in ("ab", "abc"):
         keeper.reconcile(hosts(names_of_step))
     said()
-    keeper.reconcile(hosts("ab"))
-    assert (names(server), said()) == ("abc", [])
     keeper.reconcile(hosts("ab"))
     assert names(server) == "ab"
     assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
@@ -329,8 +371,7 @@ def test_write_whose_answer_was_lost_is_known_for_its_own(
     with losing_answers(monkeypatch), pytest.raises(OutputError):
         keeper.reconcile(hosts("abc"))
     assert names(server) == "abc"
-    for _ in range(AGAIN):
-        keeper.reconcile(hosts("ab"))
+    keeper.reconcile(hosts("ab"))
     assert names(server) == "ab"
 
 
@@ -345,11 +386,11 @@ def test_write_whose_answer_was_lost_is_told_at_the_next_snapshot(
     with losing_answers(monkeypatch), pytest.raises(OutputError):
         keeper.reconcile(hosts("abc"))
     assert (len(runs), said()) == (1, [])
-    before = server.writes()
+    mark = server.run("HGETALL", BELL)
     keeper.reconcile(hosts("abc"))
     keeper.reconcile(hosts("abc"))
     assert said() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
-    assert (len(runs), server.writes()) == (2, before)
+    assert (len(runs), server.run("HGETALL", BELL)) == (2, mark)
 
 
 def test_write_is_told_though_nothing_is_known_of_notifications(
@@ -370,23 +411,21 @@ def test_write_is_told_though_nothing_is_known_of_notifications(
     ]
 
 
-def test_check_is_asked_anew_for_nothing_that_stands(server: Server) -> None:
-    """Another watch may write while the check runs; what it wrote is compared with, not lost."""
+def test_another_watch_that_writes_while_the_check_runs_is_not_overwritten(
+    server: Server,
+) -> None:
+    """It has the lease by the time the check has agreed; what it wrote stands."""
     first = RedisOutput(address_from(server.url))
 
     class Slow(Check):
         def content(self, content: bytes, target: object) -> None:
-            asked.append(content)
-            first.write(content)
             super().content(content, target)
+            first.write(content_of(hosts("c")))
 
-    asked: list[bytes] = []
     second = RedisOutput(address_from(server.url), Slow(("true",)))
-    content = render(hosts("ab")).text.encode()
-    assert second.write(content).outcome is Outcome.UNCHANGED
-    assert second.write(content).outcome is Outcome.UNCHANGED
-    assert asked == [content]
-    assert server.keys() == keys_of(hosts("ab"))
+    with pytest.raises(Standby):
+        second.write(content_of(hosts("ab")))
+    assert server.keys() == keys_of(hosts("c"))
 
 
 def test_check_without_room_for_its_file_is_one_clear_error(
@@ -398,95 +437,6 @@ def test_check_without_room_for_its_file_is_one_clear_error(
     with pytest.raises(OutputError, match=r"cannot check what .*: no such file or directory"):
         target.write(b"{}")
     assert server.keys("*") == {}
-
-
-def test_what_a_dead_watch_left_is_corrected_and_told(server: Server, said: Lines) -> None:
-    """The third snapshot in a row that differs is written, with the routes that this changes."""
-    dead, alive = started(server), started(server)
-    for keeper in (dead, alive):
-        keeper.reconcile(hosts("ab"))
-    dead.reconcile(hosts("abc"))
-    said()
-    for _ in range(3):
-        alive.reconcile(hosts("ab"))
-    assert names(server) == "ab"
-    assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
-
-
-def test_watches_that_disagree_for_good_rest_and_say_so_once(server: Server, said: Lines) -> None:
-    """A handful of writes, then quiet, and one warning that says what to look at."""
-    first, second = started(server), started(server)
-    for _ in range(20):
-        first.reconcile(hosts("ab"))
-        second.reconcile(hosts("bc"))
-    before = server.writes()
-    for _ in range(5):
-        first.reconcile(hosts("ab"))
-        second.reconcile(hosts("bc"))
-    assert server.writes() == before
-    lines = said()
-    assert len([line for line in lines if line.startswith("INFO")]) <= 5
-    (warning,) = [line for line in lines if line.startswith("WARNING")]
-    assert "do both follow the same endpoint" in warning
-
-
-def test_what_is_left_to_another_watch_is_not_applied(server: Server) -> None:
-    """The status says so while it lasts, health once it lasts too long, and why if for good."""
-    publisher, now = EventPublisher(clock=lambda: now[0]), [1000.0]
-    target = RedisOutput(address_from(server.url))
-    keeper = Reconciler(target, publisher=publisher)
-    other = RedisOutput(address_from(server.url))
-
-    def take(names_of_step: str) -> Status:
-        now[0] += 100
-        publisher.publish(SnapshotTrusted())
-        keeper.reconcile(hosts(names_of_step))
-        return publisher.status
-
-    assert take("a").last_applied == 1100
-    other.write(render(hosts("b")).text.encode())
-    waiting = take("a")
-    assert (waiting.last_applied, waiting.last_error, waiting.routes) == (1100, None, {"web": 1})
-    for _ in range(PATIENCE - 1):
-        corrected = take("a")
-    assert corrected.last_applied == now[0]
-    for _ in range(PATIENCE):
-        other.write(render(hosts("b")).text.encode())
-    for _ in range(PATIENCE):
-        left = take("a")
-    assert (names(server), left.last_applied) == ("b", corrected.last_applied)
-    assert left.output_error is None
-    assert left.last_error
-    assert left.last_error.event == "disagreement"
-    health = judge(status_to_text(left, now[0]).encode(), now[0], 120)
-    assert not health.well
-    assert "the last snapshot is not in the output; the last error: another watch" in health.why
-    assert take("c").last_applied == now[0]
-    assert judge(status_to_text(publisher.status, now[0]).encode(), now[0], 120).well
-
-
-def test_write_at_the_same_moment_is_decided_anew(server: Server) -> None:
-    """What another writes between reading and writing is never overwritten unseen."""
-    first, second = started(server), started(server)
-    first.reconcile(hosts("a"))
-    target = second._output
-    assert isinstance(target, RedisOutput)
-    original, meanwhile = target._write, iter([lambda: first.reconcile(hosts("ab"))])
-
-    def racing(store: Any, *arguments: Any, **options: Any) -> Any:
-        read_values = store.read_values
-
-        def slow(paths: Any) -> Any:
-            next(meanwhile, lambda: None)()
-            return read_values(paths)
-
-        store.read_values = slow
-        return original(store, *arguments, **options)
-
-    target._write = racing  # type: ignore[method-assign]
-    second.reconcile(hosts("b"))
-    assert server.keys() == keys_of(hosts("ab"))
-    assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
 
 
 def test_another_access_file_waits_for_nothing(server: Server) -> None:
@@ -501,10 +451,11 @@ def test_another_access_file_waits_for_nothing(server: Server) -> None:
 
 def test_another_access_file_at_a_restart_waits_for_nothing(server: Server) -> None:
     """The routes that a former watch published get it before any snapshot, and again the other."""
-    started(server).reconcile(hosts("ab"))
+    run_once(server, "ab")
     for mode in ("tailscale-only", "public", "tailscale-only"):
         access = read_access(f"default: {mode}\n")
         keeper = started(server, access=access)
+        end(keeper)
         assert keeper.has_enforced(access)
         limited = [key for key in set(server.keys()) if key.endswith("/middlewares/0")]
         assert len(limited) == (2 if mode == "tailscale-only" else 0)
@@ -537,10 +488,11 @@ routes: {"*.example.com": {access: forward-auth, forwardAuth: sso}}
 
 
 def test_another_access_file_is_in_force_over_what_another_watch_wrote(server: Server) -> None:
-    """It does not wait three snapshots for a watch that has the old file, and loses no route."""
+    """A watch that takes over by it applies it to all routes that stand, and loses none."""
     keeper = started(server)
     keeper.reconcile(hosts("a"))
-    RedisOutput(address_from(server.url)).write(render(hosts("ab")).text.encode())
+    end(keeper)
+    run_once(server, "ab")
     keeper.change_access(read_access("routes:\n  '*.example.com': {access: tailscale-only}\n"))
     guarded = sorted(key for key in set(server.keys()) if key.endswith("/middlewares/0"))
     assert [key.split("-")[1] for key in guarded] == ["a", "b"]
@@ -581,24 +533,20 @@ def test_protected_router_gets_its_rule_after_all_else(server: Server) -> None:
     assert len(seen) == 1
 
 
-def test_rule_that_waits_is_not_in_the_way_of_another_watch(server: Server) -> None:
-    """A watch that agrees with what stands writes nothing; what it publishes is decided anew."""
+def test_rule_that_waits_is_not_written_once_the_lease_is_lost(server: Server) -> None:
+    """Staged keys have no effect, and the watch that holds the lease by then removes them."""
     access = read_access(STRICT)
     other = RedisOutput(address_from(server.url))
-    old, new = (render(hosts(names)).text.encode() for names in ("c", "cd"))
-    outcomes: list[Outcome] = []
-    documents = iter([old, new])
 
     def meanwhile(_: float) -> None:
-        outcomes.extend(other.write(each).outcome for each in documents)
+        server.run("DEL", LEASE)  # as if the pause had been longer than the lease
+        other.write(content_of(hosts("cd")))
 
     target = RedisOutput(address_from(server.url), sleep=meanwhile)
-    other.write(old)
-    content = render(hosts("ab"), "json", access).text.encode()
-    assert target.write(content).outcome is Outcome.LEFT
-    assert outcomes == [Outcome.UNCHANGED, Outcome.REPLACED]
+    with pytest.raises(Standby):
+        target.write(render(hosts("ab"), "json", access).text.encode())
     assert server.keys() == keys_of(hosts("cd"))
-    assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED}
+    assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED, LEASE}
 
 
 def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
@@ -614,11 +562,12 @@ def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
         with pytest.raises(KeyboardInterrupt):
             RedisOutput(address_from(server.url), sleep=killed).write(content)
         assert server.keys("traefik/*/rule") == {}
+        server.run("DEL", LEASE)  # it expires in time
         target = RedisOutput(address_from(server.url), sleep=lambda _: None)
         assert target.write(after).outcome is Outcome.CREATED
         assert target.read() == target.as_held(after)
         assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
-        assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED}
+        assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED, LEASE}
 
 
 def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -> None:
