@@ -101,7 +101,7 @@ def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
             found.append(each)
             continue
         found += protect(each, settings, access)
-        if settings.challenge and route.passthrough:
+        if settings.challenge and route.passthrough:  # otherwise Traefik has the certificate
             found += _challenge(each, settings.challenge, served)
     if _is_wildcard(route):
         others = _others(found, served.below(route), access)
@@ -118,6 +118,7 @@ def _with_exact_names(
     for settings in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
         named = make_route(route.entry._replace(domain=settings.pattern))
         if not served.has(named):
+            # Between rules of equal length Traefik picks at random at each start.
             tied = len(named.rule) == len(route.rule)
             named = part_of(route, settings.pattern)._replace(
                 entry=named.entry, rule=named.rule, priority=len(named.rule) + 1 if tied else None
@@ -202,6 +203,7 @@ def _without(others: list[Route], wildcard: Route) -> Route:
     if not apart or wildcard.part == CHALLENGE_PART:
         return wildcard
     rule = "".join([wildcard.rule, *(f" && !Host(`{name}`)" for name in sorted(apart))])
+    # The longer rule must not outrank the names: it keeps the priority of the shorter one.
     return wildcard._replace(rule=rule, priority=priority_of(wildcard))
 
 

@@ -65,6 +65,7 @@ def depends_on_address(route: Route) -> bool:
 def _with_options(route: Route, settings: RouteAccess) -> Route:
     """Add the settings that do not restrict access."""
     if settings.backend and route.entry.scheme == "https":
+        # Under its own name, because another entry may share the service without the transport.
         name = transport_name(settings.backend)
         service = f"{route.service}~{name.removeprefix('access-')}"
         route = route._replace(service=service, servers_transport=name)

@@ -53,6 +53,7 @@ def build_document(routes: Iterable[Route], references: References = NOTHING) ->
         section = [route for route in kept if route.protocol == protocol]
         if section:
             document[protocol] = {"routers": _LazyMap(_router, section, attrgetter("router"))}
+        # Traefik defines its own services.
         if served := [route for route in section if not route.service.endswith(INTERNAL)]:
             document[protocol]["services"] = _LazyMap(_service, served, attrgetter("service"))
     for name, maps in references.items():
@@ -152,7 +153,7 @@ def _router(route: Route) -> dict[str, Any]:
         router["middlewares"] = list(route.middlewares)
     if route.priority is not None:
         router["priority"] = route.priority
-    if route.protocol == "tcp":
+    if route.protocol == "tcp":  # without TLS there is no SNI for the rule to match
         router["tls"] = {"passthrough": route.passthrough}
     if route.tls:
         router["tls"] = {**router.get("tls", {}), **_router_tls(route.tls)}
@@ -217,7 +218,7 @@ def _to_yaml(document: Document) -> str:
         return DoubleQuotedScalarString(value) if isinstance(value, str) else value
 
     yaml = YAML()
-    yaml.width = 2**31
+    yaml.width = 2**31  # a value is never broken over lines: _require_acceptable reads line by line
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = io.StringIO()
     yaml.dump(quoted(document), stream)

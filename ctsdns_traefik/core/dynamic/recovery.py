@@ -108,6 +108,7 @@ def _scheme(domain: str, port: str, router: Mapping[str, Any], service: str) -> 
     if isinstance(tls, Mapping) and tls.get("passthrough") is True:
         return "tls"
     slug = re.escape(domain.replace("*", "wildcard").replace(".", "-"))
+    # What follows the port distinguishes services that would share a name, or names a transport.
     found = re.match(f"service-{slug}-([a-z0-9][a-z0-9+.-]*?)-{port}(?:-|~|$)", service)
     return found[1] if found and found[1] not in _HTTP_SCHEMES else "tcp"
 

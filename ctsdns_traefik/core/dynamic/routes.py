@@ -112,6 +112,7 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnosti
         other = first.get((entrypoint, domain, "tcp" if route.protocol == "http" else "http"))
         if (same.backend, same.passthrough) != (route.backend, route.passthrough):
             conflicts.append(_conflict(route.entry, same.entry, "leads to another backend"))
+        # An HTTP router with TLS takes all connections for its names from a TCP router.
         elif other and (route.passthrough or other.passthrough):
             conflicts.append(_conflict(route.entry, other.entry, "needs the same TLS connections"))
         else:

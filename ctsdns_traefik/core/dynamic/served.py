@@ -137,6 +137,7 @@ def _is_router(there: Mapping[str, Any], router: Mapping[str, Any], provider: st
         return False
     written = texts_in(router, "middlewares")
     names = [name if "@" in name else f"{name}@{provider}" for name in written]
+    # Traefik puts the middlewares of the entrypoint before those of the router.
     return not names or texts_in(there, "middlewares")[-len(names) :] == names
 
 

@@ -39,7 +39,7 @@ def read_address(value: object, at: int) -> str:
         _reject(value, at, message, 'write an address between quotes: "100.64.0.1"')
     host, slash, prefix = value.partition("/")
     try:
-        if slash:
+        if slash:  # for its check of the prefix length
             ipaddress.ip_network(value, strict=False)
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -128,6 +128,7 @@ def scheme_span(entry: HostEntry) -> tuple[int, int]:
 def _parts(name: str) -> tuple[str, str, int, str]:
     """Read entrypoint, scheme, port and domain from a name that starts with ``_``."""
     if plain := _PLAIN.fullmatch(name):
+        # Interned, because thousands of entries share a few entrypoints and schemes.
         return intern(plain[1]), intern(plain[2]), int(plain[3]), plain[4]
     transport = _KNOWN_TRANSPORT.search(name) or _ANY_TRANSPORT.search(name)
     if transport is None:

@@ -100,7 +100,7 @@ def _hosts_in(text: str, inside: str) -> HostsMap:
         if fold(name) != "hosts":
             return None
         value, end = read_value(text, value_at)
-        if value is None:
+        if value is None:  # in Go null resets the map that earlier sections have filled
             hosts.clear()
         elif isinstance(value, dict):
             hosts.update(_decoded(value, text, value_at, end))

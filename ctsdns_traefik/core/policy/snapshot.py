@@ -100,6 +100,7 @@ def _hosts_of_broken(data: bytes) -> HostsMap:
         for _ in _walk(text, enter):
             pass
     except JSONDecodeError:
+        # A snapshot is plain JSON, so its error is that of the text with its comments.
         if not _SNAPSHOT_MEMBERS.isdisjoint(names):
             _require_utf8(data)
             return _hosts_of_acl(text, _members(text))
