@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik import __version__, settings
-from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
-from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
-from ctsdns_traefik.cli.options import (
-    access_file_option,
-    log_format_option,
+from ctsdns_traefik.cli.command import (
+    GroupedCommand,
+    bundle,
+    epilog,
+    option,
     start_logging,
     verbosity_options,
 )
+from ctsdns_traefik.cli.file_arguments import require_different
+from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
+from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
@@ -68,7 +70,7 @@ class WatchOptions:
     access_file_option,
     option(
         "--removal-guard/--no-removal-guard",
-        group=Group.SAFETY,
+        group="Safety",
         setting=settings.REMOVAL_GUARD,
         help="Hold back a snapshot that removes most routes until the next one agrees.",
     ),
