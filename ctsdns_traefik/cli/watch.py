@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik import __version__, settings
-from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
-from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
-from ctsdns_traefik.cli.options import (
-    access_file_option,
-    log_format_option,
+from ctsdns_traefik.cli.command import (
+    GroupedCommand,
+    bundle,
+    epilog,
+    option,
     start_logging,
     verbosity_options,
 )
+from ctsdns_traefik.cli.file_arguments import require_different
+from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
+from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
-from ctsdns_traefik.cli.parameter_types import Seconds
+from ctsdns_traefik.cli.parameter_types import SECONDS
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
 
@@ -71,9 +73,9 @@ class WatchOptions:
     ),
     option(
         "--store-lease",
-        group=Group.OUTPUT,
+        group="Output",
         setting=settings.STORE_LEASE,
-        type=Seconds(),
+        type=SECONDS,
         help="For a redis:// output that several watches share: for how long after its last"
         " snapshot the one that writes keeps the others from writing. At least twice the source's"
         " interval.",
@@ -81,7 +83,7 @@ class WatchOptions:
     access_file_option,
     option(
         "--removal-guard/--no-removal-guard",
-        group=Group.SAFETY,
+        group="Safety",
         setting=settings.REMOVAL_GUARD,
         help="Hold back a snapshot that removes most routes until the next one agrees.",
     ),
