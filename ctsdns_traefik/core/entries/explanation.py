@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
+from ctsdns_traefik.core.dynamic import routes  # not its names: routes.py imports this package
 from ctsdns_traefik.core.entries.client_commands import ClientCommands, client_commands
 from ctsdns_traefik.core.entries.grammar import parse_host
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
@@ -19,7 +19,7 @@ TRUST = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian and its relatives keep the certificates to trust."""
 
 
-def describe_route(route: Route) -> dict[str, Any]:
+def describe_route(route: routes.Route) -> dict[str, Any]:
     """Return all about one route as JSON values; ``passthrough`` is null for HTTP."""
     entry = route.entry
     return {
@@ -63,7 +63,9 @@ def explain(written: WriteResult, entrypoint_ports: Mapping[str, str]) -> Explan
     warnings = find_near_misses({name: address}, [read] if read else [])
     if read is None:
         return Explanation(name, warnings=warnings)
-    (route,) = plan_routes([read if read.address else read._replace(address="ADDRESS")]).routes
+    (route,) = routes.plan_routes(
+        [read if read.address else read._replace(address="ADDRESS")]
+    ).routes
     described = describe_route(route) | {"address": read.address or None}
     if route.protocol == "http":
         return Explanation(name, described, warnings=warnings)
