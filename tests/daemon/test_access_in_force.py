@@ -228,8 +228,8 @@ def test_misspelt_pattern_is_reported(place: SourceLocation) -> None:
     text = "routes: {b.exampel.com: {access: tailscale-only}}\n"
     place.access.write_text(text)
     expected = (
-        "access-unused: routes.b.exampel.com: no entry has this name, or all have one that says"
-        " more; did you mean b.example.com?"
+        "access-unused: routes.b.exampel.com: no entry has this name, or a more specific one covers"
+        " all that have; did you mean b.example.com?"
     )
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint, place.watch(endpoint.url) as watch:
         feed.send(snapshot(hosts("b")), snapshot(hosts("bc")))

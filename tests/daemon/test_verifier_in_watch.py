@@ -154,7 +154,7 @@ def test_what_only_traefik_knows(path: Path, traefik: Throttled, tmp_path: Path)
         ScriptedEndpoint(feed) as server,
         Watch(
             *(server.url, path, "--no-removal-guard", "--traefik-api", url_of(traefik)),
-            *("--status-file", str(status)),
+            *("--status-file", str(status), "--adopt"),
             program=PROGRAM,
         ) as watch,
     ):
