@@ -1,10 +1,11 @@
-"""Start a Python module in a fork of this process, which has imported the package already.
+"""Start Python code in a fork of this process, which has imported the package already.
 
     python fork_server.py SOCKET_FD
 
-A request on the socket holds a module's name, arguments, an environment, a working directory and
-the descriptors of the standard streams and of a pipe. The pipe gets the process's id, and its exit
-status when it has ended. The fork then is as ``python -m MODULE`` is, but for the time to start.
+A request on the socket holds ``-m`` and a module's name or ``-c`` and code, arguments, an
+environment, a working directory, and the descriptors of the standard streams and of a pipe. The
+pipe gets the process's id, and its exit status when it has ended. The fork is as a new Python is,
+but for the time to start.
 """
 
 from __future__ import annotations
@@ -27,25 +28,29 @@ LARGEST_REQUEST = 1 << 20
 
 
 def main() -> None:
-    """Import what all commands need, serve requests, and become the module that one names."""
+    """Import what all commands need, serve requests, and run what one of them names."""
     import_everything()
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of memory
     control = socket.socket(fileno=int(sys.argv[1]))
     request = Server(control).wait_for_fork()
     become(request)
-    os._exit(run_module(request["module"]))
+    os._exit(run(*request["command"][:2]))
 
 
-def run_module(name: str) -> int:
-    """Run a module and all that is left to its end but the clearing of memory, which takes long."""
+def run(option: str, value: str) -> int:
+    """Run a module or code to the end, all but the clearing of memory, which takes long."""
     status: object = 1
     try:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        if option == "-m":
+            runpy.run_module(value, run_name="__main__", alter_sys=True)
+        else:
+            namespace = {"__name__": "__main__", "__builtins__": __builtins__}
+            exec(compile(value, "<string>", "exec"), namespace)
     except SystemExit as ended:
         status = ended.code or 0
     except BaseException:  # noqa: BLE001
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -59,7 +64,7 @@ def run_module(name: str) -> int:
 
 def import_everything() -> None:
     """Import the package's modules and what they import when they are used."""
-    import ctsdns_traefik  # noqa: PLC0415
+    import ctsdns_traefik
 
     folder = Path(ctsdns_traefik.__file__).parent
     for path in sorted(folder.rglob("*.py")):
@@ -140,15 +145,14 @@ def become(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["cwd"])
-    sys.argv = [request["module"], *request["arguments"]]
+    sys.argv = ["-c", *request["command"][2:]]
     sys.path[0] = request["cwd"]
     outward = sys.stdout.encoding
-    sys.stdin = open(0, encoding=outward, errors=sys.stdin.errors)  # noqa: PTH123, SIM115
-    sys.stdout = open(1, "w", encoding=outward, errors=sys.stdout.errors)  # noqa: PTH123, SIM115
-    sys.stderr = open(  # noqa: PTH123, SIM115
+    sys.stdin = open(0, encoding=outward, errors=sys.stdin.errors)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding=outward, errors=sys.stdout.errors)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
         2, "w", buffering=1, encoding=outward, errors="backslashreplace"
     )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Processes of the package's programs: forks of a server that has imported them, started quickly."""
+"""The package's programs as processes, forked from a server that has imported them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,9 @@ def start(
     stdout: int | IO[Any],
     stderr: int | IO[Any],
 ) -> Process:
-    """Start a command; one that runs a module with this Python is forked where that is the same."""
+    """Start a command; a module or code of this Python is forked where that is the same."""
     if not can_fork(command, environment):
-        return subprocess.Popen(
-            command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr
-        )
+        return subprocess.Popen(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr)
     with open(os.devnull, "r+b") as null:  # noqa: PTH123
         streams = [null if each == subprocess.DEVNULL else each for each in (stdin, stdout, stderr)]
         numbers = [each if isinstance(each, int) else each.fileno() for each in streams]
@@ -60,8 +58,8 @@ def run(
     timeout: float = 60,
     **attributes: Any,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end; with attributes of :class:`subprocess.Popen` it is never forked."""
-    if attributes.keys() - {"cwd"} or not can_fork(command, environment):
+    """Run a command to its end; only a module without attributes of a process is forked."""
+    if attributes.keys() - {"cwd"} or command[1] != "-m" or not can_fork(command, environment):
         return subprocess.run(
             command,
             input=stdin,
@@ -75,10 +73,11 @@ def run(
 
 
 def can_fork(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Tell whether a fork would be the same: a module, and what Python reads at its start."""
+    """Tell whether a fork is the same as a new process, whose start the environment can alter."""
     return (
         sys.platform == "linux"
-        and list(command[:2]) == [sys.executable, "-m"]
+        and command[0] == sys.executable
+        and command[1] in ("-m", "-c")
         and _at_start(environment) == _fork_server()[1]
     )
 
@@ -116,10 +115,8 @@ class Fork:
         cwd: str,
         streams: Sequence[int],
     ) -> None:
-        module, *arguments = command[2:]
         request = {
-            "module": module,
-            "arguments": arguments,
+            "command": command[1:],
             "environment": dict(environment),
             "cwd": os.path.abspath(cwd),  # noqa: PTH100
         }
@@ -172,7 +169,7 @@ def _run_fork(
     texts: dict[int, bytes] = {}
 
     def read(descriptor: int) -> None:
-        with open(descriptor, "rb") as file:  # noqa: PTH123
+        with open(descriptor, "rb") as file:
             texts[descriptor] = file.read()
 
     def write() -> None:
