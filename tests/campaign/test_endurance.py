@@ -79,7 +79,8 @@ class Scene(NamedTuple):
 def watching(path: Path, launcher: list[str] | None = None) -> Iterator[Scene]:
     """Run watch, its log beside the folder, until it is connected."""
     with Feed() as feed, ScriptedEndpoint(feed) as server:
-        watch = Watch(server.url, path, "--retry-delay", "0.02", launcher=launcher or ["env"])
+        apart = launcher or ["env"]  # a process that shares no memory with a fork server
+        watch = Watch(server.url, path, "--retry-delay", "0.02", launcher=apart)
         watch._log = path.parent.with_name("log")
         with watch:
             watch.until_logged("connected to")

@@ -23,6 +23,7 @@ SERVER = Path(__file__).with_name("fork_server.py")
 class Process(Protocol):
     """What a test needs of a process, be it a fork or not."""
 
+    args: Any
     pid: int
     returncode: Any
 
