@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.campaigns import FULL
 from support.certificates import Authority
 
 DATA = Path(__file__).parent / "data"
@@ -17,9 +18,21 @@ IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Signals that a job in the background, or nohup, does not get."""
 
 settings.register_profile(
-    "everyday", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "everyday",
+    deadline=None,
+    max_examples=1000 if FULL else 50,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.load_profile("everyday")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run folders in two processes; campaigns, benchmarks and parts of a file in this one alone."""
+    paths = [Path(argument) for argument in config.args]
+    apart = {"campaign", "benchmarks"}
+    alone = any(not path.is_dir() or apart & {*path.parts} for path in paths)
+    return 0 if alone and not os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else 2
 
 
 @pytest.fixture(autouse=True)

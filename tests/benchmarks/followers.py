@@ -17,6 +17,7 @@ from benchmarks.data import Sample
 from benchmarks.source import Source
 from local import running, until
 from support.commands import Watch
+from support.processes import Process
 
 TESTS = Path(__file__).resolve().parent.parent
 PROGRAM = Path(__file__).with_name("peers") / "mapping.jq"
@@ -35,7 +36,7 @@ class Follower:
         """Take how to start it, and the file to keep, whose folder is there."""
         self.file = file
         self.source = Source()
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Process] = []
         self._start = start
         self._stack = ExitStack()
 
@@ -97,7 +98,8 @@ def ends_with(file: Path, sample: Sample) -> bool:
 
 def start_watch(follower: Follower, stack: ExitStack) -> None:
     """Run our own watch."""
-    watch = stack.enter_context(Watch(follower.source.url, follower.file))
+    apart = ["env"]  # a process that shares no memory with a fork server
+    watch = stack.enter_context(Watch(follower.source.url, follower.file, launcher=apart))
     watch.until_logged("connected to")
     follower.processes.append(watch.process)
 
@@ -142,7 +144,7 @@ def missing_tools() -> list[str]:
     return [tool for tool in ("curl", "sed", "jq") if not shutil.which(tool)]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     process.kill()
     process.wait()
 

@@ -64,7 +64,8 @@ class _Scene(NamedTuple):
     def open(cls, folder: Path) -> Iterator[_Scene]:
         """Run a watch on a file in a folder that is made."""
         folder.mkdir()
-        with Source() as source, Watch(source.url, folder / "dynamic.yml") as watch:
+        apart = ["env"]  # a process that shares no memory with a fork server
+        with Source() as source, Watch(source.url, folder / "dynamic.yml", launcher=apart) as watch:
             watch.until_logged("connected to")
             yield cls(watch, source)
 

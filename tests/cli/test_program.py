@@ -158,8 +158,8 @@ SUGGESTIONS = (
     pytest.param(["parse_host"], "'parse_host' (did you mean 'parse-host'?)", id="underscore"),
     pytest.param(["frobnicate"], "No such command 'frobnicate'; see ", id="nothing-alike"),
     pytest.param(
-        ["watch", "--endpont=x"],
-        "No such option '--endpont' (did you mean --endpoint?); see 'ctsdns-traefik watch --help'",
+        ["watch", "--endpiont=x"],
+        "No such option '--endpiont' (did you mean --endpoint?); see 'ctsdns-traefik watch --help'",
         id="option",
     ),
     pytest.param(["watch", "--zzz"], "No such option '--zzz'; see ", id="no-option-alike"),

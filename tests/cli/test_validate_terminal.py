@@ -8,12 +8,12 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import termios
 from pathlib import Path
 
 import pytest
 from support.commands import COMMAND, UNCHECKED
+from support.processes import start
 
 HOSTS = {
     "_web_http_3000._tcp.app.example.com": "fd7a:115c:a1e0::1",
@@ -59,17 +59,17 @@ def on_terminal(
     terminal, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     settings = {"TERM": "xterm-256color", **environment}
-    with subprocess.Popen(
+    process = start(
         [*COMMAND, "validate", str(source)],
         stdin=inner,
         stdout=inner,
         stderr=inner,
-        env={**os.environ, **settings},
-    ) as process:
-        os.close(inner)
-        shown = b"".join(iter(lambda: read(terminal), b""))
+        environment={**os.environ, **settings},
+    )
+    os.close(inner)
+    shown = b"".join(iter(lambda: read(terminal), b""))
     os.close(terminal)
-    return process.returncode, shown.decode().replace("\r\n", "\n")
+    return process.wait(), shown.decode().replace("\r\n", "\n")
 
 
 def read(terminal: int) -> bytes:

@@ -248,10 +248,10 @@ class Verifier:
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
 
-    def verify(self, document: Document) -> None:  # noqa: ARG002, D102
+    def verify(self, document: Document) -> None:  # noqa: ARG002
         self._note("verify")
 
-    def verify_again(self, *, written: bool) -> None:  # noqa: D102
+    def verify_again(self, *, written: bool) -> None:
         self._note(f"verify again, written: {written}")
 
 

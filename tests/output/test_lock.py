@@ -123,7 +123,7 @@ def test_hooks_do_not_keep_the_lock(path: Path) -> None:
         Watch(server.url, path, "--on-change", "sleep 20") as watch,
     ):
         watch.until_content("{}")
-        (child,) = _until_child(watch.process.pid)
+        child = _until_child(watch.process.pid)
         try:
             watch.stop(signal.SIGKILL)
             FileLock(path).require_free()
@@ -131,10 +131,19 @@ def test_hooks_do_not_keep_the_lock(path: Path) -> None:
             os.kill(child, signal.SIGKILL)
 
 
-def _until_child(pid: int) -> list[int]:
+def _until_child(pid: int) -> int:
+    """Return the process of the command, which has none of the watch's files once it runs."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    until(lambda: children.read_text().strip(), "no command runs")
-    return [int(each) for each in children.read_text().split()]
+
+    def running() -> int:
+        found = children.read_text().split()
+        return int(found[0]) if found and _name_of(found[0]) == "sleep" else 0
+
+    return until(running, "no command runs")
+
+
+def _name_of(pid: str) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def test_render_once_leaves_the_file_of_a_watch(path: Path, first: Watch) -> None:

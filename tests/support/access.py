@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from local import until
+from support import processes
 
 COMMAND = [sys.executable, "-m", "ctsdns_traefik.access_service"]
 
@@ -161,8 +162,8 @@ class Service:
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            self.process = processes.start(
+                self._command, environment=os.environ, stdout=log, stderr=log
             )
         try:
             until(lambda: "listening on" in self.log or self.process.poll() is not None, "no start")
@@ -250,12 +251,9 @@ def run(
     *arguments: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = COMMAND
 ) -> subprocess.CompletedProcess[str]:
     """Run the service to an end that it comes to by itself, and return what it said."""
-    return subprocess.run(
-        [*program, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        timeout=30,
-        check=False,
+    done = processes.run(
+        [*program, *arguments], environment={**os.environ, **(environment or {})}, timeout=30
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 from local import until
+from support import processes
 
 COMMAND = [sys.executable, "-m", "ctsdns_traefik"]
 
@@ -27,13 +28,10 @@ def run(
     **attributes: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end and return what it said."""
-    done = subprocess.run(
+    done = processes.run(
         [*COMMAND, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, **(environment or {})},
-        timeout=60,
-        check=False,
+        stdin=stdin,
+        environment={**os.environ, **(environment or {})},
         **attributes,
     )
     return subprocess.CompletedProcess(
@@ -78,10 +76,9 @@ class Watch:
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = processes.start(
                 self._command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
+                environment=self._environment,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.campaigns import FULL
 
 from ctsdns_traefik.core.access.model import Access, RouteAccess
 from ctsdns_traefik.core.access.parser import read_access
@@ -429,7 +430,7 @@ SERVERS = st.sampled_from(
 """What the auth server sets besides, as it stands behind its address."""
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000 if FULL else 200, deadline=None)
 @given(HOSTS, ROUTES, DEFAULTS, SERVERS, st.booleans())
 def test_no_route_is_served_without_its_access(
     hosts: dict[str, str], routes: dict[str, Any], default: str, sets: str, dashboard: bool
@@ -440,7 +441,7 @@ def test_no_route_is_served_without_its_access(
         require_access(render(hosts, access=access).document, access, sets)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000 if FULL else 200, deadline=None)
 @given(
     HOSTS,
     ROUTES,

@@ -12,6 +12,7 @@ from core.test_cases import CASES
 from core.test_properties import ANY_HOSTS, FILES, FORMATS, GOOD_HOSTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.campaigns import FULL
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.document import Format, from_text, to_text
@@ -35,7 +36,7 @@ def test_every_rendering_is_recognized(form: Format, hosts: dict[str, Any]) -> N
     assert examine(rendering.text.encode()) == (from_text(rendering.text), "")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000 if FULL else 100, deadline=None)
 @given(
     hosts=st.dictionaries(ENTRY_NAMES, st.sampled_from(ADDRESSES), max_size=10),
     routes=ROUTES,
