@@ -59,7 +59,7 @@ class OutputOptions:
         return "json" if self.is_store else self.form
 
     def require_usable(self) -> None:
-        """Raise :class:`click.UsageError` for a hook that needs a file where there is a store."""
+        """Raise :class:`click.UsageError` for a hook that needs a file if the output is a store."""
         from ctsdns_traefik.output import PATH
 
         if self.is_store and self.on_change and any(PATH in word for word in self.on_change):

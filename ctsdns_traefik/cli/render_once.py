@@ -37,7 +37,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """Everything that render-once can be told."""
+    """The options of render-once."""
 
     snapshot: SnapshotOptions
     target: OutputOptions

@@ -73,10 +73,6 @@ class StreamOptions(EndpointOptions):
             raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
         return self.source
 
-    def build_stream(self) -> Endpoint:
-        """Build the endpoint to follow; raise :class:`.SettingsError`."""
-        return self.build(self.url(), self.read_timeout)
-
 
 @dataclass(frozen=True)
 class SnapshotOptions(EndpointOptions):

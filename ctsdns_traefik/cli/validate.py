@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ValidateOptions:
-    """Everything that validate can be told."""
+    """The options of validate."""
 
     snapshot: SnapshotOptions
     static_config: Path | None

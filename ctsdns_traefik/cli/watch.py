@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Everything that watch can be told."""
+    """The options of watch."""
 
     stream: StreamOptions
     target: OutputOptions
@@ -99,8 +99,9 @@ def watch(options: WatchOptions) -> ExitCode:
     if options.monitoring.health:
         return options.monitoring.report_health()
     start_logging(dated=True, form=options.log_format)
-    endpoint = options.stream.build_stream()
+    url = options.stream.url()
     _require_usable(options.target)
+    endpoint = options.stream.build(url, options.stream.read_timeout)
     signals = _handle_signals()
     check = options.target.build_check(signals.stops)
     output = options.target.build(

@@ -1,4 +1,4 @@
-"""Where the document goes: what a file, or anything in its place, has to be able to do."""
+"""The interface of an output, and the results of a write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 
 class Outcome(Enum):
-    """What became of what stood there."""
+    """What a write did to the old content."""
 
     UNCHANGED = "unchanged"
     CREATED = "created"
@@ -17,50 +17,51 @@ class Outcome(Enum):
 
 
 class OutputWarning(NamedTuple):
-    """Something beside a write that somebody should know; daemon's events have its message."""
+    """Something besides the write itself that is to be logged; ``kind`` selects the message."""
 
     kind: str
     detail: str = ""
 
 
 class WriteResult(NamedTuple):
-    """What a write did."""
+    """The outcome of a write, and what is to be logged about it."""
 
     outcome: Outcome
     owner_lost: bool = False
-    """The old file was somebody else's, and this process may not give the new one to them."""
+    """The old file had another owner, whom this process is not permitted to give the new one."""
     notices: tuple[OutputWarning, ...] = ()
     leased: bool = False
     """The output is shared, and this process now holds its writer lease."""
 
 
 class Output(Protocol):
-    """Holds one document as text; its own text names it in the log, secrets out of sight."""
+    """Holds one document as text; ``str()`` of it names it in the log, without secrets."""
 
     needed: bool
-    """Traefik does not start to follow it unless it is there; so watch sees to it, or ends."""
+    """Whether Traefik needs it at its own start, so that watch has to create it or end."""
 
     def claim(self) -> AbstractContextManager[None]:
-        """Keep other writers off for as long as the context lasts.
+        """Exclude other writers for as long as the context lasts.
 
         A file is locked at once: raise :class:`.OutputError` if another process has it. A shared
         output takes its writer lease with each write, and frees it when the context ends.
         """
 
     def prepare(self) -> tuple[OutputWarning, ...]:
-        """Clear away what killed processes left; return what the user should know.
+        """Remove what killed processes left; return what is to be logged.
 
-        Raise :class:`.OutputError` if no write can be.
+        Raise :class:`.OutputError` if writing is impossible.
         """
 
     def accept(self, content: bytes, foreign: str) -> None:
-        """Take what was found at the start, and what in it this tool did not write, if anything.
+        """Accept the content found at the start as replaceable.
 
-        Raise :class:`.OutputError` if that is not to be replaced.
+        ``foreign`` describes what in it this tool did not write, or is empty. Raise
+        :class:`.OutputError` if that must not be replaced.
         """
 
     def read(self) -> bytes | None:
-        """Return what stands there, ``None`` if nothing; raise :class:`.OutputError`."""
+        """Return the content, ``None`` if there is none; raise :class:`.OutputError`."""
 
     def moved(self) -> bool:
         """Return whether another process has written since this one last read or wrote."""
@@ -69,11 +70,11 @@ class Output(Protocol):
         """Return whether no other process holds the writer lease."""
 
     def as_held(self, content: bytes) -> bytes:
-        """Return what :meth:`read` would, if this had been written."""
+        """Return what :meth:`read` would return after a write of this content."""
 
     def write(self, content: bytes) -> WriteResult:
-        """Replace what stands there, all or nothing, if it is not this already.
+        """Replace the content atomically, unless it is the same already.
 
-        Raise :class:`.OutputError` with the reason; what stood there then stands. It is
+        Raise :class:`.OutputError` with the reason; the old content then stays. It is
         :class:`.Standby` if another process holds the writer lease.
         """
