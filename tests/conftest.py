@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -33,6 +34,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     apart = {"campaign", "benchmarks"}
     alone = any(not path.is_dir() or apart & {*path.parts} for path in paths)
     return 0 if alone and not os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else 2
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is loaded now out of the collections of memory that the reconciler asks for."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
