@@ -22,7 +22,7 @@ from ctsdns_traefik.core.status.status_json import status_to_text
 from ctsdns_traefik.daemon.events import Journal
 from ctsdns_traefik.daemon.loop import Watch
 from ctsdns_traefik.daemon.reconciler import PERSISTENT, Reconciler
-from ctsdns_traefik.daemon.standby import StandbyTimer
+from ctsdns_traefik.daemon.standby import PAUSE, StandbyTimer
 from ctsdns_traefik.errors import OutputError, Standby
 from ctsdns_traefik.output.base import Outcome
 from ctsdns_traefik.output.hooks import Check
@@ -125,6 +125,11 @@ def test_lease_outlives_two_lost_snapshots_and_no_silent_stream() -> None:
     assert 2 * 30 < STORE_LEASE.default < READ_TIMEOUT.default
 
 
+def test_values_are_those_of_the_documents() -> None:
+    """What docs/scaling.md and docs/cli.md say in numbers."""
+    assert (STORE_LEASE.default, PAUSE, PERSISTENT) == (75, 5, 3)
+
+
 def test_traefik_is_not_notified_of_the_lease(server: Server) -> None:
     """What Traefik subscribes to does not match its key, whatever kinds are notified."""
     server.run("CONFIG", "SET", "notify-keyspace-events", "KEA")
@@ -190,6 +195,24 @@ def test_write_of_a_former_holder_does_not_go_through(
     with pytest.raises(Standby, match=r"pid \d+ on .* holds the writer lease"):
         first.write(content[stage])
     assert server.keys() == keys_of(hosts("a"))
+    assert server.run("GET", LEASE) == str(second._lease)
+
+
+def test_rule_is_not_written_once_another_watch_has_the_lease(server: Server) -> None:
+    """Nor is the lease taken back, though the other has written nothing during the pause."""
+    access = read_access("routes: {'*.example.com': {access: tailscale-only}}")
+    second = RedisOutput(address_from(server.url))
+
+    def meanwhile(_: float) -> None:
+        server.run("DEL", LEASE)  # as if the pause had been longer than the lease
+        second.read()
+        second.write(content_of("a"))
+
+    first = RedisOutput(address_from(server.url), sleep=meanwhile)
+    first.write(content_of("a"))
+    with pytest.raises(Standby):
+        first.write(render(hosts("ab"), access=access).text.encode())
+    assert server.keys("traefik/http/routers/router-b*/rule") == {}
     assert server.run("GET", LEASE) == str(second._lease)
 
 
