@@ -12,7 +12,7 @@ import pytest
 from local import until
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
-from support.stores import BELL, LEASE, Server, StoreWatch, keys_of, needs_redis
+from support.stores import HASH, LEASE, Server, StoreWatch, keys_of, needs_redis
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
@@ -102,10 +102,10 @@ def test_one_watch_writes_and_the_other_stands_by(server: Server) -> None:
     """The second changes nothing, whatever its snapshots say and however often."""
     first, second = Member(server), Member(server)
     first.take("ab")
-    before, mark = server.keys(), server.run("HGETALL", BELL)
+    before, mark = server.keys(), server.run("HGETALL", HASH)
     for step in ("ab", "abc", "", "c", "c"):
         second.take(step)
-    assert (server.keys(), server.run("HGETALL", BELL)) == (before, mark)
+    assert (server.keys(), server.run("HGETALL", HASH)) == (before, mark)
     assert (first.role, second.role) == (Role.WRITER, Role.STANDBY)
     first.take("abc")
     assert names(server) == "abc"
