@@ -252,7 +252,7 @@ class Reconciler:
 
     def _stand_by(self, hosts: HostsMap, why: Standby) -> None:
         """Keep the hosts for :meth:`take_over`, and follow what the other process writes."""
-        self._waiting, self._hosts = hosts, None
+        self._waiting = hosts
         self._standing_by = True
         self._differing = 0 if why.agrees else self._differing + 1
         self._follow()

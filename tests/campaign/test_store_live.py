@@ -17,7 +17,7 @@ from local import until
 from support.backends import http_backend
 from support.campaigns import FULL, rounds
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
-from support.stores import BELL, LEASE, Server, StoreTraefik, StoreWatch, needs_redis
+from support.stores import HASH, LEASE, Server, StoreTraefik, StoreWatch, needs_redis
 
 pytestmark = [needs_redis, pytest.mark.timeout(900)]
 
@@ -214,12 +214,12 @@ def test_watch_that_lags_behind_takes_nothing_back(stage: Stage) -> None:
     writer = stage.writer()
     stage.publish(writer)
     stage.until_live()
-    before = stage.server.run("HGETALL", BELL)
+    before = stage.server.run("HGETALL", HASH)
     for _ in range(2):
         stage.feeds[1 - writer].send(snapshot(older))
     stage.unharmed()
     stage.until_live()
-    assert stage.server.run("HGETALL", BELL) == before
+    assert stage.server.run("HGETALL", HASH) == before
 
 
 def test_killed_redis_leaves_all_serving_and_comes_back_empty(stage: Stage) -> None:

@@ -23,7 +23,7 @@ from ctsdns_traefik.core.dynamic.rendering import render
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
 
 ANCHOR_KEY = "traefik/http/middlewares/ctsdns-traefik-anchor/addPrefix/prefix"
-BELL = "traefik:ctsdns-traefik"
+HASH = "traefik:ctsdns-traefik"
 OWNED = "traefik:ctsdns-traefik:keys"
 LEASE = "ctsdns-traefik.lease.traefik"
 

@@ -88,7 +88,7 @@ def find_guarded(changed: KeyValues, wanted: KeyValues) -> set[str]:
     """Return the paths of changed rules of routers that refer to middlewares or TLS options.
 
     Traefik lists keys while they are written and may miss new ones. Without its middlewares such a
-    router would be open to everybody; without its rule it serves nobody.
+    router would be open to everybody; without its rule it serves no request.
     """
     guarded = {match[1] for path in wanted if (match := _GUARD.match(path))}
     return {rule for router in guarded if (rule := f"{router}/rule") in changed}

@@ -24,7 +24,7 @@ LONGEST = 10.0
 """Seconds for all commands of one connection."""
 
 _BATCH = 2_000
-"""Keys of one command: Redis serves nobody else while it runs one."""
+"""Keys of one command: Redis serves no other client while it runs one."""
 
 _REASONS = {
     "WRONGPASS": "the user or the password is wrong",
@@ -365,7 +365,7 @@ def _code(error: BaseException) -> str:
     text = str(error)
     if text.startswith(("Authentication required", "NOAUTH")):
         return "NOAUTH"
-    code = next((word for word in text.replace("'", " ").split() if word in _REASONS), "")
+    code = next((part for part in text.replace("'", " ").split() if part in _REASONS), "")
     return names.get(type(error).__name__, code)
 
 

@@ -16,7 +16,7 @@ _LONGEST_HOLDER = 200
 
 
 class Lease(NamedTuple):
-    """What the holder of the writer lease stores: a token nobody else has, and who it is."""
+    """What the holder of the writer lease stores: a token of its own, and which process it is."""
 
     token: str
     holder: str

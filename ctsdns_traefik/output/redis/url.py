@@ -1,4 +1,4 @@
-"""Where the store is, and how to get in, with its secrets out of sight."""
+"""The address of a store and the credentials for it, which no text of it shows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DATABASE = re.compile("/?|/[0-9]{1,4}")
 
 @dataclass(frozen=True)
 class Address:
-    """Where the store is, and how to get in; its text and repr hold no secret."""
+    """Where the store is, and the credentials for it; its text and repr hold no secret."""
 
     host: str
     port: int = DEFAULT_PORT
@@ -36,7 +36,7 @@ class Address:
 
     @property
     def in_the_clear(self) -> bool:
-        """Tell whether a password goes unencrypted over networks between the machines."""
+        """Return whether a password would cross a network in the clear that is not private."""
         return not self.tls and bool(self.password or self.password_file) and not self._private
 
     @property
@@ -68,7 +68,7 @@ class Address:
 
 
 def is_store_url(text: str) -> bool:
-    """Tell a URL, which only a store has, even a broken one, from a file."""
+    """Return whether an output is a store's URL, even a malformed one, and not a path."""
     return (
         re.match(r"(rediss?|valkeys?|unix):|[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) is not None
     )

@@ -12,7 +12,7 @@ import pytest
 from local import until
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
-from support.stores import BELL, LEASE, Server, StoreWatch, keys_of, needs_redis
+from support.stores import HASH, LEASE, Server, StoreWatch, keys_of, needs_redis
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
@@ -22,7 +22,7 @@ from ctsdns_traefik.core.status.status_json import status_to_text
 from ctsdns_traefik.daemon.event_publisher import EventPublisher
 from ctsdns_traefik.daemon.loop import Watch
 from ctsdns_traefik.daemon.reconciler import PERSISTENT, Reconciler
-from ctsdns_traefik.daemon.standby import StandbyTimer
+from ctsdns_traefik.daemon.standby import PAUSE, StandbyTimer
 from ctsdns_traefik.errors import OutputError, Standby
 from ctsdns_traefik.output.base import Outcome
 from ctsdns_traefik.output.hooks import Check
@@ -102,10 +102,10 @@ def test_one_watch_writes_and_the_other_stands_by(server: Server) -> None:
     """The second changes nothing, whatever its snapshots say and however often."""
     first, second = Member(server), Member(server)
     first.take("ab")
-    before, mark = server.keys(), server.run("HGETALL", BELL)
+    before, mark = server.keys(), server.run("HGETALL", HASH)
     for step in ("ab", "abc", "", "c", "c"):
         second.take(step)
-    assert (server.keys(), server.run("HGETALL", BELL)) == (before, mark)
+    assert (server.keys(), server.run("HGETALL", HASH)) == (before, mark)
     assert (first.role, second.role) == (Role.WRITER, Role.STANDBY)
     first.take("abc")
     assert names(server) == "abc"
@@ -123,6 +123,11 @@ def test_lease_says_who_holds_it_and_runs_out(server: Server) -> None:
 def test_lease_outlives_two_lost_snapshots_and_no_silent_stream() -> None:
     """Two intervals of the worker fit in, and it ends before the read timeout does."""
     assert 2 * 30 < STORE_LEASE.default < READ_TIMEOUT.default
+
+
+def test_values_are_those_of_the_documents() -> None:
+    """What docs/scaling.md and docs/cli.md say in numbers."""
+    assert (STORE_LEASE.default, PAUSE, PERSISTENT) == (75, 5, 3)
 
 
 def test_traefik_is_not_notified_of_the_lease(server: Server) -> None:
@@ -190,6 +195,24 @@ def test_write_of_a_former_holder_does_not_go_through(
     with pytest.raises(Standby, match=r"pid \d+ on .* holds the writer lease"):
         first.write(content[stage])
     assert server.keys() == keys_of(hosts("a"))
+    assert server.run("GET", LEASE) == str(second._lease)
+
+
+def test_rule_is_not_written_once_another_watch_has_the_lease(server: Server) -> None:
+    """Nor is the lease taken back, though the other has written nothing during the pause."""
+    access = read_access("routes: {'*.example.com': {access: tailscale-only}}")
+    second = RedisOutput(address_from(server.url))
+
+    def meanwhile(_: float) -> None:
+        server.run("DEL", LEASE)  # as if the pause had been longer than the lease
+        second.read()
+        second.write(content_of("a"))
+
+    first = RedisOutput(address_from(server.url), sleep=meanwhile)
+    first.write(content_of("a"))
+    with pytest.raises(Standby):
+        first.write(render(hosts("ab"), access=access).text.encode())
+    assert server.keys("traefik/http/routers/router-b*/rule") == {}
     assert server.run("GET", LEASE) == str(second._lease)
 
 

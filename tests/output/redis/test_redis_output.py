@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.entries import hosts
-from support.stores import ANCHOR_KEY, BELL, LEASE, OWNED, Server, keys_of, needs_redis
+from support.stores import ANCHOR_KEY, HASH, LEASE, OWNED, Server, keys_of, needs_redis
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
@@ -104,7 +104,7 @@ def test_keys_are_as_traefik_reads_them(server: Server) -> None:
     started(server).reconcile(hosts("ab"))
     assert server.keys() == keys_of(hosts("ab"))
     beside = set(server.keys("*")) - set(server.keys())
-    assert beside == {BELL, OWNED, LEASE}
+    assert beside == {HASH, OWNED, LEASE}
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
 
 
@@ -158,12 +158,12 @@ def test_unchanged_snapshot_renews_the_lease_and_logs_nothing(server: Server, sa
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
     said()
-    before, mark = server.keys(), server.run("HGETALL", BELL)
+    before, mark = server.keys(), server.run("HGETALL", HASH)
     for names_of_step in ("ab", "ba"):
         server.run("PEXPIRE", LEASE, 1000)
         keeper.reconcile(hosts(names_of_step))
         assert server.run("PTTL", LEASE) > 60_000
-    assert (server.keys(), server.run("HGETALL", BELL)) == (before, mark)
+    assert (server.keys(), server.run("HGETALL", HASH)) == (before, mark)
     assert said() == []
 
 
@@ -188,10 +188,10 @@ def test_last_route_leaves_the_anchor(server: Server, said: Lines) -> None:
             ("SET", "traefik/http/routers/router-a-example-com/rule", "Host(`x`)"), id="key-edited"
         ),
         pytest.param(("DEL", ANCHOR_KEY), id="anchor-removed"),
-        pytest.param(("DEL", BELL), id="hash-removed"),
+        pytest.param(("DEL", HASH), id="hash-removed"),
         pytest.param(("DEL", OWNED), id="index-removed"),
         pytest.param(("SREM", OWNED, "http/routers/router-a-example-com/rule"), id="index-edited"),
-        pytest.param(("DEL", BELL, OWNED), id="both-removed"),
+        pytest.param(("DEL", HASH, OWNED), id="both-removed"),
     ],
 )
 def test_store_that_others_disturb_is_put_right(
@@ -213,7 +213,7 @@ def test_stale_keys_go_though_the_index_was_lost(server: Server) -> None:
     """What this watch itself wrote, it remembers."""
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
-    server.run("DEL", BELL, OWNED)
+    server.run("DEL", HASH, OWNED)
     keeper.reconcile(hosts("b"))
     assert server.keys() == keys_of(hosts("b"))
 
@@ -222,7 +222,7 @@ def test_stale_keys_go_though_the_index_was_lost_after_a_restart(server: Server)
     """What stood at the start, and was this tool's then, is remembered, too."""
     run_once(server, "ab")
     keeper = started(server)
-    server.run("DEL", BELL, OWNED)
+    server.run("DEL", HASH, OWNED)
     keeper.reconcile(hosts("b"))
     assert server.keys() == keys_of(hosts("b"))
 
@@ -386,11 +386,11 @@ def test_write_whose_answer_was_lost_is_told_at_the_next_snapshot(
     with losing_answers(monkeypatch), pytest.raises(OutputError):
         keeper.reconcile(hosts("abc"))
     assert (len(runs), said()) == (1, [])
-    mark = server.run("HGETALL", BELL)
+    mark = server.run("HGETALL", HASH)
     keeper.reconcile(hosts("abc"))
     keeper.reconcile(hosts("abc"))
     assert said() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
-    assert (len(runs), server.run("HGETALL", BELL)) == (2, mark)
+    assert (len(runs), server.run("HGETALL", HASH)) == (2, mark)
 
 
 def test_write_is_told_though_nothing_is_known_of_notifications(
@@ -546,7 +546,7 @@ def test_rule_that_waits_is_not_written_once_the_lease_is_lost(server: Server) -
     with pytest.raises(Standby):
         target.write(render(hosts("ab"), "json", access).text.encode())
     assert server.keys() == keys_of(hosts("cd"))
-    assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED, LEASE}
+    assert set(server.keys("*")) - set(server.keys()) == {HASH, OWNED, LEASE}
 
 
 def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
@@ -567,7 +567,7 @@ def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
         assert target.write(after).outcome is Outcome.CREATED
         assert target.read() == target.as_held(after)
         assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
-        assert set(server.keys("*")) - set(server.keys()) == {BELL, OWNED, LEASE}
+        assert set(server.keys("*")) - set(server.keys()) == {HASH, OWNED, LEASE}
 
 
 def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -> None:
@@ -634,7 +634,7 @@ def test_key_of_another_kind_is_replaced(server: Server) -> None:
 
 def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
     """Whoever put a text where the hash belongs is told so."""
-    server.run("SET", BELL, "x")
+    server.run("SET", HASH, "x")
     with pytest.raises(OutputError, match="holds something else; delete it"):
         RedisOutput(address_from(server.url)).write(b"{}")
 
