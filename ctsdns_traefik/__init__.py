@@ -3,7 +3,7 @@
 The names in ``__all__`` are the public Python API; everything else is private.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as type checkers know it, without the time that to import typing takes
 
 if TYPE_CHECKING:
     from ctsdns_traefik.api import (

@@ -1,4 +1,4 @@
-"""What can go wrong outside the core, and the exit code that each kind ends a command with."""
+"""Errors outside the core, and the exit code of each kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ MEANINGS = {
 
 
 class CtsdnsError(Exception):
-    """The root of all errors that end a command, or a turn of ``watch``, with one line."""
+    """The root of all expected errors, each of which is reported in one line.
+
+    It ends a command; a running ``watch`` logs it and continues.
+    """
 
     exit_code = ExitCode.INTERNAL
 
@@ -48,23 +51,23 @@ class SettingsError(CtsdnsError):
 
 
 class SourceError(CtsdnsError):
-    """No snapshot can be had from the source."""
+    """No snapshot can be read from the source."""
 
     exit_code = ExitCode.SOURCE
 
 
 class OutputError(CtsdnsError):
-    """The file or standard output cannot be written."""
+    """The output cannot be written."""
 
     exit_code = ExitCode.OUTPUT
 
 
 class ReaderGone(OutputError):
-    """What reads standard output has gone away, as "| head" does; there is no one to report to."""
+    """The reader of standard output has closed it, as ``| head`` does; nothing is reported."""
 
 
 class CheckRefused(OutputError):
-    """The user's check command refuses what was to be written; what stood there stands."""
+    """The user's check command rejects the new content; the old content stays."""
 
 
 def os_reason(why: OSError | ValueError) -> str:
@@ -83,7 +86,7 @@ def map_os_errors(what: str, error: type[CtsdnsError]) -> Iterator[None]:
 
 
 def internal_error(defect: BaseException) -> str:
-    """Word an error that has no explanation of its own."""
+    """Return the message for an unexpected error."""
     return f"internal error, please report it: {defect!r}"
 
 
@@ -93,7 +96,6 @@ class Stop(BaseException):
     EXIT_CODES: ClassVar = {signal.SIGTERM: ExitCode.OK, signal.SIGINT: ExitCode.INTERRUPTED}
 
     def __init__(self, signum: int) -> None:
-        """Take the signal's number."""
         super().__init__(signum)
         self.signal = signal.Signals(signum)
         self.exit_code = self.EXIT_CODES[self.signal]

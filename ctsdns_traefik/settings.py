@@ -1,4 +1,4 @@
-"""What can be set: every option that a container would set, its variable and its default."""
+"""Settings: the environment variable and the default of every option that has a variable."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ LOG_FORMAT = Setting("TRAEFIK_CONFIG_LOG_FORMAT", "text")
 MAX_AGE = Setting("TRAEFIK_CONFIG_MAX_AGE_SECONDS", 120.0)
 
 LONGEST_WAIT = 86_400.0
-"""Seconds that any delay or timeout may be set to: a day."""
+"""Upper limit in seconds of every delay and timeout: a day."""

@@ -89,7 +89,9 @@ def test_parse_host_starts_without_the_api() -> None:
     """parse-host loads neither the API nor what only options of other commands need."""
     loaded = modules_after(f"from ctsdns_traefik.cli import main; main(['parse-host', {ENTRY!r}])")
     assert "ctsdns_traefik.core.entries.grammar" in loaded
-    assert loaded.isdisjoint({"ctsdns_traefik.api", "dataclasses", "json", "rich", "requests"})
+    assert loaded.isdisjoint(
+        {"ctsdns_traefik.api", "dataclasses", "difflib", "json", "logging", "rich", "requests"}
+    )
 
 
 def test_entry() -> None:

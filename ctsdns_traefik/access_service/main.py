@@ -20,13 +20,13 @@ from ctsdns_traefik.access_service.parameters import (
 )
 from ctsdns_traefik.cli.command import (
     CONTEXT_SETTINGS,
-    Group,
     GroupedCommand,
     epilog,
     option,
+    start_logging,
+    verbosity_options,
 )
-from ctsdns_traefik.cli.options import start_logging, verbosity_options
-from ctsdns_traefik.cli.parameter_types import FILE, Seconds
+from ctsdns_traefik.cli.parameter_types import FILE, SECONDS
 from ctsdns_traefik.cli.program import run
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
@@ -52,7 +52,7 @@ MEANINGS = {
 )
 @option(
     "--team-domain",
-    group=Group.ACCESS,
+    group="Access",
     setting=settings.TEAM_DOMAIN,
     type=TeamDomain(),
     required=True,
@@ -60,7 +60,7 @@ MEANINGS = {
 )
 @option(
     "--listen",
-    group=Group.TRAEFIK,
+    group="Traefik",
     setting=settings.LISTEN,
     type=Listen(),
     help="Where Traefik asks, over plain HTTP.",
@@ -68,7 +68,7 @@ MEANINGS = {
 @option(
     "--audience",
     "audiences",
-    group=Group.ACCESS,
+    group="Access",
     setting=settings.AUDIENCES,
     type=Audience(),
     multiple=True,
@@ -77,30 +77,30 @@ MEANINGS = {
 )
 @option(
     "--leeway",
-    group=Group.ACCESS,
+    group="Access",
     setting=settings.LEEWAY,
     type=Leeway(),
     help="Seconds by which Cloudflare's clock may differ.",
 )
 @option(
     "--keys-url",
-    group=Group.SOURCE,
+    group="Source",
     setting=settings.KEYS_URL,
     metavar="URL",
     help=f"Where the keys are; by default {settings.KEYS_PATH} at the team's domain.",
 )
 @option(
     "--ca-file",
-    group=Group.SOURCE,
+    group="Source",
     setting=settings.CA_FILE,
     type=FILE,
     help="Certificates to trust instead of the usual ones where the keys are fetched.",
 )
 @option(
     "--refresh-pause",
-    group=Group.SOURCE,
+    group="Source",
     setting=settings.REFRESH_PAUSE,
-    type=Seconds(),
+    type=SECONDS,
     help="Least time between two attempts to fetch the keys.",
 )
 @verbosity_options

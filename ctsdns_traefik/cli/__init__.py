@@ -1,4 +1,7 @@
-"""The command line: declare, build, run; the only part that knows click."""
+"""The command line: each command declares its options, builds what they name, and runs it.
+
+Only this package uses click; reports are in its package report.
+"""
 
 from ctsdns_traefik.cli.program import main
 

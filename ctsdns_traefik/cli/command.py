@@ -1,17 +1,20 @@
-"""Commands and options: groups in --help, environment variables, and options bundled as values."""
+"""Commands and options: groups in --help, variables, options bundled as values, verbosity."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
 from ctsdns_traefik.core.text import in_quotes
 from ctsdns_traefik.errors import MEANINGS, CtsdnsError, ExitCode, internal_error
 from ctsdns_traefik.settings import Setting
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.logs import LogFormat
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -21,21 +24,15 @@ CONTEXT_SETTINGS = {
     "show_default": True,
 }
 
+_VERBOSITY = "ctsdns_traefik.verbosity"
+"""Where click's context keeps the sum of all -v and -q."""
+
 _LONGEST_NAMES = 30
 """Columns of an option's names beyond which its description starts on the next line."""
 
 
-class Group(StrEnum):
-    """The groups of options, in the order in which --help and docs/cli.md list them."""
-
-    SOURCE = "Source"
-    TRAEFIK = "Traefik"
-    OUTPUT = "Output"
-    ACCESS = "Access"
-    SAFETY = "Safety"
-    MONITORING = "Monitoring"
-    LOGGING = "Logging"
-    OTHER = "Other"
+Group = Literal["Source", "Traefik", "Output", "Access", "Safety", "Monitoring", "Logging", "Other"]
+"""The groups of options, in the order in which --help and docs/cli.md list them."""
 
 
 class Option(click.Option):
@@ -79,11 +76,11 @@ def write_groups(
     command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
 ) -> None:
     """Write the help of a command's options, in groups."""
-    groups: dict[Group, list[tuple[str, str]]] = {group: [] for group in Group}
+    groups: dict[Group, list[tuple[str, str]]] = {group: [] for group in get_args(Group)}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
         if record:
-            groups[getattr(parameter, "group", Group.OTHER)].append(record)
+            groups[getattr(parameter, "group", "Other")].append(record)
     longest = max(len(names) for records in groups.values() for names, _ in records)
     width = min(longest, _LONGEST_NAMES)  # one for all groups, so that their columns align
     for group, records in groups.items():
@@ -125,6 +122,37 @@ def bundle(
         return command  # type: ignore[no-any-return]
 
     return decorate
+
+
+def verbosity_options(function: Function) -> Function:
+    """Declare ``-v`` and ``-q``, which add up over the program and the command."""
+    for flags, text in (
+        (("-q", "--quiet"), "Log less; twice: errors only."),
+        (("-v", "--verbose"), "Log more."),
+    ):
+        function = option(
+            *flags,
+            group="Logging",
+            count=True,
+            expose_value=False,
+            show_default=False,
+            callback=_count_verbosity,
+            help=text,
+        )(function)
+    return function
+
+
+def _count_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    sign = -1 if param.name == "quiet" else 1
+    ctx.meta[_VERBOSITY] = ctx.meta.get(_VERBOSITY, 0) + sign * value
+
+
+def start_logging(*, dated: bool = False, form: LogFormat = "text") -> None:
+    """Log to standard error, at the level that ``-v`` and ``-q`` set; with times if ``dated``."""
+    from ctsdns_traefik import logs
+
+    verbosity = click.get_current_context().meta.get(_VERBOSITY, 0)
+    logs.set_up(sys.stderr, verbosity, dated=dated, form=form)
 
 
 def epilog(*examples: str, meanings: Mapping[ExitCode, str] = MEANINGS) -> str:

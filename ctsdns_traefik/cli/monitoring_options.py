@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import Group, bundle, option
+from ctsdns_traefik.cli.command import bundle, option
 from ctsdns_traefik.cli.options import warn_unencrypted
-from ctsdns_traefik.cli.parameter_types import PATH, Seconds, TraefikUrl
+from ctsdns_traefik.cli.parameter_types import PATH, SECONDS, TRAEFIK_URL
 from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.errors import ExitCode
 
@@ -85,21 +85,21 @@ monitoring_options = bundle(
     MonitoringOptions,
     option(
         "--traefik-api",
-        group=Group.MONITORING,
+        group="Monitoring",
         setting=settings.TRAEFIK_API,
-        type=TraefikUrl(),
+        type=TRAEFIK_URL,
         help="Traefik's API, to verify after each change that the routes are served.",
     ),
     option(
         "--status-file",
-        group=Group.MONITORING,
+        group="Monitoring",
         setting=settings.STATUS_FILE,
         type=PATH,
         help="JSON file to write the status of watch to; see docs/status.md.",
     ),
     option(
         "--metrics-file",
-        group=Group.MONITORING,
+        group="Monitoring",
         setting=settings.METRICS_FILE,
         type=PATH,
         help="File to write the status to as metrics, for the textfile collector of Prometheus'"
@@ -107,16 +107,16 @@ monitoring_options = bundle(
     ),
     option(
         "--health",
-        group=Group.MONITORING,
+        group="Monitoring",
         is_flag=True,
         help="Do not watch; check by --status-file whether a running watch is healthy, exit 1 if"
         " not.",
     ),
     option(
         "--max-age",
-        group=Group.MONITORING,
+        group="Monitoring",
         setting=settings.MAX_AGE,
-        type=Seconds(),
+        type=SECONDS,
         help="For --health: how old the last trusted snapshot may be.",
     ),
 )

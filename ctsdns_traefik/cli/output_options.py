@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import Function, Group, bundle, option
+from ctsdns_traefik.cli.command import Function, bundle, option
 from ctsdns_traefik.cli.options import warn_unencrypted
-from ctsdns_traefik.cli.parameter_types import FILE, CommandLine, OutputType
+from ctsdns_traefik.cli.parameter_types import CHECK_COMMAND, COMMAND, FILE, OUTPUT
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class OutputOptions:
         return "json" if self.is_store else self.form
 
     def require_usable(self) -> None:
-        """Raise :class:`click.UsageError` for a hook that needs a file where there is a store."""
+        """Raise :class:`click.UsageError` for a hook that needs a file if the output is a store."""
         from ctsdns_traefik.output import PATH
 
         if self.is_store and self.on_change and any(PATH in word for word in self.on_change):
@@ -131,10 +131,10 @@ def output_options(*, default: str | None, text: str) -> Callable[[Function], Fu
         option(
             "-o",
             "--output",
-            group=Group.OUTPUT,
+            group="Output",
             setting=settings.OUTPUT,
             default=default,
-            type=OutputType(),
+            type=OUTPUT,
             help=text,
         ),
         *_OF_OUTPUTS,
@@ -145,22 +145,22 @@ _OF_OUTPUTS = (
     option(
         "--format",
         "form",
-        group=Group.OUTPUT,
+        group="Output",
         setting=settings.FORMAT,
         type=click.Choice(["json", "yaml"]),
         help="Text of the file; Traefik reads both, since JSON is YAML.",
     ),
     option(
         "--on-change",
-        group=Group.OUTPUT,
+        group="Output",
         setting=settings.ON_CHANGE,
-        type=CommandLine(),
+        type=COMMAND,
         help="Command to run after each change, without a shell; {path} stands for the file,"
         " if the output is one.",
     ),
     option(
         "--store-password-file",
-        group=Group.OUTPUT,
+        group="Output",
         setting=settings.STORE_PASSWORD_FILE,
         type=FILE,
         help="File with the password of a redis:// output, read at each snapshot."
@@ -168,23 +168,23 @@ _OF_OUTPUTS = (
     ),
     option(
         "--store-ca-file",
-        group=Group.OUTPUT,
+        group="Output",
         setting=settings.STORE_CA_FILE,
         type=FILE,
         help="Certificates to trust instead of the usual ones, for a rediss:// output.",
     ),
     option(
         "--adopt",
-        group=Group.SAFETY,
+        group="Safety",
         setting=settings.ADOPT,
         is_flag=True,
         help="Replace a file that ctsdns-traefik did not write; a copy of it is kept as NAME.bak.",
     ),
     option(
         "--check-command",
-        group=Group.SAFETY,
+        group="Safety",
         setting=settings.CHECK_COMMAND,
-        type=CommandLine(with_path=True),
+        type=CHECK_COMMAND,
         help="Command that must exit with 0 before the output is replaced; {path} stands for a"
         " file with the new content.",
     ),

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctsdns_traefik.cli.command import Group, GroupedCommand, epilog, option
-from ctsdns_traefik.cli.options import verbosity_options
-from ctsdns_traefik.cli.parameter_types import EntrypointPort
+from ctsdns_traefik.cli.command import GroupedCommand, epilog, option, verbosity_options
+from ctsdns_traefik.cli.parameter_types import ENTRYPOINT_PORT
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError
 
@@ -30,16 +29,16 @@ if TYPE_CHECKING:
 @option(
     "--entrypoint",
     "ports",
-    group=Group.TRAEFIK,
+    group="Traefik",
     multiple=True,
-    type=EntrypointPort(),
+    type=ENTRYPOINT_PORT,
     help="Port of an entrypoint, for the client commands; repeatable."
     "  [default: web=80, websecure=443, tcp=4433]",
 )
 @option(
     "--format",
     "form",
-    group=Group.OUTPUT,
+    group="Output",
     type=click.Choice(["text", "json"]),
     default="text",
     help="Text for people, or JSON for programs.",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
 from ctsdns_traefik import __version__
-from ctsdns_traefik.cli.command import CONTEXT_SETTINGS, epilog, write_groups
-from ctsdns_traefik.cli.options import verbosity_options
+from ctsdns_traefik.cli.command import CONTEXT_SETTINGS, epilog, verbosity_options, write_groups
 from ctsdns_traefik.cli.stdio import writing
 from ctsdns_traefik.core.text import printable
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
@@ -42,9 +40,9 @@ class Program(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the one that was probably meant."""
-        likely = get_close_matches(args[0], COMMANDS, n=1)
-        if likely and args[0] not in COMMANDS and not ctx.resilient_parsing:
-            ctx.fail(f"No such command {args[0]!r} (did you mean {likely[0]!r}?)")
+        unknown = args[0] not in COMMANDS and not ctx.resilient_parsing
+        if unknown and (likely := _most_alike(args[0], COMMANDS)):
+            ctx.fail(f"No such command {args[0]!r} (did you mean {likely!r}?)")
         return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -122,9 +120,16 @@ def _report_usage(error: click.ClickException, program: str) -> ExitCode:
 
 def _unknown_option(error: click.NoSuchOption) -> str:
     """Word it as for an unknown command, independently of the release of click."""
-    meant = get_close_matches(error.option_name, error.possibilities or (), n=1)
-    hint = f" (did you mean {meant[0]}?)" if meant else ""
+    likely = _most_alike(error.option_name, error.possibilities or ())
+    hint = f" (did you mean {likely}?)" if likely else ""
     return f"No such option {error.option_name!r}{hint}"
+
+
+def _most_alike(word: str, words: Sequence[str]) -> str:
+    """Return the word that was probably meant, or ``""``."""
+    from difflib import get_close_matches  # only mistakes need it
+
+    return next(iter(get_close_matches(word, words, n=1)), "")
 
 
 def _report(program: str, message: str, code: ExitCode) -> ExitCode:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
-from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.options import (
-    access_file_option,
-    log_format_option,
+from ctsdns_traefik.cli.command import (
+    GroupedCommand,
+    bundle,
+    epilog,
+    option,
     start_logging,
     verbosity_options,
 )
+from ctsdns_traefik.cli.file_arguments import require_different
+from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
 from ctsdns_traefik.cli.stdio import emit
@@ -35,7 +37,7 @@ _NO_LINE_END = "\n\\ No newline at end of file\n"
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """Everything that render-once can be told."""
+    """The options of render-once."""
 
     snapshot: SnapshotOptions
     target: OutputOptions
@@ -65,17 +67,17 @@ class RenderOptions:
     ),
     option(
         "--check",
-        group=Group.OUTPUT,
+        group="Output",
         is_flag=True,
         help="Write nothing; exit 1 if the file would change.",
     ),
     option(
         "--diff",
-        group=Group.OUTPUT,
+        group="Output",
         is_flag=True,
         help="Write nothing; print how the file would change.",
     ),
-    option("--strict", group=Group.OUTPUT, is_flag=True, help="Exit 1 if any entry was refused."),
+    option("--strict", group="Output", is_flag=True, help="Exit 1 if any entry was refused."),
     access_file_option,
     log_format_option,
     verbosity_options,

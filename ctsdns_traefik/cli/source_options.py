@@ -11,9 +11,9 @@ import click
 from click.core import ParameterSource
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import Group, bundle, option
+from ctsdns_traefik.cli.command import bundle, option
 from ctsdns_traefik.cli.options import warn_unencrypted
-from ctsdns_traefik.cli.parameter_types import FILE, HeaderType, Seconds
+from ctsdns_traefik.cli.parameter_types import FILE, HEADER, SECONDS, SECONDS_OR_ZERO
 from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
@@ -73,10 +73,6 @@ class StreamOptions(EndpointOptions):
             raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
         return self.source
 
-    def build_stream(self) -> Endpoint:
-        """Build the endpoint to follow; raise :class:`.SettingsError`."""
-        return self.build(self.url(), self.read_timeout)
-
 
 @dataclass(frozen=True)
 class SnapshotOptions(EndpointOptions):
@@ -117,15 +113,15 @@ _CONNECTION = (
     option(
         "--header",
         "headers",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.HEADERS,
-        type=HeaderType(),
+        type=HEADER,
         multiple=True,
         help="Header to send to the endpoint; repeatable, in the variable one a line.",
     ),
     option(
         "--token-file",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.TOKEN_FILE,
         type=FILE,
         help="File with a token for 'Authorization: Bearer', read at each connection."
@@ -133,7 +129,7 @@ _CONNECTION = (
     ),
     option(
         "--ca-file",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.CA_FILE,
         type=FILE,
         help="Certificates to trust instead of the usual ones, for an https endpoint.",
@@ -146,23 +142,23 @@ stream_options = bundle(
     click.argument("source", metavar="[URL]", required=False),
     option(
         "--endpoint",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.ENDPOINT,
         metavar="URL",
         help="The worker's /api/config, if not named as URL; required, but not for --health.",
     ),
     option(
         "--retry-delay",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.RETRY_DELAY,
-        type=Seconds(zero=True),
+        type=SECONDS_OR_ZERO,
         help=f"Pause before connecting again; less than {SHORTEST:g} counts as {SHORTEST:g}.",
     ),
     option(
         "--read-timeout",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.READ_TIMEOUT,
-        type=Seconds(),
+        type=SECONDS,
         help="Silence that counts as a failure; longer than the worker's interval.",
     ),
     *_CONNECTION,
@@ -174,9 +170,9 @@ snapshot_options = bundle(
     click.argument("source", required=False, envvar=settings.ENDPOINT.variable),
     option(
         "--timeout",
-        group=Group.SOURCE,
+        group="Source",
         setting=settings.SNAPSHOT_TIMEOUT,
-        type=Seconds(),
+        type=SECONDS,
         help="How long to wait for a snapshot.",
     ),
     *_CONNECTION,

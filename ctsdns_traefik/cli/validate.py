@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
-from ctsdns_traefik.cli.options import access_file_option, start_logging, verbosity_options
-from ctsdns_traefik.cli.parameter_types import FILE, EntrypointName, TraefikVersion
+from ctsdns_traefik.cli.command import (
+    GroupedCommand,
+    bundle,
+    epilog,
+    option,
+    start_logging,
+    verbosity_options,
+)
+from ctsdns_traefik.cli.options import access_file_option
+from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, TRAEFIK_VERSION
 from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ValidateOptions:
-    """Everything that validate can be told."""
+    """The options of validate."""
 
     snapshot: SnapshotOptions
     static_config: Path | None
@@ -53,22 +60,22 @@ class ValidateOptions:
     snapshot_options,
     option(
         "--static-config",
-        group=Group.TRAEFIK,
+        group="Traefik",
         type=FILE,
         help="Traefik's static configuration, .yml, .yaml or .toml, to check the entries against.",
     ),
     option(
         "--entrypoint",
         "entrypoints",
-        group=Group.TRAEFIK,
+        group="Traefik",
         multiple=True,
-        type=EntrypointName(),
+        type=ENTRYPOINT,
         help="An entrypoint that Traefik has from flags or variables; repeatable.",
     ),
     option(
         "-o",
         "--output",
-        group=Group.TRAEFIK,
+        group="Traefik",
         setting=settings.OUTPUT,
         default=None,
         type=click.Path(),
@@ -76,25 +83,25 @@ class ValidateOptions:
     ),
     option(
         "--traefik-version",
-        group=Group.TRAEFIK,
-        type=TraefikVersion(),
+        group="Traefik",
+        type=TRAEFIK_VERSION,
         help="The Traefik that will run, 3.6 for one.  [default: the newest known, 3.7]",
     ),
     option(
         "--prove",
-        group=Group.TRAEFIK,
+        group="Traefik",
         is_flag=True,
         help="Load the routes into a real Traefik on this machine, and report what it rejects.",
     ),
     option(
         "--format",
         "form",
-        group=Group.OUTPUT,
+        group="Output",
         type=click.Choice(["text", "json", "github"]),
         default="text",
         help="Text for people, JSON for programs, or annotations for GitHub's workflows.",
     ),
-    option("--strict", group=Group.OUTPUT, is_flag=True, help="Exit 1 for warnings too."),
+    option("--strict", group="Output", is_flag=True, help="Exit 1 for warnings too."),
     access_file_option,
     verbosity_options,
 )

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik import __version__, settings
-from ctsdns_traefik.cli.command import Group, GroupedCommand, bundle, epilog, option
-from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
-from ctsdns_traefik.cli.options import (
-    access_file_option,
-    log_format_option,
+from ctsdns_traefik.cli.command import (
+    GroupedCommand,
+    bundle,
+    epilog,
+    option,
     start_logging,
     verbosity_options,
 )
+from ctsdns_traefik.cli.file_arguments import require_different
+from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
+from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Everything that watch can be told."""
+    """The options of watch."""
 
     stream: StreamOptions
     target: OutputOptions
@@ -68,7 +70,7 @@ class WatchOptions:
     access_file_option,
     option(
         "--removal-guard/--no-removal-guard",
-        group=Group.SAFETY,
+        group="Safety",
         setting=settings.REMOVAL_GUARD,
         help="Hold back a snapshot that removes most routes until the next one agrees.",
     ),
@@ -84,9 +86,10 @@ def watch(options: WatchOptions) -> ExitCode:
     if options.monitoring.health:
         return options.monitoring.report_health()
     start_logging(dated=True, form=options.log_format)
-    endpoint = options.stream.build_stream()
+    url = options.stream.url()
     _require_usable(options.target)
     signals = _handle_signals()
+    endpoint = options.stream.build(url, options.stream.read_timeout)
     check = options.target.build_check(signals.stops)
     output = options.target.build(check, sleep=signals.sleep, cancellation=signals.output)
     publisher = _build_publisher(options, endpoint, output, signals)

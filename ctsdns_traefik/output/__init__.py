@@ -1,29 +1,13 @@
 """Where documents go: a file or a store, and the user's commands around a change.
 
-An output is read and written and returns what it did; it logs nothing.
+Outputs return what they did and log nothing.
 """
 
 from __future__ import annotations
 
-from ctsdns_traefik.output.base import (
-    Outcome,
-    Output,
-    OutputWarning,
-    WriteResult,
-)
-from ctsdns_traefik.output.file import (
-    FileOutput,
-    remove_leftovers,
-    replace_file,
-)
-from ctsdns_traefik.output.hooks import (
-    PATH,
-    Check,
-    Command,
-    OnChange,
-    command_from,
-    kill_running,
-)
+from ctsdns_traefik.output.base import Outcome, Output, OutputWarning, WriteResult
+from ctsdns_traefik.output.file import FileOutput, remove_leftovers, replace_file
+from ctsdns_traefik.output.hooks import PATH, Check, Command, OnChange, command_from, kill_running
 
 __all__ = [
     "PATH",

@@ -1,4 +1,4 @@
-"""Where the document goes: what a file, or anything in its place, has to be able to do."""
+"""The interface of an output, and the results of a write."""
 
 from __future__ import annotations
 
@@ -8,69 +8,69 @@ from typing import NamedTuple, Protocol
 
 
 class Outcome(Enum):
-    """What became of what stood there."""
+    """What a write did to the old content."""
 
     UNCHANGED = "unchanged"
     CREATED = "created"
     REPLACED = "replaced"
     WRITTEN_IN_PLACE = "written in place"
     LEFT = "left"
-    """Another watch has written something else, and it is not this one's turn."""
+    """Another watch has written something else, and keeps writing."""
 
 
 class OutputWarning(NamedTuple):
-    """Something beside a write that somebody should know; daemon's events have its message."""
+    """Something besides the write itself that is to be logged; ``kind`` selects the message."""
 
     kind: str
     detail: str = ""
 
 
 class WriteResult(NamedTuple):
-    """What a write did."""
+    """The outcome of a write, and what is to be logged about it."""
 
     outcome: Outcome
     owner_lost: bool = False
-    """The old file was somebody else's, and this process may not give the new one to them."""
+    """The old file had another owner, whom this process is not permitted to give the new one."""
     notices: tuple[OutputWarning, ...] = ()
 
 
 class Output(Protocol):
-    """Holds one document as text; its own text names it in the log, secrets out of sight."""
+    """Holds one document as text; ``str()`` of it names it in the log, without secrets."""
 
     needed: bool
-    """Traefik does not start to follow it unless it is there; so watch sees to it, or ends."""
+    """Whether Traefik needs it at its own start, so that watch has to create it or end."""
 
     def claim(self) -> AbstractContextManager[None]:
-        """Keep others off for as long as the context lasts, where only one may write.
+        """Exclude other writers while the context lasts, if there may be only one.
 
-        Raise :class:`.OutputError` if another is there.
+        Raise :class:`.OutputError` if there is another.
         """
 
     def prepare(self) -> tuple[OutputWarning, ...]:
-        """Clear away what killed processes left; return what the user should know.
+        """Remove what killed processes left; return what is to be logged.
 
-        Raise :class:`.OutputError` if no write can be.
+        Raise :class:`.OutputError` if writing is impossible.
         """
 
     def accept(self, content: bytes, foreign: str) -> None:
-        """Take what was found at the start, and what in it this tool did not write, if anything.
+        """Accept the content found at the start as replaceable.
 
-        Raise :class:`.OutputError` if that is not to be replaced.
+        ``foreign`` describes what in it this tool did not write, or is empty. Raise
+        :class:`.OutputError` if that must not be replaced.
         """
 
     def read(self) -> bytes | None:
-        """Return what stands there, ``None`` if nothing; raise :class:`.OutputError`."""
+        """Return the content, ``None`` if there is none; raise :class:`.OutputError`."""
 
     def moved(self) -> bool:
-        """Tell whether another watch has written there since it was read or written here."""
+        """Return whether another watch has written since the last read or write here."""
 
     def as_held(self, content: bytes) -> bytes:
-        """Return what :meth:`read` would, if this had been written."""
+        """Return what :meth:`read` would return after a write of this content."""
 
     def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:
-        """Replace what stands there, all or nothing, if it is not this already.
+        """Replace the content atomically, unless it is the same already.
 
-        ``ordered`` says that the operator wants it so, and not only a snapshot.
-
-        Raise :class:`.OutputError` with the reason; what stood there then stands.
+        ``ordered`` marks a write that the operator asked for, as opposed to a snapshot. Raise
+        :class:`.OutputError` with the reason; the old content then stays.
         """

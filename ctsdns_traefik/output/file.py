@@ -1,11 +1,11 @@
-"""The file: replaced atomically and durably, and only when its content would change.
+"""The file as output: replaced atomically and durably, and only if its content changes.
 
 A reader sees the old content or the new, never a part: the new one is written to a temporary file
 beside the old, flushed to disk, and renamed over it. Where renaming is not possible (a file
 bind-mounted on its own answers EBUSY; a folder may be closed to us) the file is written in place.
 
-What another writer put there and this tool would not have written is kept beside the file before it
-is replaced, and at the start it is not replaced at all unless the user has the file adopted.
+Content that this tool would not have written is copied beside the file before it is replaced. At
+the start such content is not replaced at all unless the user adopts the file.
 
 Not promised: access control lists and extended attributes are not kept, and of a file written in
 place a reader may for a moment see a part, though never an empty file.
@@ -32,8 +32,7 @@ from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
 from ctsdns_traefik.output.hooks import Check
-from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable
-from ctsdns_traefik.output.rivalry import Rivalry
+from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable, WriterConflict
 
 NEW_FILE_MODE = 0o644
 
@@ -41,7 +40,7 @@ NO_ROUTES = b"{}\n"
 
 _TEMPORARY = ".tmp"
 _RANDOM = "[a-z0-9_]{8}"
-"""What :mod:`tempfile` puts before that, between two names of temporary files."""
+"""What :mod:`tempfile` puts in front of the suffix."""
 
 _COPY = ".bak"
 _COPIES_AT_MOST = 100
@@ -50,60 +49,58 @@ _CANNOT_RENAME_OVER = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class FileOutput:
-    """The file that Traefik's file provider watches; a :class:`.Output`."""
+    """The file that Traefik's file provider watches; a :class:`.Output`.
+
+    ``check`` has to accept new content; ``adopt`` permits to replace foreign content.
+    """
 
     needed = True
 
     def __init__(self, path: Path, check: Check | None = None, *, adopt: bool = False) -> None:
-        """Take where the file is, or is to be, and what has to agree to its new content.
-
-        ``adopt`` lets it take the place of content that this tool would not have written.
-        """
         self._path = path
         self._check = check
         self._adopt = adopt
         self._lock = FileLock(_resolved(path))
-        self._notices: list[OutputWarning] = []
-        """What is to be reported with the next answer."""
+        self._warnings: list[OutputWarning] = []
+        """To be returned by the next call that returns warnings."""
         self._held: bytes | None = None
-        """What the file is known to have held, and may be replaced without being looked at."""
+        """The content that this tool wrote or accepted, and may replace without a copy."""
         self._copies: set[Path] = set()
-        """The copies that were reported."""
-        self._rivalry = Rivalry()
+        """The copies that have been logged."""
+        self._conflict = WriterConflict()
 
     def __str__(self) -> str:
         return str(self._path)
 
     @contextmanager
     def claim(self) -> Iterator[None]:
-        """Keep other watches off; raise :class:`OutputError`, naming the process that is there.
+        """Lock the file; raise :class:`OutputError`, naming the process that has locked it.
 
-        Where no lock can be had, :meth:`prepare` reports that.
+        If no lock is possible, :meth:`prepare` returns a warning.
         """
         try:
-            with self._other_watch_explained():
+            with self._naming_lock_holder():
                 self._lock.acquire()
         except LockUnavailable as why:
-            self._notices.append(OutputWarning("no-lock", str(why)))
+            self._warnings.append(OutputWarning("no-lock", str(why)))
         try:
             yield
         finally:
             self._lock.release()
 
     def prepare(self) -> tuple[OutputWarning, ...]:
-        """Remove what killed writers left; raise :class:`OutputError` if no write can be."""
+        """Remove what killed writers left; raise :class:`OutputError` if writing is impossible."""
         if not self._lock.is_held:
-            with self._other_watch_explained():
+            with self._naming_lock_holder():
                 self._lock.require_free()
         require_writable(self._path)
         remove_leftovers(self._path)
-        return self._take_notices()
+        return self._pop_warnings()
 
     def accept(self, content: bytes, foreign: str) -> None:
-        """Take what the file held at the start; raise :class:`OutputError` if that has to stay.
+        """Accept the file's content at the start; raise :class:`OutputError` for foreign content.
 
-        What is foreign has to, unless it is to be adopted; it is then kept beside the file as soon
-        as something takes its place.
+        Unless it is to be adopted: then it is copied beside the file when it is replaced.
         """
         if not foreign:
             self._held = content
@@ -119,41 +116,41 @@ class FileOutput:
         return read_if_there(self._path)
 
     def moved(self) -> bool:
-        """Return false: what another writes into a file is put right, whatever it is."""
+        """Return false: a file is always restored, whoever has changed it."""
         return False
 
     def as_held(self, content: bytes) -> bytes:
-        """Return the content: a file holds it as it is."""
+        """Return the content unchanged."""
         return content
 
     def write(self, content: bytes, *, ordered: bool = False) -> WriteResult:  # noqa: ARG002
         """Make the file hold ``content``; see :func:`write_if_changed`."""
         written = write_if_changed(self._path, content, self._check, self._before_replacing)
         if written.outcome is Outcome.UNCHANGED:
-            self._rivalry.undisturbed()
+            self._conflict.found_own()
         self._held = content
-        if self._rivalry.is_on:
-            self._notices.append(OutputWarning("disagreement", ", and this one puts its own back"))
-        return written._replace(notices=self._take_notices())
+        if self._conflict.is_detected:
+            self._warnings.append(OutputWarning("disagreement", ", and this one puts its own back"))
+        return written._replace(notices=self._pop_warnings())
 
     def _before_replacing(self, old: bytes | None) -> None:
-        """Keep a copy of what is foreign, and watch for a writer that does this again and again."""
+        """Copy foreign content, and detect a writer that restores its own again and again."""
         if old is None or old == self._held:
             return
-        self._rivalry.replaced(hashlib.sha256(old).hexdigest())
+        self._conflict.replaced(hashlib.sha256(old).hexdigest())
         if foreign := examine(old).foreign:
             copy = keep_copy(self._path, old)
             if copy not in self._copies:
                 self._copies.add(copy)
                 detail = f"{foreign}; the old content is kept as {shown(str(copy))}"
-                self._notices.append(OutputWarning("foreign", detail))
+                self._warnings.append(OutputWarning("foreign", detail))
 
-    def _take_notices(self) -> tuple[OutputWarning, ...]:
-        taken, self._notices = tuple(self._notices), []
+    def _pop_warnings(self) -> tuple[OutputWarning, ...]:
+        taken, self._warnings = tuple(self._warnings), []
         return taken
 
     @contextmanager
-    def _other_watch_explained(self) -> Iterator[None]:
+    def _naming_lock_holder(self) -> Iterator[None]:
         try:
             yield
         except LockHeld as why:
@@ -165,7 +162,7 @@ class FileOutput:
 
 def read_if_there(path: Path) -> bytes | None:
     """Return the file's content, ``None`` if there is no file; raise :class:`OutputError`."""
-    with _explained(path):
+    with _mapping_errors(path):
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -180,12 +177,12 @@ def write_if_changed(
     check: Check | None = None,
     before_replacing: Callable[[bytes | None], None] = lambda _: None,
 ) -> WriteResult:
-    """Make a file hold ``content``; leave it alone, its times included, if it does already.
+    """Write ``content`` to a file; leave it untouched, its times too, if it has that content.
 
-    A symbolic link stays and its target is replaced. A new file gets mode 0644, an old one keeps
-    its mode and owner. ``check`` has to agree, but not to "no routes" where there was no file;
-    then ``before_replacing`` gets the old content. Raise :class:`OutputError` with the reason; the
-    file is then as it was, unless a disk has failed amid writing in place.
+    A symbolic link stays, and its target is replaced. A new file gets mode 0644, an old one keeps
+    its mode and owner. ``check`` has to accept the content, except "no routes" for a new file, then
+    ``before_replacing`` is called with the old content. Raise :class:`OutputError` with the reason;
+    the file is then unchanged, unless a disk fails during a write in place.
     """
     target = _resolved(path)
     old = read_if_there(target)
@@ -193,22 +190,22 @@ def write_if_changed(
         return WriteResult(Outcome.UNCHANGED)
     if old is None and content == NO_ROUTES:
         check = None
-    agreed = False
-    with _explained(path):
+    accepted = False
+    with _mapping_errors(path):
         try:
             with _temporary_beside(target) as (temporary, file):
                 owner_lost = _fill(file, content, target, durable=True)
                 if check:
                     check.staged(temporary, content, path)
                 before_replacing(old)
-                agreed = True
+                accepted = True
                 temporary.rename(target)
         except OSError as why:
             if old is None or why.errno not in _CANNOT_RENAME_OVER:
                 raise
-            if check and not agreed:
+            if check and not accepted:
                 check.content(content, path)
-            if not agreed:
+            if not accepted:
                 before_replacing(old)
             _write_in_place(target, content)
             return WriteResult(Outcome.WRITTEN_IN_PLACE)
@@ -217,14 +214,14 @@ def write_if_changed(
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a new file with ``content`` in the place of a file that only tells how things are.
+    """Replace a file that reports a state, such as the status file.
 
-    It is never written in place, and not flushed to disk: after a power failure what it told is
-    of no use, and to flush takes longer than all else. A new file gets mode 0644, an old one keeps
-    its mode and owner. Raise :class:`OutputError` with the reason; the file is then as it was.
+    It is never written in place, and not flushed to disk: after a power failure the state is
+    outdated, and flushing takes longer than everything else. A new file gets mode 0644, an old one
+    keeps its mode and owner. Raise :class:`OutputError`; the file is then unchanged.
     """
     target = _resolved(path)
-    with _explained(path):
+    with _mapping_errors(path):
         with suppress(FileNotFoundError):
             _require_regular(path, target.stat().st_mode)
         with _temporary_beside(target) as (temporary, file):
@@ -239,10 +236,10 @@ def _require_regular(path: Path, mode: int) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Raise :class:`OutputError` now, not at the first write, if there is no way to write."""
+    """Raise :class:`OutputError` now, not at the first write, if writing is impossible."""
     target = _resolved(path)
     old = read_if_there(target)
-    with _explained(path):
+    with _mapping_errors(path):
         try:
             with _temporary_beside(target):
                 return
@@ -254,11 +251,11 @@ def require_writable(path: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files that killed writers left; those of living ones are locked.
+    """Remove the temporary files that killed writers left; those of running ones are locked.
 
-    Only regular files go whose names :func:`_temporary_beside` could have made.
+    Only regular files are removed that have a name as :func:`_temporary_beside` gives them.
     """
-    with suppress(OSError, OutputError):  # a folder that cannot be listed is met again at the write
+    with suppress(OSError, OutputError):  # if it cannot be listed, the write will report that
         target = _resolved(path)
         names = re.compile(rf"\.{re.escape(target.name)}\.{_RANDOM}{re.escape(_TEMPORARY)}")
         for leftover in target.parent.iterdir():
@@ -267,7 +264,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _remove_unlocked(leftover: Path) -> None:
-    """Remove a regular file that no process has locked; open neither a pipe nor through a link."""
+    """Remove a regular file that no process has locked; open neither a pipe nor a link."""
     with suppress(OSError):
         descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -279,7 +276,7 @@ def _remove_unlocked(leftover: Path) -> None:
 
 
 def keep_copy(path: Path, content: bytes) -> Path:
-    """Keep what a file holds beside it, durably, and return where.
+    """Write a durable copy of a file's content beside it, and return its path.
 
     That is ``NAME.bak``, or the first of ``NAME.bak.1``, ``NAME.bak.2`` ... that is free: no file
     is ever overwritten, and content that has a copy gets no second one. Traefik loads no such name.
@@ -299,10 +296,10 @@ def keep_copy(path: Path, content: bytes) -> Path:
 
 
 def _holds(copy: Path, content: bytes) -> bool:
-    """Tell whether a copy holds this content; one that cannot be read is taken to hold other."""
+    """Return whether a copy has this content; one that cannot be read counts as different."""
     with suppress(OSError):
-        there = copy.lstat()
-        if stat.S_ISREG(there.st_mode) and there.st_size == len(content):
+        status = copy.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_size == len(content):
             return copy.read_bytes() == content
     return False
 
@@ -329,17 +326,17 @@ def _make_copy(copy: Path, content: bytes, target: Path) -> None:
 
 
 def _resolved(path: Path) -> Path:
-    """Follow symbolic links, so that the temporary file stands beside the one to replace.
+    """Follow symbolic links, so that the temporary file is beside the one to replace.
 
-    Raise :class:`OutputError` for a relative path where the working directory is gone.
+    Raise :class:`OutputError` for a relative path if the working directory has been removed.
     """
-    with _explained(path):
+    with _mapping_errors(path):
         return Path(os.path.realpath(path))
 
 
 def _fill(file: IO[bytes], content: bytes, target: Path, *, durable: bool) -> bool:
-    """Make a file ready to take the target's place; tell whether its owner could not be kept."""
-    owner_lost = _take_mode_and_owner(file.fileno(), target)
+    """Prepare a file to replace the target; return whether the target's owner is lost."""
+    owner_lost = _copy_mode_and_owner(file.fileno(), target)
     file.write(content)
     file.flush()
     if durable:
@@ -361,11 +358,11 @@ def _temporary_beside(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield temporary, file
     finally:
-        with suppress(OSError):  # that it cannot be removed would hide what went wrong
+        with suppress(OSError):  # its failure would hide the original error
             temporary.unlink(missing_ok=True)
 
 
-def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
+def _copy_mode_and_owner(descriptor: int, target: Path) -> bool:
     try:
         old = target.stat()
     except FileNotFoundError:
@@ -374,7 +371,7 @@ def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
     lost, new = False, os.fstat(descriptor)
     for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
         if owner in {-1, new.st_uid} and group in {-1, new.st_gid}:
-            continue  # a system call less for those who forbid it
+            continue  # seccomp filters of containers may forbid even a chown without effect
         try:
             os.fchown(descriptor, owner, group)
         except PermissionError:
@@ -384,10 +381,10 @@ def _take_mode_and_owner(descriptor: int, target: Path) -> bool:
 
 
 def _write_in_place(target: Path, content: bytes) -> None:
-    """Make room, overwrite, then cut: the file is never empty, which would mean "no routes".
+    """Extend, overwrite, then truncate: the file is never empty, which would mean "no routes".
 
-    The room is line ends, which change nothing, so that a full disk is met with the old content
-    still there.
+    It is extended by line ends, which change nothing, so that a full disk is noticed while the old
+    content is still complete.
     """
     with target.open("r+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
@@ -410,7 +407,7 @@ def _write_all(file: FileIO, content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the renaming last through a power failure, on file systems that can promise it."""
+    """Make the renaming survive a power failure, on file systems that support it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -420,7 +417,8 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _mapping_errors(path: Path) -> Iterator[None]:
+    """Raise what the operating system refuses as :class:`OutputError`."""
     try:
         yield
     except (OSError, ValueError) as why:

@@ -1,8 +1,8 @@
 """Hooks: the user's own commands, run on what is about to be written and after each change.
 
-A command runs without a shell, in a session of its own so that all of it can be ended, with its
-output read but not kept beyond the end, and with none of this tool's settings in its environment:
-tokens and passwords are among them, and a command that is this tool again is not to inherit them.
+A command runs without a shell, in a session of its own so that its whole process group can be
+ended. Only the end of its output is kept. None of this tool's settings are in its environment:
+tokens and passwords are among them, and a command that is this tool again must not inherit them.
 SIGHUP waits for it; a stop ends it.
 """
 
@@ -35,35 +35,35 @@ LIMIT = 30.0
 
 _GRACE = 2.0
 _GRACE_AT_STOP = 0.2
-"""Seconds from SIGTERM to SIGKILL; the watchdog of a stop does not wait long."""
+"""Seconds from SIGTERM to SIGKILL; fewer at a stop, which has to happen within a second."""
 
-_A_MOMENT = 0.05
+_POLL_INTERVAL = 0.05
 _PIECE = 64 * 1024
 _KEPT = 4 * 1024
-"""Bytes of each kind of output that are kept: the last."""
+"""Bytes at the end of stdout and of stderr that are kept."""
 
 _OF_SYSTEMD = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
-"""What lets a process speak to systemd in our name."""
+"""Variables by which a child could notify systemd in place of this process."""
 
 Stopping = Callable[[], bool]
 
 _running: set[int] = set()
-"""The process groups of commands that have not ended."""
+"""The process groups of running commands."""
 
 
 class HookError(Exception):
-    """A command has failed; the text says how, with its last words."""
+    """A command has failed; the message says how, with the end of its output."""
 
 
-class _Said(NamedTuple):
-    """The ends of what a command has said."""
+class _Tails(NamedTuple):
+    """The ends of a command's output."""
 
     output: bytearray
     errors: bytearray
 
 
 def never() -> bool:
-    """Say that nothing wants the process to stop."""
+    """Return false: nothing stops the process."""
     return False
 
 
@@ -83,29 +83,29 @@ def run_hook(
 ) -> None:
     """Run a command to its end; raise :class:`HookError` if it fails, or is ended for a stop.
 
-    ``path`` is what :data:`PATH` stands for, ``None`` if the command does not name it. What it
-    leaves running in the background is neither waited for nor ended, unless the command itself is:
-    then all of its process group is.
+    ``path`` replaces :data:`PATH`; it is ``None`` if the command does not contain that. Processes
+    that the command leaves in the background are neither awaited nor ended, unless the command
+    itself has to be ended: then its whole process group is.
     """
     name = shown(command[0])
-    said = _Said(bytearray(), bytearray())
+    tails = _Tails(bytearray(), bytearray())
     try:
-        there = PATH if path is None else os.path.abspath(path)  # noqa: PTH100
-        words = [word.replace(PATH, there) for word in command]
+        absolute = PATH if path is None else os.path.abspath(path)  # noqa: PTH100
+        words = [word.replace(PATH, absolute) for word in command]
         name = shown(words[0])
         process = _start(words)
-        with _ended(process, stopping):
+        with _ending(process, stopping):
             deadline = time.monotonic() + limit
-            while not _listen(process, said):
+            while not _read_output(process, tails):
                 if stopping():
-                    raise HookError(f"{name} was ended: this process was told to stop")
+                    raise HookError(f"{name} was ended: this process is stopping")
                 if time.monotonic() > deadline:
-                    raise HookError(f"{name} took longer than {limit:g} s{_last_words(said)}")
+                    raise HookError(f"{name} took longer than {limit:g} s{_tail_as_text(tails)}")
     except (OSError, ValueError) as why:
         reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
         raise HookError(f"{name} cannot be run: {reason.lower()}") from why
     if process.returncode:
-        raise HookError(f"{name} {_end_of(process.returncode)}{_last_words(said)}")
+        raise HookError(f"{name} {_exit_as_text(process.returncode)}{_tail_as_text(tails)}")
 
 
 def _start(words: list[str]) -> subprocess.Popen[bytes]:
@@ -123,7 +123,7 @@ def _start(words: list[str]) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def _signals_unblocked() -> Iterator[None]:
-    """Have a command begin with no signal blocked, whichever thread starts it: it inherits them."""
+    """Unblock all signals, since a command inherits those that its thread has blocked."""
     blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         yield
@@ -137,8 +137,8 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[bytes], stopping: Stopping) -> Iterator[None]:
-    """Leave nothing of a command when this context breaks off; close its pipes in any case."""
+def _ending(process: subprocess.Popen[bytes], stopping: Stopping) -> Iterator[None]:
+    """End the process group of a command if the context raises; always close its pipes."""
     _running.add(process.pid)
     try:
         yield
@@ -157,7 +157,7 @@ def _ended(process: subprocess.Popen[bytes], stopping: Stopping) -> Iterator[Non
 
 
 def kill_running() -> None:
-    """End every command at once; for a process that is about to end without cleaning up."""
+    """Kill all running commands, for a process that is about to end without cleaning up."""
     for group in tuple(_running):
         _signal_group(group, signal.SIGKILL)
 
@@ -167,26 +167,26 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _listen(process: subprocess.Popen[bytes], said: _Said) -> bool:
-    """Take what there is to hear in a moment; tell whether the command has ended.
+def _read_output(process: subprocess.Popen[bytes], tails: _Tails) -> bool:
+    """Read what the command prints within the poll interval; return whether it has ended.
 
-    That the pipes are still open then, in the hands of what it left running, does not matter.
+    The pipes may then still be open, inherited by processes in the background.
     """
     ended = process.poll() is not None
     with selectors.DefaultSelector() as selector:
-        for pipe, kept in ((process.stdout, said.output), (process.stderr, said.errors)):
+        for pipe, kept in ((process.stdout, tails.output), (process.stderr, tails.errors)):
             if pipe and not pipe.closed:
                 selector.register(pipe, selectors.EVENT_READ, kept)
         if selector.get_map():
-            for key, _ in selector.select(0 if ended else _A_MOMENT):
-                _take(key.fileobj, key.data)  # type: ignore[arg-type]
+            for key, _ in selector.select(0 if ended else _POLL_INTERVAL):
+                _read_piece(key.fileobj, key.data)  # type: ignore[arg-type]
         elif not ended:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_A_MOMENT)
+                process.wait(_POLL_INTERVAL)
     return ended
 
 
-def _take(pipe: IO[bytes], kept: bytearray) -> None:
+def _read_piece(pipe: IO[bytes], kept: bytearray) -> None:
     piece = os.read(pipe.fileno(), _PIECE)
     if not piece:
         pipe.close()
@@ -194,7 +194,7 @@ def _take(pipe: IO[bytes], kept: bytearray) -> None:
     del kept[:-_KEPT]
 
 
-def _end_of(status: int) -> str:
+def _exit_as_text(status: int) -> str:
     if status > 0:
         return f"exited with status {status}"
     try:
@@ -203,9 +203,9 @@ def _end_of(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def _last_words(said: _Said) -> str:
-    """Return the end of what a command said, if anything, of its errors rather than its output."""
-    for kept in said.errors, said.output:
+def _tail_as_text(tails: _Tails) -> str:
+    """Return the end of stderr, or else of stdout, if there is any."""
+    for kept in tails.errors, tails.output:
         lines = kept.decode("utf-8", "replace").splitlines()
         words = "; ".join(line.strip() for line in lines if line.strip())
         if words:
@@ -215,18 +215,16 @@ def _last_words(said: _Said) -> str:
 
 
 class Check:
-    """The command that has to agree to new content before it takes the place of the old."""
+    """The command that has to accept new content before it replaces the old."""
 
     def __init__(self, command: Command, stopping: Stopping = never) -> None:
-        """Take the command, and what tells that the process is to stop."""
         self._command = command
         self._stopping = stopping
 
     def staged(self, staged: Path, content: bytes, target: object) -> None:
-        """Have a file checked that holds ``content`` and is about to be renamed to the target.
+        """Check a file with ``content`` that is about to be renamed to the target.
 
-        Raise :class:`CheckRefused` if the command does not agree, or if what it leaves there is
-        not the file that was checked.
+        Raise :class:`CheckRefused` if the command fails, or if it changes the file.
         """
         before = _identity(staged)
         try:
@@ -236,15 +234,17 @@ class Check:
         except FileNotFoundError:
             words = "it removed what it was to check"
         except HookError as why:
-            words = str(why).replace(str(staged), str(target))  # its random part would be news
+            # The temporary name is random, and would make each message a new one.
+            words = str(why).replace(str(staged), str(target))
         if words:
             name = shown(str(target))
             raise CheckRefused(f"the check command refuses the new {name}, the old stays: {words}")
 
     def content(self, content: bytes, target: object) -> None:
-        """Have content checked that no file beside the target holds, in a temporary folder.
+        """Check content that is in no file beside the target, in a temporary folder.
 
-        Raise :class:`CheckRefused` likewise, :class:`OutputError` if there is no room for it.
+        Raise :class:`CheckRefused` as :meth:`staged` does, and :class:`OutputError` if the folder
+        cannot be written.
         """
         try:
             with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
@@ -258,13 +258,16 @@ class Check:
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """Return what tells a file from another in its place, a link to it included."""
-    there = path.lstat()
-    return there.st_dev, there.st_ino, there.st_mode, there.st_uid, there.st_gid
+    """Return what distinguishes a file from another one, or a link, at the same path."""
+    status = path.lstat()
+    return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid
 
 
 class OnChange:
-    """The command that runs after each change."""
+    """The command that runs after each change.
+
+    ``ended`` is called after it, with the :class:`HookError` if it has failed, else with ``None``.
+    """
 
     def __init__(
         self,
@@ -273,17 +276,13 @@ class OnChange:
         ended: Callable[[object | None], None],
         stopping: Stopping = never,
     ) -> None:
-        """Take the command, the file if any, what hears how it ended, and what tells of a stop.
-
-        It hears of a failure as the :class:`HookError`, of none as ``None``.
-        """
         self._command = command
         self._path = path
         self._ended = ended
         self._stopping = stopping
 
     def __call__(self) -> None:
-        """Run it; whatever becomes of it, nothing else changes."""
+        """Run it; its failure has no other effect than the report."""
         try:
             run_hook(self._command, self._path, stopping=self._stopping)
         except HookError as why:

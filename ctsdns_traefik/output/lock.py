@@ -1,10 +1,12 @@
-"""The lock of an output file, so that two watches never keep one file.
+"""The lock of an output file, so that two watches never write one file, and a fallback.
 
 It is an advisory ``flock`` on a file beside the output, which the kernel releases when the process
 that holds it ends, however it ends. The lock file is removed at an orderly end. That is safe since
-a lock counts only while the file that it is on is the one that has the name: a process that opened
-the file before it was removed finds out, and begins again. After a kill the file stays, unlocked,
-and the next watch takes it over.
+a lock counts only while the locked file is the one under the lock's name: a process that opened the
+file before it was removed notices, and starts again. After a kill the file stays, unlocked, and the
+next watch locks it.
+
+Where no lock is possible, :class:`WriterConflict` detects another writer by what it writes.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import fcntl
 import os
 import stat
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
 from ctsdns_traefik.core.text import shown
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK
-"""Neither a link nor a pipe of that name leads astray."""
+"""Follow no link, and do not wait for a pipe, of that name."""
 
 _MODE = 0o644
 
@@ -33,25 +36,30 @@ _HELD = {errno.EAGAIN, errno.EACCES}
 
 _LONGEST_OWNER = 256
 
+CONTENTS_REMEMBERED = 16
+"""Replaced contents of other writers that are remembered."""
+
+CHECKS_UNTIL_RESOLVED = 10
+"""Checks in a row that find the own content, after which the other writer counts as gone."""
+
 
 class LockHeld(Exception):
-    """Another process has the lock; the text says which, as far as it is known."""
+    """Another process has the lock; the message names it, if it is known."""
 
 
 class LockUnavailable(Exception):
-    """No lock can be had here; the text says why."""
+    """No lock is possible here; the message has the reason."""
 
 
 def lock_path(target: Path) -> Path:
-    """Return where the lock of a file is; Traefik loads no file of such a name."""
+    """Return the path of a file's lock, a name that Traefik does not load."""
     return target.with_name(f".{target.name}.lock")
 
 
 class FileLock:
-    """The lock of one output file, links to it followed by the caller."""
+    """The lock of one output file; the caller resolves links to it."""
 
     def __init__(self, target: Path) -> None:
-        """Take the file that the lock is for."""
         self._path = lock_path(target)
         self._descriptor: int | None = None
 
@@ -61,13 +69,13 @@ class FileLock:
         return self._descriptor is not None
 
     def acquire(self) -> None:
-        """Take the lock; raise :class:`LockHeld` or :class:`LockUnavailable`."""
+        """Acquire the lock; raise :class:`LockHeld` or :class:`LockUnavailable`."""
         held = LockHeld("another process")
         for _ in range(_TRIES):
             descriptor = self._open()
             try:
                 _lock(descriptor, fcntl.LOCK_EX)
-                if self._has_the_name(descriptor) and self._own(descriptor):
+                if self._is_current(descriptor) and self._own(descriptor):
                     self._descriptor, descriptor = descriptor, -1
                     return
             except LockHeld as why:
@@ -79,7 +87,7 @@ class FileLock:
         raise held
 
     def require_free(self) -> None:
-        """Raise :class:`LockHeld` if another process has the lock; take and make nothing."""
+        """Raise :class:`LockHeld` if another process has the lock; lock and create nothing."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | _FLAGS)
         except OSError:
@@ -92,17 +100,17 @@ class FileLock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Remove the lock file, if it is still the one that is locked, and let go of the lock."""
+        """Remove the lock file, if it is still the locked one, and release the lock."""
         if self._descriptor is None:
             return
-        if self._has_the_name(self._descriptor):
+        if self._is_current(self._descriptor):
             with suppress(OSError):
                 self._path.unlink()
         os.close(self._descriptor)
         self._descriptor = None
 
     def _open(self) -> int:
-        """Open the lock file, made if it is missing; another user's may be read-only."""
+        """Open the lock file, create it if missing; another user's may be read-only."""
         try:
             descriptor = self._open_one()
         except (OSError, ValueError) as why:
@@ -118,14 +126,14 @@ class FileLock:
         except PermissionError as denied:
             try:
                 return os.open(self._path, os.O_RDONLY | _FLAGS)
-            except FileNotFoundError:  # it was the folder that is closed
+            except FileNotFoundError:  # permission is missing for the folder
                 raise denied from None
 
     def _own(self, descriptor: int) -> bool:
-        """Write this process into a locked file; return false if a new file has to be made.
+        """Write this process into a locked file; return false if a new file is needed.
 
-        One that cannot be written was left by a watch of another user, which was killed. Where it
-        cannot be removed either, its lock is as good as any.
+        One that cannot be written was left by a killed watch of another user. If it cannot be
+        removed either, the lock on it still counts.
         """
         if _write_owner(descriptor):
             return True
@@ -135,8 +143,8 @@ class FileLock:
             return True
         return False
 
-    def _has_the_name(self, descriptor: int) -> bool:
-        """Tell whether an open file is the one that others find under the lock's name."""
+    def _is_current(self, descriptor: int) -> bool:
+        """Return whether an open file is still the one under the lock's name."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._path.lstat())
         except OSError:
@@ -153,18 +161,18 @@ def _lock(descriptor: int, kind: int) -> None:
 
 
 def _write_owner(descriptor: int) -> bool:
-    """Write which process this is; the host's name tells containers apart, which all have a 1."""
+    """Write the process and the host, since in every container the process is 1."""
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} {os.uname().nodename}\n".encode(), 0)
-        os.fchmod(descriptor, _MODE)  # whatever the umask: others are to read who has it
+        os.fchmod(descriptor, _MODE)  # whatever the umask: others have to read it
     except OSError:
         return False
     return True
 
 
 def _read_owner(descriptor: int) -> str:
-    """Return the owner of a lock in words, as far as the file has it."""
+    """Return a description of the process that has locked a file."""
     with suppress(OSError):
         text = os.pread(descriptor, _LONGEST_OWNER, 0).decode("utf-8", "replace").strip()
         pid, _, host = text.partition(" ")
@@ -179,3 +187,30 @@ def _read_owner(descriptor: int) -> str:
 
 def _reason(why: Exception) -> str:
     return (getattr(why, "strerror", None) or str(why)).lower()
+
+
+class WriterConflict:
+    """Detects another writer: content that comes back after it was replaced is no accident.
+
+    One edit by hand is replaced once. A second program that keeps the same file writes the same
+    content again each time, for as long as both run.
+    """
+
+    def __init__(self) -> None:
+        self._replaced: deque[str] = deque(maxlen=CONTENTS_REMEMBERED)
+        self._checks = 0
+        self.is_detected = False
+        """Whether content has come back, and not long ago."""
+
+    def replaced(self, digest: str) -> None:
+        """Record that content of another writer is being replaced."""
+        self.is_detected = self.is_detected or digest in self._replaced
+        self._replaced.append(digest)
+        self._checks = 0
+
+    def found_own(self) -> None:
+        """Record that a check has found the content that was written last."""
+        self._checks += 1
+        if self._checks >= CHECKS_UNTIL_RESOLVED:
+            self._replaced.clear()
+            self.is_detected = False

@@ -183,8 +183,8 @@ def test_command_that_closes_its_output_is_waited_for(path: Path) -> None:
 
 
 def test_stop_ends_the_command(path: Path) -> None:
-    """When the process is told to stop, a command is ended, also one that ignores SIGTERM."""
-    with pytest.raises(HookError, match="told to stop"):
+    """When the process stops, a command is ended, also one that ignores SIGTERM."""
+    with pytest.raises(HookError, match="this process is stopping"):
         run_hook(
             shell('trap "" TERM; echo $$ >"$1"; while :; do sleep 1; done', "{path}"),
             path,

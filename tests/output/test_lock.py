@@ -18,8 +18,14 @@ from support.commands import Watch, run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, names_in, streaming
 
-from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable, lock_path
-from ctsdns_traefik.output.rivalry import CALM, Rivalry
+from ctsdns_traefik.output.lock import (
+    CHECKS_UNTIL_RESOLVED,
+    FileLock,
+    LockHeld,
+    LockUnavailable,
+    WriterConflict,
+    lock_path,
+)
 
 NOWHERE = "http://127.0.0.1:9/"
 """An endpoint that answers nobody; watch waits for it for ever."""
@@ -324,25 +330,25 @@ def test_two_writers_without_a_lock_find_each_other(path: Path) -> None:
             assert len(re.findall("again and again", each.log)) == 1
 
 
-def test_rivalry_is_the_same_content_again() -> None:
+def test_conflict_is_the_same_content_again() -> None:
     """One edit is none, and neither are several different ones; the same content again is."""
-    rivalry = Rivalry()
+    conflict = WriterConflict()
     seen = []
     for digest in ("a", "b", "c", "b"):
-        rivalry.replaced(digest)
-        seen.append(rivalry.is_on)
+        conflict.replaced(digest)
+        seen.append(conflict.is_detected)
     assert seen == [False, False, False, True]
 
 
-def test_rivalry_ends_when_the_other_is_gone() -> None:
+def test_conflict_ends_when_the_other_is_gone() -> None:
     """After a number of checks in a row that find nothing it is over, and begins anew."""
-    rivalry = Rivalry()
+    conflict = WriterConflict()
     for digest in ("a", "a"):
-        rivalry.replaced(digest)
+        conflict.replaced(digest)
     seen = []
-    for _ in range(CALM):
-        rivalry.undisturbed()
-        seen.append(rivalry.is_on)
-    assert seen == [True] * (CALM - 1) + [False]
-    rivalry.replaced("a")
-    assert not rivalry.is_on
+    for _ in range(CHECKS_UNTIL_RESOLVED):
+        conflict.found_own()
+        seen.append(conflict.is_detected)
+    assert seen == [True] * (CHECKS_UNTIL_RESOLVED - 1) + [False]
+    conflict.replaced("a")
+    assert not conflict.is_detected

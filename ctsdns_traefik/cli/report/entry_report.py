@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
+from ctsdns_traefik.cli.report import diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.core.entries import ClientCommands, Explanation
 from ctsdns_traefik.core.text import printable
 

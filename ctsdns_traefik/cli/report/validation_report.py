@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Literal, TextIO
 
-from ctsdns_traefik.cli.report import as_json
-from ctsdns_traefik.cli.report.diagnostic_text import diagnostic_as_json, diagnostic_as_text
+from ctsdns_traefik.cli.report import as_json, diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.cli.stdio import emit, writing
 from ctsdns_traefik.core.checks import Validation
 from ctsdns_traefik.core.dynamic import Route
