@@ -101,8 +101,8 @@ def watch(options: WatchOptions) -> ExitCode:
     start_logging(dated=True, form=options.log_format)
     url = options.stream.url()
     _require_usable(options.target)
-    endpoint = options.stream.build(url, options.stream.read_timeout)
     signals = _handle_signals()
+    endpoint = options.stream.build(url, options.stream.read_timeout)
     check = options.target.build_check(signals.stops)
     output = options.target.build(
         check,
