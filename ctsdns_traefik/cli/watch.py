@@ -162,15 +162,8 @@ def watch(
     followed = build_endpoint(url, read_timeout=read_timeout, **access)
     check = make_check(check_command, signals.stops)
     store = (store_password_file, store_ca_file)
-    target = build_output(
-        output,
-        *store,
-        check,
-        adopt=adopt,
-        sleep=signals.sleep,
-        cancellation=signals.output,
-        lease_seconds=store_lease,
-    )
+    waits: dict[str, Any] = {"sleep": signals.sleep, "cancellation": signals.output}
+    target = build_output(output, *store, check, adopt=adopt, lease_seconds=store_lease, **waits)
     kind = _KINDS[type(output) is str]
     files = {"status_file": status_file, "metrics_file": metrics_file, "access_file": access_file}
     publisher = make_publisher(followed, target, signals, **files)

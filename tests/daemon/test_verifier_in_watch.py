@@ -26,7 +26,7 @@ import sys
 from functools import partial
 from ctsdns_traefik.daemon import verifier
 from ctsdns_traefik.cli import main
-verifier.Patience = partial(verifier.Patience, errors=0.8, failures=0.8)
+verifier.Patience = partial(verifier.Patience, objections=0.8, failures=0.8)
 sys.exit(main(sys.argv[1:]))
 """
 """watch that believes an objection, and that an API is away, sooner."""
