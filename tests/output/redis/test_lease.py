@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,7 +60,9 @@ class Member:
         self.publisher = EventPublisher(status, clock=lambda: self.now)
         self.reconciler = Reconciler(self.output, publisher=self.publisher, **options)
         self.timer = StandbyTimer(self.reconciler, self.publisher, 75, lambda: self.now)
-        self.loop = Watch(None, self.reconciler, None, delay=1, publisher=self.publisher)  # type: ignore[arg-type]
+        endpoint: Any = None
+        signals: Any = SimpleNamespace(check=lambda: None)  # no stop comes
+        self.loop = Watch(endpoint, self.reconciler, signals, delay=1, publisher=self.publisher)
         self.reconciler.prepare()
 
     def take(self, names: str) -> Status:
