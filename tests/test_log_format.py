@@ -64,13 +64,6 @@ def test_document_has_every_event() -> None:
     assert set(documented()) == set(words_in_source())
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def picked(found: list[Entry], name: str) -> list[Entry]:
     """Return the details of the events of one name."""
     return [

@@ -48,13 +48,6 @@ class Stage:
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
 def stage(tmp_path: Path, stack: ExitStack) -> Iterator[Stage]:
     """Give a running stage, and see that Traefik had nothing to complain about at the end."""
     stage = Stage(tmp_path, stack)

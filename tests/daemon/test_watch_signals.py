@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,20 +30,6 @@ SIGNALS = [
     pytest.param(signal.SIGTERM, 0, id="SIGTERM"),
     pytest.param(signal.SIGINT, 130, id="SIGINT"),
 ]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def watch_connecting(path: Path, stack: ExitStack) -> Watch:

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
@@ -110,13 +109,6 @@ def get_certificate(folder: Path, server: AcmeServer, port: int) -> tuple[Path, 
     assert done.returncode == 0, done.stdout + done.stderr
     live = folders["config-dir"] / "live" / NAME
     return live / "fullchain.pem", live / "privkey.pem"
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever the test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def test_machine_behind_passthrough_gets_its_certificate(tmp_path: Path, stack: ExitStack) -> None:

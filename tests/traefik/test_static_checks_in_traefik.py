@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,6 @@ from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticEr
 
 BEFORE = ["router-before-example-com"]
 AFTER = ["router-after-example-com"]
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 class Pair:
