@@ -43,7 +43,6 @@ class Recorder(logging.Handler):
     """Keeps whether a telling was disturbed, for the log as for the status."""
 
     def __init__(self) -> None:
-        """Begin with nothing told."""
         super().__init__()
         self.safe = False
         self.told: list[bool] = []
@@ -64,7 +63,6 @@ class Shown(StatusReporter):
     """Takes note of whether it is shown a status safely."""
 
     def __init__(self, recorder: Recorder) -> None:
-        """Take what keeps it."""
         super().__init__()
         self._recorder = recorder
 
@@ -113,7 +111,6 @@ class Hearing(ServiceManager):
     """A service manager that keeps what it is told."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         super().__init__()
         self.heard: list[str] = []
 

@@ -246,7 +246,6 @@ class Inquirer:
     """Takes note of what is asked of Traefik."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        """Take what takes the note."""
         self._note = note
 
     def ask(self, document: Document) -> None:  # noqa: ARG002

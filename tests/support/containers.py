@@ -72,7 +72,6 @@ class Container(Traefik):
         program: Sequence[str] = PROGRAM,
         launcher: Sequence[str] = (),
     ) -> None:
-        """Take a folder for all files, the endpoint, and more variables."""
         super().__init__(folder, folder / "routes # all" / "dynamic.yml", launcher)
         self.dynamic = self._dynamic
         self.dynamic.parent.mkdir(exist_ok=True)

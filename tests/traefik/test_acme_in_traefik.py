@@ -33,7 +33,6 @@ class AcmeServer:
     """Pebble, for which all names lead to this machine; a context manager to end it."""
 
     def __init__(self, folder: Path, http_port: int) -> None:
-        """Take a folder for its files, and the port where it looks for challenges."""
         self._folder, self._http_port = folder, http_port
         self._acme, self._management, self._dns, self._dns_management = free_ports(4)
         self.directory = f"https://{HERE}:{self._acme}/dir"

@@ -216,7 +216,6 @@ class Heard(Journal):
     """A journal that keeps what it is told of Traefik."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         super().__init__()
         self.answers: list[Verdict | str] = []
 

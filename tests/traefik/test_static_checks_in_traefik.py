@@ -27,7 +27,6 @@ class Pair:
     """Two Traefiks: one in question, and one that watches a file of its own as it should."""
 
     def __init__(self, stack: ExitStack, folder: Path, output: str, provider: Settings) -> None:
-        """Start both with the same content, which the one in question need not read."""
         hosts = {"_web_http_80._tcp.before.example.com": "127.0.0.1"}
         files = {
             key: value if isinstance(value, bool) else str(folder / "questioned" / value)

@@ -24,7 +24,6 @@ class Shared:
     """A store, in little: what was written last, and by whom."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.mark: Mark | None = None
         self.writes: list[str] = []
         self._stamps = count()
@@ -363,7 +362,6 @@ class Play:
     """Some watches over one store, while the policy changes."""
 
     def __init__(self, number: int) -> None:
-        """Take how many watches there are."""
         self.store = Shared()
         self.watches = [self.store.start() for _ in range(number)]
         self.policy = ["a"]
