@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,28 @@ def _heeding_signals() -> Iterator[None]:
 def data() -> Path:
     """Return the folder of captured bytes."""
     return DATA
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the dynamic file is to be, in a folder of its own."""
+    (tmp_path / "traefik").mkdir()
+    return tmp_path / "traefik" / "dynamic.yml"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that every user can reach and write to."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Close at the end what a test enters."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

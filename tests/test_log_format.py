@@ -76,13 +76,6 @@ def test_document_has_the_level(kind: type[Event]) -> None:
     assert f"| `{kind.event}` | {level} |" in DOCUMENT
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def picked(found: list[Entry], name: str) -> list[Entry]:
     """Return the details of the events of one name."""
     return [

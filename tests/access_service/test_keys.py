@@ -112,7 +112,6 @@ class Source:
     """Where a cache has its keys from, and the time; both as a test wants them."""
 
     def __init__(self, *names: str) -> None:
-        """Take the names of the keys."""
         self.now = 1000.0
         self.names = names
         self.fetches = 0

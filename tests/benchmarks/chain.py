@@ -42,7 +42,6 @@ class Chain:
     """A backend, Traefik, a watch on Traefik's file and one on another; a context manager."""
 
     def __init__(self, folder: Path, number: int, limit: float) -> None:
-        """Take a folder that is made, the number of hosts, and the patience."""
         self._folder, self._number, self._limit = folder, number, limit
         self._stack = ExitStack()
         self._version = 0

@@ -33,7 +33,6 @@ class Follower:
     """One program with a source of its own; a context manager that ends both."""
 
     def __init__(self, start: Start, file: Path) -> None:
-        """Take how to start it, and the file to keep, whose folder is there."""
         self.file = file
         self.source = Source()
         self.processes: list[Process] = []

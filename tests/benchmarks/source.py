@@ -16,7 +16,6 @@ class Source:
     """Sends one connection what it is given, in whole chunks; a context manager that ends it."""
 
     def __init__(self) -> None:
-        """Listen on a free port."""
         self._chunks: queue.Queue[bytes | None] = queue.Queue()
         self._server = ScriptedEndpoint(self._play)
         self.began = 0.0

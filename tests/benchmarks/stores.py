@@ -41,7 +41,6 @@ class StoreChain:
     """A backend, Redis, three Traefiks and two watches; a context manager."""
 
     def __init__(self, folder: Path, number: int, limit: float) -> None:
-        """Take a folder that is not there, the number of hosts, and the patience."""
         self._folder, self._number, self._limit = folder, number, limit
         self._stack = ExitStack()
         self._version = 0

@@ -34,7 +34,6 @@ class Client:
     """Requests the constant route all the time, and looks at a file each time, if there is one."""
 
     def __init__(self, traefik: Traefik, file: Path | None = None) -> None:
-        """Take whom to ask, and what to look at."""
         self.polls = 0
         self.failures: list[str] = []
         self.seen: set[bytes] = set()
@@ -82,7 +81,6 @@ class Stage:
     """All of it on free ports of 127.0.0.1; a context manager that ends it."""
 
     def __init__(self, folder: Path) -> None:
-        """Take an empty folder."""
         self.folder = folder
         self.file = folder / "dynamic.yml"
         self.file.write_text("{}\n")
@@ -180,7 +178,6 @@ class Case:
     """What one fault does to the file, the log and the routes."""
 
     def __init__(self, stage: Stage, name: str, upstream: Upstream) -> None:
-        """Remember how it was before."""
         self.stage, self.upstream, self._name = stage, upstream, name
         self._mark = len(stage.watch.lines)
         self._began = time.monotonic()

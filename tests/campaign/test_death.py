@@ -53,7 +53,6 @@ class Reader:
     """Reads a file all the time; a context manager that ends it."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file, which must exist."""
         self._path = path
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._read)

@@ -39,7 +39,6 @@ class Hosts:
     """A hosts map, and what is meant by each part of it."""
 
     def __init__(self, rng: random.Random) -> None:
-        """Take the source of all choices."""
         self.rng = rng
         self.map: dict[str, object] = {}
         self.meant: list[Meant] = []
@@ -253,7 +252,6 @@ class Served:
     """What Traefik has made of its dynamic file."""
 
     def __init__(self, traefik: Traefik) -> None:
-        """Ask Traefik for all of it."""
         self._traefik = traefik
         self.routers = {kind: self._named(f"{kind}/routers") for kind in ("http", "tcp")}
         self.services = {kind: self._named(f"{kind}/services") for kind in ("http", "tcp")}

@@ -31,7 +31,6 @@ class Stage:
     """All of it on free ports of 127.0.0.1; a context manager that ends it."""
 
     def __init__(self, folder: Path, notify: str) -> None:
-        """Take an empty folder, and what Redis tells Traefik of."""
         self.folder = folder
         self.server = Server(folder, notify=notify)
         self._notify = notify

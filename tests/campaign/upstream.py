@@ -30,7 +30,6 @@ class Upstream:
     """Plays the scripts in its queue, one a connection; else it streams the newest snapshot."""
 
     def __init__(self) -> None:
-        """Begin with an empty queue."""
         self.gate = threading.Event()
         """Closed, it keeps good connections without an answer."""
         self._scripts: deque[Script] = deque()

@@ -23,13 +23,6 @@ WITHIN = 3.0
 POLICY = b'{"hosts": {"_web_http_80._tcp.a.example.com": "100.64.0.1"}}'
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def script(folder: Path, text: str) -> str:
     """Write a shell script; return its path, fit for a command."""
     path = folder / "hook"

@@ -42,7 +42,6 @@ class Server:
     """Speaks first, over TLS, as Traefik does for a MySQL backend; keeps the names it is asked."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        """Take a context with the server's certificate."""
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]

@@ -26,13 +26,6 @@ from support.entries import hosts, streaming
 URL = "http://worker.invalid/api/config"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def delays_in(log: str) -> list[float]:
     """Return the seconds of every wait that was logged."""
     return [float(seconds) for seconds in re.findall(r"retrying in ([\d.]+) s", log)]

@@ -52,7 +52,6 @@ class SourceLocation:
     """Where a watch finds its files; the access file is public at first."""
 
     def __init__(self, folder: Path) -> None:
-        """Take a folder."""
         self.output = folder / "dynamic.yml"
         self.status = folder / "status.json"
         self.access = folder / "access.yml"
@@ -244,7 +243,6 @@ class Clock:
     """A clock that is set by hand."""
 
     def __init__(self) -> None:
-        """Begin at nought."""
         self.now = 0.0
 
     def __call__(self) -> float:
@@ -370,7 +368,6 @@ class Overlooked(FileOutput):
     """A file that notes when it is written by two threads at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Take where it is."""
         super().__init__(path)
         self.busy, self.clashes, self.waiting = 0, 0, threading.Event()
 

@@ -20,7 +20,6 @@ class Stage:
     """A worker that serves a policy, watch, and Traefik behind it."""
 
     def __init__(self, folder: Path, stack: ExitStack, *options: str, chunked: bool = True) -> None:
-        """Start all three with an empty policy; watch takes more options."""
         self._policy = folder / "policy.hujson"
         self.set_hosts({})
         dynamic = folder / "dynamic.yml"
@@ -45,13 +44,6 @@ class Stage:
             f"{host} does not answer {expected}",
             15,
         )
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

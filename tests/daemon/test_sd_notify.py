@@ -35,13 +35,6 @@ BARE = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "", "WATCHDOG_PID": ""}
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
-@pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
     """Return a listening service manager."""
     with managing(str(tmp_path / "notify")) as manager:

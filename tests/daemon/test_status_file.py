@@ -24,13 +24,6 @@ from ctsdns_traefik.core.status.timestamps import time_from_text
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where Traefik's file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
-@pytest.fixture
 def status(tmp_path: Path) -> Path:
     """Return where the status file is to be, in another folder."""
     (tmp_path / "run").mkdir()

@@ -31,13 +31,6 @@ CUT_OFF = snapshot(hosts("x"))[:-1]
 COMPRESSED = STREAM.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def raw(data: str | bytes) -> bytes:
     """Frame data as a snapshot, whatever it is."""
     return b"event: machines-snapshot\ndata: %b\n\n" % (

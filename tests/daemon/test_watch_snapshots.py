@@ -15,13 +15,6 @@ REPORTED = "WARNING the worker reports an error: "
 DEEP = b"[" * 100_000
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def snapshot_of(data: bytes) -> bytes:
     """Frame data as a snapshot, whatever it is."""
     return b"event: machines-snapshot\ndata: %b\n\n" % data

@@ -7,7 +7,6 @@ import ipaddress
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,13 +42,6 @@ def sample_of(folder: Path) -> dict[str, str]:
     """Return the variables of the .env.sample in a folder."""
     lines = (folder / ".env.sample").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def complaint(file: Path) -> str:

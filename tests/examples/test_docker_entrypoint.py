@@ -33,13 +33,6 @@ NOBODY = "http://127.0.0.1:9/api/config"
 """An endpoint that is down."""
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
-
-
 def write_policy(folder: Path, hosts: dict[str, str]) -> Path:
     """Write a policy with some hosts; return its file."""
     policy = folder / "policy.hujson"

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -264,13 +263,6 @@ def test_health(tmp_path: Path) -> None:
         container.until(lambda: verdict(container)[0] == 1)
     code, line = verdict(container)
     assert (code, line.count("\n")) == (1, 1)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def edit_template(container: Container, *changes: tuple[str, str]) -> None:

@@ -35,7 +35,6 @@ class Pod:
     """The pod's volumes as folders, and what its containers are started with."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:
-        """Make a folder for each place where a volume is mounted."""
         self.folder = folder
         self._endpoint = endpoint
         mounts = [*WATCH["volumeMounts"], *TRAEFIK["volumeMounts"]]
@@ -93,7 +92,6 @@ class PodWatch(Watch):
     """The container of watch."""
 
     def __init__(self, pod: Pod) -> None:
-        """Take the pod that it is in."""
         super().__init__("", pod.output, environment=pod.environment())
         self._log = pod.folder / "watch.log"
         self._command = pod.command(WATCH["command"])

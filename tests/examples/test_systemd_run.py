@@ -40,7 +40,6 @@ class Machine:
     """A folder that stands for the machine's own: the state, the status, the token."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folders that systemd would make."""
         self._calls = folder / "calls.json"
         self._places = {PREFIX: sysconfig.get_path("scripts")}
         for place, name in (
@@ -95,7 +94,6 @@ class Service(Watch):
     """The daemon as its unit starts it."""
 
     def __init__(self, machine: Machine, unit: Unit, endpoint: str, **more: str) -> None:
-        """Take where it runs, what starts it, and what it follows."""
         environment = {**machine.environment(unit, endpoint), **more}
         super().__init__("", machine.output, environment=environment)
         self._log = machine.state.parent / "log"
@@ -106,7 +104,6 @@ class Manager:
     """The socket on which systemd hears from a service."""
 
     def __init__(self, path: Path) -> None:
-        """Bind it."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.settimeout(30)

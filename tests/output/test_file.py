@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,14 +24,6 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change 
 def path(tmp_path: Path) -> Path:
     """Return where the file is to be, in a folder of its own."""
     return tmp_path / "dynamic.yml"
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Make a folder that every user can reach and write to."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        yield Path(folder)
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask-000", "umask-022", "umask-077"])

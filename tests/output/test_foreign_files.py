@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from output.test_lock import STRANGER, as_stranger, needs_root, open_folder
+from output.test_lock import STRANGER, as_stranger, needs_root
 from support.commands import COMMAND, Watch, bind_mounting, run
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, names_in, streaming
@@ -37,17 +37,8 @@ FOREIGN = [
     pytest.param(POLICY, "text that is neither JSON nor YAML", id="policy"),
 ]
 
-__all__ = ["open_folder"]  # a fixture
-
 SOURCE = json.dumps({"hosts": hosts("ab")}).encode()
 VARIABLE = "TRAEFIK_CONFIG_ADOPT"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
 
 
 def refusal(path: Path, found: str) -> str:

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,13 +30,6 @@ NOWHERE = "http://127.0.0.1:9/"
 """An endpoint that answers nobody; watch waits for it for ever."""
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where the file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
 
 
 @pytest.fixture
@@ -258,14 +250,6 @@ path = Path(sys.argv[1])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Make a folder that every user can reach and write to."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        yield Path(folder)
 
 
 @needs_root

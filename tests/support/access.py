@@ -104,7 +104,6 @@ class KeyServer:
     """A server of keys on loopback; what it answers can be changed, and requests are counted."""
 
     def __init__(self, body: bytes = b"", tls: ssl.SSLContext | None = None) -> None:
-        """Take what it answers, and what makes it speak TLS."""
         self._tls = tls
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -155,7 +154,6 @@ class Service:
     """``ctsdns-traefik-access`` as a process; a context manager that ends it."""
 
     def __init__(self, keys_url: str, log: Path, *arguments: str) -> None:
-        """Take where the keys are, a file for its log, and more options."""
         self._log = log
         team = ["--team-domain", TEAM, "--keys-url", keys_url]
         self._command = [*COMMAND, *team, "--listen", "127.0.0.1:0", *arguments]
@@ -203,7 +201,6 @@ class Reply:
     """An HTTP answer with its headers."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
-        """Read it to its end."""
         self.status = response.status
         self.headers = response.headers
         self.body = response.read()

@@ -38,7 +38,6 @@ class GuardedTraefik(CheckedTraefik):
         access: str,
         trusted: Path | None = None,
     ) -> None:
-        """Take what :class:`CheckedTraefik` takes, the access file's text, and whom to trust."""
         super().__init__(folder, settings, hosts)
         self._launcher = ["env", f"SSL_CERT_FILE={trusted}"] if trusted else []
         self.access = read_access(RANGES + access)

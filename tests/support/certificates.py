@@ -17,7 +17,6 @@ class Authority:
     """A certificate authority; ``ca_file`` is what a client has to trust."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the authority's own certificate, and keep all files in a folder."""
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Authority")])

@@ -12,13 +12,12 @@ CERTIFICATES = Path(__file__).parents[2] / "examples" / "sni-clients" / "certifi
 
 
 class CertifiedTraefik(Traefik):
-    """Traefik with the example's certificate, and time-outs shorter than its default."""
+    """Traefik with the example's certificate, and time-outs shorter than its default.
+
+    The dynamic file must have a folder of its own.
+    """
 
     def __init__(self, folder: Path, dynamic: Path, certificate: tuple[Path, Path]) -> None:
-        """Take what :class:`Traefik` takes, and the files of a certificate and its key.
-
-        The dynamic file must have a folder of its own.
-        """
         super().__init__(folder, dynamic)
         text = CERTIFICATES.read_text()
         for suffix, path in zip(("pem", "key"), certificate, strict=True):

@@ -29,7 +29,10 @@ def routes_of(hosts: Mapping[str, str]) -> list[Route]:
 
 
 class CheckedTraefik(Traefik):
-    """Traefik with some settings and the routes of all entries, also those in conflict."""
+    """Traefik with some settings and the routes of all entries, also those in conflict.
+
+    Each entrypoint gets a port of 127.0.0.1; what the settings have as its address is put after it.
+    """
 
     def __init__(
         self,
@@ -38,10 +41,6 @@ class CheckedTraefik(Traefik):
         hosts: Mapping[str, str],
         output: str = "dynamic.yml",
     ) -> None:
-        """Take settings, to which addresses, the API and the file provider are added.
-
-        Each entrypoint gets a port of 127.0.0.1; what stands in its address is put after that.
-        """
         folder.mkdir(exist_ok=True)
         self.output = folder / output
         self.output.parent.mkdir(exist_ok=True)

@@ -67,7 +67,6 @@ class Watch:
         launcher: Sequence[str] = (),
         program: Sequence[str] = COMMAND,
     ) -> None:
-        """Take what to follow and what to keep, and more options."""
         self.output = output
         self._log = output.parent / f"{output.name}.watch-log"
         self._command = [*launcher, *program, "watch", "--endpoint", endpoint, "-o", str(output)]
@@ -133,6 +132,5 @@ class BareWatch(Watch):
     """The same with no options at all: what it has to know is in the environment."""
 
     def __init__(self, output: Path, environment: Mapping[str, str], *arguments: str) -> None:
-        """Take where the file is going to be, which is not told, variables, and arguments."""
         super().__init__("", output, environment=environment)
         self._command = [*COMMAND, "watch", *arguments]

@@ -40,7 +40,6 @@ class ComposedTraefik(Traefik):
     """
 
     def __init__(self, folder: Path, example: Path) -> None:
-        """Take a folder for its files, and the example's."""
         self.routes = folder / "routes"
         self.routes.mkdir()
         super().__init__(folder, self.routes / "dynamic.yml")

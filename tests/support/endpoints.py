@@ -33,7 +33,6 @@ class ScriptedEndpoint:
     """Plays one script for each connection, the last one again and again."""
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
-        """Take the scripts, a server's context to speak TLS, and a port; 0 means any free one."""
         self._scripts = list(scripts)
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -93,7 +92,6 @@ class Feed:
     """
 
     def __init__(self, head: bytes = STREAM) -> None:
-        """Take the head of the answer; after a chunked one each piece becomes a chunk."""
         self._head = head
         self._framed = chunk if b"chunked" in head else bytes
         self._pieces: queue.Queue[bytes | None] = queue.Queue()

@@ -32,7 +32,6 @@ class Repository:
     """A git repository with one branch, main."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Make it in a folder, which may have files; take what to add to the environment."""
         self.folder = folder
         self._environment = {**git_environment(), **(environment or {})}
         folder.mkdir(exist_ok=True)

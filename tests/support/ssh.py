@@ -45,7 +45,6 @@ class SshServer:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take a folder for its files."""
         self._folder = folder
         self._host_key, self._user_key = folder / "host_key", folder / "user_key"
         self._stack = ExitStack()

@@ -117,7 +117,6 @@ class Manager:
     """A socket that a watch reports to."""
 
     def __init__(self, listener: socket.socket, address: str) -> None:
-        """Take a bound socket, and its address as the variable has it."""
         self._listener = listener
         self.address = address
         self.heard: list[str] = []

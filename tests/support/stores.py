@@ -40,7 +40,6 @@ class Server:
     def __init__(
         self, folder: Path, *options: str, notify: str = "Kh", program: str | Path = "redis-server"
     ) -> None:
-        """Take a folder for its files, options of its command line, and the server's program."""
         self.folder = folder
         self._program = str(program)
         self.port = free_ports(1)[0]
@@ -124,7 +123,6 @@ class StoreTraefik(Traefik):
     """Traefik with its Redis provider in the place of the file's."""
 
     def __init__(self, folder: Path, server: Server, **options: Any) -> None:
-        """Take a new folder for its files, the store, and more for the provider."""
         folder.mkdir(exist_ok=True)
         super().__init__(folder, folder / "unused.yml")
         self._provider = {"endpoints": [f"{server.host}:{server.port}"], "rootKey": "traefik"}
@@ -156,7 +154,6 @@ class StoreWatch(Watch):
     def __init__(
         self, endpoint: str, url: str, folder: Path, *arguments: str, **options: Any
     ) -> None:
-        """Take what to follow, the store's URL, a folder for the log, and more options."""
         folder.mkdir(exist_ok=True)
         super().__init__(endpoint, folder / "watch", *arguments, **options)
         self._command = [*COMMAND, "watch", "--endpoint", endpoint, "-o", url]

@@ -47,13 +47,12 @@ class Answer(NamedTuple):
 
 
 class Traefik:
-    """Traefik as a process; a context manager that ends it."""
+    """Traefik as a process; a context manager that ends it.
+
+    The dynamic file must exist. The launcher is a command that starts the command behind it.
+    """
 
     def __init__(self, folder: Path, dynamic: Path, launcher: Sequence[str] = ()) -> None:
-        """Take a folder for its files, the dynamic file to watch, which must exist, and a launcher.
-
-        The launcher is a command that starts the command behind it.
-        """
         self._launcher = launcher
         self._folder = folder
         self._dynamic = dynamic

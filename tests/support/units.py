@@ -25,7 +25,6 @@ class Unit:
     """A unit with its drop-ins."""
 
     def __init__(self, path: Path, *drop_ins: Path) -> None:
-        """Read a unit's file, then its drop-ins in order."""
         self.assignments = [each for file in (path, *drop_ins) for each in _assignments(file)]
 
     def values(self, key: str) -> list[str]:

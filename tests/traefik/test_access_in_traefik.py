@@ -46,7 +46,6 @@ class Stage:
     """Backends, an auth server, and a Traefik in front of them."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        """Take where files go, and what closes all that is entered."""
         self._stack, self.folder = stack, folder
         self.web = stack.enter_context(http_backend("web"))
         self.wild = stack.enter_context(http_backend("wild"))
@@ -219,7 +218,6 @@ class Guards:
     """One Traefik that takes one access file after another."""
 
     def __init__(self, stage: Stage) -> None:
-        """Start it with a backend that answers with the user's name."""
         self._server = stage.oidc()
         self._server += (
             self._server.splitlines()[1]

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
@@ -34,7 +33,6 @@ class AcmeServer:
     """Pebble, for which all names lead to this machine; a context manager to end it."""
 
     def __init__(self, folder: Path, http_port: int) -> None:
-        """Take a folder for its files, and the port where it looks for challenges."""
         self._folder, self._http_port = folder, http_port
         self._acme, self._management, self._dns, self._dns_management = free_ports(4)
         self.directory = f"https://{HERE}:{self._acme}/dir"
@@ -110,13 +108,6 @@ def get_certificate(folder: Path, server: AcmeServer, port: int) -> tuple[Path, 
     assert done.returncode == 0, done.stdout + done.stderr
     live = folders["config-dir"] / "live" / NAME
     return live / "fullchain.pem", live / "privkey.pem"
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever the test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def test_machine_behind_passthrough_gets_its_certificate(tmp_path: Path, stack: ExitStack) -> None:

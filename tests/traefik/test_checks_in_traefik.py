@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,6 @@ from ctsdns_traefik.core.entries.grammar import read_hosts
 
 HERE = "127.0.0.1"
 TLS: Settings = {"http": {"tls": {}}}
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

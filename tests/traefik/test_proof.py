@@ -36,7 +36,6 @@ class Traces:
     """What the Traefiks of a test left outside their folders, to be read when they are gone."""
 
     def __init__(self, folder: Path) -> None:
-        """Take an empty folder."""
         self._folder = folder
         self.temporary = folder / "temporary"
         self.temporary.mkdir()

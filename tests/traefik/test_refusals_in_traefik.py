@@ -6,7 +6,7 @@ Entries without all their parts, and those for UDP, would become no route at all
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
@@ -22,13 +22,6 @@ from ctsdns_traefik.core.problems import Diagnostic
 
 HERE = "127.0.0.1"
 GOOD = HostEntry("_web_http_80._tcp.a.de", "web", "http", 80, "a.de", HERE)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,10 @@ BEFORE = ["router-before-example-com"]
 AFTER = ["router-after-example-com"]
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Close whatever a test enters."""
-    with ExitStack() as stack:
-        yield stack
-
-
 class Pair:
     """Two Traefiks: one in question, and one that watches a file of its own as it should."""
 
     def __init__(self, stack: ExitStack, folder: Path, output: str, provider: Settings) -> None:
-        """Start both with the same content, which the one in question need not read."""
         hosts = {"_web_http_80._tcp.before.example.com": "127.0.0.1"}
         files = {
             key: value if isinstance(value, bool) else str(folder / "questioned" / value)

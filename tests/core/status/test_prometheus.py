@@ -109,13 +109,6 @@ def test_label_is_escaped(entrypoint: str, label: str) -> None:
     assert (sample.labels, sample.value) == ({"entrypoint": label}, 2)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return where Traefik's file is to be, in a folder of its own."""
-    (tmp_path / "traefik").mkdir()
-    return tmp_path / "traefik" / "dynamic.yml"
-
-
 def test_file_is_kept(path: Path, tmp_path: Path) -> None:
     """The metrics of a running watch are in its file, readable to all, and nothing beside it."""
     metrics = tmp_path / "textfile" / "ctsdns_traefik.prom"

@@ -403,7 +403,6 @@ class Cutter:
     """A way to the server that is cut after some bytes from the client; a context manager."""
 
     def __init__(self, server: Server) -> None:
-        """Take the server that it leads to."""
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
