@@ -79,13 +79,12 @@ def can_fork(command: Sequence[str], environment: Mapping[str, str]) -> bool:
         sys.platform == "linux"
         and command[0] == sys.executable
         and command[1] in ("-m", "-c")
-        and "COVERAGE_PROCESS_CONFIG" not in environment  # a fork's lines would not be counted
         and _at_start(environment) == _fork_server()[1]
     )
 
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    prefixes = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_")
+    prefixes = ("PYTHON", "LC_", "LANG", "LD_", "COVERAGE", "MALLOC_", "OPENSSL_")
     return {name: value for name, value in environment.items() if name.startswith(prefixes)}
 
 
