@@ -130,6 +130,8 @@ def test_hooks_do_not_keep_the_lock(path: Path) -> None:
     ):
         watch.until_content("{}")
         (child,) = _until_child(watch.process.pid)
+        name = Path(f"/proc/{child}/comm")  # before exec, it still has the parent's descriptors
+        until(lambda: name.read_text() == "sleep\n", "the command does not run")
         try:
             watch.stop(signal.SIGKILL)
             FileLock(path).require_free()
