@@ -363,6 +363,7 @@ def test_stop_is_heeded_within_a_second_while_the_store_hangs(
             status = scene.watch.stop(signum, within=1)
             assert status == (0 if signum == signal.SIGTERM else 130)
             assert scene.watch.lines[-1] == f"INFO {signum.name}: stopped"
+            assert "ERROR" not in scene.watch.log
             assert json.loads(file.read_text())["state"] == "stopped"
 
 
