@@ -92,6 +92,7 @@ VARIABLES = {
     settings.STORE_PASSWORD: ("watch", "render-once"),
     settings.STORE_PASSWORD_FILE: ("watch", "render-once"),
     settings.STORE_CA_FILE: ("watch", "render-once"),
+    settings.STORE_LEASE: ("watch",),
     settings.REMOVAL_GUARD: ("watch",),
     settings.STATUS_FILE: ("watch",),
     settings.METRICS_FILE: ("watch",),

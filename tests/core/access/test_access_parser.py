@@ -255,7 +255,7 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
             route("acmeChallenge: {entryPoint: a b, port: 1}"), "entrypoint's", 4, 26, id="ep"
         ),
         pytest.param(route(FORWARD, "a_b.de"), "is not a name or wildcard", 4, 3, id="bad-name"),
-        pytest.param(route(FORWARD, "'*'"), "is no name or wildcard", 4, 3, id="star-alone"),
+        pytest.param(route(FORWARD, "'*'"), "is not a name or wildcard", 4, 3, id="star-alone"),
         pytest.param(
             route(FORWARD) + "  A.de: {}\n",
             "is in line 4 already: remove one of the two",
