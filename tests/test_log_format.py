@@ -230,14 +230,14 @@ def test_access_file(path: Path, tmp_path: Path) -> None:
         path.unlink()
         path.mkdir()
         access.write_text("default: public\n")
-        watch.until_logged("access-waits")
+        watch.until_logged("access-pending")
         found = entries(watch.log)
     assert picked(found, "access-changed") == [{"level": "info", "path": str(access)}] * 2
     assert picked(found, "unprotected") == [
         {"level": "warning", "count": 1, "routers": ["router-a-example-com"]}
     ]
     assert [each["setting"] for each in picked(found, "access-unused")] == ["routes.b.example.com"]
-    assert [each["level"] for each in picked(found, "access-waits")] == ["error"]
+    assert [each["level"] for each in picked(found, "access-pending")] == ["error"]
 
 
 def test_names_that_are_warned_of(path: Path, tmp_path: Path) -> None:

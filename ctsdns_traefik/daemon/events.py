@@ -597,7 +597,7 @@ class AccessChanged(Event, event="access-changed", level=INFO, text="{path} has 
         return status.with_access(unusable=None, pending=ErrorRecord(now, self.event, pending))
 
 
-class AccessRestored(Event, event="access-mended", level=INFO, text="{path} can be used again"):
+class AccessRestored(Event, event="access-restored", level=INFO, text="{path} can be used again"):
     """The access file can be used again, and has the content that it had before."""
 
     path: str
@@ -625,10 +625,10 @@ class AccessUnusable(
 
 class AccessPending(
     _Failure,
-    event="access-waits",
+    event="access-pending",
     level=ERROR,
     text="the access file is not in force yet: {error}",
-    topic="access-waits",
+    topic="access-pending",
 ):
     """The last usable content of the access file could not be put in force."""
 
@@ -636,7 +636,7 @@ class AccessPending(
         return super().change(status, now).with_access(pending=self.record(now))
 
 
-class AccessEnforced(Event, topic="access-waits"):
+class AccessEnforced(Event, topic="access-pending"):
     """The last usable content of the access file is in force."""
 
     def change(self, status: Status, now: float) -> Status:

@@ -197,7 +197,7 @@ def test_check_that_refuses_is_unhealthy_until_it_agrees(
             lambda: "unhealthy: the access file is not in force: the check" in place.health(),
             "not unhealthy",
         )
-        assert read_status(place.status)["access"]["error"]["event"] == "access-waits"
+        assert read_status(place.status)["access"]["error"]["event"] == "access-pending"
         refusal.unlink()
         watch.until(lambda: place.guarded() == "a", "not tried again")
         watch.until(lambda: place.health().startswith("healthy"), "not healthy")

@@ -86,7 +86,7 @@ FULL = Status(
         AT - 57, Verdict(5, ("router-a",), ("router-z",), (RouterError("router-b", "no"),) * 2)
     ),
     access=AccessFile(
-        "/etc/traefik/access.yml", AT - 80, pending=ErrorRecord(AT - 5, "access-waits", "no")
+        "/etc/traefik/access.yml", AT - 80, pending=ErrorRecord(AT - 5, "access-pending", "no")
     ),
     lease=WriterLease(Role.STANDBY, AT - 70, "pid 12 on web-1"),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),

@@ -188,7 +188,7 @@ def test_text_says_all() -> None:
             "enforced": "2026-11-21T13:03:49.250Z",
             "error": {
                 "time": "2026-11-21T13:05:04.250Z",
-                "event": "access-waits",
+                "event": "access-pending",
                 "message": "no",
             },
         },
