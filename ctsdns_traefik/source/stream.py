@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -98,17 +98,21 @@ def open_stream(
     too_slow = StreamError("it does not answer in time: its answer only trickles in")
     timeouts = (_connect_timeout(endpoint), endpoint.read_timeout)
     whole = sum(timeouts) + _GRACE
-    with (cancellation or Cancellation()).child() as work, open_session(work) as session:
+    with (
+        (cancellation or Cancellation()).child() as work,
+        open_session(work) as session,
+        ExitStack() as stack,
+    ):
         expect(whole)
         with map_http_errors(endpoint, StreamError), work.limit(whole, too_slow):
-            response = send(session, endpoint, _HEADERS, timeouts)
+            # At once: a head that is cut by the limit is an answer, and the limit then raises.
+            response = stack.enter_context(send(session, endpoint, _HEADERS, timeouts))
         if not hasattr(response.raw, "read1"):
             raise StreamError("the urllib3 installed here is too old: upgrade it to 2.2 or newer")
-        with response:
-            expect(whole)
-            with map_http_errors(endpoint, StreamError), work.limit(whole, too_slow):
-                _require_event_stream(response)
-            yield _events(response, endpoint, work, clock, expect)
+        expect(whole)
+        with map_http_errors(endpoint, StreamError), work.limit(whole, too_slow):
+            _require_event_stream(response)
+        yield _events(response, endpoint, work, clock, expect)
 
 
 def load_libraries() -> None:

@@ -1,4 +1,4 @@
-"""What one document changes about another, and when to connect again."""
+"""What one document changes about another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from ctsdns_traefik.core.dynamic.diff import Changes, compare, outline
 from ctsdns_traefik.core.dynamic.document import Document, from_text
-from ctsdns_traefik.core.sse.backoff import JITTER, LONGEST_RAISE, SHORTEST, retry_delay
 
 
 def document_of(*, app: str = "", db: str = "", shell: str = "") -> Document:
@@ -121,26 +120,3 @@ def test_additions_do_not_make_up_for_removals() -> None:
     """Routers that go count, however many come."""
     others: Document = {"tcp": routers(10)["http"]}
     assert compare(outline(routers(4)), outline(others)).drastic is True
-
-
-@pytest.mark.parametrize(
-    ("configured", "asked", "chance", "seconds"),
-    [
-        pytest.param(5.0, 0.0, 0.0, 5.0, id="nothing-asked"),
-        pytest.param(5.0, 3.0, 0.0, 5.0, id="less-asked"),
-        pytest.param(5.0, 30.0, 0.0, 30.0, id="more-asked"),
-        pytest.param(5.0, 1e9, 0.0, 300.0, id="too-much-asked"),
-        pytest.param(5.0, float("inf"), 0.0, 300.0, id="for-ever-asked"),
-        pytest.param(600.0, 1e9, 0.0, 600.0, id="more-configured-than-is-believed"),
-        pytest.param(5.0, 0.0, 1.0, 6.0, id="most-jitter"),
-        pytest.param(5.0, 0.0, 0.5, 5.5, id="half-the-jitter"),
-        pytest.param(5.0, 30.0, 1.0, 36.0, id="jitter-on-what-is-asked"),
-        pytest.param(0.0, 0.0, 0.0, 0.1, id="no-delay"),
-        pytest.param(0.05, 0.0, 1.0, 0.12, id="less-than-the-least"),
-        pytest.param(0.0, 0.15, 0.0, 0.15, id="more-asked-than-the-least"),
-    ],
-)
-def test_retry_delay(configured: float, asked: float, chance: float, seconds: float) -> None:
-    """A tenth of a second at least; a server can raise it to five minutes, chance by a fifth."""
-    assert retry_delay(configured, asked, chance) == pytest.approx(seconds)
-    assert (SHORTEST, LONGEST_RAISE, JITTER) == (0.1, 300.0, 0.2)
