@@ -224,7 +224,7 @@ def test_access_file(path: Path, tmp_path: Path) -> None:
         feed.send(snapshot(hosts("a")))
         watch.until_logged('"written"')
         open_to_all = "routes: {b.example.com: {access: public}}\n"
-        for text, word in ((open_to_all, "unprotected"), ("[", "error"), (open_to_all, "mended")):
+        for text, word in ((open_to_all, "unprotected"), ("[", "error"), (open_to_all, "restored")):
             access.write_text(text)
             watch.until_logged(f'"event": "(access-)?{word}"')
         path.unlink()
