@@ -50,9 +50,9 @@ def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("COLUMNS", "LINES"):  # pytest-xdist sets them in its workers
         monkeypatch.delenv(variable, raising=False)
     for variable in list(os.environ):
-        if variable.startswith(("TRAEFIK_", "CTSDNS_ACCESS_")) or variable.lower().endswith(
-            "_proxy"
-        ):
+        if variable.startswith(
+            ("TRAEFIK_", "TAILSCALE_", "CTSDNS_ACCESS_")
+        ) or variable.lower().endswith("_proxy"):
             monkeypatch.delenv(variable)
 
 
