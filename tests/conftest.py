@@ -31,11 +31,14 @@ settings.load_profile("everyday")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run folders in two processes; campaigns, benchmarks and parts of a file in this one alone."""
+    """Run folders in four processes; campaigns, benchmarks and parts of a file in this one alone.
+
+    Four are for two cores: most tests wait for something half of the time.
+    """
     paths = [Path(argument) for argument in config.args]
     apart = {"campaign", "benchmarks"}
     alone = any(not path.is_dir() or apart & {*path.parts} for path in paths)
-    return 0 if alone and not os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else 2
+    return 0 if alone and not os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else 4
 
 
 def pytest_collection_finish() -> None:

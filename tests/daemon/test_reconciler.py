@@ -97,6 +97,16 @@ def test_many_routes_are_counted_rather_than_named(path: Path, said: Lines) -> N
     assert line.endswith("router-a29-example-com and 3 more")
 
 
+def test_hook_runs_only_when_the_output_has_changed(path: Path) -> None:
+    """It runs for the missing file and for new routes, not for routes that stand there already."""
+    runs: list[bytes] = []
+    for names in ("", "ab", "ab", "a"):
+        reconciler = Reconciler(FileOutput(path), on_change=lambda: runs.append(path.read_bytes()))
+        reconciler.prepare()  # as after a restart, so that nothing is known of the former hosts
+        reconciler.reconcile(hosts(names))
+    assert runs == [render(hosts(names)).text.encode() for names in ("", "ab", "a")]
+
+
 def test_unchanged_snapshot_writes_and_says_nothing(path: Path, said: Lines) -> None:
     """The same hosts again, in another order too, leave the file and the log alone."""
     reconciler = started(path)

@@ -9,6 +9,7 @@ import pytest
 from support.entries import hosts, names_in
 from support.stores import Server, needs_redis
 
+from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.core.dynamic.document import Format
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.daemon.reconciler import Reconciler
@@ -31,9 +32,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "dynamic.yml"
 
 
-def started(path: Path, *, guard: bool = True) -> Reconciler:
+def started(path: Path, *, guard: bool = True, access: Access | None = None) -> Reconciler:
     """Return a reconciler that has looked at the file, as watch does at its start."""
-    reconciler = Reconciler(FileOutput(path), guard=guard)
+    reconciler = Reconciler(FileOutput(path), guard=guard, access=access)
     reconciler.inspect()
     reconciler.create_missing()
     return reconciler
@@ -66,9 +67,10 @@ STEPS = pytest.mark.parametrize(
 
 
 @STEPS
-def test_snapshots_in_a_row(path: Path, steps: list[str]) -> None:
+@pytest.mark.parametrize("access", [None, Access()], ids=["open", "access"])
+def test_snapshots_in_a_row(path: Path, steps: list[str], access: Access | None) -> None:
     """After each snapshot the file holds what it should: "snapshot>file", a letter a route."""
-    reconciler = started(path)
+    reconciler = started(path, access=access)
     seen = []
     for step in steps:
         snapshot, _, _ = step.partition(">")

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from local import free_ports
+from local import free_ports, until
 from support.commands import Watch
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, streaming
@@ -30,6 +31,7 @@ from ctsdns_traefik.core.status.status import Status
 from ctsdns_traefik.core.status.timestamps import time_from_text
 from ctsdns_traefik.daemon.events import Connecting
 from ctsdns_traefik.daemon.sd_notify import service_manager
+from ctsdns_traefik.daemon.status_reporter import StatusReporter
 
 BARE = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "", "WATCHDOG_PID": ""}
 
@@ -117,6 +119,19 @@ def test_signs_of_life(path: Path, manager: Manager, pid: str) -> None:
             manager.until(watch, f"STATUS={state}")
             manager.until(watch, "WATCHDOG=1", manager.heard.count("WATCHDOG=1") + 5)
             feed.close()
+
+
+def test_signs_of_life_come_twice_as_often_as_they_must(manager: Manager) -> None:
+    """One that is lost, or late, so costs nothing."""
+    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000000"}
+    reporter = StatusReporter((), service_manager(environment))
+    reporter.start()
+    times = []
+    for number in range(1, 4):
+        until(lambda number=number: manager.count("WATCHDOG=1") >= number, "no sign of life")
+        times.append(time.monotonic())
+    reporter.end()
+    assert min(after - before for before, after in pairwise(times)) < 0.9
 
 
 def test_no_signs_of_life_for_another_process(path: Path, manager: Manager) -> None:

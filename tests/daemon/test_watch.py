@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -176,6 +177,24 @@ def test_connection_that_fails_is_made_again(path: Path, failure: Script, reason
     assert len(warnings) == 2
     assert warnings[1].startswith(f"WARNING {reason.format(server.url)}")
     assert warnings[1].endswith("retrying in 0.1 s")
+
+
+def test_requested_delay_lasts_until_a_connection_delivers(path: Path) -> None:
+    """The longest delay that a server asks for counts, until data comes; then the user's does."""
+    scripts = [
+        sending(STREAM, b"retry: 300\n\n"),
+        sending(STREAM, b"retry: 150\n\n"),
+        sending(STREAM, snapshot(hosts("a"))),
+        sending(STREAM),
+        saying_nothing,
+    ]
+    with (
+        ScriptedEndpoint(*scripts) as server,
+        Watch(server.url, path, "--retry-delay", "0.1") as watch,
+    ):
+        watch.until_logged("retrying in", 4)
+        delays = re.findall(r"retrying in (\S+) s", watch.log)
+    assert [float(delay) >= 0.3 for delay in delays] == [True, True, False, False]
 
 
 DEFECTIVE = """

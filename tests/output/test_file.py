@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -105,14 +105,14 @@ def test_owner_and_group_are_kept(path: Path, mode: int) -> None:
     assert (new.st_uid, new.st_gid, mode_of(path)) == (STRANGER, STRANGER + 1, mode)
 
 
-def as_stranger(path: Path, expression: str) -> str:
+def as_stranger(path: Path, expression: str, groups: Sequence[int] = ()) -> str:
     """Evaluate an expression about a path as a user who owns nothing; return what it gives."""
     script = f"""
 import os, sys
 from pathlib import Path
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.file import *
-os.setgroups([]), os.setgid({STRANGER}), os.setuid({STRANGER})
+os.setgroups({list(groups)}), os.setgid({STRANGER}), os.setuid({STRANGER})
 path = Path(sys.argv[1])
 try:
     print({expression})
@@ -134,6 +134,17 @@ def test_owner_that_cannot_be_kept_is_reported(open_folder: Path) -> None:
     said = as_stranger(path, "write_if_changed(path, b'new\\n') [:2] == (Outcome.REPLACED, True)")
     assert said == "True"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (b"new\n", 0o664, STRANGER)
+
+
+@needs_root
+def test_group_is_kept_where_the_owner_cannot_be(open_folder: Path) -> None:
+    """A member of the file's group keeps that, although it may not give the file away."""
+    path = open_folder / "dynamic.yml"
+    path.write_bytes(b"old\n")
+    os.chown(path, 0, STRANGER + 1)
+    expression = "write_if_changed(path, b'new\\n').owner_lost"
+    assert as_stranger(path, expression, groups=[STRANGER + 1]) == "True"
+    assert (path.stat().st_uid, path.stat().st_gid) == (STRANGER, STRANGER + 1)
 
 
 @needs_root

@@ -9,11 +9,13 @@ import stat
 import subprocess
 import sys
 import threading
+from io import FileIO
 from pathlib import Path
 
 import pytest
 from support.commands import bind_mounting
 
+from ctsdns_traefik.output import file as file_module
 from ctsdns_traefik.output.base import Outcome
 from ctsdns_traefik.output.file import remove_leftovers, write_if_changed
 
@@ -72,6 +74,26 @@ def test_content_written_in_place_is_flushed_to_disk(
     monkeypatch.setattr(Path, "rename", refuse_to_rename)
     assert write_if_changed(path, b"new\n").outcome is Outcome.WRITTEN_IN_PLACE
     assert (flushed, path.read_bytes()) == ([b"new\n"], b"new\n")
+
+
+@pytest.mark.parametrize("new", [b"new\n", b"new and longer than the old\n"], ids=len)
+def test_content_written_in_place_has_no_end_of_the_old(
+    path: Path, monkeypatch: pytest.MonkeyPatch, new: bytes
+) -> None:
+    """After each step of a write in place, the file holds the old or the new and line ends."""
+    old = b"old and long\n"
+    path.write_bytes(old)
+    seen = []
+    write = file_module._write_all
+
+    def write_and_look(file: FileIO, content: bytes) -> None:
+        write(file, content)
+        seen.append(path.read_bytes().rstrip())
+
+    monkeypatch.setattr(file_module, "_write_all", write_and_look)
+    file_module._write_in_place(path, new)
+    assert seen == [old.rstrip(), new.rstrip()]
+    assert path.read_bytes() == new
 
 
 def test_readers_see_whole_contents_only(path: Path) -> None:

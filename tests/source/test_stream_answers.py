@@ -50,6 +50,11 @@ MISCONFIGURED = b'{"error":"Configuration error","message":"TAILSCALE_API_KEY is
             ["307", "redirect to other.example.com", "not followed"],
             id="redirect-to-another-host",
         ),
+        pytest.param(
+            answering("302 Found", Location="http://[::1"),
+            ["302", "redirect to what is no URL"],
+            id="redirect-to-nonsense",
+        ),
         pytest.param(answering("401 Unauthorized"), ["401", "credentials"], id="unauthorized"),
         pytest.param(answering("403 Forbidden"), ["403", "refuses"], id="forbidden"),
         pytest.param(

@@ -49,6 +49,9 @@ BYTE_ORDER_MARK = "\ufeff".encode()
         ),
         pytest.param(b"retry: 3000\n\n", [Event("message", b"", 3.0)], id="retry-alone"),
         pytest.param(b"retry: 250\ndata: 1\n\n", [Event("message", b"1", 0.25)], id="retry-too"),
+        pytest.param(
+            b"retry: 1000\nretry: 3000\n\n", [Event("message", b"", 3.0)], id="last-retry-counts"
+        ),
         pytest.param(b"retry: soon\n\n", [], id="retry-in-words"),
         pytest.param(b"retry: -1\ndata: 1\n\n", [Event("message", b"1")], id="retry-negative"),
         pytest.param(b"retry: 1.5\ndata: 1\n\n", [Event("message", b"1")], id="retry-fraction"),

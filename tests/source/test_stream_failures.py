@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from itertools import count
 from pathlib import Path
 
@@ -147,9 +148,11 @@ def test_refused_connection() -> None:
 
 def test_unanswered_connection() -> None:
     """A host that does not answer is given up on after the read timeout, if that is short."""
+    began = time.monotonic()
     with unanswering() as url:
         _, error = end_of(endpoint_from(url, read_timeout=0.4))
     assert str(error) == "it does not answer: connecting timed out"
+    assert time.monotonic() - began < stream.CONNECT_TIMEOUT / 2
 
 
 def test_name_that_does_not_resolve() -> None:

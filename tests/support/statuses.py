@@ -124,7 +124,7 @@ class Manager:
 
     def until(self, watch: Watch, line: str, times: int = 1) -> None:
         """Wait until a line that starts so has come some times."""
-        watch.until(lambda: self._count(line) >= times, f"{line} did not come: {self.heard}")
+        watch.until(lambda: self.count(line) >= times, f"{line} did not come: {self.heard}")
 
     def drain(self) -> None:
         """Take in what has come."""
@@ -134,7 +134,8 @@ class Manager:
         except BlockingIOError:
             return
 
-    def _count(self, line: str) -> int:
+    def count(self, line: str) -> int:
+        """Return how many lines have come that start so."""
         self.drain()
         return sum(each.startswith(line) for each in self.heard)
 

@@ -326,6 +326,18 @@ def test_removed_router_has_to_go() -> None:
         assert results.until(3) == [Verdict(2), Verdict(1), Verdict(0)]
 
 
+def test_router_of_a_document_that_never_settled_has_to_go() -> None:
+    """A router that was written once may be loaded, although a newer document came too early."""
+    with ScriptedEndpoint(served("a"), served("a"), served("b")) as server:
+        results = Results()
+        verifier = begin(server, results)
+        for number, name in enumerate("ab", 1):
+            verifier.verify(document(name))
+            until(lambda number=number: len(server.requests) >= number, "it did not ask")
+        verifier.verify(document())
+        assert results.until(2)[1:] == [Verdict(0, lingering=("b",))]
+
+
 def test_it_asks_again_only_after_a_bad_answer() -> None:
     """Each later snapshot asks once more whether things are better, until they are."""
     with ScriptedEndpoint(answering("404 Gone")) as server:

@@ -236,6 +236,14 @@ def test_other_verdicts(router: dict[str, Any], error: str) -> None:
     assert verdict == Verdict(route, False, error)
 
 
+def test_flaw_that_only_the_service_has() -> None:
+    """A service that is not enabled counts against its router, which may be."""
+    (route,) = render(ONE).routes
+    good, bad = {"status": "enabled"}, {"status": "disabled", "error": ["no server"]}
+    verdict = proving._judge(route, {route.router: good}, {route.service: bad})
+    assert verdict == Verdict(route, False, "no server")
+
+
 def test_static_configuration(traces: Traces) -> None:
     """Traefik listens on loopback alone; no resolver, check, statistics or plugin is set up."""
     prove_hosts(ONE, [SandboxEntrypoint("web", tls=True), SandboxEntrypoint("dns", udp=True)])

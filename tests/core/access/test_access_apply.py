@@ -297,6 +297,33 @@ def test_name_that_only_a_wildcard_serves() -> None:
     }
 
 
+def test_name_with_its_own_entry_beside_its_wildcard() -> None:
+    """A name that has an entry gets one router, although its wildcard's entry comes first."""
+    rendering = rendered("{a.b.de: {access: tailscale-only}}", WILD, HTTP)
+    assert routers(rendering) == {
+        "router-a-b-de": {"rule": HTTP_RULE, "priority": 15, "middlewares": ["access-tailnet"]},
+        "router-wildcard-b-de": {"rule": "Host(`*.b.de`)"},
+    }
+
+
+def test_pattern_for_the_names_further_down_is_no_name() -> None:
+    """A wildcard pattern one label further down adds no router to a wildcard's entry."""
+    rendering = rendered('{"*.a.b.de": {access: tailscale-only}}', WILD)
+    assert routers(rendering) == {"router-wildcard-b-de": {"rule": "Host(`*.b.de`)"}}
+
+
+def test_rule_of_many_ranges_stays_on_one_line() -> None:
+    """A rule of any length is written whole in YAML, which would fold it by default."""
+    ranges = ", ".join(f"10.0.{number}.0/24" for number in range(100))
+    access = read_access(
+        f"tailnet: {{ranges: [{ranges}]}}\nforwardAuth: {{oidc: {{address: 'http://a'}}}}\n"
+        f"routes: {{a.b.de: {BYPASS}}}"
+    )
+    rendering = render({HTTP: "100.64.0.1"}, "yaml", access)
+    assert max(map(len, rendering.text.splitlines())) > 2_000
+    assert from_text(rendering.text) == rendering.document
+
+
 def test_wildcard_that_cannot_hold_to_a_name() -> None:
     """A wildcard that would serve a name without its access is left out."""
     wild = "_w_ssh_22._tcp.*.b.de"

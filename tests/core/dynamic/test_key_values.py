@@ -90,6 +90,12 @@ def test_text_of_what_stands_is_the_text_of_what_was_written() -> None:
     assert from_text(text) == document
 
 
+def test_long_list_keeps_its_order() -> None:
+    """More than ten items, whose indexes as text are in another order, are read back as a list."""
+    document = {"http": {"routers": {"r": {"entryPoints": [f"e{number}" for number in range(12)]}}}}
+    assert from_key_values(to_key_values(document)) == document
+
+
 @pytest.mark.parametrize("indexes", ["1", "02", "12", "013"])
 def test_list_with_a_gap_is_none(indexes: str) -> None:
     """What others have removed from a list shows as what it is: a map of some indexes."""

@@ -74,7 +74,7 @@ def test_password_file_wins_over_the_given_one_and_that_over_the_urls(tmp_path: 
     assert address_from(url).read_password() == "in-url"
     assert address_from(url, password="given").read_password() == "given"
     address = address_from(url, password="given", password_file=file)
-    for password in ("one", "an other"):
+    for password in ("one", "an other", " spaces at its ends "):
         file.write_text(f"{password}\n")
         assert address.read_password() == password
 
