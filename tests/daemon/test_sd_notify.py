@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,9 +127,13 @@ def test_signs_of_life_come_twice_as_often_as_they_must(manager: Manager) -> Non
     environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000000"}
     reporter = StatusReporter((), service_manager(environment))
     reporter.start()
+
+    def has_come(times: int) -> bool:
+        return manager.count("WATCHDOG=1") >= times
+
     times = []
     for number in range(1, 4):
-        until(lambda number=number: manager.count("WATCHDOG=1") >= number, "no sign of life")
+        until(partial(has_come, number), "no sign of life")
         times.append(time.monotonic())
     reporter.end()
     assert min(after - before for before, after in pairwise(times)) < 0.9
