@@ -18,6 +18,7 @@ from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.followed_file import FollowedFile
 
 STEADY = 0.4
 """Seconds for which the content has to stay the same before it is used."""
@@ -60,35 +61,20 @@ class FollowedAccess:
         self.path = path
         self.access = _parse(path, content).access
         """That of the last content that could be used."""
-        self._clock = clock
-        self._reported: bytes | str = content
-        self._last_read: bytes | str = content
-        self._since = 0.0
+        self._file = FollowedFile(path, STEADY, known=content, clock=clock)
 
     def read_change(self) -> AccessChange | None:
         """Read the file; return its content if that is new, and the same as a moment ago."""
-        content = self._read()
-        now = self._clock()
-        if content != self._last_read:
-            self._last_read, self._since = content, now
-        if content == self._reported or now - self._since < STEADY:
+        content = self._file.read_change()
+        if content is None:
             return None
-        self._reported = content
+        if content.data is None:
+            return AccessChange(None, content.error)
         try:
-            if isinstance(content, str):
-                return AccessChange(None, content)
-            self.access = _parse(self.path, content).access
+            self.access = _parse(self.path, content.data).access
             return AccessChange(self.access)
         except SettingsError as why:
             return AccessChange(None, str(why))
-
-    def _read(self) -> bytes | str:
-        """Return the file's content, or, as text, why there is none."""
-        try:
-            _require_regular(self.path)
-            return _content(self.path)
-        except SettingsError as why:
-            return str(why)
 
 
 def _steady_content(path: Path, sleep: Callable[[float], None]) -> bytes:
