@@ -355,9 +355,8 @@ routes: {api.de: {access: mtls-strict, clientAuth: home}}
     assert traefik.get("ws", "api.de", tls=any_certificate()) == Answer(0, "")
 
 
-@needs_wildcards
 def test_mtls_beside_a_wildcard_without_tls(stage: Stage) -> None:
-    """Plain requests for a name that asks for a certificate do not end at its wildcard."""
+    """A name that asks for a certificate does so beside a wildcard too, with TLS and without."""
     defined, home, _ = mtls(stage)
     access = defined + "routes: {api.de: {access: mtls-strict, clientAuth: home}}"
     names = [f"_{on}_http_{stage.wild}._tcp.*.de" for on in ("web", "ws")]
@@ -365,8 +364,14 @@ def test_mtls_beside_a_wildcard_without_tls(stage: Stage) -> None:
     traefik = stage.start(names, access)
     for on in ("web", "ws"):
         assert traefik.get(on, "api.de").status == 404
+        assert traefik.get(on, "API.de.").status == 404
         assert traefik.get(on, "api.de", tls=any_certificate()) == Answer(0, "")
         assert traefik.get(on, "api.de", tls=client_with(home)) == Answer(200, "web")
+        with traefik.connect_tls(on, "x.de", any_certificate()) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: api.de\r\n\r\n")
+            assert connection.recv(64)[9:12] == b"421"
+    if traefik_version() < (3, 7):  # it knows no wildcards
+        return
     assert traefik.get("web", "x.de") == Answer(200, "wild")
     assert traefik.get("ws", "x.de", tls=any_certificate()) == Answer(200, "wild")
 

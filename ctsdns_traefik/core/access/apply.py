@@ -193,7 +193,9 @@ def _without(others: list[Route], wildcard: Route) -> Route:
     """Exclude from a wildcard's rule the names whose routers do not match all of its requests.
 
     A router with its own TLS section matches only TLS requests; one without, depending on the
-    entrypoint, only plain HTTP. Plain requests for a name with mTLS would reach the wildcard.
+    entrypoint, only plain HTTP. Plain requests for a name with mTLS would reach the wildcard. The
+    names are excluded by pattern, since up to 3.7.12 Traefik takes a name in ``!Host`` for one of
+    the wildcard's, finds two TLS options for it and applies neither.
     """
     apart = {
         name.entry.domain
@@ -202,9 +204,14 @@ def _without(others: list[Route], wildcard: Route) -> Route:
     }
     if not apart or wildcard.part == CHALLENGE_PART:
         return wildcard
-    rule = "".join([wildcard.rule, *(f" && !Host(`{name}`)" for name in sorted(apart))])
+    rule = "".join([wildcard.rule, *(f" && !{_by_pattern(name)}" for name in sorted(apart))])
     # The longer rule must not outrank the names: it keeps the priority of the shorter one.
     return wildcard._replace(rule=rule, priority=priority_of(wildcard))
+
+
+def _by_pattern(name: str) -> str:
+    """Return a matcher for a name, with or without a dot at its end; Traefik lowers its case."""
+    return f"HostRegexp(`^{name.replace('.', '[.]')}[.]?$`)"
 
 
 def _protection(route: Route, access: Access) -> tuple[str, str, str]:

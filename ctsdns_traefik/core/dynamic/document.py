@@ -36,7 +36,8 @@ _EXPANDED_LEVELS = 4
 
 _MATCHER = r"(?:Host|HostSNI|PathPrefix|Method|ClientIP)\(`[A-Za-z0-9*./:-]+`\)"
 _EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
-_RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && !{_MATCHER})*"
+_EXCLUDED = r"!HostRegexp\(`\^[a-z0-9-]+(?:\[\.\][a-z0-9-]+)*\[\.\]\?\$`\)"
+_RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && {_EXCLUDED})*"
 _RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
 """Every form of a rule, in both formats; it starts with a literal, which makes it fast."""
 

@@ -347,12 +347,12 @@ def test_name_with_tls_of_its_own_beside_a_wildcard() -> None:
     said = f'{{a.b.de: {MTLS}, d.b.de: {FORWARD}, "*.b.de": {BYPASS}}}'
     rendering = rendered(said, WILD, HTTP)
     assert routers(rendering)["router-wildcard-b-de"] == {
-        "rule": "Host(`*.b.de`) && !Host(`a.b.de`)",
+        "rule": "Host(`*.b.de`) && !HostRegexp(`^a[.]b[.]de[.]?$`)",
         "middlewares": ["access-forward-auth-oidc"],
         "priority": 13,
     }
     assert routers(rendering)["router-wildcard-b-de~tailnet"] == {
-        "rule": "Host(`*.b.de`) && (ClientIP(`100.64.0.0/10`)) && !Host(`a.b.de`)",
+        "rule": "Host(`*.b.de`) && (ClientIP(`100.64.0.0/10`)) && !HostRegexp(`^a[.]b[.]de[.]?$`)",
         "priority": 14,
     }
 
@@ -558,7 +558,7 @@ def picked(
         for router in document.get(section, {}).get("routers", {}).values()
         if router["entryPoints"] == [entrypoint]
         and (tls is None or tls is ("tls" in router))
-        and f"!Host(`{name}`)" not in router["rule"]
+        and f"!HostRegexp(`^{name.replace('.', '[.]')}[.]?$`)" not in router["rule"]
         and any(rule in router["rule"] for rule in rules)
         and "PathPrefix" not in router["rule"]
         and (inside or "ClientIP" not in router["rule"])
