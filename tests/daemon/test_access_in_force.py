@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Watch, run
+from support.commands import COMMAND, Watch, run
 from support.endpoints import (
     Feed,
     ScriptedEndpoint,
@@ -44,6 +45,15 @@ from ctsdns_traefik.output.hooks import Check
 
 PUBLIC = "default: public\n"
 LOCKED = "default: tailscale-only\n"
+RETRYING = """
+import sys
+from ctsdns_traefik.cli import main
+from ctsdns_traefik.daemon import access_reloader
+access_reloader.RETRY = 1.0
+sys.exit(main(sys.argv[1:]))
+"""
+"""watch that tries each second to enforce an access that is not in force."""
+
 NEVER = ("--retry-delay", "3600")
 """So that no other attempt to connect can be what brings a change."""
 
@@ -57,10 +67,10 @@ class SourceLocation:
         self.access = folder / "access.yml"
         self.access.write_text(PUBLIC)
 
-    def watch(self, endpoint: str, *options: str) -> Watch:
+    def watch(self, endpoint: str, *options: str, program: Sequence[str] = COMMAND) -> Watch:
         """Return a watch that keeps the files."""
         files = ("--access-file", str(self.access), "--status-file", str(self.status))
-        return Watch(endpoint, self.output, *files, *options)
+        return Watch(endpoint, self.output, *files, *options, program=program)
 
     def guarded(self) -> str:
         """Return the letters of the routes that only the tailnet reaches."""
@@ -187,7 +197,10 @@ def test_check_that_refuses_is_unhealthy_until_it_agrees(
     refusal = tmp_path / "refusal"
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint, ExitStack() as stack:
         check = f"sh -c 'test ! -e {refusal}' {{path}}"
-        watch = stack.enter_context(place.watch(endpoint.url, "--check-command", check))
+        watch = place.watch(
+            endpoint.url, "--check-command", check, program=[sys.executable, "-c", RETRYING]
+        )
+        stack.enter_context(watch)
         feed.send(snapshot(hosts("a")))
         watch.until_logged("added router-a")
         refusal.touch()

@@ -56,14 +56,18 @@ def configured(hooks: Hooks, snippet: str) -> str:
 
 
 def policy_repository(folder: Path, hooks: Hooks, configuration: str) -> Repository:
-    """Make a policy's repository that has the hook."""
+    """Make a policy's repository with a configuration of pre-commit."""
     repository = Repository(folder, {"PRE_COMMIT_HOME": str(hooks.home)})
     repository.write(
         {".pre-commit-config.yaml": configured(hooks, configuration), "traefik.yml": STATIC}
     )
+    return repository
+
+
+def install(repository: Repository) -> None:
+    """Have git run the hook at each commit."""
     done = repository.run(*PRE_COMMIT, "install", "--install-hooks")
     assert done.returncode == 0, done.stdout + done.stderr
-    return repository
 
 
 def run_on_all(repository: Repository) -> subprocess.CompletedProcess[str]:
@@ -83,13 +87,14 @@ def hooks(tmp_path_factory: pytest.TempPathFactory) -> Hooks:
     repository.commit()
     repository.git("tag", "v0.1.0")
     hooks = Hooks(repository, tmp_path_factory.mktemp("pre-commit"))
-    policy_repository(tmp_path_factory.mktemp("first"), hooks, SNIPPETS[0])
+    install(policy_repository(tmp_path_factory.mktemp("first"), hooks, SNIPPETS[0]))
     return hooks
 
 
 def test_commit_with_a_bad_entry_is_refused(tmp_path: Path, hooks: Hooks) -> None:
     """A commit with a bad entry is refused, with its place, and accepted when it is mended."""
     repository = policy_repository(tmp_path / "policy", hooks, SNIPPETS[0])
+    install(repository)
     before = repository.commit({"policy.hujson": GOOD})
     repository.write({"policy.hujson": BAD})
     refused = repository.run("git", "commit", "--message", "a bad entry")
@@ -111,6 +116,7 @@ def test_document_shows_what_a_refused_commit_says(tmp_path: Path, hooks: Hooks)
 def test_only_a_change_of_the_policy_runs_the_hook(tmp_path: Path, hooks: Hooks) -> None:
     """A commit of other files is none of the hook's business, even beside a bad policy."""
     repository = policy_repository(tmp_path / "policy", hooks, SNIPPETS[0])
+    install(repository)
     repository.write({"policy.hujson": BAD})
     repository.git("commit", "--quiet", "--no-verify", "--message", "a bad entry")
     repository.write({"README.md": "Our policy.\n", "package.json": "{}\n"})

@@ -14,7 +14,7 @@ import pytest
 import redis
 from local import free_ports, running, until
 from ruamel.yaml import YAML
-from support.commands import COMMAND, Watch
+from support.commands import Watch
 from support.traefik import Traefik
 
 from ctsdns_traefik.core.dynamic.key_values import to_key_values
@@ -155,6 +155,5 @@ class StoreWatch(Watch):
         self, endpoint: str, url: str, folder: Path, *arguments: str, **options: Any
     ) -> None:
         folder.mkdir(exist_ok=True)
-        super().__init__(endpoint, folder / "watch", *arguments, **options)
-        self._command = [*COMMAND, "watch", "--endpoint", endpoint, "-o", url]
-        self._command += ["--retry-delay", "0.2", *arguments]
+        # Of an option that is given twice the last counts.
+        super().__init__(endpoint, folder / "watch", "-o", url, *arguments, **options)

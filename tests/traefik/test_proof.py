@@ -365,8 +365,11 @@ VERSION_2 = 'echo \'{"msg": "Traefik version 2.11.30 built on 2025"}\' > traefik
         ),
     ],
 )
-def test_other_programs(script: str, complaint: str, traces: Traces) -> None:
+def test_other_programs(
+    script: str, complaint: str, traces: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Anything but a Traefik that works gets one line with its last words, and is ended."""
+    monkeypatch.setattr(binary, "_END_WITHIN", 0.5)
     traces.run(script)
     with pytest.raises(SettingsError) as caught:
         prove_hosts(ONE, patience=0.3)

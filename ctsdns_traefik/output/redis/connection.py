@@ -244,20 +244,20 @@ class Connection:
 
 @contextmanager
 def connected(
-    address: Address, cancellation: Cancellation | None = None, timeout: float = PATIENCE
+    address: Address, cancellation: Cancellation | None = None, timeout: float | None = None
 ) -> Iterator[Connection]:
     """Open a connection, and close it at the end.
 
-    ``timeout`` bounds connecting and each answer, in seconds. Raise :class:`OutputError` if it
-    cannot be opened, or if everything together takes longer than :data:`LONGEST` seconds, or is
-    cancelled.
+    ``timeout`` bounds connecting and each answer, in seconds, instead of :data:`PATIENCE`. Raise
+    :class:`OutputError` if it cannot be opened, or if everything together takes longer than
+    :data:`LONGEST` seconds, or is cancelled.
     """
     from redis.exceptions import RedisError
 
     late = OutputError(f"cannot publish to {address}: it took longer than {LONGEST:g} s")
     with (cancellation or Cancellation()).child() as work, work.limit(LONGEST, late):
         with _explaining(address):
-            client = _client(address, work, timeout)
+            client = _client(address, work, timeout or PATIENCE)
             pipeline = client.pipeline()
         try:
             yield Connection(client, pipeline, address)

@@ -21,7 +21,7 @@ from ctsdns_traefik.core.dynamic import (
 )
 from ctsdns_traefik.errors import OutputError, Standby
 from ctsdns_traefik.output import Check, Outcome, OutputWarning, WriteResult
-from ctsdns_traefik.output.redis.connection import PATIENCE, Conflict, Connection, Mark, connected
+from ctsdns_traefik.output.redis.connection import Conflict, Connection, Mark, connected
 from ctsdns_traefik.output.redis.lease import Lease
 from ctsdns_traefik.output.redis.url import Address
 from ctsdns_traefik.settings import STORE_LEASE
@@ -108,7 +108,7 @@ class RedisOutput:
     def accept(self, content: bytes, foreign: str) -> None:
         """Do nothing: :meth:`read` returns only what this tool wrote."""
 
-    def _connected(self, timeout: float = PATIENCE) -> AbstractContextManager[Connection]:
+    def _connected(self, timeout: float | None = None) -> AbstractContextManager[Connection]:
         return connected(self._address, self._cancellation, timeout)
 
     def moved(self) -> bool:

@@ -457,7 +457,7 @@ SERVERS = st.sampled_from(
 """What the auth server sets besides, as it stands behind its address."""
 
 
-@settings(max_examples=1000 if FULL else 200, deadline=None)
+@settings(max_examples=1000 if FULL else 100, deadline=None)
 @given(HOSTS, ROUTES, DEFAULTS, SERVERS, st.booleans())
 def test_no_route_is_served_without_its_access(
     hosts: dict[str, str], routes: dict[str, Any], default: str, sets: str, dashboard: bool
@@ -468,7 +468,7 @@ def test_no_route_is_served_without_its_access(
         require_access(render(hosts, access=access).document, access, sets)
 
 
-@settings(max_examples=1000 if FULL else 200, deadline=None)
+@settings(max_examples=1000 if FULL else 100, deadline=None)
 @given(
     HOSTS,
     ROUTES,

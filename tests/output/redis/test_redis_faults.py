@@ -7,15 +7,17 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import pytest
 from support.certificates import Authority
+from support.commands import COMMAND
 from support.endpoints import Feed, Script, ScriptedEndpoint, snapshot, unanswering
 from support.entries import hosts
 from support.stores import Server, StoreWatch, keys_of, needs_redis
@@ -30,6 +32,18 @@ from ctsdns_traefik.output.redis.url import address_from
 pytestmark = needs_redis
 
 
+_WRITTEN = "INFO (?:created|replaced) redis"
+
+IMPATIENT = """
+import sys
+from ctsdns_traefik.cli import main
+from ctsdns_traefik.output.redis import connection
+connection.PATIENCE = 1.0
+sys.exit(main(sys.argv[1:]))
+"""
+"""watch that waits a second for each answer of the store, not three."""
+
+
 class Scene(NamedTuple):
     """A running watch, what it is fed, and its store."""
 
@@ -42,12 +56,11 @@ class Scene(NamedTuple):
         self.feed.send(snapshot(hosts(names)))
 
     def until_applied(self, names: str) -> None:
-        """Send one, and wait until the store says it."""
+        """Send one, and wait until the store has it and the log says so."""
+        written = len(re.findall(_WRITTEN, self.watch.log))
         self.publish(names)
-        expected = {f"router-{name}-example-com" for name in names}
-        self.watch.until(
-            lambda: self.server.routes() == expected, f"the store does not say {names}"
-        )
+        self.watch.until_logged(_WRITTEN, written + 1)
+        assert self.server.routes() == {f"router-{name}-example-com" for name in names}
 
     def fails(self, names: str, reason: str) -> None:
         """Send a snapshot that cannot be written, and see that a line says why, and none else."""
@@ -65,12 +78,22 @@ class Scene(NamedTuple):
 
 @contextmanager
 def watching(
-    server: Server, folder: Path, *options: str, url: str = "", **environment: str
+    server: Server,
+    folder: Path,
+    *options: str,
+    url: str = "",
+    program: Sequence[str] = COMMAND,
+    **environment: str,
 ) -> Iterator[Scene]:
     """Run a watch on a server that may not be there yet."""
     with Feed() as feed, ScriptedEndpoint(feed) as endpoint:
         watch = StoreWatch(
-            endpoint.url, url or server.url, folder / "watch", *options, environment=environment
+            endpoint.url,
+            url or server.url,
+            folder / "watch",
+            *options,
+            environment=environment,
+            program=program,
         )
         with watch:
             watch.until_logged("connected to")
@@ -381,11 +404,11 @@ def test_stop_comes_through_before_a_rule_that_waits(server: Server, tmp_path: P
 
 def test_store_that_hangs_costs_seconds_and_a_line(server: Server, tmp_path: Path) -> None:
     """Time-outs bound the wait, and the next snapshot is written once it answers again."""
-    with watching(server, tmp_path) as scene:
+    with watching(server, tmp_path, program=[sys.executable, "-c", IMPATIENT]) as scene:
         scene.until_applied("ab")
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
-            scene.fails("abc", "it does not answer within 3 s")
+            scene.fails("abc", "it does not answer within 1 s")
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
         scene.until_applied("abc")
@@ -396,8 +419,8 @@ def test_store_behind_a_silent_network_is_bounded_at_the_start(tmp_path: Path) -
     with unanswering() as url:
         server = Server(tmp_path)
         server.port = int(url.split(":")[2].partition("/")[0])
-        with watching(server, tmp_path) as scene:
-            assert "it does not answer within 3 s" in scene.watch.lines[0]
+        with watching(server, tmp_path, program=[sys.executable, "-c", IMPATIENT]) as scene:
+            assert "it does not answer within 1 s" in scene.watch.lines[0]
 
 
 class Cutter:
