@@ -18,7 +18,7 @@ from ctsdns_traefik.core.entries import describe_route, parse_host
 from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
-    Source,
+    SourceText,
     hosts_of_text,
     in_bytes,
 )
@@ -194,7 +194,7 @@ def validate_policy(
     content = _as_bytes(policy)
     checked = check_policy(
         _read_policy(content),
-        Source("policy", content),
+        SourceText("policy", content),
         StaticText() if static_config is None else _read_static(static_config, static_format),
         None if access is None else _read_access(access),
         version=traefik_version,

@@ -51,9 +51,13 @@ class SettingsError(CtsdnsError):
 
 
 class SourceError(CtsdnsError):
-    """No snapshot can be read from the source."""
+    """No policy can be read from the source; it may ask to be left alone for some seconds."""
 
     exit_code = ExitCode.SOURCE
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class OutputError(CtsdnsError):

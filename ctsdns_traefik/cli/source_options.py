@@ -17,7 +17,7 @@ from ctsdns_traefik.cli.parameter_types import FILE, HEADER, SECONDS, SECONDS_OR
 from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.source import Endpoint, Header, Reading
+    from ctsdns_traefik.source import Header, Policy, Source
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class EndpointOptions:
     token_file: Path | None
     ca_file: Path | None
 
-    def build(self, url: str, read_timeout: float) -> Endpoint:
-        """Build the endpoint, and warn of credentials that are sent unencrypted.
+    def build_source(self, url: str, read_timeout: float) -> Source:
+        """Build the source, and warn of credentials that are sent unencrypted.
 
         Raise :class:`.SettingsError`. The token itself has a variable and no option, since all
         users of a machine can read command lines.
         """
-        from ctsdns_traefik.source import endpoint_from
+        from ctsdns_traefik.source import StreamSource, endpoint_from
 
         endpoint = endpoint_from(
             url,
@@ -46,7 +46,7 @@ class EndpointOptions:
         )
         if endpoint.in_the_clear:
             warn_unencrypted(endpoint, "https")
-        return endpoint
+        return StreamSource(endpoint)
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,12 @@ class StreamOptions(EndpointOptions):
     retry_delay: float
     read_timeout: float
 
-    def url(self) -> str:
-        """Return the URL that was given as argument or option, or else in the variable.
+    def build(self, address: str) -> Source:
+        """Build the source; raise :class:`.SettingsError`."""
+        return self.build_source(address, self.read_timeout)
+
+    def address(self) -> str:
+        """Return the address that was given as argument or option, or else in the variable.
 
         Raise :class:`click.UsageError` if there is none, or if the command line has two.
         """
@@ -81,19 +85,19 @@ class SnapshotOptions(EndpointOptions):
     source: str | None
     timeout: float
 
-    def read(self) -> Reading:
+    def read(self) -> Policy:
         """Read one snapshot or policy from a URL, a file or standard input.
 
         Raise :class:`click.UsageError` if no source is given, :class:`.SourceError` if no snapshot
         can be read from it.
         """
-        from ctsdns_traefik.source import read_hosts
+        from ctsdns_traefik.source import read_policy
 
         if self.source is None:
             raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
         if _is_url(self.source):
-            return read_hosts(self.build(self.source, self.timeout), self.timeout)
-        return read_hosts(self.source, self.timeout)
+            return read_policy(self.build_source(self.source, self.timeout), self.timeout)
+        return read_policy(self.source, self.timeout)
 
 
 def _missing(name: str) -> click.MissingParameter:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +31,11 @@ from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon import Connect, EventPublisher, FollowedAccess, Reconciler, Watch
+    from ctsdns_traefik.daemon import EventPublisher, FollowedAccess, Reconciler, Watch
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Output
     from ctsdns_traefik.signals import Signals
-    from ctsdns_traefik.source import Endpoint
+    from ctsdns_traefik.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -99,10 +98,10 @@ def watch(options: WatchOptions) -> ExitCode:
     if options.monitoring.health:
         return options.monitoring.report_health()
     start_logging(dated=True, form=options.log_format)
-    url = options.stream.url()
+    address = options.stream.address()
     _require_usable(options.target)
     signals = _handle_signals()
-    endpoint = options.stream.build(url, options.stream.read_timeout)
+    source = options.stream.build(address)
     check = options.target.build_check(signals.stops)
     output = options.target.build(
         check,
@@ -110,9 +109,9 @@ def watch(options: WatchOptions) -> ExitCode:
         cancellation=signals.output,
         lease_seconds=options.store_lease,
     )
-    publisher = _build_publisher(options, endpoint, output, signals)
+    publisher = _build_publisher(options, source, output, signals)
     with output.claim(), publisher:
-        return _build_watch(options, endpoint, output, signals, publisher).run()
+        return _build_watch(options, source, output, signals, publisher).run()
 
 
 def _require_usable(target: OutputOptions) -> None:
@@ -140,7 +139,7 @@ def _handle_signals() -> Signals:
 
 
 def _build_publisher(
-    options: WatchOptions, endpoint: Endpoint, output: Output, signals: Signals
+    options: WatchOptions, source: Source, output: Output, signals: Signals
 ) -> EventPublisher:
     """Build what publishes the events of watch: to the log, files and the service manager."""
     from ctsdns_traefik.core.status import AccessFile, Status
@@ -151,7 +150,7 @@ def _build_publisher(
         version=__version__,
         pid=os.getpid(),
         started=time.time(),
-        endpoint=str(endpoint),
+        endpoint=str(source),
         output=str(output),
         access=AccessFile(str(options.access_file)) if options.access_file else None,
     )
@@ -163,13 +162,13 @@ def _build_publisher(
 
 def _build_watch(
     options: WatchOptions,
-    endpoint: Endpoint,
+    source: Source,
     output: Output,
     signals: Signals,
     publisher: EventPublisher,
 ) -> Watch:
     """Build the loop of watch, and what it drives."""
-    from ctsdns_traefik.daemon import Reconciler, Watch, follow_access_file
+    from ctsdns_traefik.daemon import Reconciler, Watch, expect_large_snapshots, follow_access_file
 
     target, monitoring = options.target, options.monitoring
     access_file, publish = options.access_file, publisher.publish
@@ -184,13 +183,13 @@ def _build_watch(
         on_change=target.build_on_change(publish, signals.stops),
         verifier=monitoring.start_verifier(publish, "redis" if target.is_store else "file"),
     )
+    expect_large_snapshots()
     return Watch(
-        endpoint,
+        source,
         reconciler,
         signals,
         delay=options.stream.retry_delay,
         publisher=publisher,
-        connect=_prepare_to_connect(publisher),
         beside=_run_threads(
             reconciler, publisher, followed, options.store_lease if target.is_store else None
         ),
@@ -213,13 +212,3 @@ def _run_threads(
         if lease_seconds is not None:
             stack.enter_context(StandbyTimer(reconciler, publisher, lease_seconds))
         yield
-
-
-def _prepare_to_connect(publisher: EventPublisher) -> Connect:
-    """Load the libraries for connections, and return the function that opens one."""
-    from ctsdns_traefik.daemon import expect_large_snapshots
-    from ctsdns_traefik.source import load_libraries, open_stream
-
-    load_libraries()
-    expect_large_snapshots()
-    return partial(open_stream, expect=publisher.expect)

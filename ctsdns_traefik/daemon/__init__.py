@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         HookSucceeded,
     )
     from ctsdns_traefik.daemon.health_check import check_health
-    from ctsdns_traefik.daemon.loop import Connect, Watch
+    from ctsdns_traefik.daemon.loop import Watch
     from ctsdns_traefik.daemon.memory import expect_large_snapshots
     from ctsdns_traefik.daemon.reconciler import Reconciler
     from ctsdns_traefik.daemon.sd_notify import service_manager
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _MODULES = {
     "AccessReloader": "access_reloader",
     "AccessSettingsUnused": "events",
-    "Connect": "loop",
     "EntriesRefused": "events",
     "EntriesWarned": "events",
     "EventPublisher": "event_publisher",
@@ -69,7 +68,6 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "AccessReloader",
     "AccessSettingsUnused",
-    "Connect",
     "EntriesRefused",
     "EntriesWarned",
     "EventPublisher",

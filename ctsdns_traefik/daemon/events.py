@@ -167,11 +167,15 @@ class Connecting(Event, begins_step=True):
 
 
 class Connected(
-    Event, event="connected", level=INFO, text="connected to {endpoint}", counter="connections"
+    Event, event="connected", level=INFO, text="{begun} {endpoint}", counter="connections"
 ):
-    """The endpoint has answered with a stream."""
+    """The source has answered, with a stream or a first policy; ``begun`` is its wording."""
 
     endpoint: str
+    begun: str = "connected to"
+
+    def fields(self) -> dict[str, object]:
+        return {"endpoint": self.endpoint}
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(state=State.CONNECTED, connected_since=now)

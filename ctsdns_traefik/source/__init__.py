@@ -1,10 +1,18 @@
-"""Where policies come from: one connection or file at a time, as events and hosts.
+"""Where policies come from: the seam, and what implements it.
 
 Only this package and the access service speak HTTP through requests.
 """
 
 from __future__ import annotations
 
+from ctsdns_traefik.source.base import (
+    OtherEvent,
+    Policy,
+    Received,
+    Source,
+    Untrusted,
+    WorkerError,
+)
 from ctsdns_traefik.source.endpoint import (
     Endpoint,
     Header,
@@ -18,33 +26,26 @@ from ctsdns_traefik.source.http_client import (
     http_get,
     require_certificates,
 )
-from ctsdns_traefik.source.once import (
-    Reading,
-    read_hosts,
-    standard_input,
-)
-from ctsdns_traefik.source.stream import (
-    Event,
-    StreamError,
-    load_libraries,
-    open_stream,
-)
+from ctsdns_traefik.source.once import read_policy, standard_input
+from ctsdns_traefik.source.stream import StreamSource
 
 __all__ = [
     "Endpoint",
-    "Event",
     "Header",
     "HttpError",
-    "Reading",
+    "OtherEvent",
+    "Policy",
+    "Received",
     "Response",
-    "StreamError",
+    "Source",
+    "StreamSource",
+    "Untrusted",
+    "WorkerError",
     "endpoint_from",
     "header_from",
     "http_get",
     "is_private",
-    "load_libraries",
-    "open_stream",
-    "read_hosts",
+    "read_policy",
     "require_certificates",
     "standard_input",
 ]

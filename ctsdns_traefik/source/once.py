@@ -1,4 +1,4 @@
-"""The sources of one snapshot: the endpoint, a file, standard input."""
+"""One policy for a command that ends then: from any source, a file, or standard input."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from io import FileIO
 from itertools import chain
-from typing import NamedTuple
 
-from ctsdns_traefik.cancellation import run_within
-from ctsdns_traefik.core.policy import (
-    HostsMap,
-    SnapshotError,
-    Source,
-    hosts_of_snapshot,
-    hosts_of_text,
-    message_of_error,
-)
+from ctsdns_traefik.cancellation import Cancellation, run_within
+from ctsdns_traefik.core.policy import SnapshotError, SourceText, hosts_of_text
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SourceError, os_reason
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.source.endpoint import Endpoint
-from ctsdns_traefik.source.stream import Event, open_stream, read_events
+from ctsdns_traefik.source.base import Policy, Received, Source, Untrusted, WorkerError
+from ctsdns_traefik.source.stream import read_events, read_received
 
 log = logging.getLogger(__name__)
 
@@ -35,31 +27,23 @@ _STARTS_OF_POLICIES = (b"{", b"[", b"/", b"", b"#", b"'", b'"', b"\xc2")
 """How JSON and HuJSON start, with the usual errors; an event stream starts with none of these."""
 
 
-class Reading(NamedTuple):
-    """One snapshot or policy that can be trusted."""
+def read_policy(source: Source | str, timeout: float) -> Policy:
+    """Read the first policy that can be trusted.
 
-    hosts: HostsMap
-    source: Source
-    """What it was read from; the path is ``""`` where that is no piece of a file."""
-
-
-def read_hosts(source: Endpoint | str, timeout: float) -> Reading:
-    """Read the first snapshot that can be trusted.
-
-    A source is an endpoint, the path of a file, or ``-`` for standard input; the latter two hold a
-    snapshot, a captured stream, or a Tailscale policy. Raise :class:`SourceError` if there is
-    none within ``timeout`` seconds.
+    A source is one that can be followed, the path of a file, or ``-`` for standard input; the
+    latter two hold a snapshot, a captured stream, or a Tailscale policy. Raise
+    :class:`SourceError` if there is none within ``timeout`` seconds.
     """
     name = "standard input" if source == STANDARD_INPUT else shown(str(source))
-    late = SourceError(f"{name}: no snapshot came within {timeout:g} s")
+    late = SourceError(f"{name}: no policy came within {timeout:g} s")
     stdin = standard_input() if source == STANDARD_INPUT else None
     return run_within(timeout, partial(_read, source, stdin, name), late)
 
 
-def _read(source: Endpoint | str, stdin: FileIO | None, name: str) -> Reading:
+def _read(source: Source | str, stdin: FileIO | None, name: str) -> Policy:
     try:
-        if isinstance(source, Endpoint):
-            return _from_endpoint(source)
+        if not isinstance(source, str):
+            return _from_source(source)
         with stdin or FileIO(source) as file:
             return _from_file(_pieces(file), "<stdin>" if stdin else source)
     except (SnapshotError, SourceError) as why:
@@ -84,13 +68,12 @@ def _pieces(file: FileIO) -> Iterator[bytes]:
         yield piece
 
 
-def _from_endpoint(endpoint: Endpoint) -> Reading:
-    with open_stream(endpoint) as events:
-        hosts, data = _first_snapshot(events)
-        return Reading(hosts, Source("", data))
+def _from_source(source: Source) -> Policy:
+    with source.follow(Cancellation(), lambda _seconds: None) as received:
+        return _first_policy(received)
 
 
-def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
+def _from_file(pieces: Iterator[bytes], path: str) -> Policy:
     """Read JSON or a captured stream, which the first character tells apart."""
     start = b""
     for piece in pieces:
@@ -99,18 +82,19 @@ def _from_file(pieces: Iterator[bytes], path: str) -> Reading:
             break
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in _STARTS_OF_POLICIES:
         content = start + b"".join(pieces)
-        return Reading(hosts_of_text(content), Source(path, content))
+        return Policy(hosts_of_text(content), SourceText(path, content))
     return _from_capture(chain([start], pieces), path)
 
 
-def _from_capture(pieces: Iterator[bytes], path: str) -> Reading:
+def _from_capture(pieces: Iterator[bytes], path: str) -> Policy:
     """Read a captured stream up to its first snapshot, and find its position."""
     seen: list[bytes] = []
-    hosts, data = _first_snapshot(read_events(_recording(pieces, seen)))
-    content = b"".join(seen)
+    policy = _first_policy(read_received(read_events(_recording(pieces, seen))))
+    data, content = policy.text.content, b"".join(seen)
     at = content.find(data)
-    in_file = Source(path, content, at, at + len(data))
-    return Reading(hosts, in_file if at >= 0 else Source("", data))
+    return (
+        policy._replace(text=SourceText(path, content, at, at + len(data))) if at >= 0 else policy
+    )
 
 
 def _recording(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
@@ -119,18 +103,18 @@ def _recording(pieces: Iterator[bytes], seen: list[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _first_snapshot(events: Iterable[Event]) -> tuple[HostsMap, bytes]:
-    """Return the first snapshot that can be trusted, and its text; log why others cannot."""
-    for event in events:
-        if event.name == "error" and event.data:
-            error = shown(message_of_error(event.data))
-            extra = as_event("worker-error", error=error)
-            log.warning("the worker reports an error: %s", error, extra=extra)
-        if event.name != "machines-snapshot" or not event.data:
-            continue
-        try:
-            return hosts_of_snapshot(event.data), event.data
-        except SnapshotError as why:
-            extra = as_event("untrusted", error=why)
-            log.warning("a snapshot cannot be trusted: %s", why, extra=extra)
+def _first_policy(received: Iterable[Received]) -> Policy:
+    """Return the first policy that can be trusted; log why others of a stream cannot."""
+    for each in received:
+        match each:
+            case Policy():
+                return each
+            case WorkerError(error):
+                extra = as_event("worker-error", error=error)
+                log.warning("the worker reports an error: %s", error, extra=extra)
+            case Untrusted(error, more=True):
+                extra = as_event("untrusted", error=error)
+                log.warning("a snapshot cannot be trusted: %s", error, extra=extra)
+            case Untrusted(error):
+                raise SourceError(error)
     raise SourceError("it holds no whole snapshot, captured stream of snapshots, or policy")

@@ -17,12 +17,28 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik.cancellation import Cancellation
+from ctsdns_traefik.core.policy import (
+    SnapshotError,
+    SourceText,
+    hosts_of_snapshot,
+    message_of_error,
+)
 from ctsdns_traefik.core.sse import (
     EVENT_STREAM,
     Answer,
     OversizedEvent,
     explain_answer,
     read_blocks,
+)
+from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.source.base import (
+    Expect,
+    OtherEvent,
+    Policy,
+    Received,
+    Untrusted,
+    Wording,
+    WorkerError,
 )
 from ctsdns_traefik.source.endpoint import Endpoint
 from ctsdns_traefik.source.http_client import (
@@ -58,9 +74,6 @@ _HEADERS = (
 _RETRY = re.compile(rb"^retry: ?([0-9]+)$", re.MULTILINE)
 
 
-Expect = Callable[[float], None]
-
-
 class Event(NamedTuple):
     """One event, or a block without data that only sets the reconnection time."""
 
@@ -75,9 +88,60 @@ class Event(NamedTuple):
 class StreamError(HttpError):
     """The connection cannot be made, or has ended; the server may ask for a pause in seconds."""
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+
+class StreamSource:
+    """The worker's event stream as a source; a run is one connection."""
+
+    wording = Wording("connected to", "disconnected from", "cannot connect to")
+    interval = None
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def __str__(self) -> str:
+        return str(self._endpoint)
+
+    @contextmanager
+    def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
+        """Connect, and yield what the events mean."""
+        with open_stream(self._endpoint, cancellation, expect=expect) as events:
+            yield read_received(events)
+
+    def refresh(self) -> None:
+        """Do nothing: the worker sends snapshots by itself."""
+
+    def confirm(self) -> None:
+        """Do nothing: the next snapshot comes by itself."""
+
+
+def read_received(events: Iterable[Event]) -> Iterator[Received]:
+    """Yield what the events mean; an error that ends them gets the last reconnection time."""
+    retry = 0.0
+
+    def read(event: Event) -> Received | None:
+        nonlocal retry
+        retry = retry if event.retry is None else event.retry
+        return _meaning(event)
+
+    try:
+        # No variable here: it would hold megabytes while a snapshot is being worked on.
+        yield from filter(None, map(read, events))
+    except StreamError as why:
+        why.retry_after = max(why.retry_after, retry)
+        raise
+
+
+def _meaning(event: Event) -> Received | None:
+    if not event.data:
+        return None
+    if event.name == "machines-snapshot":
+        try:
+            return Policy(hosts_of_snapshot(event.data), SourceText("", event.data))
+        except SnapshotError as why:
+            return Untrusted(str(why), more=True)
+    if event.name == "error":
+        return WorkerError(shown(message_of_error(event.data)))
+    return OtherEvent(shown(event.name))
 
 
 @contextmanager
@@ -113,12 +177,6 @@ def open_stream(
         with map_http_errors(endpoint, StreamError), work.limit(whole, too_slow):
             _require_event_stream(response)
         yield _events(response, endpoint, work, clock, expect)
-
-
-def load_libraries() -> None:
-    """Import what a connection needs, so that the first one does not have to wait for it."""
-    import requests  # noqa: F401
-    import sseclient  # noqa: F401
 
 
 def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterator[Event]:

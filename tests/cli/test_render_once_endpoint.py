@@ -231,7 +231,7 @@ def test_timeout_bounds_the_wait(script: Script) -> None:
     """However an endpoint stalls, it ends with 3 and one line."""
     with ScriptedEndpoint(script) as endpoint:
         done = run("render-once", endpoint.url, "--timeout", "0.5")
-    line = f"{PREFIX}{endpoint.url}: no snapshot came within 0.5 s\n"
+    line = f"{PREFIX}{endpoint.url}: no policy came within 0.5 s\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", line)
 
 
@@ -241,7 +241,7 @@ def test_timeout_bounds_events_that_are_no_snapshots() -> None:
     environment = {"TRAEFIK_CONFIG_SNAPSHOT_TIMEOUT_SECONDS": "0.5"}
     with ScriptedEndpoint(script) as endpoint:
         done = run("render-once", endpoint.url, environment=environment)
-    line = f"{PREFIX}{endpoint.url}: no snapshot came within 0.5 s\n"
+    line = f"{PREFIX}{endpoint.url}: no policy came within 0.5 s\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", line)
 
 

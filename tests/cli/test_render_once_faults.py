@@ -145,7 +145,7 @@ def test_fifo_that_nobody_writes_to_is_timed_out(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     done = run("render-once", fifo, "--timeout", "0.5")
-    line = f"{PREFIX}{fifo}: no snapshot came within 0.5 s\n"
+    line = f"{PREFIX}{fifo}: no policy came within 0.5 s\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", line)
 
 
@@ -184,5 +184,5 @@ def test_standard_input_that_never_ends_is_timed_out(start: bytes) -> None:
         os.close(reader)
         thread.join()
         os.close(writer)
-    line = f"{PREFIX}standard input: no snapshot came within 0.5 s\n"
+    line = f"{PREFIX}standard input: no policy came within 0.5 s\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", line)

@@ -15,7 +15,7 @@ from stand_in_worker import StandInWorker
 from support.commands import UNCHECKED, run
 from support.endpoints import STREAM, ScriptedEndpoint, sending
 
-from ctsdns_traefik.source.once import read_hosts
+from ctsdns_traefik.source.once import read_policy
 
 HOSTS = {
     "laptop": "100.64.0.9",
@@ -221,7 +221,7 @@ def test_byte_order_mark_that_comes_alone(tmp_path: Path) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert list(read_hosts(str(pipe), 10).hosts) == ["_web_http_80._tcp.a.example.com"]
+    assert list(read_policy(str(pipe), 10).hosts) == ["_web_http_80._tcp.a.example.com"]
     writer.join()
 
 

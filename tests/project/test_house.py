@@ -114,7 +114,7 @@ def is_in(name: str, package: str) -> bool:
 def test_imports_are_found() -> None:
     """The checks below see imports of every kind: plain, inside functions, for typing alone."""
     assert Import("ctsdns_traefik.source.once", "ctsdns_traefik.source.stream", False) in IMPORTS
-    assert Import("ctsdns_traefik.source.stream", "requests", False) in IMPORTS
+    assert Import("ctsdns_traefik.source.http_client", "requests", False) in IMPORTS
     assert Import("ctsdns_traefik.source.stream", "requests", True) in IMPORTS
     assert Import("ctsdns_traefik.cli.options", "ctsdns_traefik.settings", False) in IMPORTS
     assert Import("ctsdns_traefik.output.file", "collections.abc", False) in IMPORTS

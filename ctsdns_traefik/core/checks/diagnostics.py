@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from ctsdns_traefik.core.policy.json_scanner import Member
-from ctsdns_traefik.core.policy.locations import Lines, Repeat, Source, in_bytes, locate_entries
+from ctsdns_traefik.core.policy.locations import Lines, Repeat, SourceText, in_bytes, locate_entries
 from ctsdns_traefik.core.policy.reader import fold
 from ctsdns_traefik.core.problems import (
     EXCERPT_LENGTH,
@@ -17,7 +17,7 @@ from ctsdns_traefik.core.problems import (
 from ctsdns_traefik.core.text import shown
 
 
-def locate_in_policy(diagnostics: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:
+def locate_in_policy(diagnostics: Iterable[Diagnostic], source: SourceText) -> list[Diagnostic]:
     """Add locations to diagnostics for entries, and a diagnostic for each repeated name.
 
     Return them in the order of the file.
@@ -57,7 +57,7 @@ def _nearest(setting: str, locations: Mapping[str, SourceLocation]) -> str:
     return setting
 
 
-def _repeated(repeat: Repeat, source: Source, lines: Lines) -> Diagnostic:
+def _repeated(repeat: Repeat, source: SourceText, lines: Lines) -> Diagnostic:
     name = repeat.member.name
     where = f" in line {lines.location(repeat.last.name_start).line}" if source.path else ""
     if repeat.merged:
@@ -87,7 +87,7 @@ def _loses_entries(repeat: Repeat, content: bytes) -> bool:
 
 
 def _located(
-    diagnostic: Diagnostic, member: Member | None, source: Source, lines: Lines
+    diagnostic: Diagnostic, member: Member | None, source: SourceText, lines: Lines
 ) -> Diagnostic:
     if member is None or not source.path:
         return diagnostic._replace(path=source.path)

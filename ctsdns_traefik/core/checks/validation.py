@@ -11,7 +11,7 @@ from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_s
 from ctsdns_traefik.core.checks.entries import NEWEST, check
 from ctsdns_traefik.core.dynamic import rendering
 from ctsdns_traefik.core.dynamic.routes import Route
-from ctsdns_traefik.core.policy.locations import Source
+from ctsdns_traefik.core.policy.locations import SourceText
 from ctsdns_traefik.core.policy.reader import HostsMap
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import StaticConfiguration
@@ -41,7 +41,7 @@ class Validation(NamedTuple):
 
 def check_policy(
     hosts: HostsMap,
-    source: Source,
+    source: SourceText,
     static: StaticText,
     access: AccessText | None = None,
     *,
@@ -69,7 +69,7 @@ def check_policy(
 
 
 def _located(
-    found: list[Diagnostic], source: Source, static: StaticText, access: AccessText | None
+    found: list[Diagnostic], source: SourceText, static: StaticText, access: AccessText | None
 ) -> Iterator[Diagnostic]:
     of_entries = [each for each in found if not each.setting]
     yield from locate_in_policy(of_entries, source)

@@ -5,14 +5,14 @@ What the names in a hosts map mean belongs to core/entries.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.policy.locations import Source, in_bytes
+from ctsdns_traefik.core.policy.locations import SourceText, in_bytes
 from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
 from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text, message_of_error
 
 __all__ = [
     "HostsMap",
     "SnapshotError",
-    "Source",
+    "SourceText",
     "hosts_of_snapshot",
     "hosts_of_text",
     "in_bytes",

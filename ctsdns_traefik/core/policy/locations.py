@@ -18,7 +18,7 @@ from ctsdns_traefik.core.policy.reader import fold
 from ctsdns_traefik.core.problems import SourceLocation
 
 
-class Source(NamedTuple):
+class SourceText(NamedTuple):
     """A file or another text with a policy in it."""
 
     path: str
@@ -73,7 +73,7 @@ def in_bytes(location: SourceLocation, text: str) -> SourceLocation:
     return SourceLocation(location.line, len(line[: location.column - 1].encode()) + 1)
 
 
-def locate_entries(source: Source) -> Entries:
+def locate_entries(source: SourceText) -> Entries:
     """Find the entries in a file from which a hosts map has been read."""
     text, policy = hujson.root_members(source.content[source.start : source.end])
     repeats: list[Repeat] = []

@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=FOLLOWED):
     from ctsdns_traefik.core.dynamic.rendering import Rendering, render
     from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
     from ctsdns_traefik.core.policy import hujson
-    from ctsdns_traefik.core.policy.locations import Source
+    from ctsdns_traefik.core.policy.locations import SourceText
     from ctsdns_traefik.core.policy.reader import SnapshotError, hosts_of_policy
     from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text
     from ctsdns_traefik.core.problems import Diagnostic, LocatedError
@@ -70,7 +70,7 @@ def snapshot(data: bytes) -> None:
     sent = _hosts(hosts_of_snapshot, data)
     filed = _hosts(hosts_of_text, data)
     if filed is not None:
-        locate_in_policy([], Source("a file", data))
+        locate_in_policy([], SourceText("a file", data))
     for hosts in (sent, filed):
         if hosts is not None:
             require(all(isinstance(name, str) for name in hosts), "texts for names", hosts)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
 from ctsdns_traefik.core.dynamic.rendering import render
-from ctsdns_traefik.core.policy.locations import Lines, Source, locate_entries
+from ctsdns_traefik.core.policy.locations import Lines, SourceText, locate_entries
 from ctsdns_traefik.core.policy.snapshot import hosts_of_text
 from ctsdns_traefik.core.problems import Diagnostic, SourceLocation
 from ctsdns_traefik.core.static_config.configuration import read_static
@@ -21,7 +21,7 @@ NAME = "_web_http_80._tcp.a"
 
 def place_in(content: bytes, name: str = NAME) -> SourceLocation:
     """Return the place of the one entry of a policy that has a name."""
-    entries = locate_entries(Source("p", content))
+    entries = locate_entries(SourceText("p", content))
     return Lines(content).location(entries.by_name[name].name_start)
 
 
@@ -58,7 +58,7 @@ def test_place_of_an_entry(before: str, place: SourceLocation) -> None:
 def test_name_with_escapes_is_found() -> None:
     """A name written with escapes, or in UTF-8, is the one that the hosts map has."""
     content = b'{"hosts": {"_web_http_80._tcp.\\u0061": "::1", "_w_\xc3\xbc": "::1"}}'
-    assert set(locate_entries(Source("p", content)).by_name) == set(hosts_of_text(content))
+    assert set(locate_entries(SourceText("p", content)).by_name) == set(hosts_of_text(content))
     assert place_in(content) == SourceLocation(1, 12)
 
 
@@ -77,7 +77,7 @@ def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_
     ]
     content = f'/**/{{"hosts": {{{",".join(members)}}}}}'.encode()
     diagnostics = render(hosts_of_text(content)).diagnostics
-    located = locate_in_policy(diagnostics, Source("p", content))
+    located = locate_in_policy(diagnostics, SourceText("p", content))
     assert {diagnostic.entry for diagnostic in located} == {name for _, name, _, _ in rows}
     for diagnostic in located:
         assert diagnostic.location
@@ -104,7 +104,7 @@ def test_place_is_that_of_the_name(rows: list[tuple[str, str, str, str]], ascii_
 def test_name_that_is_there_twice(text: bytes, codes: list[str]) -> None:
     """Each but the last of several entries with one name is a problem where it stands."""
     content = b'{"hosts": {' + text + b"}}"
-    located = locate_in_policy([], Source("p", content))
+    located = locate_in_policy([], SourceText("p", content))
     assert {each.code for each in located} <= {"duplicate-key"}
     assert [f"{each.severity} {each.location.line}" for each in located if each.location] == codes
 
@@ -116,7 +116,7 @@ def lines_of(content: bytes) -> list[str]:
     """Return severity, location, code and message of each diagnostic for the file itself."""
     return [
         f"{each.severity} {each.location.line}:{each.location.column} {each.code}: {each.message}"
-        for each in locate_in_policy([], Source("p", content))
+        for each in locate_in_policy([], SourceText("p", content))
         if each.location
     ]
 
@@ -233,7 +233,7 @@ def test_entry_of_hosts_that_are_there_twice() -> None:
 def test_excerpt(content: bytes, excerpt: tuple[str, str, str]) -> None:
     """What is wrong is shown with what stands around it on its line."""
     diagnostics = render(hosts_of_text(content)).diagnostics
-    (diagnostic,) = locate_in_policy(diagnostics, Source("p", content))
+    (diagnostic,) = locate_in_policy(diagnostics, SourceText("p", content))
     assert diagnostic.excerpt == excerpt
 
 
@@ -242,7 +242,9 @@ def test_problems_are_in_the_order_of_the_file() -> None:
     content = b'{"hosts": {\n"_z": "",\n"_y": "",\n"_y": "",\n"_a": ""}}'
     diagnostics = render(hosts_of_text(content)).diagnostics
     lines = [
-        f.location.line for f in locate_in_policy(diagnostics, Source("p", content)) if f.location
+        f.location.line
+        for f in locate_in_policy(diagnostics, SourceText("p", content))
+        if f.location
     ]
     assert lines == [2, 3, 4, 5]
 
@@ -261,7 +263,7 @@ def test_captured_stream_has_places(data: Path) -> None:
     """Entries in a captured stream are found where they stand in its file."""
     content = (data / "worker-stream.txt").read_bytes()
     start = content.index(b'{"machines"')
-    source = Source("s", content, start, content.index(b"\n", start))
+    source = SourceText("s", content, start, content.index(b"\n", start))
     member = locate_entries(source).by_name["_dns_udp_53._udp.server1.wan.example.com"]
     assert (
         content[member.name_start : member.name_end]

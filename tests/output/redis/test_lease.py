@@ -60,9 +60,9 @@ class Member:
         self.publisher = EventPublisher(status, clock=lambda: self.now)
         self.reconciler = Reconciler(self.output, publisher=self.publisher, **options)
         self.timer = StandbyTimer(self.reconciler, self.publisher, 75, lambda: self.now)
-        endpoint: Any = None
+        source: Any = SimpleNamespace(confirm=lambda: None)
         signals: Any = SimpleNamespace(check=lambda: None)  # no stop comes
-        self.loop = Watch(endpoint, self.reconciler, signals, delay=1, publisher=self.publisher)
+        self.loop = Watch(source, self.reconciler, signals, delay=1, publisher=self.publisher)
         self.reconciler.prepare()
 
     def take(self, names: str) -> Status:
