@@ -37,12 +37,13 @@ class Entry:
     name: str
     entrypoint: str
     scheme: str
-    """In lower case: ``http``, ``https``, ``tls``, or the name of another TCP protocol."""
+    """In lower case: ``http``, ``https``, ``tls``, or the name of another protocol."""
     port: int
     domain: str
-    """ASCII, in lower case; ``*.`` in front makes it a wildcard."""
+    """ASCII, in lower case; ``*.`` in front makes it a wildcard, and ``*`` alone is no name."""
     address: str | None
     """An IPv4 or IPv6 address; ``None`` if only the name was given."""
+    transport: Literal["tcp", "udp"] = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,16 @@ class Route:
     port: int
     domain: str
     address: str
-    type: Literal["http", "tcp"]
+    type: Literal["http", "tcp", "udp"]
     router: str
-    rule: str
+    rule: str | None
+    """``None`` for UDP, which has no rules."""
     service: str
     backend: str
-    """A URL for HTTP, ``address:port`` for TCP."""
+    """A URL for HTTP, ``address:port`` for TCP and UDP."""
     passthrough: bool | None
-    """Whether the backend, not Traefik, ends the client's TLS; ``None`` for HTTP."""
+    """Whether the backend, not Traefik, ends the client's TLS; ``None`` if neither of the two
+    does, or for HTTP."""
     middlewares: tuple[str, ...]
     tls_options: str
     """The name of TLS options; ``""`` for Traefik's default."""
@@ -155,7 +158,7 @@ def parse_entry(name: str, address: str | None = None) -> Entry | None:
     parsed = parse_host(name, address)
     if isinstance(parsed, CoreDiagnostic):
         raise EntryError(_diagnostic(parsed))
-    return parsed and Entry(*parsed[:5], parsed.address or None)
+    return parsed and Entry(*parsed[:5], parsed.address or None, parsed.transport)
 
 
 def render(

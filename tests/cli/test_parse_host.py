@@ -210,7 +210,8 @@ PROBLEM_SHAPE: Shape = {
 }
 ROUTE_SHAPE: Shape = {
     **dict.fromkeys(("kind", "entry", "entrypoint", "scheme", "domain", "type"), (str,)),
-    **dict.fromkeys(("router", "rule", "service", "backend"), (str,)),
+    **dict.fromkeys(("router", "service", "backend"), (str,)),
+    "rule": (str, type(None)),
     "port": (int,),
     "address": (str, type(None)),
     "passthrough": (bool, type(None)),

@@ -15,7 +15,7 @@ MALFORMED = (
     pytest.param("_web_http_._tcp.a.b", "          ^", "bad-port", id="empty-port"),
     pytest.param("_web_http_99999._tcp.a.b", "          ^^^^^", "bad-port", id="port"),
     pytest.param("_web_http_8o._tcp.a.b=1.2.3.4", "          ^^", "bad-port", id="port-of-two"),
-    pytest.param("_dns_udp_53._udp.a.b", "            ^^^^", "udp-not-supported", id="udp"),
+    pytest.param("_web_http_80._tcp.*", "                  ^", "bad-domain", id="http-for-all"),
     pytest.param("_web_http_80._sctp.a.b", "             ^^^^^", "bad-transport", id="transport"),
     pytest.param("_web_http_80._tcp.", "                  ^", "bad-domain", id="no-domain"),
     pytest.param("_web_http_80._tcp.a..b", "                    ^", "bad-domain", id="label"),

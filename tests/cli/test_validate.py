@@ -185,18 +185,21 @@ def test_what_is_merged_at_an_endpoint() -> None:
 
 
 def test_captures_are_validated(data: Path) -> None:
-    """Every source in tests/data gives one problem, an entry for UDP, where it stands."""
+    """Every source in tests/data gives its routes, and its problem where it stands."""
     places = {"policy.hujson": (29, 3), "worker-stream.txt": 11, "worker-stream-chunked.txt": 14}
     for name, place in places.items():
-        done = run("validate", data / name)
-        *_, problem, summary = done.stdout.splitlines()
+        done = run("validate", "--entrypoint=dns=:53", data / name)
+        (problem,) = [line for line in done.stdout.splitlines() if "wrong-protocol" in line]
         where, _, what = problem.removeprefix(f"{data / name}:").partition(": ")
         line, column = map(int, where.split(":"))
         assert (line, column) == place if isinstance(place, tuple) else line == place
-        assert what.startswith("error udp-not-supported: _dns_udp_53._udp.server1.wan.")
-        assert (done.returncode, summary) == (1, f"4 routes, 1 error, 0 warnings{UNCHECKED}")
+        assert what.startswith("error wrong-protocol-entrypoint: _dns_udp_53._udp.server1.wan.")
+        assert done.returncode == 1
         text = (data / name).read_bytes().split(b"\n")[line - 1]
         assert text[column - 1 :].startswith(b'"_dns_udp_53._udp.server1.wan.example.com"')
+        known = ("api=:8443", "web=:80", "tcp=:4433", "dns=:53/udp")
+        done = run("validate", *(f"--entrypoint={each}" for each in known), data / name)
+        assert done.stdout.splitlines()[-1] == "5 routes, 0 errors, 0 warnings"
 
 
 def test_captured_data_of_several_lines_has_no_place() -> None:

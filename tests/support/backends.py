@@ -64,5 +64,33 @@ def banner_backend(banner: bytes, address: str = "127.0.0.1") -> Iterator[int]:
         listener.close()
 
 
+@contextmanager
+def udp_backend(name: bytes, address: str = "127.0.0.1") -> Iterator[int]:
+    """Answer every datagram with a name and what came; give the port."""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as listener:
+        listener.bind((address, 0))
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            while True:
+                data, sender = listener.recvfrom(65_536)
+                if data == _END:
+                    return
+                with suppress(OSError):
+                    listener.sendto(name + data, sender)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield port
+        finally:
+            with socket.socket(_family(address), socket.SOCK_DGRAM) as last:
+                last.sendto(_END, (address, port))
+            thread.join(5)
+
+
+_END = b"\x00end of the backend"
+
+
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET

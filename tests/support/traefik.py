@@ -86,7 +86,7 @@ class Traefik:
     def routers(self) -> dict[str, dict[str, Any]]:
         """Return the routers of the dynamic file by name, as Traefik's API shows them."""
         found = {}
-        for kind in ("http", "tcp"):
+        for kind in ("http", "tcp", "udp"):
             answer = self.get("traefik", "localhost", f"/api/{kind}/routers?per_page=100000")
             for router in json.loads(answer.body):
                 if router["provider"] == "file":

@@ -111,7 +111,7 @@ def test_passthrough_not_shadowed(tmp_path: Path, stack: ExitStack, web: int, ss
         pytest.param("web", {"web": {}}, [], id="known"),
         pytest.param("Web", {"web": {}}, ["unknown-entrypoint"], id="other-case"),
         pytest.param("web", {"web": {"address": "/tcp"}}, [], id="tcp"),
-        pytest.param("web", {"web": {"address": "/UDP"}}, ["udp-entrypoint"], id="udp"),
+        pytest.param("web", {"web": {"address": "/UDP"}}, ["wrong-protocol-entrypoint"], id="udp"),
     ],
 )
 def test_entrypoint(

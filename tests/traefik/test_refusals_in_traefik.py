@@ -1,6 +1,6 @@
 """Why entries are refused: what the real Traefik does with the route that each would have become.
 
-Entries without all their parts, and those for UDP, would become no route at all.
+Entries without all their parts would become no route at all.
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ def explanation_as_text(explained: Explanation) -> str:
         ("scheme", route["scheme"]),
         ("port", route["port"]),
         ("router", f"{route['router']} ({route['type'].upper()})"),
-        ("rule", route["rule"]),
+        ("rule", route["rule"] or "none: every datagram that reaches the entrypoint"),
         ("service", route["service"]),
         ("backend", route["backend"]),
-        ("TLS", _tls_as_text(route["passthrough"])),
+        ("TLS", _tls_as_text(route["type"], route["passthrough"])),
     )
     lines = [name, *(f"  {label:<11} {value}" for label, value in rows)]
     if explained.clients:
@@ -49,9 +49,11 @@ def explanation_as_text(explained: Explanation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tls_as_text(passthrough: bool | None) -> str:
-    if passthrough is None:
+def _tls_as_text(kind: str, passthrough: bool | None) -> str:
+    if kind == "http":
         return "as its entrypoint has it; no passthrough"
+    if passthrough is None:
+        return "none at Traefik: what arrives goes to the backend as it is"
     if passthrough:
         return "passes through to the backend (passthrough: true)"
     return "ends at Traefik (passthrough: false)"

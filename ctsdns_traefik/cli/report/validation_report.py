@@ -139,11 +139,14 @@ def _sorted(validation: Validation) -> Iterator[Route]:
 
 def _route_as_text(route: Route) -> str:
     tls = ""
-    if route.protocol == "tcp":
+    if route.entry.is_raw:
+        tls = " (no TLS at Traefik)"
+    elif route.protocol == "tcp":
         tls = " (TLS passthrough)" if route.passthrough else " (TLS ends at Traefik)"
     behind = [*route.middlewares, *([route.tls.options] if route.tls and route.tls.options else [])]
     access = f" behind {', '.join(behind)}" if behind else ""
-    return f"{route.rule} -> {route.backend}{tls}{access}"
+    rule = route.rule or f"every UDP datagram ({route.entry.domain})"
+    return f"{rule} -> {route.backend}{tls}{access}"
 
 
 def _summary(validation: Validation, traefik: str) -> str:

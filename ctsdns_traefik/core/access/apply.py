@@ -89,7 +89,7 @@ def _key(route: Route, domain: str = "") -> Key:
 
 
 def _is_wildcard(route: Route) -> bool:
-    return route.entry.domain.startswith("*")
+    return route.entry.is_wildcard and route.protocol != "udp"  # to UDP a domain is only a label
 
 
 def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
@@ -114,7 +114,7 @@ def _with_exact_names(
     route: Route, served: _Served, access: Access
 ) -> Iterator[tuple[Route, RouteAccess | None]]:
     """Yield a route, and for a wildcard one for each name with settings but without an entry."""
-    yield route, access.find(route.entry.domain)
+    yield route, access.settings_for(route.entry)
     for settings in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
         named = make_route(route.entry._replace(domain=settings.pattern))
         if not served.has(named):
@@ -216,5 +216,5 @@ def _by_pattern(name: str) -> str:
 
 def _protection(route: Route, access: Access) -> tuple[str, str, str]:
     dashboard = access.dashboard if route.service == API else None
-    settings = dashboard.access if dashboard else access.find(route.entry.domain)
+    settings = dashboard.access if dashboard else access.settings_for(route.entry)
     return settings.protection if settings else _UNPROTECTED

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ctsdns_traefik.core.dynamic.routes import slug_of
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
+from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
 from ctsdns_traefik.core.problems import SourceLocation
 
 MODES: Mapping[str, str] = {
@@ -85,15 +87,41 @@ class Access(NamedTuple):
 
     ranges: tuple[str, ...] = TAILNET_RANGES
     """The networks that are the tailnet."""
+    tailnet_entrypoints: frozenset[str] = frozenset()
+    """The entrypoints that listen on addresses of the tailnet only."""
     forward_auth: Mapping[str, Mapping[str, Any]] = {}
     """Options of Traefik's middleware by name."""
     client_auth: Mapping[str, tuple[str, ...]] = {}
     """Files with certificates of authorities by name."""
     routes: Mapping[str, RouteAccess] = {}
     """By pattern."""
+    raw: Mapping[str, RouteAccess] = {}
+    """The settings for entries whose domain is ``*``, by entrypoint."""
     dashboard: Dashboard | None = None
     default: RouteAccess | None = None
     """The settings for every name that no pattern covers, under the pattern :data:`EVERY`."""
+
+    def settings_for(self, entry: HostEntry) -> RouteAccess | None:
+        """Return the settings for an entry: of its domain, or of its entrypoint if it has none."""
+        if entry.domain == ANY:
+            return self.raw.get(entry.entrypoint, self.default)
+        if entry.is_recovered_udp:
+            return self._find_by_slug(entry.domain)
+        return self.find(entry.domain)
+
+    def _find_by_slug(self, slug: str) -> RouteAccess | None:
+        """Return the settings for a domain of which only the slug is known, in doubt the strictest.
+
+        UDP routers have no rule, so that a document holds their domain only as a part of names.
+        """
+        exact = [each for pattern, each in self.routes.items() if slug_of(pattern) == slug]
+        around = [
+            self.routes[pattern]
+            for pattern in sorted(self.routes, key=len, reverse=True)
+            if pattern.startswith("*.") and slug.endswith(slug_of(pattern[1:]))
+        ]
+        found = exact or around[:1]
+        return next((each for each in found if each.is_protected), (*found, self.default)[0])
 
     def find(self, domain: str) -> RouteAccess | None:
         """Return the settings for a domain: of its name, its longest wildcard, or the default."""
@@ -103,12 +131,15 @@ class Access(NamedTuple):
 
     def without_middlewares(self) -> Access:
         """Return a copy without middlewares, which only other dynamic files can define."""
-        routes = {name: each._replace(middlewares=()) for name, each in self.routes.items()}
+        routes, raw = (
+            {name: each._replace(middlewares=()) for name, each in settings.items()}
+            for settings in (self.routes, self.raw)
+        )
         dashboard = self.dashboard and self.dashboard._replace(
             access=self.dashboard.access._replace(middlewares=())
         )
         default = self.default and self.default._replace(middlewares=())
-        return self._replace(routes=routes, dashboard=dashboard, default=default)
+        return self._replace(routes=routes, raw=raw, dashboard=dashboard, default=default)
 
     def exact_below(self, wildcard: str) -> list[RouteAccess]:
         """Return the settings of exact names that a route's wildcard would serve.

@@ -28,6 +28,9 @@ def not_applicable(message: str, hint: str) -> DiagnosticError:
 
 def protect(route: Route, settings: RouteAccess, access: Access) -> tuple[Route, ...]:
     """Return the routers of a route; raise :func:`not_applicable` if none can enforce its mode."""
+    if route.protocol == "udp":
+        _require_udp_can(route, settings, access)
+        return (route,)
     return _MODES[settings.mode](_with_options(route, settings), settings, access)
 
 
@@ -62,6 +65,26 @@ def depends_on_address(route: Route) -> bool:
     return TAILNET in route.middlewares or route.part == TAILNET_PART
 
 
+def _require_udp_can(route: Route, settings: RouteAccess, access: Access) -> None:
+    """Reject what a UDP router cannot enforce: it has no middlewares, no TLS and no priority.
+
+    Only an entrypoint that listens on the tailnet alone restricts who can send to it.
+    """
+    name = route.entry.entrypoint
+    bound = settings.mode == "tailscale-only" and name in access.tailnet_entrypoints
+    if settings.is_protected and not bound:
+        raise not_applicable(
+            f"a UDP router has no middlewares in Traefik, so that nothing enforces {settings.mode}",
+            f"give entrypoint {name} an address of the tailnet and list it in tailnet.entryPoints,"
+            " for tailscale-only; or set access to public",
+        )
+    if settings.middlewares or settings.cert_resolver or settings.tls or settings.priority:
+        raise not_applicable(
+            "a UDP router has no middlewares, TLS or priority",
+            "remove middlewares, certResolver, tls and priority for this name",
+        )
+
+
 def _with_options(route: Route, settings: RouteAccess) -> Route:
     """Add the settings that do not restrict access."""
     if settings.backend and route.entry.scheme == "https":
@@ -82,7 +105,12 @@ def _tls(route: Route, settings: RouteAccess) -> RouterTls | None:
             "its TLS ends at the backend, so that certResolver and tls have no effect",
             "remove them for this name, or let TLS end at Traefik",
         )
-    if route.protocol == "tcp" and settings.tls is False:
+    if route.entry.is_raw and (settings.cert_resolver or settings.tls):
+        raise not_applicable(
+            "a raw TCP route has no TLS, so that certResolver and tls have no effect",
+            "remove them, or give the entry a domain and its clients TLS",
+        )
+    if route.protocol == "tcp" and not route.entry.is_raw and settings.tls is False:
         raise not_applicable("a TCP route without TLS has no names", "remove tls: false")
     if settings.cert_resolver or (settings.tls and route.protocol == "http"):
         return RouterTls(settings.cert_resolver)
@@ -122,7 +150,7 @@ def _tailscale_bypass(route: Route, settings: RouteAccess, access: Access) -> tu
             f"name the headers in {TRUSTED}, or use forward-auth",
         )
     least = priority_of(route)
-    if route.entry.domain.startswith("*"):
+    if route.entry.is_wildcard:
         least = max(1, least - 1)
         guarded = guarded._replace(priority=least)
     ranges = " || ".join(f"ClientIP(`{each}`)" for each in access.ranges)
@@ -137,6 +165,11 @@ def _mtls_strict(route: Route, settings: RouteAccess, _access: Access) -> tuple[
         raise not_applicable(
             "its TLS ends at the backend, so that Traefik cannot ask for a certificate",
             "ask for it at the backend, or let TLS end at Traefik",
+        )
+    if route.entry.is_raw:
+        raise not_applicable(
+            "a raw TCP route has no TLS, and so no certificates of clients",
+            "use tailscale-only, or give the entry a domain and its clients TLS",
         )
     return (
         route._replace(

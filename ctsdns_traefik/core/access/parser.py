@@ -6,9 +6,12 @@
     routes:
       "*.internal.example.com": {access: tailscale-only}
       sso.example.com: {access: forward-auth, forwardAuth: oidc}
+    raw:
+      ssh: {access: public}
 
 Options have Traefik's own names. A wildcard covers all names below it, with any number of labels,
-so that a name stays protected when it gets longer. The default covers every other name.
+so that a name stays protected when it gets longer. Entries without a name are under their
+entrypoint in ``raw``. The default covers all others.
 """
 
 from __future__ import annotations
@@ -45,19 +48,22 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
 
 T = TypeVar("T")
 
-_SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "dashboard")
+_SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "raw", "dashboard")
 _SHARED = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls", "priority")
 _OF_DEFAULT = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls")
 _OF_ROUTES = (*_SHARED, "acmeChallenge", "backend")
+_OF_RAW = ("access", "middlewares")
+_RAW_MODES = ("public", "tailscale-only")
 _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
 
 
 def read_access(text: str) -> Access:
     """Read an access file; raise :class:`LocatedError` for the first error."""
     root = read_nodes(text).members(_SECTIONS)
-    tailnet = root["tailnet"].members(("ranges",)) if "tailnet" in root else {}
+    tailnet = root["tailnet"].members(("ranges", "entryPoints")) if "tailnet" in root else {}
     access = Access(
-        ranges=_ranges(tailnet["ranges"]) if tailnet else TAILNET_RANGES,
+        ranges=_ranges(tailnet["ranges"]) if "ranges" in tailnet else TAILNET_RANGES,
+        tailnet_entrypoints=_entrypoints(tailnet.get("entryPoints")),
         forward_auth=_named(root.get("forwardAuth"), _forward_auth),
         client_auth=_named(root.get("clientAuth"), _client_auth),
     )
@@ -65,6 +71,8 @@ def read_access(text: str) -> Access:
         access = access._replace(default=_default(root["default"], access))
     if "routes" in root:
         access = access._replace(routes=_routes(root["routes"], access))
+    if "raw" in root:
+        access = access._replace(raw=_raw(root["raw"], access))
     if "dashboard" in root:
         access = access._replace(dashboard=_dashboard(root["dashboard"], access))
     return access
@@ -93,6 +101,15 @@ def _range(node: Node, text: str) -> str:
     if not network.prefixlen:
         node.fail(f"holds {text}, which is every address: write narrower ranges")
     return str(network)
+
+
+def _entrypoints(node: Node | None) -> frozenset[str]:
+    """Return names of entrypoints."""
+    names = node.texts() if node else ()
+    for name in names:
+        if node and not ENTRYPOINT_NAME.fullmatch(name):
+            node.fail(f"holds {quoted(name)}, which is no entrypoint's name")
+    return frozenset(names)
 
 
 def _forward_auth(node: Node) -> dict[str, Any]:
@@ -154,6 +171,21 @@ def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
             other = "the default" if around.pattern == EVERY else around.pattern
             each.fail(f"has no access, but {other} has: repeat it, or write access: public")
     return routes
+
+
+def _raw(node: Node, access: Access) -> dict[str, RouteAccess]:
+    """Return the settings of entries without a name, which only a client's address can restrict."""
+    found = {}
+    for entrypoint, each in node.members().items():
+        if not ENTRYPOINT_NAME.fullmatch(entrypoint):
+            each.fail("is not an entrypoint's name")
+        members = each.members(_OF_RAW)
+        if "access" in members:
+            members["access"].one_of(_RAW_MODES, "an access that a route without a name can have")
+        route = found[entrypoint] = _route(each, members, EVERY, access)
+        if access.default and access.default.is_protected and not route.mode:
+            each.fail("has no access, but the default has: repeat it, or write access: public")
+    return found
 
 
 def _dashboard(node: Node, access: Access) -> Dashboard:
@@ -251,7 +283,10 @@ def _matching(node: Node, form: re.Pattern[str], whose: str) -> str:
 
 def _domain(node: Node, text: str) -> str:
     if text == EVERY:
-        node.fail("is not a name or wildcard: for every name, write default: MODE beside routes")
+        node.fail(
+            "is not a name or wildcard: for every name, write default: MODE beside routes;"
+            " for an entry whose domain is *, its entrypoint under raw"
+        )
     try:
         return read_domain(text, at=0)
     except DiagnosticError as error:

@@ -14,7 +14,7 @@ from ctsdns_traefik.core.access.modes import (
     forward_auth_name,
     transport_name,
 )
-from ctsdns_traefik.core.dynamic.routes import Route
+from ctsdns_traefik.core.dynamic.routes import SECTIONS, Route
 
 References = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """By section, map and name, as in the document: ``http``, ``middlewares``, NAME."""
@@ -38,7 +38,7 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
         protocol: {
             name for route in routes if route.protocol == protocol for name in route.middlewares
         }
-        for protocol in ("http", "tcp")
+        for protocol in SECTIONS
     }
     transports = {route.servers_transport for route in routes}
     options = {route.tls.options for route in routes if route.tls}

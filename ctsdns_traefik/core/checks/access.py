@@ -18,7 +18,7 @@ from ctsdns_traefik.core.access.modes import (
     forward_auth_name,
 )
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, priority_of
-from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose
+from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, diagnose
 from ctsdns_traefik.core.problems import (
     Diagnostic,
     Severity,
@@ -60,13 +60,14 @@ def check_access(
 def setting_locations(access: Access) -> Mapping[str, SourceLocation]:
     """Return the locations of the access file's settings that diagnostics can be for."""
     found = {_setting(route.pattern): route.location for route in access.routes.values()}
+    found |= {f"raw.{name}": route.location for name, route in access.raw.items()}
     return found | ({DASHBOARD: access.dashboard.access.location} if access.dashboard else {})
 
 
 def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     for route in routes:
         if route.part == CHALLENGE_PART:
-            for why, hint in _obstacles(route, static, challenge=True):
+            for why, hint in _obstacles(route, routes, static, challenge=True):
                 domain = route.entry.domain
                 message = f"ACME challenges for {domain} do not reach the backend: {why}"
                 yield diagnose("challenge-unreachable", route.entry, message, hint)
@@ -75,17 +76,23 @@ def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterato
 def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
     for route in routes:
         if route.router == DASHBOARD:
-            for why, hint in _obstacles(route, static, challenge=False):
+            for why, hint in _obstacles(route, routes, static, challenge=False):
                 message = f"the dashboard cannot be reached: {why}"
                 yield diagnose_setting("dashboard-unreachable", DASHBOARD, message, hint)
 
 
 def _obstacles(
-    route: Route, static: StaticConfiguration, *, challenge: bool
+    route: Route, routes: Sequence[Route], static: StaticConfiguration, *, challenge: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield each reason why requests do not reach a router, and how to fix it."""
     name = route.entry.entrypoint
     entrypoint = static.entrypoints.get(name, Entrypoint(name, described=False))
+    raw = [each.entry for each in routes if each.entry.is_raw and each.entry.entrypoint == name]
+    if raw and entrypoint.described and not (entrypoint.tls or route.tls):
+        yield (
+            f"{shown(raw[0].name)} takes all connections without TLS of entrypoint {name}",
+            "give one of the two another entrypoint",
+        )
     redirect = static.redirect_of(entrypoint)
     if static.entrypoints and name not in static.entrypoints:
         yield (
@@ -227,7 +234,12 @@ def _is_wide(trusted: str) -> bool:
 
 def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Diagnostic]:
     """Find patterns that match no entry: a misspelt one protects nothing."""
-    domains = {entry.domain for entry in entries}
+    entries = tuple(entries)
+    raw = {entry.entrypoint for entry in entries if entry.domain == ANY}
+    for name in access.raw.keys() - raw:
+        close = difflib.get_close_matches(name, sorted(raw), n=1)
+        yield _unused(f"raw.{name}", "no entry without a name has this entrypoint", close)
+    domains = {entry.domain for entry in entries} - {ANY}
     used = {found.pattern for domain in domains if (found := access.find(domain))}
     for domain in domains:
         used |= {each.pattern for each in access.exact_below(domain)}
@@ -236,13 +248,13 @@ def check_unused(entries: Iterable[HostEntry], access: Access) -> Iterator[Diagn
     for pattern in unused:
         known = around if pattern.startswith("*") else domains
         close = difflib.get_close_matches(pattern, sorted(known), n=1)
-        yield diagnose_setting(
-            "access-unused",
-            _setting(pattern),
-            "no entry has this name, or a more specific one covers all that have",
-            f"did you mean {close[0]}?" if close else "remove it, or add an entry",
-            Severity.WARNING,
-        )
+        message = "no entry has this name, or a more specific one covers all that have"
+        yield _unused(_setting(pattern), message, close)
+
+
+def _unused(setting: str, message: str, close: list[str]) -> Diagnostic:
+    hint = f"did you mean {close[0]}?" if close else "remove it, or add an entry"
+    return diagnose_setting("access-unused", setting, message, hint, Severity.WARNING)
 
 
 def _wildcards_of(domain: str) -> Iterator[str]:

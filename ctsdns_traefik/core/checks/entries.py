@@ -21,6 +21,11 @@ from ctsdns_traefik.core.text import shown
 NEWEST = (3, 7)
 """The version of Traefik that is assumed unless another is given."""
 
+CLIENT_FIRST = frozenset(
+    {"amqp", "dns", "ldap", "minecraft", "mqtt", "postgres", "postgresql", "rdp", "redis", "rtsp"}
+)
+"""Schemes of protocols in which the client speaks first."""
+
 _FIRST_WITH_WILDCARDS = (3, 7)
 _CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
 """The priority of Traefik's own route for challenges with ``allowACMEByPass``."""
@@ -74,6 +79,8 @@ def passthrough_shadowed(context: Context) -> Iterator[Diagnostic]:
         if entry.is_http:
             takers.setdefault((entry.entrypoint, entry.domain), entry)
     for entry in context.entries:
+        if entry.transport == "udp":
+            continue
         entrypoint = context.entrypoint(entry.entrypoint)
         keys = [(entrypoint.name, domain) for domain in _rules_for(entry.domain)]
         found = [takers[key] for key in keys if key in takers]
@@ -108,18 +115,84 @@ def unknown_entrypoint(context: Context) -> Iterator[Diagnostic]:
             )
 
 
-def udp_entrypoint(context: Context) -> Iterator[Diagnostic]:
-    """Report entries on entrypoints that listen on UDP only."""
+def wrong_protocol_entrypoint(context: Context) -> Iterator[Diagnostic]:
+    """Report TCP entries on entrypoints that listen on UDP, and the other way round."""
+    used = {(entry.entrypoint, entry.transport) for entry in context.entries}
     for entry in context.entries:
-        entrypoint = context.entrypoint(entry.entrypoint)
-        if entrypoint.protocol == "udp":
+        entrypoint, wanted = context.entrypoint(entry.entrypoint), entry.transport
+        name, other = entrypoint.name, "tcp" if wanted == "udp" else "udp"
+        if not (entrypoint.described or entrypoint.address):
+            if wanted == "udp" and (name, other) in used:
+                yield _one_of_both(entry)
+        elif name in context.static.entrypoints and entrypoint.protocol == other:
+            address = shown(entrypoint.address.partition("/")[0])
+            line = f'address: "{address}{"/udp" if wanted == "udp" else ""}"'
             yield diagnose(
-                "udp-entrypoint",
+                "wrong-protocol-entrypoint",
                 entry,
-                f"entrypoint {entrypoint.name} listens on UDP ({shown(entrypoint.address)})",
-                "use an entrypoint that listens on TCP",
+                f"entrypoint {name} listens on {other.upper()} ({shown(entrypoint.address)})",
+                f"use an entrypoint that listens on {wanted.upper()}, with {line}",
                 span=entrypoint_span(entry),
             )
+
+
+def _one_of_both(entry: HostEntry) -> Diagnostic:
+    return diagnose(
+        "wrong-protocol-entrypoint",
+        entry,
+        f"TCP entries name entrypoint {entry.entrypoint} too, and Traefik listens there on either"
+        " UDP or TCP",
+        'use two entrypoints, one with address: ":PORT/udp"',
+        Severity.WARNING,
+        entrypoint_span(entry),
+    )
+
+
+def shadowed_by_raw(context: Context) -> Iterator[Diagnostic]:
+    """Report HTTP routes without TLS beside a raw entry, which takes their connections."""
+    raw = _raw_by_entrypoint(context)
+    for route in context.routes:
+        entrypoint = context.entrypoint(route.entry.entrypoint)
+        taker = raw.get(entrypoint.name)
+        if not taker or route.protocol != "http" or route.part or entrypoint.tls or route.tls:
+            continue
+        when = "" if entrypoint.described else f" unless entrypoint {entrypoint.name} has TLS"
+        yield diagnose(
+            "shadowed-by-raw",
+            route.entry,
+            f"{shown(taker.name)} takes all connections without TLS, and this route is never"
+            f" reached{when}",
+            "give one of the two another entrypoint",
+            Severity.ERROR if entrypoint.described else Severity.WARNING,
+            entrypoint_span(route.entry),
+        )
+
+
+def raw_waits(context: Context) -> Iterator[Diagnostic]:
+    """Report raw entries beside TLS routes, where Traefik waits for the client's first byte."""
+    raw = _raw_by_entrypoint(context)
+    beside: dict[str, HostEntry] = {}
+    for route in context.routes:
+        name = route.entry.entrypoint
+        has_tls = route.tls or context.entrypoint(name).tls or route.protocol == "tcp"
+        if name in raw and has_tls and route.protocol != "udp" and not route.entry.is_raw:
+            beside.setdefault(name, route.entry)
+    for name, other in beside.items():
+        if raw[name].scheme not in CLIENT_FIRST:
+            what = shown(other.name) if other.name else "the dashboard"
+            yield diagnose(
+                "raw-waits",
+                raw[name],
+                f"beside {what}, which has TLS, Traefik waits for the client's first byte: if the"
+                " protocol starts with the server's, both wait",
+                "give one of the two another entrypoint, unless the client speaks first",
+                Severity.WARNING,
+                entrypoint_span(raw[name]),
+            )
+
+
+def _raw_by_entrypoint(context: Context) -> dict[str, HostEntry]:
+    return {route.entry.entrypoint: route.entry for route in context.routes if route.entry.is_raw}
 
 
 def redirect_shadows_route(context: Context) -> Iterator[Diagnostic]:
@@ -130,7 +203,7 @@ def redirect_shadows_route(context: Context) -> Iterator[Diagnostic]:
     for route in context.routes:
         entrypoint = context.entrypoint(route.entry.entrypoint)
         redirect = context.static.redirect_of(entrypoint)
-        if route.protocol == "tcp" or not redirect or redirect.priority < priority_of(route):
+        if route.protocol != "http" or not redirect or redirect.priority < priority_of(route):
             continue
         if route.part:  # additional to the entry's own route
             continue
@@ -183,7 +256,7 @@ def https_backend_unverifiable(context: Context) -> Iterator[Diagnostic]:
         return
     settled = {route.entry.name for route in context.routes if route.servers_transport}
     for entry in context.entries:
-        if entry.scheme == "https" and entry.name not in settled:
+        if entry.is_http and entry.scheme == "https" and entry.name not in settled:
             yield diagnose(
                 "https-backend-unverifiable",
                 entry,
@@ -198,7 +271,7 @@ def https_backend_unverifiable(context: Context) -> Iterator[Diagnostic]:
 
 def acme_intercepts(context: Context) -> Iterator[Diagnostic]:
     """Report passthrough entries whose backends never receive their own HTTP-01 challenges."""
-    passthrough = [entry for entry in context.entries if entry.scheme == "tls"]
+    passthrough = [entry for entry in context.entries if entry.is_passthrough]
     for name in context.static.challenge_entrypoints:
         own = _domains_with_challenges(context, name)
         for entry in passthrough:
@@ -216,7 +289,11 @@ def acme_intercepts(context: Context) -> Iterator[Diagnostic]:
 def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
     """Report wildcards before Traefik 3.7: literal in HTTP rules, an error in TCP rules."""
     for entry in context.entries:
-        if entry.domain.startswith("*") and context.version < _FIRST_WITH_WILDCARDS:
+        if (
+            entry.is_wildcard
+            and entry.transport == "tcp"
+            and context.version < _FIRST_WITH_WILDCARDS
+        ):
             at = entry.name.index("*")
             yield diagnose(
                 "unreachable-wildcard",
@@ -256,7 +333,9 @@ def _domains_with_challenges(context: Context, entrypoint: str) -> set[str]:
 ENTRY_RULES: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     passthrough_shadowed,
     unknown_entrypoint,
-    udp_entrypoint,
+    wrong_protocol_entrypoint,
+    shadowed_by_raw,
+    raw_waits,
     redirect_shadows_route,
     entrypoint_without_tls,
     https_backend_unverifiable,

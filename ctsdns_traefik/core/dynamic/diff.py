@@ -22,7 +22,7 @@ FEWEST_GUARDED = 4
 
 
 class Changes(NamedTuple):
-    """Names of routers, sorted, HTTP before TCP."""
+    """Names of routers, sorted, HTTP, then TCP, then UDP."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]

@@ -14,17 +14,16 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as _json_string
 from operator import attrgetter
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ctsdns_traefik.core.access.resources import NOTHING, References
-from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route, RouterTls
+from ctsdns_traefik.core.dynamic.routes import INTERNAL, SECTIONS, Route, RouterTls
 
 Document = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
 
-MAPS = {
-    "http": ("routers", "services", "middlewares", "serversTransports"),
-    "tcp": ("routers", "services", "middlewares"),
+MAPS: Mapping[str, tuple[str, ...]] = {
+    **{name: ("routers", "services", *each.references) for name, each in SECTIONS.items()},
     "tls": ("options",),
 }
 """The maps that this tool writes, by section."""
@@ -50,7 +49,7 @@ def build_document(routes: Iterable[Route], references: References = NOTHING) ->
     """Build the document with what the routes refer to, each map sorted by name."""
     document: dict[str, dict[str, Mapping[str, Any]]] = {}
     kept = list(routes)
-    for protocol in get_args(Protocol):
+    for protocol in SECTIONS:
         section = [route for route in kept if route.protocol == protocol]
         if section:
             document[protocol] = {"routers": _LazyMap(_router, section, attrgetter("router"))}
@@ -150,11 +149,14 @@ def _router(route: Route) -> dict[str, Any]:
         "service": route.service,
         "entryPoints": [route.entry.entrypoint],
     }
+    if not route.rule:
+        del router["rule"]
     if route.middlewares:
         router["middlewares"] = list(route.middlewares)
     if route.priority is not None:
         router["priority"] = route.priority
-    if route.protocol == "tcp":  # without TLS there is no SNI for the rule to match
+    # Without TLS there is no SNI for the rule to match.
+    if route.protocol == "tcp" and not route.entry.is_raw:
         router["tls"] = {"passthrough": route.passthrough}
     if route.tls:
         router["tls"] = {**router.get("tls", {}), **_router_tls(route.tls)}
@@ -168,7 +170,7 @@ def _router_tls(tls: RouterTls) -> dict[str, str]:
 
 
 def _service(route: Route) -> dict[str, Any]:
-    key = "url" if route.protocol == "http" else "address"
+    key = SECTIONS[route.protocol].server
     service: dict[str, Any] = {"servers": [{key: route.backend}]}
     if route.servers_transport:
         service["serversTransport"] = route.servers_transport
@@ -252,13 +254,13 @@ def _maps_in(value: object) -> dict[str, Any]:
 
 def _require_acceptable(text: str, document: Document) -> None:
     """Check once more what the grammar already excludes: any of it would cost the whole file."""
-    rules = sum(len(parts.get("routers", ())) for parts in document.values())
+    routers = {section: len(parts.get("routers", ())) for section, parts in document.items()}
     found = _RULE_LINE.findall(text)
     if "{{" in text:
         raise UnacceptableText("a template action in the document")
-    if len(found) != rules:
+    if len(found) != sum(routers.values()) - routers.get("udp", 0):
         raise UnacceptableText("a rule that is not of a known form")
     if text.count("`") != sum(rule.count("`") for rule in found):
         raise UnacceptableText("a backtick outside the rules")
-    if document and ("{}" in text or not rules):
+    if document and ("{}" in text or not sum(routers.values())):
         raise UnacceptableText("an empty map in the document")

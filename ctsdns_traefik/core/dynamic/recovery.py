@@ -16,16 +16,20 @@ from ctsdns_traefik.core.access.apply import CHALLENGE_PART
 from ctsdns_traefik.core.access.model import wider
 from ctsdns_traefik.core.access.modes import TAILNET, client_auth_name, forward_auth_name
 from ctsdns_traefik.core.dynamic.document import Document, text_in, texts_in
-from ctsdns_traefik.core.dynamic.routes import Protocol, Route, make_route, with_priorities
-from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
+from ctsdns_traefik.core.dynamic.routes import (
+    SECTIONS,
+    Protocol,
+    Route,
+    make_route,
+    slug_of,
+    with_priorities,
+)
+from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, parse_host
 
 _RULE = re.compile(r"Host(?:SNI)?\(`([^`]+)`\)")
 _NAME = re.compile(r"router-[A-Za-z0-9_.+-]+")
 _SERVICE = re.compile(r"service-[A-Za-z0-9_.+-]+")
-_BACKENDS: Mapping[Protocol, re.Pattern[str]] = {
-    "http": re.compile(r"(?P<scheme>https?)://(?P<address>.+):(?P<port>[0-9]+)"),
-    "tcp": re.compile(r"(?P<address>.+):(?P<port>[0-9]+)"),
-}
+_BACKEND = re.compile(r"(?:(?P<scheme>https?)://)?(?P<address>.+):(?P<port>[0-9]+)")
 _HTTP_SCHEMES = ("http", "https", "tls")
 
 
@@ -34,11 +38,11 @@ def recover_routes(document: Document) -> tuple[Route, ...]:
 
     They keep their names and backends; routers that an access file adds are left out. The names of
     entries are in their plainest spelling. The scheme of a TCP route is in a document only as part
-    of names, and ``tcp`` if it cannot be found there.
+    of names, and ``tcp`` if it cannot be found there. The domain of a UDP route is its slug.
     """
     found = [
         route
-        for protocol in ("http", "tcp")
+        for protocol in SECTIONS
         for name, router in document.get(protocol, {}).get("routers", {}).items()
         if _NAME.fullmatch(name) and (route := _route(protocol, name, router, document))
     ]
@@ -75,9 +79,8 @@ _Key = tuple[str, str, str]
 def _route(
     protocol: Protocol, name: str, router: Mapping[str, Any], document: Document
 ) -> Route | None:
-    rule = _RULE.match(str(router.get("rule")))
     service = str(router.get("service"))
-    entry = rule and _entry(protocol, rule[1], router, document)
+    entry = _entry(protocol, router, document)
     base = service.partition("~")[0]
     if not entry or not _SERVICE.fullmatch(base):
         return None
@@ -89,25 +92,39 @@ def _route(
     return route._replace(router=name, service=base, priority=raised if one_letter else None)
 
 
-def _entry(
-    protocol: Protocol, domain: str, router: Mapping[str, Any], document: Document
-) -> HostEntry | None:
+def _entry(protocol: Protocol, router: Mapping[str, Any], document: Document) -> HostEntry | None:
     entrypoints, service = texts_in(router, "entryPoints"), str(router.get("service"))
-    backend = _BACKENDS[protocol].fullmatch(_backend(service, document[protocol]))
+    backend = _BACKEND.fullmatch(_backend(service, document[protocol]))
     if not backend or len(entrypoints) != 1:
         return None
-    parts = backend.groupdict()
-    scheme = parts.get("scheme") or _scheme(domain, parts["port"], router, service)
-    name = f"_{entrypoints[0]}_{scheme}_{parts['port']}._tcp.{domain}"
-    entry = parse_host(name, parts["address"].removeprefix("[").removesuffix("]"))
+    port, address = backend["port"], backend["address"].removeprefix("[").removesuffix("]")
+    start = f"_{entrypoints[0]}"
+    if protocol == "udp":
+        return _udp_entry(start, service, port, address)
+    rule = _RULE.match(str(router.get("rule")))
+    if not rule:
+        return None
+    domain = rule[1]
+    scheme = backend["scheme"] or _scheme(domain, port, router, service)
+    entry = parse_host(f"{start}_{scheme}_{port}._tcp.{domain}", address)
     return entry if isinstance(entry, HostEntry) and entry.domain == domain else None
+
+
+def _udp_entry(start: str, service: str, port: str, address: str) -> HostEntry | None:
+    """Return the entry of a UDP router, which has no rule: its domain is the slug in the names."""
+    found = re.match(rf"service-([a-z0-9-]+)-([a-z0-9][a-z0-9+.]*)-{port}(?:-|$)", service)
+    entry = found and parse_host(f"{start}_{found[2]}_{port}._udp.{ANY}", address)
+    if not found or not isinstance(entry, HostEntry):
+        return None
+    domain = ANY if found[1] == slug_of(ANY) else found[1]
+    return entry._replace(name=f"{start}_{found[2]}_{port}._udp.{domain}", domain=domain)
 
 
 def _scheme(domain: str, port: str, router: Mapping[str, Any], service: str) -> str:
     tls = router.get("tls")
     if isinstance(tls, Mapping) and tls.get("passthrough") is True:
         return "tls"
-    slug = re.escape(domain.replace("*", "wildcard").replace(".", "-"))
+    slug = re.escape(slug_of(domain))
     # What follows the port distinguishes services that would share a name, or names a transport.
     found = re.match(f"service-{slug}-([a-z0-9][a-z0-9+.-]*?)-{port}(?:-|~|$)", service)
     return found[1] if found and found[1] not in _HTTP_SCHEMES else "tcp"

@@ -1,20 +1,39 @@
 """Plan routes from entries: the router and service of each, their names, and conflicts.
 
-Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and
+Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and UDP and
 ``service-<slug>-<scheme>-<port>`` for services, where the slug is the domain with ``.`` as ``-``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose
+from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, diagnose
 from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.text import shown
 
-Protocol = Literal["http", "tcp"]
+Protocol = Literal["http", "tcp", "udp"]
+
+
+class Section(NamedTuple):
+    """What Traefik's dynamic configuration has for one kind of route."""
+
+    server: str
+    """The field of a service's server that holds its backend."""
+    references: tuple[str, ...]
+    """The maps beside ``routers`` and ``services`` to which those refer."""
+    rules: bool = True
+    """Whether routers have rules, priorities and middlewares."""
+
+
+SECTIONS: Mapping[Protocol, Section] = {
+    "http": Section("url", ("middlewares", "serversTransports")),
+    "tcp": Section("address", ("middlewares",)),
+    "udp": Section("address", (), rules=False),
+}
+"""In the order in which documents have them and messages list their routers."""
 
 INTERNAL = "@internal"
 """The suffix of the names of Traefik's own services."""
@@ -33,10 +52,11 @@ class Route(NamedTuple):
 
     entry: HostEntry
     protocol: Protocol
-    """The kind of router: ``http`` and ``https`` backends have HTTP routers, all others TCP."""
+    """The kind of router: ``http`` and ``https`` have HTTP routers, all others TCP or UDP."""
     rule: str
+    """``""`` for UDP, which has none."""
     backend: str
-    """A URL for HTTP, ``address:port`` for TCP."""
+    """A URL for HTTP, ``address:port`` for TCP and UDP."""
     passthrough: bool
     """Whether the backend, not Traefik, terminates the client's TLS."""
     router: str
@@ -89,25 +109,39 @@ def _named(route: Route, router: str, service: str, priority: int | None) -> Rou
 def make_route(entry: HostEntry) -> Route:
     """Make an entry's route with its short names."""
     host = f"[{entry.address}]" if ":" in entry.address else entry.address
-    slug = entry.domain.replace("*", "wildcard").replace(".", "-")
+    slug = slug_of(entry.domain)
     service = f"service-{slug}-{entry.scheme}-{entry.port}"
     if entry.is_http:
         backend = f"{entry.scheme}://{host}:{entry.port}"
         rule = f"Host(`{entry.domain}`)"
         return Route(entry, "http", rule, backend, False, f"router-{slug}", service)
     backend = f"{host}:{entry.port}"
-    rule = f"HostSNI(`{entry.domain}`)"
+    rule = f"HostSNI(`{entry.domain}`)" if entry.transport == "tcp" else ""
     router = f"router-{slug}-{entry.scheme}"
-    return Route(entry, "tcp", rule, backend, entry.scheme == "tls", router, service)
+    passthrough = entry.is_passthrough
+    return Route(entry, entry.transport, rule, backend, passthrough, router, service)
+
+
+def slug_of(domain: str) -> str:
+    """Return a domain as a part of names."""
+    return "any" if domain == ANY else domain.replace("*", "wildcard").replace(".", "-")
 
 
 def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnostic]]:
     """Split sorted routes into those to serve and conflicts with one of them."""
     first: dict[tuple[str, str, Protocol], Route] = {}
+    whole: dict[tuple[str, str], HostEntry] = {}
     served: list[Route] = []
     conflicts: list[Diagnostic] = []
     for route in routes:
         entrypoint, domain = route.entry.entrypoint, route.entry.domain
+        if taken := _takes(route.entry):
+            holder = whole.setdefault((entrypoint, taken), route.entry)
+            if holder is route.entry:
+                served.append(route)
+            else:
+                conflicts.append(_conflict_of_all(route.entry, holder, taken))
+            continue
         same = first.get((entrypoint, domain, route.protocol), route)
         other = first.get((entrypoint, domain, "tcp" if route.protocol == "http" else "http"))
         if (same.backend, same.passthrough) != (route.backend, route.passthrough):
@@ -119,6 +153,26 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnosti
             first.setdefault((entrypoint, domain, route.protocol), route)
             served.append(route)
     return served, conflicts
+
+
+def _takes(entry: HostEntry) -> str:
+    """Return what an entry takes of all that reaches its entrypoint, ``""`` for one name."""
+    if entry.transport == "udp":
+        return "datagrams"
+    return "connections without TLS" if entry.is_raw else ""
+
+
+def _conflict_of_all(entry: HostEntry, served: HostEntry, taken: str) -> Diagnostic:
+    """Report a second entry for a whole entrypoint.
+
+    Traefik enables the routers of both, and which of them serves can change at each reload.
+    """
+    return diagnose(
+        "conflict",
+        entry,
+        f"{shown(served.name)} already takes all {taken} of entrypoint {entry.entrypoint}",
+        "remove one of the two, or give it another entrypoint",
+    )
 
 
 def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Diagnostic:
@@ -137,10 +191,10 @@ def _allot_names(
     """Return the name of each route's router or service, which stands for one object.
 
     The first route that wants a name gets it, and so do routes with the same object, as services
-    for the same backend; the others get a longer name that no route wants. HTTP and TCP have
-    separate names, as in Traefik.
+    for the same backend; the others get a longer name that no route wants. Each protocol has
+    names of its own, as in Traefik.
     """
-    owners: dict[Protocol, dict[str, str]] = {"http": {}, "tcp": {}}
+    owners: dict[Protocol, dict[str, str]] = {protocol: {} for protocol in SECTIONS}
     for route, name in zip(routes, wanted, strict=True):
         owners[route.protocol].setdefault(name, object_of(route))
     return [
@@ -192,7 +246,7 @@ def _priorities(routes: list[Route]) -> dict[str, int]:
     wildcards = {
         (route.protocol, route.entry.entrypoint, route.entry.domain[1:])
         for route in routes
-        if route.entry.domain.startswith("*.")
+        if route.entry.is_wildcard and route.rule
     }
     if not wildcards:
         return {}

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.dynamic.document import Document, texts_in
+from ctsdns_traefik.core.dynamic.routes import SECTIONS
 from ctsdns_traefik.core.text import shown
 
 ENABLED = "enabled"
@@ -21,7 +22,7 @@ Listed = Mapping[str, Mapping[str, Any]]
 """Routers or services in Traefik's API, by name without the provider."""
 
 RouterKey = tuple[str, str]
-"""``http`` or ``tcp``, and the router's name."""
+"""``http``, ``tcp`` or ``udp``, and the router's name."""
 
 
 class RouterError(NamedTuple):
@@ -32,7 +33,7 @@ class RouterError(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """How a document compares with what Traefik serves; names are sorted, HTTP before TCP."""
+    """How a document compares with what Traefik serves; names are sorted: HTTP, TCP, UDP."""
 
     routers: int
     """The number of routers in the document."""
@@ -60,7 +61,7 @@ class Verdict(NamedTuple):
 
 def routers_of(document: Document) -> Iterator[RouterKey]:
     """Yield the keys of a document's routers."""
-    for section in ("http", "tcp"):
+    for section in SECTIONS:
         for name in document.get(section, {}).get("routers", {}):
             yield section, name
 
@@ -70,7 +71,7 @@ def kinds_of(document: Document, gone: Iterable[RouterKey]) -> tuple[str, ...]:
     removed = {section for section, _ in gone}
     return tuple(
         f"{section}/{part}"
-        for section in ("http", "tcp")
+        for section in SECTIONS
         for part in ("routers", "services")
         if part in document.get(section, {}) or (part == "routers" and section in removed)
     )

@@ -22,8 +22,9 @@ TRUST = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def describe_route(route: Route) -> dict[str, Any]:
-    """Return one route as JSON values; ``passthrough`` is null for HTTP."""
+    """Return one route as JSON values; null is what its kind does not have."""
     entry = route.entry
+    has_tls = route.protocol == "tcp" and not entry.is_raw
     return {
         "entry": entry.name,
         "entrypoint": entry.entrypoint,
@@ -33,10 +34,10 @@ def describe_route(route: Route) -> dict[str, Any]:
         "address": entry.address,
         "type": route.protocol,
         "router": route.router,
-        "rule": route.rule,
+        "rule": route.rule or None,
         "service": route.service,
         "backend": route.backend,
-        "passthrough": route.passthrough if route.protocol == "tcp" else None,
+        "passthrough": route.passthrough if has_tls else None,
     }
 
 
@@ -70,7 +71,7 @@ def explain(written: WrittenEntry, entrypoint_ports: Mapping[str, str]) -> Expla
         return Explanation(name, warnings=warnings)
     (route,) = plan_routes([read if read.address else read._replace(address="ADDRESS")]).routes
     described = describe_route(route) | {"address": read.address or None}
-    if route.protocol == "http":
+    if route.protocol != "tcp" or read.is_raw:
         return Explanation(name, described, warnings=warnings)
     port = {**EXAMPLE_PORTS, **entrypoint_ports}.get(read.entrypoint, "PORT")
     return Explanation(name, described, None, client_commands(read, port, TRUST), warnings)

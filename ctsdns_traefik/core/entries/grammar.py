@@ -4,8 +4,10 @@
     _websecure_http_3000._tcp.app.example.com             ->   100.64.0.1
 
 The form is that of an SRV owner name (RFC 2782) with the entrypoint in front. A name without a
-leading ``_`` is an ordinary host alias and is ignored. The grammar accepts only letters, digits and
-a few signs that mean nothing in Traefik's rules and names, so that nothing needs escaping there.
+leading ``_`` is an ordinary host alias and is ignored. The domain ``*`` stands for all connections
+of a TCP entrypoint; UDP has no names, so that there a domain is only a label. The grammar accepts
+only letters, digits and a few signs that mean nothing in Traefik's rules and names, so that nothing
+needs escaping there.
 """
 
 from __future__ import annotations
@@ -13,15 +15,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from sys import intern
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
 from ctsdns_traefik.core.entries.address import address_text, read_address
 from ctsdns_traefik.core.entries.domain import read_domain
 from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError, Severity
 from ctsdns_traefik.core.text import quoted
 
+Transport = Literal["tcp", "udp"]
+
+ANY = "*"
+"""The domain of a raw entry, which takes every connection of its entrypoint."""
+
 EXAMPLE = "_websecure_http_3000._tcp.app.example.com"
 LARGEST_PORT = 65535
+HTTP_SCHEMES = ("http", "https")
 
 # Bounded, because Traefik rejects a whole file with a YAML key longer than 1,024 bytes, and the
 # names of routers and services are made of these.
@@ -52,18 +60,40 @@ class HostEntry(NamedTuple):
     """The entry's name as written in the policy."""
     entrypoint: str
     scheme: str
-    """In lower case: ``http``, ``https``, ``tls``, or the name of another TCP protocol."""
+    """In lower case: ``http``, ``https``, ``tls``, or the name of another protocol."""
     port: int
     """1 to 65535."""
     domain: str
-    """ASCII, in lower case, without a trailing dot; a wildcard starts with ``*.``."""
+    """ASCII, in lower case, without a trailing dot; a wildcard starts with ``*.``, and
+    :data:`ANY` alone is no name at all."""
     address: str
     """An IPv4 or IPv6 address in its shortest form; ``""`` if only the name is known."""
+    transport: Transport = "tcp"
 
     @property
     def is_http(self) -> bool:
-        """Whether the entry becomes an HTTP router, not a TCP router."""
-        return self.scheme in ("http", "https")
+        """Whether the entry becomes an HTTP router, not a TCP or UDP router."""
+        return self.scheme in HTTP_SCHEMES and self.transport == "tcp"
+
+    @property
+    def is_passthrough(self) -> bool:
+        """Whether the backend, not Traefik, terminates the client's TLS."""
+        return self.scheme == "tls" and self.transport == "tcp"
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether a TCP entry has neither a name nor TLS: it takes all plain connections."""
+        return self.domain == ANY and self.transport == "tcp" and self.scheme != "tls"
+
+    @property
+    def is_recovered_udp(self) -> bool:
+        """Whether the domain can be only a slug: that of a UDP entry read from a document."""
+        return self.transport == "udp" and "-" in self.domain and "." not in self.domain
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether the domain stands for all names one label below it."""
+        return self.domain.startswith("*.")
 
 
 class Hosts(NamedTuple):
@@ -81,9 +111,9 @@ def read_hosts(hosts: Mapping[str, object]) -> Hosts:
         if not name.startswith("_"):
             continue
         try:
-            parts = _parts(name)
+            entrypoint, scheme, port, domain, transport = _parts(name)
             address = read_address(hosts[name], at=len(name) + 1)
-            entries.append(HostEntry(name, *parts, address))
+            entries.append(HostEntry(name, entrypoint, scheme, port, domain, address, transport))
         except DiagnosticError as error:
             diagnostics.append(error.diagnostic_for(name, address_text(hosts[name])))
     return Hosts(tuple(entries), tuple(diagnostics))
@@ -94,9 +124,9 @@ def parse_host(name: str, address: str | None = None) -> HostEntry | Diagnostic 
     if not name.startswith("_"):
         return None
     try:
-        parts = _parts(name)
+        entrypoint, scheme, port, domain, transport = _parts(name)
         read = "" if address is None else read_address(address, at=len(name) + 1)
-        return HostEntry(name, *parts, read)
+        return HostEntry(name, entrypoint, scheme, port, domain, read, transport)
     except DiagnosticError as error:
         return error.diagnostic_for(name, address)
 
@@ -125,11 +155,11 @@ def scheme_span(entry: HostEntry) -> tuple[int, int]:
     return start, start + len(entry.scheme)
 
 
-def _parts(name: str) -> tuple[str, str, int, str]:
-    """Read entrypoint, scheme, port and domain from a name that starts with ``_``."""
+def _parts(name: str) -> tuple[str, str, int, str, Transport]:
+    """Read entrypoint, scheme, port, domain and transport from a name that starts with ``_``."""
     if plain := _PLAIN.fullmatch(name):
         # Interned, because thousands of entries share a few entrypoints and schemes.
-        return intern(plain[1]), intern(plain[2]), int(plain[3]), plain[4]
+        return intern(plain[1]), intern(plain[2]), int(plain[3]), plain[4], "tcp"
     transport = _KNOWN_TRANSPORT.search(name) or _ANY_TRANSPORT.search(name)
     if transport is None:
         message = "the name has no ._tcp. between the port and the domain"
@@ -144,9 +174,10 @@ def _parts(name: str) -> tuple[str, str, int, str]:
     entrypoint = intern(_entrypoint(parts[0], at=1))
     scheme = intern(_scheme(parts[1], at=scheme_at))
     port = _port(parts[2], at=port_at)
-    _require_tcp(transport[1], at=transport.start() + 1)
-    domain = read_domain(name[transport.end() :], at=transport.end())
-    return entrypoint, scheme, port, domain
+    kind = _transport(transport[1], at=transport.start() + 1)
+    is_http = kind == "tcp" and scheme in HTTP_SCHEMES
+    domain = _domain(name[transport.end() :], at=transport.end(), is_http=is_http)
+    return entrypoint, scheme, port, domain, kind
 
 
 def _entrypoint(text: str, at: int) -> str:
@@ -183,13 +214,21 @@ def _port(text: str, at: int) -> int:
     raise DiagnosticError("bad-port", message, hint, (at, at + len(text)))
 
 
-def _require_tcp(transport: str, at: int) -> None:
-    if transport == "tcp":
-        return
-    span = (at, at + len(transport) + 1)
-    if transport == "udp":
-        message = "UDP entries are not supported"
-        hint = "let clients connect without Traefik, or write _tcp if the service speaks TCP"
-        raise DiagnosticError("udp-not-supported", message, hint, span)
-    message = f"{quoted('_' + transport)} is not a transport"
-    raise DiagnosticError("bad-transport", message, "write _tcp", span)
+def _transport(text: str, at: int) -> Transport:
+    if text in get_args(Transport):
+        return cast("Transport", text)
+    message = f"{quoted('_' + text)} is not a transport"
+    raise DiagnosticError("bad-transport", message, "write _tcp or _udp", (at, at + len(text) + 1))
+
+
+def _domain(text: str, at: int, *, is_http: bool) -> str:
+    if text.removesuffix(".") != ANY:
+        return read_domain(text, at)
+    if not is_http:
+        return ANY
+    message = "an HTTP route needs a name, and * is none"
+    hint = (
+        "write a wildcard such as *.example.com, or put a router for every name into a dynamic file"
+        " of your own"
+    )
+    raise DiagnosticError("bad-domain", message, hint, (at, at + len(text)))

@@ -5,6 +5,7 @@ A warning changes no route: the policy is read as written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ctsdns_traefik.core.entries.address import address_text
@@ -29,7 +30,7 @@ Internet Locator Service, SQL Server's Tabular Data Stream, Transaction Language
 Transparent Network Substrate.
 """
 
-_TRANSPORT = "._tcp."
+_TRANSPORT = re.compile(r"\._(?:tcp|udp)\.")
 _UNDERSCORES = 2
 
 
@@ -42,15 +43,12 @@ def find_near_misses(
 
 
 def _missing_underscore(hosts: Mapping[str, object]) -> Iterator[Diagnostic]:
-    """Report names of an entry's form that do not start with an underscore.
-
-    Names with ``._udp.`` are not reported: with an underscore they would be invalid.
-    """
+    """Report names of an entry's form that do not start with an underscore."""
     for name in hosts:
-        if _TRANSPORT not in name or name.startswith("_"):
+        if name.startswith("_") or not (transport := _TRANSPORT.search(name)):
             continue
-        before, _, domain = name.partition(_TRANSPORT)
-        if domain and before.count("_") >= _UNDERSCORES:
+        domain = name[transport.end() :]
+        if domain and name.count("_", 0, transport.start()) >= _UNDERSCORES:
             meant = f"_{name.strip().lstrip('_')}"
             fits = isinstance(parse_host(meant), HostEntry)
             yield Diagnostic(
@@ -70,17 +68,35 @@ def _unusual_scheme(entries: Iterable[HostEntry]) -> Iterator[Diagnostic]:
     entries = tuple(entries)
     meant = {scheme: _meant(scheme) for scheme in {entry.scheme for entry in entries}}
     for entry in entries:
-        if schemes := meant[entry.scheme]:
+        if entry.transport == "udp":
+            if entry.scheme in SPECIAL_SCHEMES:
+                yield _special_over_udp(entry)
+        elif schemes := meant[entry.scheme]:
+            tls = "without TLS" if entry.is_raw else "whose TLS ends at Traefik"
             yield diagnose(
                 "unusual-scheme",
                 entry,
                 f"{quoted(entry.scheme)} is taken for the name of a TCP protocol, and makes a TCP"
-                " route whose TLS ends at Traefik",
+                f" route {tls}",
                 f"did you mean {' or '.join(schemes)}? if not, give the protocol a less similar"
                 " name",
                 Severity.WARNING,
                 scheme_span(entry),
             )
+
+
+def _special_over_udp(entry: HostEntry) -> Diagnostic:
+    """Report a scheme that selects a kind of TCP route, and over UDP is only a label."""
+    return diagnose(
+        "unusual-scheme",
+        entry,
+        f"over UDP {entry.scheme} makes no HTTP or TLS route: every datagram of entrypoint"
+        f" {entry.entrypoint} goes to the backend as it is",
+        "write _tcp for an HTTP or TLS route, to which http3 on the entrypoint adds HTTP/3, or name"
+        " the protocol, such as quic",
+        Severity.WARNING,
+        scheme_span(entry),
+    )
 
 
 def _meant(scheme: str) -> tuple[str, ...]:

@@ -48,6 +48,71 @@ def codes(rendering: Rendering) -> list[tuple[str, str]]:
     return [(problem.entry, problem.code) for problem in rendering.diagnostics]
 
 
+RAW, ALL, UDP = "_e_ssh_22._tcp.*", "_e_tls_443._tcp.*", "_e_dns_53._udp.ns.b.de"
+
+
+@pytest.mark.parametrize("name", [RAW, ALL])
+def test_raw_route_for_the_tailnet(name: str) -> None:
+    """A route without a name admits the tailnet alone, by the default or by its entrypoint."""
+    for more in ("default: tailscale-only", "raw: {e: {access: tailscale-only}}"):
+        rendering = rendered("{}", name, more=more)
+        (router,) = routers(rendering, "tcp").values()
+        assert (router["rule"], router["middlewares"]) == ("HostSNI(`*`)", ["access-tailnet"])
+        assert rendering.document["tcp"]["middlewares"] == {
+            "access-tailnet": {"ipAllowList": {"sourceRange": ["100.64.0.0/10"]}}
+        }
+
+
+def test_raw_settings_are_for_one_entrypoint() -> None:
+    """An entrypoint under raw is opened, and no other, nor a name on it."""
+    named = "_e_ssh_22._tcp.a.b.de"
+    more = "default: tailscale-only\nraw: {e: {access: public}}"
+    rendering = rendered("{}", RAW, "_f_ssh_22._tcp.*", named, more=more)
+    found = {name: "middlewares" in each for name, each in routers(rendering, "tcp").items()}
+    assert found == {
+        "router-any-ssh": False,
+        "router-any-ssh-f": True,
+        "router-a-b-de-ssh": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "default",
+    [FORWARD, BYPASS, MTLS, "{access: public, certResolver: le}", "{access: public, tls: true}"],
+)
+@pytest.mark.parametrize("name", [RAW, UDP])
+def test_route_without_tls_or_requests_is_left_out(name: str, default: str) -> None:
+    """Where a raw or UDP route cannot have what the access file asks for, there is no route."""
+    rendering = rendered("{}", name, more=f"default: {default}")
+    assert (codes(rendering), rendering.document) == ([(name, "access-not-applicable")], {})
+
+
+@pytest.mark.parametrize(
+    ("more", "served"),
+    [
+        pytest.param("", True, id="no-access"),
+        pytest.param("default: public", True, id="public"),
+        pytest.param("default: tailscale-only", False, id="tailscale-only"),
+        pytest.param("default: {access: public, tls: false}", True, id="no-tls"),
+        pytest.param("default: {access: public, middlewares: [x]}", False, id="middlewares"),
+    ],
+)
+def test_udp_route(more: str, served: bool) -> None:
+    """Nothing restricts a UDP route, so that it is served if it is public, and else left out."""
+    rendering = rendered("{}", UDP, more=more)
+    assert ("udp" in rendering.document, rendering.diagnostics == ()) == (served, served)
+    if served:
+        assert routers(rendering, "udp") == {"router-ns-b-de-dns": {}}
+
+
+def test_udp_route_on_an_entrypoint_of_the_tailnet() -> None:
+    """An entrypoint that only the tailnet reaches restricts a UDP route, to the tailnet alone."""
+    for mode, served in (("tailscale-only", True), (FORWARD, False)):
+        text = f"{DEFINED.replace('tailnet: {', 'tailnet: {entryPoints: [e], ')}default: {mode}"
+        rendering = render({UDP: "100.64.0.1"}, access=read_access(text))
+        assert ("udp" in rendering.document) == served
+
+
 HTTP, SSH, TLS = "_w_http_80._tcp.a.b.de", "_w_ssh_22._tcp.a.b.de", "_w_tls_443._tcp.a.b.de"
 HTTP_RULE, TCP_RULE = "Host(`a.b.de`)", "HostSNI(`a.b.de`)"
 

@@ -257,6 +257,37 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         pytest.param(route(FORWARD, "a_b.de"), "is not a name or wildcard", 4, 3, id="bad-name"),
         pytest.param(route(FORWARD, "'*'"), "is not a name or wildcard", 4, 3, id="star-alone"),
         pytest.param(
+            "raw: {'a b': {}}", "raw.a b is not an entrypoint's name", 1, 7, id="raw-name"
+        ),
+        pytest.param(
+            "raw: {ssh: {access: mtls-strict}}",
+            'raw.ssh.access names "mtls-strict", which is not an access that a route without',
+            1,
+            13,
+            id="raw-mode",
+        ),
+        pytest.param(
+            "raw: {ssh: {certResolver: le}}",
+            "raw.ssh.certResolver is not known",
+            1,
+            13,
+            id="raw-tls",
+        ),
+        pytest.param(
+            "default: tailscale-only\nraw: {ssh: {}}",
+            "raw.ssh has no access, but the default has",
+            2,
+            7,
+            id="raw-without-access",
+        ),
+        pytest.param(
+            "tailnet: {entryPoints: [a b]}",
+            'tailnet.entryPoints holds "a b", which is no entrypoint\'s name',
+            1,
+            11,
+            id="tailnet-entrypoint",
+        ),
+        pytest.param(
             route(FORWARD) + "  A.de: {}\n",
             "is in line 4 already: remove one of the two",
             5,

@@ -167,19 +167,76 @@ def test_known_entrypoints() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "ssh"])
-def test_udp_entrypoint(scheme: str) -> None:
-    """An entry on an entrypoint for UDP is an error, whatever its scheme; TCP is fine."""
+def test_tcp_entry_on_an_entrypoint_for_udp(scheme: str) -> None:
+    """A TCP entry on an entrypoint for UDP is an error, whatever its scheme; TCP is fine."""
     name = f"_dns_{scheme}_53._tcp.a.de"
     assert only("entryPoints: {dns: {address: ':53/UDP'}}", name) == Diagnostic(
-        code="udp-entrypoint",
+        code="wrong-protocol-entrypoint",
         entry=name,
         message="entrypoint dns listens on UDP (:53/UDP)",
-        hint="use an entrypoint that listens on TCP",
+        hint='use an entrypoint that listens on TCP, with address: ":53"',
         span=(1, 4),
         address=ADDRESS,
     )
     assert found("entryPoints: {dns: {address: ':53/tcp'}}", name) == []
     assert check(entries_of(name), with_entrypoints(None, ["dns=:53/udp"]))[0].entry == name
+
+
+def test_udp_entry_on_an_entrypoint_for_tcp() -> None:
+    """A UDP entry on an entrypoint for TCP is an error, with the address that is right for it."""
+    name = "_dns_dns_53._udp.ns.a.de"
+    problem = only("entryPoints: {dns: {address: '100.64.0.9:53'}}", name)
+    assert (problem.code, problem.severity) == ("wrong-protocol-entrypoint", Severity.ERROR)
+    assert problem.message == "entrypoint dns listens on TCP (100.64.0.9:53)"
+    assert problem.hint.endswith('with address: "100.64.0.9:53/udp"')
+    assert found("entryPoints: {dns: {address: ':53/udp'}}", name) == []
+    assert check(entries_of(name), None) == ()
+    assert check(entries_of(name), with_entrypoints(None, ["dns"])) == ()
+    assert check(entries_of(name), with_entrypoints(None, ["dns=:53"]))[0].entry == name
+
+
+def test_one_entrypoint_for_tcp_and_udp() -> None:
+    """Entries of both kinds on an entrypoint that is not known are a warning."""
+    udp = "_dns_dns_53._udp.ns.a.de"
+    (problem,) = check(entries_of(udp, "_dns_dns_53._tcp.*"), None)
+    assert (problem.code, problem.entry) == ("wrong-protocol-entrypoint", udp)
+    assert problem.severity is Severity.WARNING
+
+
+RAW = "_ws_mysql_3306._tcp.*"
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "codes"),
+    [
+        pytest.param(WITHOUT_TLS, [RAW], [], id="alone"),
+        pytest.param(WITHOUT_TLS, [RAW, HTTP], [("shadowed-by-raw", HTTP)], id="plain-http"),
+        pytest.param(WITH_TLS, [RAW, HTTP], [("raw-waits", RAW)], id="https"),
+        pytest.param(
+            WITHOUT_TLS, [RAW, "_ws_tls_443._tcp.*"], [("raw-waits", RAW)], id="all-passthrough"
+        ),
+        pytest.param(
+            WITHOUT_TLS, [RAW, "_ws_ssh_22._tcp.a.de"], [("raw-waits", RAW)], id="tcp-by-name"
+        ),
+        pytest.param(
+            WITHOUT_TLS, ["_ws_rdp_3389._tcp.*", "_ws_ssh_22._tcp.a.de"], [], id="client-first"
+        ),
+        pytest.param(WITHOUT_TLS, ["_ws_tls_443._tcp.*", HTTP], [], id="passthrough-and-http"),
+        pytest.param(
+            "entryPoints: {ws: {}, web: {}}", [RAW, "_web_http_80._tcp.a.de"], [], id="apart"
+        ),
+    ],
+)
+def test_beside_a_raw_entry(text: str, names: list[str], codes: list[tuple[str, str]]) -> None:
+    """HTTP without TLS beside a raw entry is never reached, and with TLS makes servers wait."""
+    assert found(text, *names) == codes
+
+
+def test_http_beside_a_raw_entry_on_an_unknown_entrypoint() -> None:
+    """Whether HTTP is reached depends on the entrypoint's TLS: unknown, it is a warning."""
+    (problem,) = check(entries_of(RAW, HTTP), None)
+    assert (problem.code, problem.severity) == ("shadowed-by-raw", Severity.WARNING)
+    assert problem.message.endswith("unless entrypoint ws has TLS")
 
 
 def redirecting(settings: str, http: str = "") -> str:

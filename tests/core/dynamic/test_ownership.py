@@ -97,7 +97,8 @@ def with_name(section: str, part: str, name: str) -> str:
             "entryPoints: {web: {address: ':80'}}", 'the section "entryPoints"', id="static"
         ),
         pytest.param('{"hosts": {"a": "100.64.0.1"}}', 'the section "hosts"', id="policy"),
-        pytest.param("udp: {routers: {a: {}}}", 'the section "udp"', id="udp"),
+        pytest.param("udp: {routers: {a: {}}}", '"a" in udp.routers', id="udp-router"),
+        pytest.param("udp: {middlewares: {}}", 'the section "udp.middlewares"', id="udp-map"),
         pytest.param("1: 2", 'the section "1"', id="number-as-a-name"),
         pytest.param("http: {x: {}}", 'the section "http.x"', id="unknown-map"),
         pytest.param(

@@ -20,6 +20,11 @@ HOSTS = {
     "_tcp_my-sql_3306._tcp.db.example.com": "100.64.0.3",
     "_tcp_tls_443._tcp.vm.example.com": "100.64.0.4",
 }
+WITHOUT_NAMES = {
+    "_ssh_ssh_22._tcp.*": "100.64.0.5",
+    "_games_tls_443._tcp.*": "100.64.0.5",
+    "_wg_wireguard_51820._udp.*": "fd7a:115c:a1e0::1",
+}
 DEFINED = (
     "forwardAuth: {o: {address: 'http://a'}}\nclientAuth: {h: {caFiles: [ca.pem]}}\n"
     "tailnet: {ranges: [100.64.0.0/10]}\n"
@@ -29,9 +34,48 @@ APP, SERVICE = "router-app-example-com", "service-app-example-com-https-8443"
 
 def test_entries_are_read_back() -> None:
     """Each route comes back with its entry, in the plainest spelling of its name."""
-    found = recover_routes(from_text(render(HOSTS).text))
-    assert {route.entry.name: route.entry.address for route in found} == HOSTS
-    assert render_routes(found).text == render(HOSTS).text
+    hosts = {**HOSTS, **WITHOUT_NAMES}
+    found = recover_routes(from_text(render(hosts).text))
+    assert {route.entry.name: route.entry.address for route in found} == hosts
+    assert render_routes(found).text == render(hosts).text
+
+
+@pytest.mark.parametrize(
+    "domain", ["ns.example.com", "ns-1.example.com", "any", f"{'a' * 60}.b.de"]
+)
+def test_udp_entries_are_read_back(domain: str) -> None:
+    """A UDP route keeps its names and backend, though its domain is only a slug in them."""
+    hosts = {
+        f"_dns_dns_53._udp.{domain}": "100.64.0.6",
+        f"_dns2_dns_53._udp.{domain}": "100.64.0.7",
+    }
+    found = recover_routes(from_text(render(hosts).text))
+    assert render_routes(found).text == render(hosts).text
+
+
+@pytest.mark.parametrize(
+    ("access", "kept"),
+    [
+        pytest.param("{default: public}", True, id="all-public"),
+        pytest.param("{default: tailscale-only}", False, id="default"),
+        pytest.param(
+            "{default: tailscale-only, routes: {ns-1.b.de: {access: public}}}", True, id="name"
+        ),
+        pytest.param("{routes: {ns-1.b.de: {access: tailscale-only}}}", False, id="closed-name"),
+        pytest.param("{routes: {'*.b.de': {access: tailscale-only}}}", False, id="wildcard"),
+        pytest.param(
+            "{routes: {ns-1.b.de: {access: public}, ns.1.b.de: {access: tailscale-only}}}",
+            False,
+            id="in-doubt",
+        ),
+        pytest.param("{tailnet: {entryPoints: [dns]}, default: tailscale-only}", True, id="bound"),
+    ],
+)
+def test_access_of_udp_routes_read_back(access: str, kept: bool) -> None:
+    """Their access is that of the names with the same slug, in doubt the strictest."""
+    standing = render({"_dns_dns_53._udp.ns-1.b.de": "100.64.0.6"})
+    found = render_routes(recover_routes(standing.document), access=read_access(access))
+    assert found.text == (standing.text if kept else "{}\n")
 
 
 def change(path: str, value: object) -> Callable[[Any], None]:

@@ -154,7 +154,7 @@ def test_port_is_refused(marked: str, message: str) -> None:
 )
 def test_transport_is_refused(marked: str, message: str) -> None:
     """A transport other than ``_tcp`` and ``_udp`` is malformed."""
-    problem = refused(marked, "bad-transport", message, "write _tcp")
+    problem = refused(marked, "bad-transport", message, "write _tcp or _udp")
     assert parse_host(problem.entry) == problem
 
 
@@ -181,11 +181,39 @@ def test_part_that_is_too_long_is_refused(marked: str, code: str, message: str) 
     assert parse_host(problem.entry) == problem
 
 
-def test_udp_is_recognised_and_not_supported() -> None:
-    """An entry for UDP is well formed, and refused for what it asks."""
-    hint = "let clients connect without Traefik, or write _tcp if the service speaks TCP"
-    marked = "_dns_udp_53.<_udp>.app.example.com"
-    problem = refused(marked, "udp-not-supported", "UDP entries are not supported", hint)
+@pytest.mark.parametrize("scheme", ["dns", "http", "tls"])
+@pytest.mark.parametrize("domain", ["ns.example.com", "*.example.com", "*"])
+def test_udp_entry(scheme: str, domain: str) -> None:
+    """Over UDP any domain is a label, and no scheme makes an HTTP or TLS route."""
+    name = f"_dns_{scheme}_53._udp.{domain}"
+    read = parse_host(name, "100.64.0.1")
+    assert read == HostEntry(name, "dns", scheme, 53, domain, "100.64.0.1", "udp")
+    assert (read.is_http, read.is_passthrough, read.is_raw) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "raw"),
+    [pytest.param("ssh", True, id="plain"), pytest.param("tls", False, id="passthrough")],
+)
+@pytest.mark.parametrize("domain", ["*", "*."])
+def test_entry_without_a_name(scheme: str, domain: str, raw: bool) -> None:
+    """A TCP entry whose domain is * is for all connections; with TLS to pass on it is not raw."""
+    name = f"_ssh_{scheme}_22._tcp.{domain}"
+    read = parse_host(name, "100.64.0.1")
+    assert read == HostEntry(name, "ssh", scheme, 22, "*", "100.64.0.1")
+    assert (read.is_raw, read.is_passthrough, read.is_wildcard) == (raw, not raw, False)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTP"])
+def test_http_entry_needs_a_name(scheme: str) -> None:
+    """A catch-all for HTTP is refused, with what to write in its place."""
+    problem = refused(
+        f"_web_{scheme}_80._tcp.<*>",
+        "bad-domain",
+        "an HTTP route needs a name, and * is none",
+        "write a wildcard such as *.example.com, or put a router for every name into a dynamic file"
+        " of your own",
+    )
     assert parse_host(problem.entry) == problem
 
 

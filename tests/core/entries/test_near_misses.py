@@ -25,6 +25,7 @@ def warnings_of(*names: str) -> tuple[Diagnostic, ...]:
     [
         pytest.param("web_http_80._tcp.a.de", "write _web_http_80._tcp.a.de", id="plain"),
         pytest.param("my_web_http_80._tcp.a.de", "write _my_web_http_80._tcp.a.de", id="four"),
+        pytest.param("ns_dns_53._udp.a.de", "write _ns_dns_53._udp.a.de", id="udp"),
         pytest.param(" _web_http_80._tcp.a.de", "write _web_http_80._tcp.a.de", id="white-space"),
         pytest.param(
             "web_http_0._tcp.a.de",
@@ -54,13 +55,12 @@ def test_missing_underscore(name: str, hint: str) -> None:
         pytest.param("sip._tcp.example.com", id="one-part"),
         pytest.param("http_80._tcp.example.com", id="two-parts"),
         pytest.param("web_http_80._tcp.", id="no-domain"),
-        pytest.param("ns_dns_53._udp.example.com", id="udp"),
         pytest.param("_web_http_80._tcp.a.de", id="entry"),
         pytest.param("_web_http_0._tcp.a.de", id="refused-entry"),
     ],
 )
 def test_no_missing_underscore(name: str) -> None:
-    """Ordinary aliases, entries, and names that would be refused for UDP are left alone."""
+    """Ordinary aliases and entries are left alone."""
     assert warnings_of(name) == ()
 
 
@@ -109,6 +109,27 @@ def test_unusual_scheme(scheme: str, meant: str) -> None:
 def test_usual_scheme(scheme: str) -> None:
     """Protocols are left alone, and so is what is two slips away or more."""
     assert warnings_of(f"_web_{scheme}_80._tcp.a.de") == ()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "tls", "HTTPS"])
+def test_special_scheme_over_udp(scheme: str) -> None:
+    """Over UDP a scheme that selects a kind of TCP route is only a label, which is a warning."""
+    (found,) = warnings_of(f"_ws_{scheme}_443._udp.a.de")
+    assert (found.code, found.span) == ("unusual-scheme", (4, 4 + len(scheme)))
+    assert "every datagram of entrypoint ws goes to the backend as it is" in found.message
+    assert "http3" in found.hint
+
+
+@pytest.mark.parametrize("scheme", ["dns", "htp", "tlss", "quic", "wireguard"])
+def test_usual_scheme_over_udp(scheme: str) -> None:
+    """Any other scheme over UDP is a label like another."""
+    assert warnings_of(f"_ws_{scheme}_443._udp.a.de") == ()
+
+
+def test_unusual_scheme_without_a_name() -> None:
+    """A raw entry's scheme is judged too, though its TLS ends nowhere."""
+    (found,) = warnings_of("_ws_tlss_443._tcp.*")
+    assert found.message.endswith("makes a TCP route without TLS")
 
 
 def test_warnings_stand_in_the_order_of_names() -> None:
