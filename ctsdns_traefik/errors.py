@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
@@ -85,17 +85,19 @@ class Standby(OutputError):
 
 
 def os_reason(why: OSError | ValueError) -> str:
-    """Return the system's reason for a failed call; a ``ValueError`` is of a path with a NUL."""
+    """Return why a call to the system failed; a ``ValueError`` is of its path or its text."""
+    if isinstance(why, UnicodeError):
+        return "it is not text"
     reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
     return shown(reason).lower()
 
 
 @contextmanager
-def map_os_errors(what: str, error: type[CtsdnsError]) -> Iterator[None]:
+def map_os_errors(what: str, error: Callable[[str], Exception]) -> Iterator[None]:
     """Raise an error that says what could not be done, and the system's reason."""
     try:
         yield
-    except OSError as why:
+    except (OSError, ValueError) as why:
         raise error(f"{what}: {os_reason(why)}") from why
 
 

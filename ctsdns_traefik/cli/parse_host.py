@@ -11,7 +11,7 @@ import click
 from ctsdns_traefik.cli.command import GroupedCommand, epilog, option, verbosity_options
 from ctsdns_traefik.cli.parameter_types import ENTRYPOINT_PORT
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
-from ctsdns_traefik.errors import ExitCode, SourceError
+from ctsdns_traefik.errors import ExitCode, SourceError, map_os_errors
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.entries import WrittenEntry
@@ -78,8 +78,6 @@ def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:
 def _lines_of_input() -> list[str]:
     from ctsdns_traefik.source import standard_input
 
-    try:
+    with map_os_errors("cannot read standard input", SourceError):
         text = standard_input().read().decode("utf-8", "backslashreplace")
-    except OSError as why:
-        raise SourceError(f"cannot read standard input: {why.strerror}".lower()) from why
     return [line.strip() for line in text.split("\n")]

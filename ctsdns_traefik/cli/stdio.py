@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ctsdns_traefik.errors import OutputError, ReaderGone
+from ctsdns_traefik.errors import OutputError, ReaderGone, os_reason
 
 STANDARD_STREAM = "-"
 """Stands for standard input or output in place of a file."""
@@ -34,8 +34,7 @@ def writing() -> Iterator[None]:
         _discard_the_rest()
         if isinstance(why, BrokenPipeError):
             raise ReaderGone("nothing reads standard output any more") from why
-        reason = why.strerror or str(why)
-        raise OutputError(f"cannot write standard output: {reason}".lower()) from why
+        raise OutputError(f"cannot write standard output: {os_reason(why)}") from why
 
 
 def _discard_the_rest() -> None:

@@ -17,7 +17,7 @@ from ctsdns_traefik.core.access import Access, AccessText, read_access
 from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.followed_file import FollowedFile
 
 STEADY = 0.4
@@ -109,11 +109,8 @@ def _require_regular(path: Path) -> None:
 
 
 def _content(path: Path) -> bytes:
-    try:
+    with map_os_errors(f"cannot read {shown(str(path))}", SettingsError):
         return path.read_bytes()
-    except OSError as why:
-        reason = str(why.strerror).lower()
-        raise SettingsError(f"cannot read {shown(str(path))}: {reason}") from why
 
 
 def _parse(path: Path, content: bytes) -> AccessText:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ctsdns_traefik.core.status import Health, judge
 from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.errors import os_reason
 
 _LARGEST = 16 * 1024 * 1024
 """Bytes; only a policy of many thousands of entrypoints, each with a long name, could need more."""
@@ -19,8 +20,7 @@ def check_health(path: Path, max_age: float) -> Health:
     try:
         text = _read(path)
     except (OSError, ValueError) as why:
-        reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
-        return Health(False, f"unhealthy: cannot read {shown(str(path))}: {shown(reason).lower()}")
+        return Health(False, f"unhealthy: cannot read {shown(str(path))}: {os_reason(why)}")
     return judge(text, time.time(), max_age)
 
 

@@ -29,7 +29,7 @@ from typing import IO
 
 from ctsdns_traefik.core.dynamic import examine
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import OutputError
+from ctsdns_traefik.errors import OutputError, os_reason
 from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable, WriterConflict
@@ -322,10 +322,8 @@ def _make_copy(copy: Path, content: bytes, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError as why:
-        reason = shown(why.strerror or str(why)).lower()
-        raise OutputError(
-            f"cannot keep a copy of {shown(str(target))} as {shown(copy.name)}: {reason}"
-        ) from why
+        what = f"cannot keep a copy of {shown(str(target))} as {shown(copy.name)}"
+        raise OutputError(f"{what}: {os_reason(why)}") from why
     _flush_folder(copy.parent)
 
 
@@ -426,8 +424,7 @@ def _mapping_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as why:
-        reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
-        reason = _missing_folder(path) or shown(reason).lower()
+        reason = _missing_folder(path) or os_reason(why)
         raise OutputError(f"cannot write {shown(str(path))}: {reason}") from why
 
 

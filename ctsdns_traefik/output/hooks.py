@@ -22,7 +22,13 @@ from typing import IO, NamedTuple
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.text import SHOWN_AT_MOST, printable, shown
-from ctsdns_traefik.errors import CheckRefused, OutputError, SettingsError
+from ctsdns_traefik.errors import (
+    CheckRefused,
+    OutputError,
+    SettingsError,
+    map_os_errors,
+    os_reason,
+)
 
 Command = tuple[str, ...]
 """The program and its arguments, ``{path}`` among them not yet replaced."""
@@ -102,8 +108,7 @@ def run_hook(
                 if time.monotonic() > deadline:
                     raise HookError(f"{name} took longer than {limit:g} s{_tail_as_text(tails)}")
     except (OSError, ValueError) as why:
-        reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
-        raise HookError(f"{name} cannot be run: {reason.lower()}") from why
+        raise HookError(f"{name} cannot be run: {os_reason(why)}") from why
     if process.returncode:
         raise HookError(f"{name} {_exit_as_text(process.returncode)}{_tail_as_text(tails)}")
 
@@ -246,15 +251,14 @@ class Check:
         Raise :class:`CheckRefused` as :meth:`staged` does, and :class:`OutputError` if the folder
         cannot be written.
         """
-        try:
-            with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
-                staged = Path(folder) / "staged.tmp"
-                staged.write_bytes(content)
-                self.staged(staged, content, target)
-        except OSError as why:
-            reason = shown(why.strerror or str(why)).lower()
-            name = f"{shown(str(target))}, in a temporary file (TMPDIR says where)"
-            raise OutputError(f"cannot check what to write to {name}: {reason}") from why
+        name = f"{shown(str(target))}, in a temporary file (TMPDIR says where)"
+        with (
+            map_os_errors(f"cannot check what to write to {name}", OutputError),
+            tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder,
+        ):
+            staged = Path(folder) / "staged.tmp"
+            staged.write_bytes(content)
+            self.staged(staged, content, target)
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.errors import os_reason
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK
 """Follow no link, and do not wait for a pipe, of that name."""
@@ -114,7 +115,7 @@ class FileLock:
         try:
             descriptor = self._open_one()
         except (OSError, ValueError) as why:
-            raise LockUnavailable(_reason(why)) from why
+            raise LockUnavailable(os_reason(why)) from why
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise LockUnavailable(f"{self._path.name} is not a regular file")
@@ -157,7 +158,7 @@ def _lock(descriptor: int, kind: int) -> None:
     except OSError as why:
         if why.errno in _HELD:
             raise LockHeld(_read_owner(descriptor)) from why
-        raise LockUnavailable(_reason(why)) from why
+        raise LockUnavailable(os_reason(why)) from why
 
 
 def _write_owner(descriptor: int) -> bool:
@@ -184,10 +185,6 @@ def _read_owner(descriptor: int) -> str:
                 else f"process {pid} on {shown(host)}"
             )
     return "another process"
-
-
-def _reason(why: Exception) -> str:
-    return (getattr(why, "strerror", None) or str(why)).lower()
 
 
 class WriterConflict:

@@ -109,11 +109,8 @@ def endpoint_from(
 
 def _read_token(path: Path) -> str:
     name = f"the token file {shown(str(path))}"
-    try:
-        with map_os_errors(f"{name} cannot be read", SettingsError):
-            text = path.read_text(encoding="utf-8")
-    except ValueError as why:
-        raise SettingsError(f"{name} cannot be read: it is not text") from why
+    with map_os_errors(f"{name} cannot be read", SettingsError):
+        text = path.read_text(encoding="utf-8")
     try:
         return token_from(text)
     except SettingsError as why:

@@ -22,12 +22,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SettingsError, os_reason
+from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.traefik.api import ApiError, traefik_api_from
 from ctsdns_traefik.traefik.binary import running
 
@@ -150,12 +150,12 @@ class Sandbox:
         return shown(text)
 
     def _read(self, name: str) -> str:
-        try:
+        with (
+            map_os_errors(f"cannot read {name} of {self._program}", SettingsError),
+            suppress(FileNotFoundError),
+        ):
             return (self._files.folder / name).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        except OSError as why:
-            raise _unusable(f"cannot read {name} of {self._program}", why) from why
+        return ""
 
 
 @contextmanager
@@ -177,16 +177,10 @@ def start_sandbox(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    try:
+    with map_os_errors(_NO_FOLDER, SettingsError):
         made = tempfile.TemporaryDirectory(prefix="ctsdns-traefik-", ignore_cleanup_errors=True)
-    except OSError as why:
-        raise _unusable(_NO_FOLDER, why) from why
     with made as folder:
         yield Path(folder)
-
-
-def _unusable(what: str, why: OSError) -> SettingsError:
-    return SettingsError(f"{what}: {os_reason(why)}")
 
 
 def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint]) -> None:
@@ -208,14 +202,12 @@ def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint
             "file": {"directory": str(folder / _DYNAMIC), "watch": False},
         },
     }
-    try:
+    with map_os_errors(_NO_FOLDER, SettingsError):
         (folder / _STATIC).write_text(json.dumps(static))
         (folder / _DYNAMIC).mkdir()
         (folder / _DYNAMIC / "document.yml").write_text(document, encoding="utf-8")
         api = {"http": {"routers": {name: router}}}
         (folder / _DYNAMIC / "api.yml").write_text(json.dumps(api))
-    except OSError as why:
-        raise _unusable(_NO_FOLDER, why) from why
 
 
 def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
@@ -227,13 +219,10 @@ def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
 
 
 def _free_port() -> int:
-    try:
-        with socket.socket() as probe:
-            probe.bind((_LOOPBACK, 0))
-            port: int = probe.getsockname()[1]
-            return port
-    except OSError as why:
-        raise _unusable(f"cannot listen on {_LOOPBACK}", why) from why
+    with map_os_errors(f"cannot listen on {_LOOPBACK}", SettingsError), socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _error_in(line: str) -> str:

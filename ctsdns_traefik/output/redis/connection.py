@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,7 +11,7 @@ from ctsdns_traefik import __version__
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.dynamic import Difference, KeyValues
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import OutputError, SettingsError
+from ctsdns_traefik.errors import OutputError, SettingsError, os_reason
 from ctsdns_traefik.output.redis.lease import Lease
 from ctsdns_traefik.output.redis.url import Address
 
@@ -41,6 +41,10 @@ _REASONS = {
     "MOVED": "it is a cluster, from which Traefik cannot read",
 }
 """What Redis's errors mean here, by their code."""
+
+
+_GARBLED = (AttributeError, LookupError, TypeError)
+"""What redis-py, and the code that reads its answers, raise for answers that are not Redis's."""
 
 
 class Conflict(Exception):
@@ -210,19 +214,9 @@ class Connection:
         with self._mapping_errors():
             return {each.decode("utf-8", "replace") for each in self._pipeline.smembers(key)}
 
-    @contextmanager
-    def _mapping_errors(self) -> Iterator[None]:
-        """Raise :class:`OutputError` for what fails inside, where only commands may be sent.
-
-        A server that is not Redis makes redis-py, and the code that reads its answers, raise
-        errors of type, attribute or index.
-        """
-        try:
-            with _explaining(self._address):
-                yield
-        except (AttributeError, LookupError, TypeError) as why:
-            reason = "its answers are not Redis's; is it the right port?"
-            raise OutputError(f"cannot publish to {self._address}: {reason}") from why
+    def _mapping_errors(self) -> AbstractContextManager[None]:
+        """Raise :class:`OutputError` for what fails inside, where only commands may be sent."""
+        return map_store_errors(self._address, *_GARBLED)
 
     def read_notifications(self) -> str | None:
         """Return the setting ``notify-keyspace-events``, ``None`` if it cannot be read.
@@ -256,7 +250,7 @@ def connected(
 
     late = OutputError(f"cannot publish to {address}: it took longer than {LONGEST:g} s")
     with (cancellation or Cancellation()).child() as work, work.limit(LONGEST, late):
-        with _explaining(address):
+        with map_store_errors(address):
             client = _client(address, work, timeout or PATIENCE)
             pipeline = client.pipeline()
         try:
@@ -309,13 +303,14 @@ def _cancellable(kind: Any, cancellation: Cancellation) -> Any:
 
 
 @contextmanager
-def _explaining(address: Address) -> Iterator[None]:
-    """Raise :class:`OutputError` for what redis-py and the system raise."""
+def map_store_errors(address: Address, *more: type[Exception]) -> Iterator[None]:
+    """Raise :class:`OutputError` for what redis-py and the system raise, and for ``more``."""
     from redis.exceptions import RedisError
 
+    expected: tuple[type[Exception], ...] = (RedisError, SettingsError, OSError, ValueError, *more)
     try:
         yield
-    except (RedisError, SettingsError, OSError, ValueError) as why:
+    except expected as why:
         raise OutputError(f"cannot publish to {address}: {_explain(why)}") from why
 
 
@@ -327,6 +322,8 @@ def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of fail
 
     if isinstance(error, SettingsError):
         return str(error)
+    if isinstance(error, _GARBLED):
+        return "its answers are not Redis's; is it the right port?"
     causes = tuple(_causes(error))
     code = next((each for cause in causes if (each := _code(cause)) in _REASONS), "")
     if code:
@@ -340,7 +337,7 @@ def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of fail
             case Silent() | TimeoutError():
                 return f"it does not answer within {PATIENCE:g} s"
             case OSError() if cause.strerror:
-                return shown(cause.strerror).lower()
+                return os_reason(cause)
     if isinstance(error, Broken):
         return "the connection broke off"
     return shown(str(error))

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ctsdns_traefik.core.text import quoted, shown
-from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.source import is_private
 
 SCHEMES = ("redis", "rediss")
@@ -50,14 +50,11 @@ class Address:
         """
         if self.password_file is None:
             return self.password
-        name = shown(str(self.password_file))
-        try:
+        name = f"the password file {shown(str(self.password_file))}"
+        with map_os_errors(f"{name} cannot be read", SettingsError):
             password = self.password_file.read_text(encoding="utf-8").strip("\r\n")
-        except (OSError, ValueError) as why:
-            reason = str(why.strerror).lower() if isinstance(why, OSError) else "it is not text"
-            raise SettingsError(f"the password file {name} cannot be read: {reason}") from why
         if not password:
-            raise SettingsError(f"the password file {name} is empty")
+            raise SettingsError(f"{name} is empty")
         return password
 
     def __str__(self) -> str:
