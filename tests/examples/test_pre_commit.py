@@ -50,8 +50,10 @@ class Hooks(NamedTuple):
 
 def configured(hooks: Hooks, snippet: str) -> str:
     """Return a configuration of the document, with this repository in the example's place."""
-    text = re.sub(r"https://git\.example\.com/\S+", str(hooks.repository.folder), snippet)
-    assert text != snippet
+    text, places = re.subn(r"https://git\.example\.com/\S+", str(hooks.repository.folder), snippet)
+    commit = hooks.repository.git("rev-parse", "HEAD").strip()
+    text, commits = re.subn(r"rev: [0-9a-f]{40}", f"rev: {commit}", text)
+    assert places == commits == 1
     return text
 
 
@@ -85,7 +87,6 @@ def hooks(tmp_path_factory: pytest.TempPathFactory) -> Hooks:
         shutil.copy(ROOT / name, folder)
     repository = Repository(folder)
     repository.commit()
-    repository.git("tag", "v0.1.0")
     hooks = Hooks(repository, tmp_path_factory.mktemp("pre-commit"))
     install(policy_repository(tmp_path_factory.mktemp("first"), hooks, SNIPPETS[0]))
     return hooks

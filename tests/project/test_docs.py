@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -220,6 +221,28 @@ def test_readme_has_the_two_commands() -> None:
 def test_ci_runs_the_readmes_test_command() -> None:
     """The CI script has README's test command word for word, as a line of its own."""
     assert command_with(TESTS) in text_of(".ci/run").splitlines()
+
+
+PINNED = (ROOT / "docs" / "ci.md", ROOT / "examples" / "ci" / "github" / "validate-policy.yml")
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
+@pytest.mark.parametrize("path", PINNED, ids=lambda path: path.name)
+def test_ci_examples_name_a_commit_that_exists(path: Path) -> None:
+    """What the examples for CI install is a commit of this repository."""
+    commits = set(re.findall(r"\b[0-9a-f]{40}\b", path.read_text(encoding="utf-8")))
+    assert commits
+    for commit in commits:
+        asked = ["git", "-C", str(ROOT), "cat-file", "-e", f"{commit}:.pre-commit-hooks.yaml"]
+        subprocess.run(asked, check=True)
+
+
+def test_no_document_speaks_of_a_release() -> None:
+    """No package is on an index and no version is tagged: everything is installed from a clone."""
+    texts = {path: path.read_text(encoding="utf-8") for path in (*DOCUMENTS, *PINNED)}
+    wrong = re.compile(r"\bv0\.\d|(pip|pipx|uv tool) install (-\S+ )*['\"]?ctsdns-traefik\b")
+    found = {str(path): wrong.findall(text) for path, text in texts.items()}
+    assert {path: each for path, each in found.items() if each} == {}
 
 
 def links_of(document: Path) -> Iterator[str]:

@@ -323,7 +323,7 @@ def test_no_traefik(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         prove_hosts(ONE)
     assert str(caught.value) == (
-        "no Traefik found: pip install 'ctsdns-traefik[traefik]', or put traefik on the PATH"
+        "no Traefik found: put it on the PATH, or install ctsdns-traefik with its extra 'traefik'"
     )
     assert caught.value.exit_code == ExitCode.USAGE
 

@@ -65,7 +65,7 @@ def load_library() -> None:
     try:
         import redis  # noqa: F401
     except ImportError as why:
-        advice = "pip install 'ctsdns-traefik[redis]'"
+        advice = "install ctsdns-traefik with its extra 'redis'"
         raise SettingsError(f"a store as output needs redis-py: {advice}") from why
 
 

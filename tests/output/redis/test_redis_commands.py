@@ -132,7 +132,7 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert done.stderr == (
         "ctsdns-traefik: error: a store as output needs redis-py:"
-        " pip install 'ctsdns-traefik[redis]'\n"
+        " install ctsdns-traefik with its extra 'redis'\n"
     )
 
 
