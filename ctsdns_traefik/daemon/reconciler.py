@@ -363,8 +363,11 @@ class Reconciler:
         self._complete(result, compare(before, self._outline))
 
     def _hold_removal(self, changes: Changes) -> bool:
-        """Return whether a removal is so large that the next snapshot has to agree first."""
-        if not (self._guard and changes.drastic):
+        """Return whether a removal is so large that the next snapshot has to agree first.
+
+        The threshold is :attr:`.Changes.exceeds_guard`, in core/dynamic/diff.py.
+        """
+        if not (self._guard and changes.exceeds_guard):
             self._held = ()
             return False
         if self._held == changes.removed:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-from ctsdns_traefik.core.access.model import MODES
+from ctsdns_traefik.core.access.modes import MODES
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.checks.access import check_access
 from ctsdns_traefik.core.dynamic.rendering import render

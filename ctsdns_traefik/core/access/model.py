@@ -11,15 +11,6 @@ from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
 from ctsdns_traefik.core.problems import SourceLocation
 
-MODES: Mapping[str, str] = {
-    "public": "",
-    "tailscale-only": "",
-    "tailscale-bypass": "forwardAuth",
-    "forward-auth": "forwardAuth",
-    "mtls-strict": "clientAuth",
-}
-"""The access modes, each with the option that it requires."""
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """The form of the names that an access file gives to its definitions."""
 
@@ -48,7 +39,7 @@ class RouteAccess(NamedTuple):
     location: SourceLocation
     """Where the pattern is in the file."""
     mode: str = ""
-    """One of :data:`MODES`, or ``""`` if none is set."""
+    """One of :data:`.modes.MODES`, or ``""`` if none is set."""
     forward_auth: str = ""
     client_auth: str = ""
     challenge: Challenge | None = None

@@ -6,6 +6,7 @@ A mode adds middlewares or TLS options to a route; ``tailscale-bypass`` adds a s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access, Backend, RouteAccess
 from ctsdns_traefik.core.dynamic.routes import Route, RouterTls, priority_of
@@ -31,7 +32,8 @@ def protect(route: Route, settings: RouteAccess, access: Access) -> tuple[Route,
     if route.protocol == "udp":
         _require_udp_can(route, settings, access)
         return (route,)
-    return _MODES[settings.mode](_with_options(route, settings), settings, access)
+    mode = MODES[settings.mode or "public"]
+    return mode.protect(_with_options(route, settings), settings, access)
 
 
 def forward_auth_name(name: str) -> str:
@@ -182,11 +184,20 @@ def _behind(middleware: str, route: Route) -> Route:
     return route._replace(middlewares=(middleware, *route.middlewares))
 
 
-_MODES: Mapping[str, Callable[[Route, RouteAccess, Access], tuple[Route, ...]]] = {
-    "": _open,
-    "public": _open,
-    "tailscale-only": _tailscale_only,
-    "tailscale-bypass": _tailscale_bypass,
-    "forward-auth": _forward_auth,
-    "mtls-strict": _mtls_strict,
+class Mode(NamedTuple):
+    """How access to a route is restricted."""
+
+    protect: Callable[[Route, RouteAccess, Access], tuple[Route, ...]]
+    """Return the routers of a route that enforce it."""
+    option: str = ""
+    """The option of the access file that it requires."""
+
+
+MODES: Mapping[str, Mode] = {
+    "public": Mode(_open),
+    "tailscale-only": Mode(_tailscale_only),
+    "tailscale-bypass": Mode(_tailscale_bypass, "forwardAuth"),
+    "forward-auth": Mode(_forward_auth, "forwardAuth"),
+    "mtls-strict": Mode(_mtls_strict, "clientAuth"),
 }
+"""The access modes by the names that an access file gives them."""

@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 from ctsdns_traefik.core.access.model import (
     EVERY,
-    MODES,
     NAME,
     Access,
     Backend,
@@ -32,7 +31,7 @@ from ctsdns_traefik.core.access.model import (
     RouteAccess,
     wider,
 )
-from ctsdns_traefik.core.access.modes import TRUSTED_BY_PATTERN
+from ctsdns_traefik.core.access.modes import MODES, TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access.yaml_nodes import Node, read_nodes
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
@@ -219,7 +218,7 @@ def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access
         forward_auth=_defined("forwardAuth", members, access.forward_auth),
         client_auth=_defined("clientAuth", members, access.client_auth),
     )
-    needed = MODES.get(route.mode, "")
+    needed = MODES[route.mode].option if route.mode else ""
     for option in ("forwardAuth", "clientAuth"):
         if option in members and option != needed:
             members[option].fail(f"has no effect with access {route.mode or 'not set'}: remove it")

@@ -18,7 +18,7 @@ The hashes are valid only within the process: Python salts them.
 """
 
 FEWEST_GUARDED = 4
-"""A document with fewer routers may lose any number of them at once."""
+"""The removal guard: a document with fewer routers may lose any number of them at once."""
 
 
 class Changes(NamedTuple):
@@ -31,7 +31,7 @@ class Changes(NamedTuple):
     """The number of routers in the old document."""
 
     @property
-    def drastic(self) -> bool:
+    def exceeds_guard(self) -> bool:
         """Whether more than half of at least :data:`FEWEST_GUARDED` routers are removed.
 
         The worker reads a truncated policy without an error, so that a snapshot can lose most

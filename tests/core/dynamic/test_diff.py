@@ -99,7 +99,7 @@ def test_file_from_other_hands_can_be_compared(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "drastic"),
+    ("before", "after", "held"),
     [
         pytest.param(3, 0, False, id="all-of-three"),
         pytest.param(4, 2, False, id="half-of-four"),
@@ -111,12 +111,12 @@ def test_file_from_other_hands_can_be_compared(text: str) -> None:
         pytest.param(0, 0, False, id="none-there"),
     ],
 )
-def test_drastic_change(before: int, after: int, drastic: bool) -> None:
-    """To lose more than half of at least four routers is drastic."""
-    assert compare(outline(routers(before)), outline(routers(after))).drastic is drastic
+def test_removal_that_the_guard_holds(before: int, after: int, held: bool) -> None:
+    """To lose more than half of at least four routers is held."""
+    assert compare(outline(routers(before)), outline(routers(after))).exceeds_guard is held
 
 
 def test_additions_do_not_make_up_for_removals() -> None:
     """Routers that go count, however many come."""
     others: Document = {"tcp": routers(10)["http"]}
-    assert compare(outline(routers(4)), outline(others)).drastic is True
+    assert compare(outline(routers(4)), outline(others)).exceeds_guard is True
