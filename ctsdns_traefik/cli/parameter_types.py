@@ -104,10 +104,20 @@ def _read_traefik_url(text: str) -> TraefikApi:
 def _read_entrypoint_port(text: str) -> tuple[str, str]:
     """Read ``NAME=PORT`` or, as Traefik writes it, ``NAME=ADDRESS:PORT``."""
     entrypoint, _, address = text.partition("=")
-    port = address.removesuffix("/tcp").rpartition(":")[2]
+    port = re.sub("/(tcp|udp)$", "", address).rpartition(":")[2]
     if not entrypoint or not _is_port(port):
         raise SettingsError(f"{text!r} is not of the form NAME=PORT, tcp=4433 for one")
     return entrypoint, port
+
+
+def _read_ca_file(text: str) -> str:
+    """Read a path that can stand in the lines of every client; those quote in different ways."""
+    if not re.fullmatch(r"[\w./~@%+:-]+", text):
+        raise SettingsError(
+            f"{text!r} cannot stand in the lines of all clients: give the file a path of letters,"
+            " digits and . _ - / alone"
+        )
+    return text
 
 
 def _read_entrypoint(text: str) -> str:
@@ -150,4 +160,5 @@ CHECK_COMMAND = TextType("command", _read_check_command)
 TRAEFIK_URL = TextType("url", _read_traefik_url)
 TRAEFIK_VERSION = TextType("version", _read_traefik_version)
 ENTRYPOINT = TextType("name[=address]", _read_entrypoint)
+CA_FILE = TextType("path", _read_ca_file)
 ENTRYPOINT_PORT = TextType("name=[address:]port", _read_entrypoint_port)

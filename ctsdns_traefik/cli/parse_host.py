@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ctsdns_traefik.cli.command import GroupedCommand, epilog, option, verbosity_options
-from ctsdns_traefik.cli.parameter_types import ENTRYPOINT_PORT
+from ctsdns_traefik.cli.parameter_types import CA_FILE, ENTRYPOINT_PORT, FILE
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError, map_os_errors
 
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com=100.64.0.1",
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com 100.64.0.1",
         "ctsdns-traefik parse-host --entrypoint tcp=4433 _tcp_ssh_22._tcp.nas.example.com",
+        "ctsdns-traefik parse-host --static-config /etc/traefik/traefik.yml _ssh_ssh_22._tcp.*",
     ),
 )
 @click.argument("entries", metavar="ENTRY...", nargs=-1, required=True)
+@option(
+    "--static-config",
+    group="Traefik",
+    type=FILE,
+    help="Traefik's static configuration, for the ports of its entrypoints.",
+)
 @option(
     "--entrypoint",
     "ports",
@@ -36,6 +44,19 @@ if TYPE_CHECKING:
     "  [default: web=80, websecure=443, tcp=4433]",
 )
 @option(
+    "--ca-file",
+    group="Output",
+    type=CA_FILE,
+    help="The certificates that clients trust, as a path on their machines."
+    "  [default: those of Debian's system]",
+)
+@option(
+    "--all-clients",
+    group="Output",
+    is_flag=True,
+    help="Print what socat, stunnel and HAProxy need too.",
+)
+@option(
     "--format",
     "form",
     group="Output",
@@ -44,7 +65,14 @@ if TYPE_CHECKING:
     help="Text for people, or JSON for programs.",
 )
 @verbosity_options
-def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], form: str) -> ExitCode:
+def parse_host(
+    entries: tuple[str, ...],
+    static_config: Path | None,
+    ports: tuple[tuple[str, str], ...],
+    ca_file: str | None,
+    all_clients: bool,
+    form: str,
+) -> ExitCode:
     """Explain entries: what each becomes in Traefik.
 
     ENTRY is NAME, NAME=ADDRESS, NAME ADDRESS (as one argument or as two), a line of a policy with
@@ -52,14 +80,29 @@ def parse_host(entries: tuple[str, ...], ports: tuple[tuple[str, str], ...], for
     """
     from ctsdns_traefik.cli.report import as_json
     from ctsdns_traefik.cli.report.entry_report import explanation_as_json, explanation_as_text
-    from ctsdns_traefik.core.entries import explain
+    from ctsdns_traefik.core.entries import TRUST, explain
 
-    explained = [explain(written, dict(ports)) for written in _read(entries)]
+    known = {**_ports(static_config), **dict(ports)}
+    explained = [explain(written, known, ca_file or TRUST) for written in _read(entries)]
     if form == "json":
         emit(as_json([explanation_as_json(one) for one in explained]))
     else:
-        emit("\n".join(explanation_as_text(one) for one in explained))
+        emit("\n".join(explanation_as_text(one, all_clients=all_clients) for one in explained))
     return ExitCode.FINDINGS if any(one.diagnostic for one in explained) else ExitCode.OK
+
+
+def _ports(static_config: Path | None) -> Mapping[str, str]:
+    """Return the ports of Traefik's entrypoints, in place of all those of the example."""
+    if static_config is None:
+        return {}
+    from ctsdns_traefik.cli.validate import read_static_config
+    from ctsdns_traefik.core.entries import EXAMPLE_PORTS, UNKNOWN_PORT
+
+    static = read_static_config(static_config, ()).configuration
+    ports = dict.fromkeys(EXAMPLE_PORTS, UNKNOWN_PORT)
+    for each in static.entrypoints.values() if static else ():
+        ports[each.name] = each.port or UNKNOWN_PORT
+    return ports
 
 
 def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:

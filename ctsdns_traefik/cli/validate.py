@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +121,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     from ctsdns_traefik.daemon import read_access_file
 
     start_logging()
-    static = _read_static_config(options)
+    static = read_static_config(options.static_config, options.entrypoints)
     hosts, source = options.snapshot.read()
     access = read_access_file(options.access_file) if options.access_file else None
     version, unproved = _prove(hosts, static, access) if options.prove else ("", [])
@@ -144,7 +145,7 @@ def _dynamic_file(output: str | None) -> str | None:
     return None if output is None or is_store_url(output) else output
 
 
-def _read_static_config(options: ValidateOptions) -> StaticText:
+def read_static_config(path: Path | None, entrypoints: Iterable[str]) -> StaticText:
     """Read Traefik's static configuration, and add the entrypoints from the command line.
 
     Raise :class:`SettingsError`, with the place, for a file that Traefik would not start with.
@@ -155,9 +156,8 @@ def _read_static_config(options: ValidateOptions) -> StaticText:
     from ctsdns_traefik.core.static_config import read_static, with_entrypoints
     from ctsdns_traefik.core.text import shown
 
-    path = options.static_config
     if path is None:
-        return StaticText(configuration=with_entrypoints(None, options.entrypoints))
+        return StaticText(configuration=with_entrypoints(None, entrypoints))
     name, suffix = shown(str(path)), path.suffix.lower()
     if suffix not in (".yml", ".yaml", ".toml"):
         raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
@@ -171,7 +171,7 @@ def _read_static_config(options: ValidateOptions) -> StaticText:
         raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
     except ValueError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why
-    return StaticText(str(path), text, with_entrypoints(static, options.entrypoints))
+    return StaticText(str(path), text, with_entrypoints(static, entrypoints))
 
 
 def _prove(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,9 +33,15 @@ _tcp_ssh_22._tcp.nas.example.com
   service     service-nas-example-com-ssh-22
   backend     100.64.0.2:22
   TLS         ends at Traefik (passthrough: false)
-  ssh
+  client
       ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h,\
 cafile=/etc/ssl/certs/ca-certificates.crt' nas.example.com
+  Clients refuse Traefik's default certificate. Give Traefik one for
+  nas.example.com, by certResolver in the access file or from a file.
+  If it is from an authority of your own, --ca-file puts that into these lines.
+"""
+OTHERS_HINT = "  --all-clients prints socat, stunnel and HAProxy, for clients that send no SNI.\n"
+OTHERS = """\
   For clients that send no SNI, open a local port with one of these, and let them
   connect to 127.0.0.1:10022:
 """
@@ -46,7 +53,11 @@ laptop
 
 TRUST = "/etc/ssl/certs/ca-certificates.crt"
 
+SSH_COMMAND = (
+    f"ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h,cafile={TRUST}' nas.example.com"
+)
 SSH_CLIENTS = {
+    "command": SSH_COMMAND,
     "port": 10022,
     "socat": "socat TCP-LISTEN:10022,bind=127.0.0.1,reuseaddr,fork"
     f" OPENSSL:nas.example.com:4433,snihost=nas.example.com,cafile={TRUST}",
@@ -67,8 +78,8 @@ SSH_CLIENTS = {
     "    bind 127.0.0.1:10022\n"
     "    server traefik nas.example.com:4433 ssl sni str(nas.example.com)"
     f" verify required verifyhost nas.example.com ca-file {TRUST}",
-    "ssh": f"ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h,cafile={TRUST}'"
-    " nas.example.com",
+    "ssh": SSH_COMMAND,
+    "local": "ssh -p 10022 USER@127.0.0.1",
 }
 
 
@@ -85,13 +96,106 @@ def test_http_entry_as_text() -> None:
 
 
 def test_tcp_entry_as_text() -> None:
-    """An SSH entry is shown with all ways to add SNI, their lines indented."""
+    """An SSH entry is shown with the simplest client, and on request with all ways to add SNI."""
     done = run("parse-host", f"{SSH}=100.64.0.2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, SSH_TEXT + OTHERS_HINT, "")
+    done = run("parse-host", "--all-clients", f"{SSH}=100.64.0.2")
     tools = "".join(
         f"  {tool}\n" + "".join(f"      {line}\n" for line in str(SSH_CLIENTS[tool]).splitlines())
         for tool in ("socat", "stunnel", "haproxy")
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, SSH_TEXT + tools, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, SSH_TEXT + OTHERS + tools, "")
+
+
+@pytest.mark.parametrize(
+    ("entry", "end"),
+    [
+        pytest.param(
+            "_ssh_ssh_22._tcp.*",
+            """\
+  rule        HostSNI(`*`)
+  service     service-any-ssh-22
+  backend     ADDRESS:22
+  TLS         none at Traefik: what arrives goes to the backend as it is
+  client
+      ssh -p PORT USER@HOST
+  For HOST write the name or the address of Traefik's machine.
+""",
+            id="raw",
+        ),
+        pytest.param(
+            "_dns_dns_53._udp.ns.example.com",
+            """\
+  rule        none: every datagram that reaches the entrypoint
+  service     service-ns-example-com-dns-53
+  backend     ADDRESS:53
+  TLS         none at Traefik: what arrives goes to the backend as it is
+  client
+      dig @ns.example.com -p PORT NAME
+""",
+            id="udp",
+        ),
+        pytest.param(
+            "_tcp_mysql_3306._tcp.db.example.com",
+            f"""\
+  client
+      socat TCP-LISTEN:3306,bind=127.0.0.1,reuseaddr,fork \
+OPENSSL:db.example.com:4433,snihost=db.example.com,cafile={TRUST}
+      mysql --host 127.0.0.1 --port 3306 --user USER --password
+  Clients refuse Traefik's default certificate. Give Traefik one for
+  db.example.com, by certResolver in the access file or from a file.
+  If it is from an authority of your own, --ca-file puts that into these lines.
+{OTHERS_HINT}""",
+            id="local-port",
+        ),
+        pytest.param(
+            "_tcp_tls_443._tcp.vault.example.com",
+            f"""\
+      openssl s_client -connect vault.example.com:4433 -servername vault.example.com \
+-CAfile {TRUST}
+{OTHERS_HINT}""",
+            id="passthrough",
+        ),
+    ],
+)
+def test_client_as_text(entry: str, end: str) -> None:
+    """The client's line comes last, with what it needs."""
+    done = run("parse-host", entry)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(end)
+
+
+def test_ports_of_the_static_configuration(tmp_path: Path) -> None:
+    """Traefik's own configuration gives the ports, --entrypoint comes before it."""
+    static = tmp_path / "traefik.yml"
+    static.write_text("entryPoints: {ssh: {address: ':2222'}, dns: {address: '[::1]:5353/udp'}}")
+    entries = ("_ssh_ssh_22._tcp.*", "_dns_dns_53._udp.*", SSH)
+    options = ("--static-config", str(static))
+    commands = [each["clients"]["command"] for each in explained(*options, *entries)]
+    assert commands[:2] == ["ssh -p 2222 USER@HOST", "dig @HOST -p 5353 NAME"]
+    assert "%h:PORT," in commands[2]  # the example's own entrypoint is not in this file
+    (said,) = explained(*options, "--entrypoint=ssh=22", entries[0])
+    assert said["clients"]["command"] == "ssh -p 22 USER@HOST"
+    static.write_text("entryPoints: [")
+    done = run("parse-host", *options, SSH)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{static}:1:" in done.stderr
+
+
+def test_authority_in_every_line() -> None:
+    """--ca-file stands in the lines of all tools in place of the system's authorities."""
+    (said,) = explained("--ca-file", "/home/me/ca-1.pem", SSH)
+    for tool in ("command", "socat", "stunnel", "haproxy", "ssh"):
+        assert "/home/me/ca-1.pem" in said["clients"][tool]
+    assert TRUST not in str(said)
+
+
+@pytest.mark.parametrize("path", ["", "a b.pem", "a'b", "a,b", "a\nb", "$(id)", 'a"b', "a;b"])
+def test_authority_that_lines_cannot_hold(path: str) -> None:
+    """A path that means something else to a shell or a tool is refused."""
+    done = run("parse-host", "--ca-file", path, SSH)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot stand in the lines of all clients" in done.stderr
 
 
 def test_passthrough_is_told() -> None:
@@ -217,9 +321,9 @@ ROUTE_SHAPE: Shape = {
     "passthrough": (bool, type(None)),
 }
 CLIENTS_SHAPE: Shape = {
-    "port": (int,),
-    **dict.fromkeys(("socat", "stunnel", "haproxy"), (str,)),
-    "ssh": (str, type(None)),
+    "command": (str,),
+    "port": (int, type(None)),
+    **dict.fromkeys(("socat", "stunnel", "haproxy", "ssh", "local"), (str, type(None))),
 }
 ALIAS_SHAPE: Shape = {"kind": (str,), "entry": (str,)}
 
@@ -244,7 +348,7 @@ def test_json_keeps_its_shape() -> None:
     shapes = {"route": ROUTE_SHAPE, "problem": PROBLEM_SHAPE, "alias": ALIAS_SHAPE}
     assert {one["kind"] for one in said} == shapes.keys()
     for one in said:
-        if one.get("type") == "tcp":
+        if one.get("type") in ("tcp", "udp"):
             assert has_shape(one.pop("clients"), CLIENTS_SHAPE)
         assert has_shape(one, shapes[one["kind"]])
 
@@ -297,7 +401,7 @@ def test_port_of_an_unknown_entrypoint_is_a_word() -> None:
     assert " OPENSSL:nas.example.com:PORT," in said["clients"]["socat"]
 
 
-BAD_PORTS = ("tcp", "tcp=", "=4433", "tcp=0", "tcp=65536", "tcp=x", "tcp=-1", "tcp=4433/udp", "")
+BAD_PORTS = ("tcp", "tcp=", "=4433", "tcp=0", "tcp=65536", "tcp=x", "tcp=-1", "tcp=4433/sctp", "")
 
 
 @pytest.mark.parametrize("value", [*BAD_PORTS, "tcp=" + "9" * 5000], ids=lambda text: text[:12])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ctsdns_traefik.cli.report import diagnostic_as_json, diagnostic_as_text
@@ -22,8 +22,11 @@ def explanation_as_json(explained: Explanation) -> dict[str, Any]:
     return {"kind": "route", **explained.route, **clients, **warnings}
 
 
-def explanation_as_text(explained: Explanation) -> str:
-    """Return an explanation as text, with a final newline."""
+def explanation_as_text(explained: Explanation, *, all_clients: bool = False) -> str:
+    """Return an explanation as text, with a final newline.
+
+    ``all_clients`` adds the tools that forward a local port.
+    """
     if explained.diagnostic:
         return diagnostic_as_text(explained.diagnostic)
     route = explained.route
@@ -45,7 +48,7 @@ def explanation_as_text(explained: Explanation) -> str:
     )
     lines = [name, *(f"  {label:<11} {value}" for label, value in rows)]
     if explained.clients:
-        lines += _clients_as_text(explained.clients)
+        lines += _clients_as_text(explained.clients, route, all_clients=all_clients)
     return "\n".join(lines) + "\n"
 
 
@@ -59,10 +62,24 @@ def _tls_as_text(kind: str, passthrough: bool | None) -> str:
     return "ends at Traefik (passthrough: false)"
 
 
-def _clients_as_text(clients: ClientCommands) -> Iterator[str]:
-    if clients.ssh:
-        yield "  ssh"
-        yield f"      {clients.ssh}"
+def _clients_as_text(
+    clients: ClientCommands, route: Mapping[str, Any], *, all_clients: bool
+) -> Iterator[str]:
+    yield "  client"
+    yield f"      {clients.command}"
+    if clients.port is None:
+        if "HOST" in clients.command:
+            yield "  For HOST write the name or the address of Traefik's machine."
+        return
+    if clients.command == clients.socat:
+        yield f"      {clients.local or f'# then connect to 127.0.0.1:{clients.port}'}"
+    if not route["passthrough"]:
+        yield "  Clients refuse Traefik's default certificate. Give Traefik one for"
+        yield f"  {route['domain']}, by certResolver in the access file or from a file."
+        yield "  If it is from an authority of your own, --ca-file puts that into these lines."
+    if not all_clients:
+        yield "  --all-clients prints socat, stunnel and HAProxy, for clients that send no SNI."
+        return
     yield "  For clients that send no SNI, open a local port with one of these, and let them"
     yield f"  connect to 127.0.0.1:{clients.port}:"
     for tool in ("socat", "stunnel", "haproxy"):

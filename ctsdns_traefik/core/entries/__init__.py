@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.client_commands import ClientCommands
-from ctsdns_traefik.core.entries.explanation import Explanation, describe_route, explain
+from ctsdns_traefik.core.entries.explanation import (
+    EXAMPLE_PORTS,
+    TRUST,
+    UNKNOWN_PORT,
+    Explanation,
+    describe_route,
+    explain,
+)
 from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT, parse_host
 from ctsdns_traefik.core.entries.notation import (
     COMMENT,
@@ -19,8 +26,11 @@ from ctsdns_traefik.core.entries.notation import (
 __all__ = [
     "COMMENT",
     "ENTRYPOINT_NAME",
+    "EXAMPLE_PORTS",
     "LARGEST_PORT",
     "TAILNET_RANGES",
+    "TRUST",
+    "UNKNOWN_PORT",
     "ClientCommands",
     "Explanation",
     "WrittenEntry",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 EXAMPLE_PORTS = {"web": "80", "websecure": "443", "tcp": "4433"}
 """Ports of the entrypoints in examples/traefik/traefik.yml, by name."""
 
+UNKNOWN_PORT = "PORT"
+"""What stands in commands for the port of an entrypoint that is not known."""
+
 TRUST = "/etc/ssl/certs/ca-certificates.crt"
 """The trusted certificates on Debian and derived systems."""
 
@@ -50,15 +53,18 @@ class Explanation(NamedTuple):
     diagnostic: Diagnostic | None = None
     """Why the entry is invalid."""
     clients: ClientCommands | None = None
-    """For TCP routes."""
+    """For TCP and UDP routes."""
     warnings: tuple[Diagnostic, ...] = ()
     """What is probably a mistake in a valid entry or an alias."""
 
 
-def explain(written: WrittenEntry, entrypoint_ports: Mapping[str, str]) -> Explanation:
+def explain(
+    written: WrittenEntry, entrypoint_ports: Mapping[str, str], ca_file: str = TRUST
+) -> Explanation:
     """Explain an entry with or without an address.
 
-    ``entrypoint_ports`` are ports by entrypoint; they override :data:`EXAMPLE_PORTS`.
+    ``entrypoint_ports`` are ports by entrypoint; they override :data:`EXAMPLE_PORTS`. ``ca_file``
+    has the certificates that clients trust.
     """
     from ctsdns_traefik.core.dynamic.routes import plan_routes  # which imports this package
 
@@ -71,7 +77,7 @@ def explain(written: WrittenEntry, entrypoint_ports: Mapping[str, str]) -> Expla
         return Explanation(name, warnings=warnings)
     (route,) = plan_routes([read if read.address else read._replace(address="ADDRESS")]).routes
     described = describe_route(route) | {"address": read.address or None}
-    if route.protocol != "tcp" or read.is_raw:
+    if route.protocol == "http":
         return Explanation(name, described, warnings=warnings)
-    port = {**EXAMPLE_PORTS, **entrypoint_ports}.get(read.entrypoint, "PORT")
-    return Explanation(name, described, None, client_commands(read, port, TRUST), warnings)
+    port = {**EXAMPLE_PORTS, **entrypoint_ports}.get(read.entrypoint, UNKNOWN_PORT)
+    return Explanation(name, described, None, client_commands(read, port, ca_file), warnings)

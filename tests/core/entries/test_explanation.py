@@ -61,6 +61,9 @@ TLS: dict[str, Any] = {
 }
 
 SSH_COMMANDS = ClientCommands(
+    command="ssh -o ProxyCommand='socat - OPENSSL:%h:4433,snihost=%h,"
+    "cafile=/etc/ssl/certs/ca-certificates.crt' app.example.com",
+    local="ssh -p 10022 USER@127.0.0.1",
     port=10022,
     socat="socat TCP-LISTEN:10022,bind=127.0.0.1,reuseaddr,fork"
     " OPENSSL:app.example.com:4433,snihost=app.example.com"
@@ -213,10 +216,14 @@ def test_port_of_the_entrypoint(entrypoint: str, ports: dict[str, str], port: st
 def test_local_port_needs_no_special_rights(port: int, local: int) -> None:
     """A client's local port is the service's own, or 10,000 more below 1024."""
     commands = client_commands(entry_of(f"_tcp_x_{port}._tcp.app.de"), "443", "ca.pem")
+    socat = (
+        f"socat TCP-LISTEN:{local},bind=127.0.0.1,reuseaddr,fork"
+        " OPENSSL:app.de:443,snihost=app.de,cafile=ca.pem"
+    )
     assert commands == ClientCommands(
+        socat,
         local,
-        socat=f"socat TCP-LISTEN:{local},bind=127.0.0.1,reuseaddr,fork"
-        " OPENSSL:app.de:443,snihost=app.de,cafile=ca.pem",
+        socat=socat,
         stunnel=f"[app.de-x]\nclient = yes\naccept = 127.0.0.1:{local}\nconnect = app.de:443\n"
         "sni = app.de\ncheckHost = app.de\nverifyChain = yes\nCAfile = ca.pem",
         haproxy="listen app.de-x\n    mode tcp\n    option tcpka\n    timeout connect 10s\n"
@@ -225,6 +232,70 @@ def test_local_port_needs_no_special_rights(port: int, local: int) -> None:
         " ca-file ca.pem",
         ssh=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        pytest.param("_e_ssh_22._tcp.*", "ssh -p 7 USER@HOST", id="ssh"),
+        pytest.param(
+            "_e_mariadb_3306._tcp.*",
+            "mysql --host HOST --port 7 --user USER --password",
+            id="mysql",
+        ),
+        pytest.param(
+            "_e_postgresql_5432._tcp.*",
+            "psql 'host=HOST port=7 user=USER dbname=DATABASE'",
+            id="pg",
+        ),
+        pytest.param("_e_redis_6379._tcp.*", "redis-cli -h HOST -p 7", id="redis"),
+        pytest.param("_e_rdp_3389._tcp.*", "xfreerdp /v:HOST:7", id="rdp"),
+        pytest.param("_e_x_1._tcp.*", "nc HOST 7", id="any"),
+        pytest.param("_e_dns_53._tcp.*", "dig @HOST -p 7 NAME +tcp", id="dns-over-tcp"),
+        pytest.param("_e_dns_53._udp.ns.de", "dig @ns.de -p 7 NAME", id="dns"),
+        pytest.param("_e_dns_53._udp.*.ns.de", "dig @NAME.ns.de -p 7 NAME", id="dns-of-a-wildcard"),
+        pytest.param(
+            "_e_wg_51820._udp.*", "wg set wg0 peer PUBLIC-KEY endpoint HOST:7", id="wireguard"
+        ),
+        pytest.param("_e_ssh_22._udp.*", "nc -u HOST 7", id="any-over-udp"),
+        pytest.param(
+            "_e_tls_443._tcp.*", "openssl s_client -connect HOST:7 -servername NAME", id="tls"
+        ),
+    ],
+)
+def test_client_of_a_route_without_a_name(name: str, command: str) -> None:
+    """Without a name there is one plain command, and no tool that adds one."""
+    assert client_commands(entry_of(name), "7", "ca.pem") == ClientCommands(command)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "command"),
+    [
+        pytest.param(
+            "postgres",
+            "psql 'host=a.de port=7 sslmode=verify-full sslrootcert=ca.pem user=USER"
+            " dbname=DATABASE'",
+            id="postgres",
+        ),
+        pytest.param(
+            "rediss", "redis-cli -h a.de -p 7 --tls --sni a.de --cacert ca.pem", id="redis"
+        ),
+        pytest.param(
+            "tls", "openssl s_client -connect a.de:7 -servername a.de -CAfile ca.pem", id="tls"
+        ),
+        pytest.param("mqtt", "mosquitto_sub -h a.de -p 7 --cafile ca.pem -t TOPIC", id="mqtt"),
+    ],
+)
+def test_client_that_sends_the_name_itself(scheme: str, command: str) -> None:
+    """Of clients that speak TLS from the start, or ask for it, the command needs no tool."""
+    assert client_commands(entry_of(f"_e_{scheme}_6._tcp.a.de"), "7", "ca.pem").command == command
+
+
+def test_client_through_a_local_port() -> None:
+    """Of clients that cannot, the command is socat's, with the client's own behind it."""
+    commands = client_commands(entry_of("_e_mysql_3306._tcp.a.de"), "7", "ca.pem")
+    assert commands.command == commands.socat
+    assert commands.local == "mysql --host 127.0.0.1 --port 3306 --user USER --password"
 
 
 def test_client_of_a_wildcard_fills_in_a_name() -> None:
@@ -250,4 +321,5 @@ def test_any_text_is_explained(text: str) -> None:
 def test_section_of_haproxy_has_a_name_that_it_allows() -> None:
     """A scheme may hold a plus sign, the name of a section may not."""
     commands = client_commands(entry_of("_tcp_a+b_22._tcp.app.example.com"), "4433", "ca.pem")
+    assert commands.haproxy
     assert commands.haproxy.startswith("listen app.example.com-a-b\n")
