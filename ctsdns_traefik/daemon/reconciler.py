@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ctsdns_traefik.core.access import Access
 from ctsdns_traefik.core.dynamic import (
+    Basis,
     Changes,
     Document,
     Format,
@@ -20,7 +21,6 @@ from ctsdns_traefik.core.dynamic import (
     compare,
     count_by_entrypoint,
     examine,
-    find_removed,
     find_unprotected,
     from_text,
     outline,
@@ -103,6 +103,10 @@ class Reconciler:
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         """The hosts of what the output holds, if they are known."""
+        self._basis: Basis | None = None
+        """What the next rendering uses again of the last one."""
+        self._rendered: Outline = {}
+        """The outline of the last rendering."""
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held."""
         self._waiting: HostsMap | None = None
@@ -241,14 +245,17 @@ class Reconciler:
                 self._publish(SnapshotApplied())
 
     def _reconcile(self, hosts: HostsMap) -> None:
-        if hosts == self._hosts and self._enforced:
+        if self._is_applied(hosts) and self._enforced:
             self._held = ()
             self._restore()
             return
-        if self._access is None:
-            self._hosts = None  # megabytes; with an access, they may be needed once more
         self._apply(hosts)
         give_back()
+
+    def _is_applied(self, hosts: HostsMap) -> bool:
+        """Return whether the hosts are those of the last rendering, and the output has them."""
+        rendered = self._basis.hosts if self._basis else None
+        return self._hosts is rendered is not None and (hosts is rendered or hosts == rendered)
 
     def _stand_by(self, hosts: HostsMap, why: Standby) -> None:
         """Keep the hosts for :meth:`take_over`, and follow what the other process writes."""
@@ -293,7 +300,9 @@ class Reconciler:
             self._adopt(_document_in(self._content or b""))
 
     def _render(self, hosts: HostsMap) -> Rendering:
-        rendering = render(hosts, self._form, self._access)
+        rendering = render(hosts, self._form, self._access, self._basis)
+        self._rendered = outline(rendering.document, rendering.fresh, self._rendered)
+        self._basis = rendering.basis
         self._publish(EntriesRefused(tuple(rendering.diagnostics)))
         self._publish(EntriesWarned(tuple(rendering.warnings)))
         if self._access:
@@ -311,7 +320,7 @@ class Reconciler:
         """
         rendering = self._render(hosts)
         self._follow()
-        if self._hold_removal(find_removed(self._outline, rendering.document)):
+        if self._hold_removal(compare(self._outline, self._rendered)):
             self._enforce()
             self._restore()
             return
@@ -339,7 +348,8 @@ class Reconciler:
         self._hosts = self._hosts if hosts is None else hosts
         held = self._output.as_held(content)
         document = rendering.document if held is content else _document_in(held)
-        new = outline(document)
+        is_last = held is content and self._basis is not None and rendering.basis is self._basis
+        new = self._rendered if is_last else outline(document)
         changes, self._outline = compare(self._outline, new), new
         self._publish(RoutesCounted(Counter(each.entry.entrypoint for each in rendering.routes)))
         if ordered:
@@ -360,7 +370,9 @@ class Reconciler:
         result, before = self._output.write(self._content), self._outline
         if result.outcome is not Outcome.UNCHANGED and not self._output.needed:
             self._adopt(_document_in(self._output.as_held(self._content)))
-        self._complete(result, compare(before, self._outline))
+        same = before is self._outline
+        unchanged = Changes((), (), (), len(before))
+        self._complete(result, unchanged if same else compare(before, self._outline))
 
     def _hold_removal(self, changes: Changes) -> bool:
         """Return whether a removal is so large that the next snapshot has to agree first.

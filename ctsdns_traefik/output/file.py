@@ -31,6 +31,7 @@ from ctsdns_traefik.core.dynamic import examine
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError, os_reason
 from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
+from ctsdns_traefik.output.file_content import FileContent
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable, WriterConflict
 
@@ -65,6 +66,7 @@ class FileOutput:
         """To be returned by the next call that returns warnings."""
         self._held: bytes | None = None
         """The content that this tool wrote or accepted, and may replace without a copy."""
+        self._content = FileContent(path)
         self._copies: set[Path] = set()
         """The copies that have been logged."""
         self._conflict = WriterConflict()
@@ -129,7 +131,11 @@ class FileOutput:
 
     def write(self, content: bytes) -> WriteResult:
         """Make the file hold ``content``; see :func:`write_if_changed`."""
-        written = write_if_changed(self._path, content, self._check, self._before_replacing)
+        if self._content.is_equal(content):
+            written = WriteResult(Outcome.UNCHANGED)
+        else:
+            written = write_if_changed(self._path, content, self._check, self._before_replacing)
+            self._content.notice_write()
         if written.outcome is Outcome.UNCHANGED:
             self._conflict.found_own()
         self._held = content

@@ -126,6 +126,11 @@ def test_unchanged_snapshot_writes_and_says_nothing(path: Path, said: Lines) -> 
         pytest.param(lambda path: path.unlink(), "created", id="removed"),
         pytest.param(lambda path: path.write_text("{}\n"), "replaced", id="edited"),
         pytest.param(lambda path: path.write_text(""), "replaced", id="emptied"),
+        pytest.param(
+            lambda path: path.write_text(path.read_text().replace("100.64.0.1", "100.64.0.7")),
+            "replaced",
+            id="edited-to-the-same-size-at-once",
+        ),
     ],
 )
 def test_file_that_others_disturb_is_put_right(

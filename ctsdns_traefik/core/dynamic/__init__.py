@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         Outline,
         compare,
         count_by_entrypoint,
-        find_removed,
         listed,
         outline,
     )
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     )
     from ctsdns_traefik.core.dynamic.ownership import examine
     from ctsdns_traefik.core.dynamic.recovery import find_unprotected, recover_routes
-    from ctsdns_traefik.core.dynamic.rendering import Rendering, render, render_routes
+    from ctsdns_traefik.core.dynamic.rendering import Basis, Rendering, render, render_routes
     from ctsdns_traefik.core.dynamic.routes import INTERNAL, Protocol, Route
     from ctsdns_traefik.core.dynamic.served import (
         RouterKey,
@@ -73,6 +72,7 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "INTERNAL",
     "NAMED_AT_MOST",
+    "Basis",
     "Changes",
     "Difference",
     "Document",
@@ -91,7 +91,6 @@ __all__ = [
     "errors_of",
     "examine",
     "find_guarded",
-    "find_removed",
     "find_unprotected",
     "from_key_values",
     "from_text",

@@ -11,16 +11,23 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as _json_string
 from operator import attrgetter
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from ctsdns_traefik.core.access.resources import NOTHING, References
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, SECTIONS, Route, RouterTls
 
 Document = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
+
+Selection = Mapping[str, Mapping[str, Collection[str]]]
+"""Names of items by section and map; a document is the selection of all that it has."""
+
+Rows = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""The text of each item of a document, by section, map and name."""
 
 MAPS: Mapping[str, tuple[str, ...]] = {
     **{name: ("routers", "services", *each.references) for name, each in SECTIONS.items()},
@@ -33,10 +40,16 @@ Format = Literal["json", "yaml"]
 _EXPANDED_LEVELS = 4
 """Sections, maps, routers or services, and fields get lines; the value of a field stays on one."""
 
+_ITEM_INDENT = 6 * " "
+"""Of a router or a service in JSON."""
+
 _MATCHER = r"(?:Host|HostSNI|PathPrefix|Method|ClientIP)\(`[A-Za-z0-9*./:-]+`\)"
 _EITHER = rf"\({_MATCHER}(?: \|\| {_MATCHER})*\)"
 _EXCLUDED = r"!HostRegexp\(`\^[a-z0-9-]+(?:\[\.\][a-z0-9-]+)*\[\.\]\?\$`\)"
 _RULE = rf"{_MATCHER}(?: && {_MATCHER})*(?: && {_EITHER})?(?: && {_EXCLUDED})*"
+_YAML_ROW = re.compile(r"[^ :].*\n(?:[ :].*\n)*")
+"""One name and its value; a line starts with a colon after a name of more than 128 characters."""
+
 _RULE_LINE = re.compile(rf'rule"?: "({_RULE})",?\n')
 """Every form of a rule, in both formats; it starts with a literal, which makes it fast."""
 
@@ -52,20 +65,74 @@ def build_document(routes: Iterable[Route], references: References = NOTHING) ->
     for protocol in SECTIONS:
         section = [route for route in kept if route.protocol == protocol]
         if section:
-            document[protocol] = {"routers": _LazyMap(_router, section, attrgetter("router"))}
+            document[protocol] = {"routers": _Items(_router, section, attrgetter("router"))}
         # Traefik defines its own services.
         if served := [route for route in section if not route.service.endswith(INTERNAL)]:
-            document[protocol]["services"] = _LazyMap(_service, served, attrgetter("service"))
+            document[protocol]["services"] = _Items(_service, served, attrgetter("service"))
     for name, maps in references.items():
         document.setdefault(name, {}).update(maps)
     return document
 
 
+def _users(routers: Mapping[str, Any], services: Collection[str]) -> Iterator[str]:
+    if isinstance(routers, _Items):
+        return (name for name, route in routers.routes.items() if route.service in services)
+    return (name for name, router in routers.items() if str(router.get("service")) in services)
+
+
+class Written(NamedTuple):
+    """A document as text, with a final newline, and the rows of which it consists."""
+
+    text: str
+    rows: Rows
+
+
+NO_ROWS: Rows = MappingProxyType({})
+
+
+def find_fresh(document: Document, previous: Document) -> Selection:
+    """Select the items that a previous document did not have, or not with the same values."""
+    return {
+        section: {
+            part: _find_fresh(items, previous.get(section, {}).get(part, {}))
+            for part, items in parts.items()
+        }
+        for section, parts in document.items()
+    }
+
+
+def find_affected(
+    parts: Mapping[str, Mapping[str, Any]], fresh: Mapping[str, Collection[str]]
+) -> set[str]:
+    """Return the routers of a section that are fresh or whose services are."""
+    services = frozenset(fresh.get("services", ()))
+    users = _users(parts.get("routers", {}), services) if services else ()
+    return {*fresh.get("routers", ()), *users}
+
+
 def to_text(document: Document, form: Format = "json") -> str:
     """Return a document as text that Traefik accepts, with a final newline."""
-    text = (_to_json(document) if form == "json" else _to_yaml(document)) + "\n"
-    _require_acceptable(text, document)
-    return text
+    return write(document, form, fresh=document).text
+
+
+def write(document: Document, form: Format, fresh: Selection, known: Rows = NO_ROWS) -> Written:
+    """Write a document as text that Traefik accepts.
+
+    Only the fresh items are written and checked; ``known`` has the rows of all others.
+    """
+    write_items, assemble = _FORMATS[form]
+    rows: dict[str, dict[str, Mapping[str, str]]] = {}
+    written: list[str] = []
+    for section, parts in document.items():
+        rows[section] = {}
+        for part, items in parts.items():
+            new = write_items(items, fresh[section][part])
+            written += new.values()
+            found = {**known.get(section, {}).get(part, {}), **new}
+            rows[section][part] = {name: found[name] for name in items}
+    _require_filled(document)
+    _require_acceptable("\n".join([*written, ""]), fresh)
+    return Written(assemble(rows) if rows else "{}\n", rows)
 
 
 def to_plain_text(document: Mapping[str, Any]) -> str:
@@ -121,7 +188,7 @@ def load_text(text: str, *, unique: bool = False) -> object:
         return _from_yaml(text)
 
 
-class _LazyMap(Mapping[str, Any]):
+class _Items(Mapping[str, Any]):
     """Routers or services by name, in order, each built when it is accessed.
 
     Built at once they would take most of the memory of a rendering.
@@ -131,16 +198,22 @@ class _LazyMap(Mapping[str, Any]):
         self, build: Callable[[Route], Any], routes: list[Route], name: Callable[[Route], str]
     ) -> None:
         self._build = build
-        self._routes = {name(route): route for route in sorted(routes, key=name)}
+        self.routes = {name(route): route for route in sorted(routes, key=name)}
 
     def __getitem__(self, name: str) -> Any:
-        return self._build(self._routes[name])
+        return self._build(self.routes[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._routes)
+        return iter(self.routes)
 
     def __len__(self) -> int:
-        return len(self._routes)
+        return len(self.routes)
+
+
+def _find_fresh(items: Mapping[str, Any], previous: Mapping[str, Any]) -> Collection[str]:
+    if isinstance(items, _Items) and isinstance(previous, _Items):
+        items, previous = items.routes, previous.routes
+    return [name for name, value in items.items() if previous.get(name) != value]
 
 
 def _router(route: Route) -> dict[str, Any]:
@@ -208,7 +281,27 @@ def _json_line(value: object) -> str:
     return json.dumps(value)
 
 
-def _to_yaml(document: Document) -> str:
+def _json_items(items: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    return {
+        name: f"{_ITEM_INDENT}{_json_string(name)}: {_to_json(items[name], 1, _ITEM_INDENT)},"
+        for name in names
+    }
+
+
+def _json_document(rows: Rows) -> str:
+    """Put rows together as :func:`_to_json` would write the document; the last take no comma."""
+    lines = ["{"]
+    for section, parts in rows.items():
+        lines.append(f"  {_json_string(section)}: {{")
+        for part, items in parts.items():
+            lines.append(f"    {_json_string(part)}: {{")
+            lines += items.values()
+            lines += [lines.pop().removesuffix(","), "    },"]
+        lines += [lines.pop().removesuffix(","), "  },"]
+    return "\n".join([*lines[:-1], lines[-1].removesuffix(","), "}", ""])
+
+
+def _yaml_items(items: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
     """Write YAML with all values quoted: bare ``on`` or ``1_000`` is text in some versions only."""
     from ruamel.yaml import YAML  # a slow import, needed for this format only
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
@@ -220,12 +313,30 @@ def _to_yaml(document: Document) -> str:
             return [quoted(item) for item in value]
         return DoubleQuotedScalarString(value) if isinstance(value, str) else value
 
+    if not names:
+        return {}
     yaml = YAML()
-    yaml.width = 2**31  # a value is never broken over lines: _require_acceptable reads line by line
+    yaml.width = 2**31  # a value is never broken over lines, which are read one by one here
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = io.StringIO()
-    yaml.dump(quoted(document), stream)
-    return stream.getvalue().removesuffix("\n")
+    yaml.dump({name: quoted(items[name]) for name in names}, stream)
+    rows = _YAML_ROW.findall(stream.getvalue())
+    indented = (row.removesuffix("\n").replace("\n", "\n    ") for row in rows)
+    return {name: f"    {row}" for name, row in zip(names, indented, strict=True)}
+
+
+def _yaml_document(rows: Rows) -> str:
+    lines: list[str] = []
+    for section, parts in rows.items():
+        lines.append(f"{section}:")
+        for part, items in parts.items():
+            lines.append(f"  {part}:")
+            lines += items.values()
+    return "\n".join([*lines, ""])
+
+
+_FORMATS = {"json": (_json_items, _json_document), "yaml": (_yaml_items, _yaml_document)}
+"""How items and documents are written."""
 
 
 def _from_yaml(text: str) -> object:
@@ -252,9 +363,17 @@ def _maps_in(value: object) -> dict[str, Any]:
     return {name: item for name, item in items if isinstance(name, str) and isinstance(item, dict)}
 
 
-def _require_acceptable(text: str, document: Document) -> None:
+def _require_filled(document: Document) -> None:
+    """Check that there is no empty map in a document that is not empty itself."""
+    sections = document.values()
+    filled = all(sections) and all(all(parts.values()) for parts in sections)
+    if document and not (filled and any("routers" in parts for parts in sections)):
+        raise UnacceptableText("an empty map in the document")
+
+
+def _require_acceptable(text: str, written: Selection) -> None:
     """Check once more what the grammar already excludes: any of it would cost the whole file."""
-    routers = {section: len(parts.get("routers", ())) for section, parts in document.items()}
+    routers = {section: len(parts.get("routers", ())) for section, parts in written.items()}
     found = _RULE_LINE.findall(text)
     if "{{" in text:
         raise UnacceptableText("a template action in the document")
@@ -262,5 +381,5 @@ def _require_acceptable(text: str, document: Document) -> None:
         raise UnacceptableText("a rule that is not of a known form")
     if text.count("`") != sum(rule.count("`") for rule in found):
         raise UnacceptableText("a backtick outside the rules")
-    if document and ("{}" in text or not sum(routers.values())):
+    if "{}" in text:
         raise UnacceptableText("an empty map in the document")

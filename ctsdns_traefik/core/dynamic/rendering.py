@@ -1,4 +1,9 @@
-"""Render a hosts map: routes, document, text and diagnostics, in one step for all commands."""
+"""Render a hosts map: routes, document, text and diagnostics, in one step for all commands.
+
+What a previous rendering has for an entry that is unchanged is used again. Only functions of one
+value are spared that way: conflicts, names and priorities, which are functions of all entries, are
+decided each time. So a rendering is the same with a previous one as without.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,33 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.access.apply import Applied, apply_access
 from ctsdns_traefik.core.access.model import Access
-from ctsdns_traefik.core.dynamic.document import Document, Format, build_document, to_text
-from ctsdns_traefik.core.dynamic.routes import Route, plan_routes
+from ctsdns_traefik.core.dynamic.document import (
+    NO_ROWS,
+    Document,
+    Format,
+    Rows,
+    Selection,
+    build_document,
+    find_fresh,
+    to_text,
+    write,
+)
+from ctsdns_traefik.core.dynamic.routes import Route, make_route, plan
 from ctsdns_traefik.core.entries.grammar import HostEntry, read_hosts
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
 from ctsdns_traefik.core.problems import Diagnostic
+
+
+class Basis(NamedTuple):
+    """What the next rendering can use again."""
+
+    hosts: Mapping[str, object]
+    made: Mapping[str, Route]
+    """The route of each entry before any conflict or access, by the entry's name, sorted."""
+    form: Format
+    access: Access | None
+    document: Document
+    rows: Rows
 
 
 class Rendering(NamedTuple):
@@ -26,35 +53,61 @@ class Rendering(NamedTuple):
     text: str
     warnings: tuple[Diagnostic, ...] = ()
     """Entries and aliases that are probably mistakes but keep their routes; by name."""
+    fresh: Selection | None = None
+    """How the document differs from the previous one; all of it if there is none to compare."""
+    basis: Basis | None = None
 
 
 def render(
-    hosts: Mapping[str, object], form: Format = "json", access: Access | None = None
+    hosts: Mapping[str, object],
+    form: Format = "json",
+    access: Access | None = None,
+    previous: Basis | None = None,
 ) -> Rendering:
-    """Render a hosts map; the same hosts in any order give the same bytes."""
-    entries, invalid = read_hosts(hosts)
-    routes, conflicts = plan_routes(entries)
-    rendering = _render(entries, routes, (*invalid, *conflicts), form, access)
-    return rendering._replace(warnings=find_near_misses(hosts, entries))
+    """Render a hosts map; the same hosts in any order give the same bytes.
+
+    ``previous`` is the basis of any other rendering, which saves most of the time.
+    """
+    known = _find_known(hosts, previous) if previous else {}
+    others = {name: value for name, value in hosts.items() if name not in known}
+    read, invalid = read_hosts(others)
+    made = known | {entry.name: make_route(entry) for entry in read}
+    made = {name: made[name] for name in sorted(made)}
+    planned, conflicts = plan(list(made.values()))
+    applied = apply_access(planned, access) if access else Applied(planned)
+    document = build_document(applied.routes, applied.references)
+    alike = previous if previous and (previous.form, previous.access) == (form, access) else None
+    fresh = find_fresh(document, alike.document) if alike else document
+    text, rows = write(document, form, fresh, alike.rows if alike else NO_ROWS)
+    entries = tuple(route.entry for route in made.values())
+    return Rendering(
+        entries,
+        applied.routes,
+        _by_entry(*invalid, *conflicts, *applied.diagnostics),
+        document,
+        text,
+        find_near_misses(others, entries),
+        fresh,
+        Basis(hosts, made, form, access, document, rows),
+    )
+
+
+def _find_known(hosts: Mapping[str, object], previous: Basis) -> dict[str, Route]:
+    """Return the routes of the entries that have the same address as before."""
+    before = previous.hosts
+    return {name: route for name, route in previous.made.items() if hosts.get(name) == before[name]}
 
 
 def render_routes(
     routes: Sequence[Route], form: Format = "json", access: Access | None = None
 ) -> Rendering:
     """Render routes that were planned before, with another access file."""
-    entries = tuple(route.entry for route in routes)
-    return _render(entries, tuple(routes), (), form, access)
-
-
-def _render(
-    entries: tuple[HostEntry, ...],
-    routes: tuple[Route, ...],
-    diagnostics: tuple[Diagnostic, ...],
-    form: Format,
-    access: Access | None,
-) -> Rendering:
-    applied = apply_access(routes, access) if access else Applied(routes)
-    found = (*diagnostics, *applied.diagnostics)
-    in_order = tuple(sorted(found, key=lambda diagnostic: diagnostic.entry))
+    applied = apply_access(routes, access) if access else Applied(tuple(routes))
     document = build_document(applied.routes, applied.references)
-    return Rendering(entries, applied.routes, in_order, document, to_text(document, form))
+    entries = tuple(route.entry for route in routes)
+    text = to_text(document, form)
+    return Rendering(entries, applied.routes, _by_entry(*applied.diagnostics), document, text)
+
+
+def _by_entry(*diagnostics: Diagnostic) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(diagnostics, key=lambda diagnostic: diagnostic.entry))

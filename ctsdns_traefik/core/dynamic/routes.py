@@ -88,7 +88,12 @@ def plan_routes(entries: Iterable[HostEntry]) -> Plan:
     The entry whose name sorts first wins a conflict and keeps its short names, so that the order of
     the entries makes no difference.
     """
-    routes, conflicts = _without_conflicts([make_route(entry) for entry in sorted(entries)])
+    return plan([make_route(entry) for entry in sorted(entries)])
+
+
+def plan(made: list[Route]) -> Plan:
+    """Plan routes as :func:`plan_routes` from what :func:`make_route` has made, sorted by entry."""
+    routes, conflicts = _without_conflicts(made)
     routers = _allot_names(routes, [route.router for route in routes], attrgetter("entry.name"))
     services = _allot_names(routes, [route.service for route in routes], attrgetter("backend"))
     priorities = _priorities(routes)

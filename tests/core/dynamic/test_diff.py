@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ctsdns_traefik.core.dynamic.diff import Changes, compare, outline
-from ctsdns_traefik.core.dynamic.document import Document, from_text
+from ctsdns_traefik.core.dynamic.document import Document, find_fresh, from_text
 
 
 def document_of(*, app: str = "", db: str = "", shell: str = "") -> Document:
@@ -81,6 +81,7 @@ def routers(count: int) -> Document:
 def test_changes_between_documents(old: Document, new: Document, changes: Changes) -> None:
     """Routers are told by section and name; one has changed if it or its service has."""
     assert compare(outline(old), outline(new)) == changes
+    assert outline(new, find_fresh(new, old), outline(old)) == outline(new)
 
 
 @pytest.mark.parametrize(
