@@ -101,13 +101,16 @@ def _used_by(
     """Yield what a router refers to in the same document, which may be from any author."""
     service = parts.get("services", {}).get(str(router.get("service")))
     yield service
-    if "middlewares" in parts:
-        for name in texts_in(router, "middlewares"):
-            yield parts["middlewares"].get(name)
-    if "serversTransports" in parts:
-        yield parts["serversTransports"].get(text_in(service, "loadBalancer", "serversTransport"))
-    if "tls" in document:
-        yield document["tls"].get("options", {}).get(text_in(router, "tls", "options"))
+    if middlewares := parts.get("middlewares"):
+        yield from _found(middlewares, *texts_in(router, "middlewares"))
+    if transports := parts.get("serversTransports"):
+        yield from _found(transports, text_in(service, "loadBalancer", "serversTransport"))
+    if options := document.get("tls", {}).get("options"):
+        yield from _found(options, text_in(router, "tls", "options"))
+
+
+def _found(items: Mapping[str, Any], *names: str) -> Iterator[object]:
+    return (items[name] for name in names if name in items)
 
 
 def _names(keys: Iterable[str]) -> tuple[str, ...]:
