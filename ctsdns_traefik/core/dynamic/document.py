@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring_ascii as _json_string
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from ctsdns_traefik.core.access.resources import NOTHING, References
@@ -87,7 +86,7 @@ class Written(NamedTuple):
     rows: Rows
 
 
-NO_ROWS: Rows = MappingProxyType({})
+NO_ROWS: Rows = {}
 
 
 def find_fresh(document: Document, previous: Document) -> Selection:
