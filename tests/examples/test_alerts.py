@@ -129,8 +129,3 @@ def test_alerts_name_metrics_that_there_are() -> None:
     declared = {PREFIX + name for name in re.findall(r'"([a-z_]+)"', source.read_text())}
     assert {f"{PREFIX}up", f"{PREFIX}output_error"} <= written & asked
     assert asked - declared == set()
-
-
-def test_every_alert_is_explained() -> None:
-    """The README has a row for each alert, and no other."""
-    assert re.findall(r"^\| `(\w+)` \|", README.read_text(), re.MULTILINE) == ALERTS

@@ -20,7 +20,6 @@ from support.backends import http_backend
 from support.commands import BareWatch, Watch
 from support.composed import (
     COMPOSE,
-    CONFIG_FILE,
     STRANGER,
     TRUSTED,
     TUNNEL,
@@ -82,59 +81,6 @@ def test_every_service_is_hardened_and_comes_back(folder: Path) -> None:
     assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
 
 
-def test_entrypoints_are_those_that_the_documents_name() -> None:
-    """The entrypoints of every example are the three of docs/deployment.md, or web alone."""
-    found = {
-        str(path.relative_to(COMPOSE.parent).parent): {*load(path)["entryPoints"]} - {"traefik"}
-        for path in (*COMPOSE.parent.rglob("traefik.yml"), *COMPOSE.parent.rglob("*.yml.template"))
-    }
-    alone = {"compose/cloudflared", "redis"}
-    three = {"web", "websecure", "tcp"}
-    assert found == {name: {"web"} if name in alone else three for name in found}
-    assert {"docker", "compose", "kubernetes", "traefik", *alone} == set(found)
-
-
-@EXAMPLE
-def test_nothing_waits_for_the_worker(folder: Path) -> None:
-    """A service waits for another's start at most, never for its health."""
-    services = services_of(folder)
-    waits = [each["depends_on"] for each in services.values() if "depends_on" in each]
-    assert waits[0] == {"watch": {"condition": "service_started"}}
-    assert [each for wait in waits for each in wait.values()] == [waits[0]["watch"]] * len(waits)
-    assert services["watch"]["healthcheck"]["test"][1:] == ["ctsdns-traefik", "watch", "--health"]
-
-
-@EXAMPLE
-def test_traefik_ends_its_connections_first(folder: Path) -> None:
-    """Docker waits longer than Traefik takes by itself, and any user may listen on its ports."""
-    traefik = services_of(folder)["traefik"]
-    assert "transport" not in load(folder / "traefik.yml")["entryPoints"]["web"]
-    assert int(traefik["stop_grace_period"].removesuffix("s")) > 10
-    assert traefik["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": 0}
-    assert traefik.get("user") == ("65534:65534" if folder == TUNNEL else None)
-
-
-def test_tunnel_is_asked_where_it_answers() -> None:
-    """The tunnel is that of the token, and its health check asks where it gives its metrics."""
-    cloudflared = services_of(TUNNEL)["cloudflared"]
-    address = "127.0.0.1:2000"
-    assert cloudflared["command"] == ["tunnel", "--no-autoupdate", "--metrics", address, "run"]
-    check = ["CMD", "cloudflared", "tunnel", "--metrics", address, "ready"]
-    assert cloudflared["healthcheck"]["test"] == check
-    assert list(cloudflared["environment"]) == ["TUNNEL_TOKEN"]
-
-
-def test_memory_of_watch_is_bounded_alike() -> None:
-    """However it is deployed, watch may take as much memory, and Traefik is not bounded with it."""
-    examples = COMPOSE.parent
-    assert services_of(COMPOSE)["watch"]["mem_limit"] == "512m"
-    (pod,) = [load(examples / "kubernetes" / "daemonset.yaml")["spec"]["template"]["spec"]]
-    assert pod["initContainers"][0]["resources"]["limits"] == {"memory": "512Mi"}
-    for name in ("ctsdns-traefik.service", "ctsdns-traefik-render.service"):
-        assert "\nMemoryMax=512M\n" in (examples / "systemd" / name).read_text()
-    assert "mem_limit" not in services_of(COMPOSE)["traefik"]
-
-
 @EXAMPLE
 def test_variables_are_in_the_sample(folder: Path) -> None:
     """Each variable that the file takes from .env is in the sample, and no other; no secret is."""
@@ -145,12 +91,6 @@ def test_variables_are_in_the_sample(folder: Path) -> None:
     assert secrets == {"TRAEFIK_CONFIG_API_ENDPOINT"}
     ignored = ROOT / ".gitignore"
     assert ".env" in ignored.read_text().splitlines()
-
-
-def test_dashboard_is_for_this_machine_alone() -> None:
-    """Of the ports that are published, the dashboard's is so on the loopback address."""
-    ports = services_of(COMPOSE)["traefik"]["ports"]
-    assert ports == ["80:80", "443:443", "4433:4433", "127.0.0.1:8080:8080"]
 
 
 def test_tunnel_opens_no_port() -> None:
@@ -172,38 +112,6 @@ def test_only_the_tunnel_is_trusted() -> None:
     entrypoints = load(TUNNEL / "traefik.yml")["entryPoints"]
     assert entrypoints["web"]["forwardedHeaders"] == {"trustedIPs": [f"{addresses[0]}/32"]}
     assert "networks" not in services["watch"]
-
-
-@EXAMPLE
-def test_same_watch_and_routes(folder: Path) -> None:
-    """In both examples watch and Traefik share a folder, whose owner watch's image decides."""
-    services = services_of(folder)
-    assert services["watch"] == {
-        **services_of(COMPOSE)["watch"],
-        "build": services["watch"]["build"],
-    }
-    build = services["watch"]["build"]
-    root = (folder / build["context"]).resolve()
-    assert (root / build["dockerfile"]).is_file()
-    assert (root / "ctsdns_traefik").is_dir()
-    assert services["watch"]["volumes"] == ["routes:/etc/traefik", "./access:/access:ro"]
-    access = services["watch"]["environment"]["TRAEFIK_ACCESS_FILE"]
-    assert (folder / "access" / Path(access).relative_to("/access")).is_file()
-    static, shared = services["traefik"]["volumes"]
-    assert static == f"./traefik.yml:{CONFIG_FILE.removeprefix('--configFile=')}:ro"
-    assert (shared["source"], shared["read_only"]) == ("routes", True)
-    assert shared["volume"] == {"nocopy": True}
-    assert shared["target"] == load(folder / "traefik.yml")["providers"]["file"]["directory"]
-    assert services["traefik"]["command"] == [CONFIG_FILE]
-
-
-def test_static_configuration_is_that_of_the_other_examples() -> None:
-    """Apart from the folder and health checks it is examples/traefik's."""
-    expected = load(COMPOSE.parent / "traefik" / "traefik.yml")
-    expected["entryPoints"]["traefik"]["address"] = ":8080"
-    expected["ping"] = {}
-    expected["providers"]["file"] = {"directory": "/etc/traefik/routes", "watch": True}
-    assert load(COMPOSE / "traefik.yml") == expected
 
 
 def healthy(traefik: ComposedTraefik) -> bool:

@@ -21,9 +21,9 @@ from packaging.version import Version
 from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.certificates import Authority
-from support.composed import COMPOSE, TUNNEL, load, services_of
+from support.composed import COMPOSE, load, services_of
 from support.containers import ENTRYPOINT, EXAMPLE, PORTS, TEMPLATE, Container
-from support.traefik import Answer, traefik_version
+from support.traefik import Answer
 
 from ctsdns_traefik.core.dynamic.rendering import render
 
@@ -62,68 +62,6 @@ def test_programs_are_started_without_a_shell() -> None:
     started += [each.partition("CMD ")[2] for each in instructions("HEALTHCHECK")]
     assert len(started) == 5
     assert [each for each in started if not isinstance(json.loads(each), list)] == []
-
-
-def test_final_images_are_of_a_user_and_of_exact_releases() -> None:
-    """Both images run as user 10001 and come from images with exact tags; the labels say which."""
-    stages = [each.split(" AS ") for each in instructions("FROM")]
-    assert [name for _, name in stages] == ["traefik", "builder", "watch", "all-in-one"]
-    images = [image for image, _ in stages if image != "watch"]
-    assert [
-        image for image in images if not re.search(r":v?\d+\.\d+\.\d+(-[a-z-]+)?$", image)
-    ] == []
-    assert images[1] == images[2]
-    assert f'base.name="docker.io/library/{images[2]}"' in INSTRUCTIONS
-    assert instructions("USER") == ["10001:10001"]
-    assert INSTRUCTIONS.index("USER") > INSTRUCTIONS.index("AS watch")
-    assert instructions("EXPOSE") == ["80 443 4433"]
-    assert instructions("STOPSIGNAL") == ["SIGTERM"]
-    for folder in (COMPOSE, TUNNEL):
-        assert services_of(folder)["traefik"]["image"] == images[0]
-    tested = ".".join(map(str, traefik_version()))
-    assert images[0].startswith(f"traefik:v{tested}.")
-
-
-def test_defaults_are_those_of_the_image() -> None:
-    """README's table has the defaults of the entry script; the script's paths are in the image."""
-    code = (EXAMPLE / "entrypoint.py").read_text()
-    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
-    for name in ("HTTP_PORT", "HTTPS_PORT", "TCP_PORT"):
-        assert f'"{name}": {rows[name]}' in code
-    for name in ("TRAEFIK_STATIC_CONFIG_TEMPLATE", "TRAEFIK_STATIC_CONFIG_FILE"):
-        assert f'"{rows[name]}"' in code
-    assert f'or "{rows["DASHBOARD_ADDRESS"]}"' in code
-    assert f'or "{rows["TRAEFIK_DYNAMIC_CONFIG_FILE"]}"' in code
-    copies = [each.split()[-2:] for each in instructions("COPY")]
-    assert [
-        "examples/docker/traefik.yml.template",
-        rows["TRAEFIK_STATIC_CONFIG_TEMPLATE"],
-    ] in copies
-    entrypoint = json.loads(instructions("ENTRYPOINT")[-1])[-1]
-    assert ["examples/docker/entrypoint.py", entrypoint] in copies
-    assert ["/made/run", str(Path(rows["TRAEFIK_STATIC_CONFIG_FILE"]).parent)] in copies
-    assert ["/made/etc", str(Path(rows["TRAEFIK_DYNAMIC_CONFIG_FILE"]).parent)] in copies
-
-
-def test_image_has_what_it_runs() -> None:
-    """Traefik, the packages and both folders are copied in; watch is found, and its status kept."""
-    copies = instructions("COPY")
-    assert "--from=traefik /usr/local/bin/traefik /usr/local/bin/traefik" in copies
-    assert "--from=builder /opt/venv /opt/venv" in copies
-    owned = [
-        each for each in copies if each.startswith("--from=builder --chown=10001:10001 /made/")
-    ]
-    assert [each.split()[-1] for each in owned] == ["/etc/traefik", "/run/ctsdns-traefik"]
-    watch = INSTRUCTIONS[INSTRUCTIONS.index(" AS watch") : INSTRUCTIONS.index("FROM watch AS")]
-    environment = dict(re.findall(r"(\w+)=(/\S+)", watch[watch.index("\nENV ") :]))
-    assert environment["PATH"].split(":")[:2] == ["/opt/venv/bin", "/usr/local/bin"]
-    assert environment["TRAEFIK_DYNAMIC_CONFIG_FILE"] == "/etc/traefik/dynamic.yml"
-    assert environment["TRAEFIK_ACCESS_FILE"] == "/access/access.yml"
-    assert "--from=builder /made/access /access" in copies
-    assert Path(environment["TRAEFIK_CONFIG_STATUS_FILE"]).parent == Path("/run/ctsdns-traefik")
-    started = [json.loads(each) for each in (*instructions("ENTRYPOINT"), *instructions("CMD"))]
-    assert started[0] == ["ctsdns-traefik"]
-    assert started[2:] == [["watch"], []]
 
 
 def test_image_opens_nothing_by_itself(tmp_path: Path) -> None:

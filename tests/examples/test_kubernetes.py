@@ -114,13 +114,6 @@ def test_kustomization_is_complete() -> None:
     assert [image["name"] for image in kustomization["images"]] == [WATCH["image"]]
 
 
-def test_the_address_is_in_one_place() -> None:
-    """The worker's address is in one file, and once."""
-    files = [path for path in EXAMPLE.rglob("*") if path.suffix in (".yaml", ".yml", ".env")]
-    with_it = {path.name: path.read_text().count("https://worker.") for path in files}
-    assert {name: count for name, count in with_it.items() if count} == {"settings.env": 1}
-
-
 @needs_kubectl
 @pytest.mark.parametrize("last_good", [False, True], ids=["as-it-is", "last-good"])
 def test_what_is_applied(tmp_path: Path, last_good: bool) -> None:
@@ -172,16 +165,6 @@ def test_nothing_upstream_restarts_anything() -> None:
     assert "limits" not in TRAEFIK["resources"]
 
 
-def test_watch_is_a_sidecar_on_the_nodes_network() -> None:
-    """Watch is started before Traefik and beside it; both have the node's ports and routes."""
-    assert WATCH["restartPolicy"] == "Always"
-    assert WATCH["readinessProbe"]["exec"]["command"] == ["ctsdns-traefik", "watch", "--health"]
-    assert (POD["hostNetwork"], POD["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
-    assert POD["enableServiceLinks"] is False
-    strategy = load(EXAMPLE / "daemonset.yaml")["spec"]["updateStrategy"]
-    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
-
-
 def test_user_of_watch_can_write_and_read_what_it_has_to() -> None:
     """The volumes are its group's, and a pod without a token's Secret starts all the same."""
     assert POD["securityContext"]["fsGroup"] == WATCH["securityContext"]["runAsGroup"]
@@ -220,20 +203,3 @@ def test_ports_are_those_of_the_entrypoints() -> None:
         for each in TRAEFIK["ports"]
     }
     assert declared == addresses
-
-
-def test_static_configuration_is_the_examples() -> None:
-    """Traefik's static configuration is the other example's, but for what its head says."""
-    expected = load(EXAMPLES / "traefik" / "traefik.yml")
-    expected["ping"] = {}
-    expected["providers"]["file"]["filename"] = "/dynamic/dynamic.yml"
-    assert load(EXAMPLE / "traefik.yml") == expected
-
-
-def test_readme_builds_the_image_that_is_run() -> None:
-    """The README's commands build and push the image that the kustomization names."""
-    (image,) = load(EXAMPLE / "kustomization.yaml")["images"]
-    name = f"{image['newName']}:{image['newTag']}"
-    readme = (EXAMPLE / "README.md").read_text()
-    built = re.findall(r"^ +docker (?:build .* -t|push) (\S+)", readme, re.MULTILINE)
-    assert built == [name, name]

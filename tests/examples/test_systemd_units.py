@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
-from support.units import PREFIX, Unit, analyze, systemd_version
+from support.units import PREFIX, analyze, systemd_version
 
 from ctsdns_traefik import settings
 
@@ -120,55 +120,6 @@ def test_settings_exist() -> None:
     }
     assert "TRAEFIK_CONFIG_STATUS_FILE" in named
     assert named - known == set()
-
-
-def test_services_are_shut_alike() -> None:
-    """What keeps the one service in keeps the other in, apart from the folder for its status."""
-    shut = [
-        [(each.key, each.value) for each in unit.assignments]
-        for unit in (Unit(EXAMPLE / name) for name in SERVICES)
-    ]
-    watch, render = (lines[lines.index(("User", "ctsdns-traefik")) :] for lines in shut)
-    only_watch = [each for each in watch if each not in render]
-    assert [key for key, _ in only_watch] == [
-        *("RuntimeDirectory", "RuntimeDirectoryMode"),
-        "WantedBy",
-    ]
-    assert [each for each in render if each not in watch] == []
-
-
-def test_it_never_gives_up() -> None:
-    """The service comes back after anything, for ever, but for settings that cannot be used."""
-    unit = Unit(EXAMPLE / SERVICES[0])
-    keys = ("Restart", "StartLimitIntervalSec", "RestartPreventExitStatus", "Type", "NotifyAccess")
-    assert [unit.value(key) for key in keys] == ["always", "0", "2", "notify", "main"]
-
-
-def test_its_end_is_orderly() -> None:
-    """A hang ends it without a core dump, in which the token might be."""
-    for name in SERVICES:
-        assert Unit(EXAMPLE / name).value("LimitCORE") == "0"
-    unit = Unit(EXAMPLE / SERVICES[0])
-    keys = ("WatchdogSec", "WatchdogSignal", "ExecReload")
-    assert [unit.value(key) for key in keys] == ["60", "SIGTERM", "/bin/kill -HUP $MAINPID"]
-
-
-def test_traefik_comes_after_it() -> None:
-    """Traefik's unit is ordered after the service by either, and wants it without needing it."""
-    service = Unit(EXAMPLE / SERVICES[0])
-    drop_in = Unit(EXAMPLE / "traefik.service.d" / "ctsdns-traefik.conf")
-    assert service.value("Before") == "traefik.service"
-    assert (drop_in.value("Wants"), drop_in.value("After")) == (SERVICES[0], SERVICES[0])
-    assert "network-online.target" not in " ".join(
-        service.values("After") + service.values("Wants")
-    )
-
-
-def test_timer_makes_up_for_what_it_missed() -> None:
-    """It fires every five minutes, as the README says, and at boot if it should have before."""
-    timer = Unit(EXAMPLE / "ctsdns-traefik-render.timer")
-    assert (timer.value("OnCalendar"), timer.value("Persistent")) == ("*:0/5", "true")
-    assert "every five minutes" in README.read_text()
 
 
 def test_installation(tmp_path: Path) -> None:

@@ -20,9 +20,6 @@ from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.entries.near_misses import PROTOCOLS
 from ctsdns_traefik.errors import MEANINGS
 
-QUICKSTART = ".venv/bin/python examples/quickstart/run.py"
-TESTS = ".venv/bin/python -m pytest"
-
 
 def text_of(name: str) -> str:
     """Return a file of the repository."""
@@ -34,13 +31,6 @@ def section_of(document: str, title: str) -> str:
     _, heading, rest = document.partition(f"\n## {title}\n")
     assert heading
     return rest.partition("\n## ")[0]
-
-
-def command_with(part: str) -> str:
-    """Return the one line of README's indented lines that holds a command."""
-    lines = [line.strip() for line in text_of("README.md").splitlines() if line.startswith("    ")]
-    (found,) = [line for line in lines if part in line]
-    return found
 
 
 CONTEXT = click.Context(cli)
@@ -211,18 +201,6 @@ def test_protocols_that_are_no_near_misses_are_documented() -> None:
     assert set(re.findall(r"`(.+?)`", named[1])) == PROTOCOLS
 
 
-def test_readme_has_the_two_commands() -> None:
-    """README says how to see it work and how to test it, each in one line from nothing."""
-    for part in (QUICKSTART, TESTS):
-        assert command_with(part).startswith("python3 -m venv .venv && ")
-        assert command_with(part).endswith(part)
-
-
-def test_ci_runs_the_readmes_test_command() -> None:
-    """The CI script has README's test command word for word, as a line of its own."""
-    assert command_with(TESTS) in text_of(".ci/run").splitlines()
-
-
 PINNED = (ROOT / "docs" / "ci.md", ROOT / "examples" / "ci" / "github" / "validate-policy.yml")
 
 
@@ -235,14 +213,6 @@ def test_ci_examples_name_a_commit_that_exists(path: Path) -> None:
     for commit in commits:
         asked = ["git", "-C", str(ROOT), "cat-file", "-e", f"{commit}:.pre-commit-hooks.yaml"]
         subprocess.run(asked, check=True)
-
-
-def test_no_document_speaks_of_a_release() -> None:
-    """No package is on an index and no version is tagged: everything is installed from a clone."""
-    texts = {path: path.read_text(encoding="utf-8") for path in (*DOCUMENTS, *PINNED)}
-    wrong = re.compile(r"\bv0\.\d|(pip|pipx|uv tool) install (-\S+ )*['\"]?ctsdns-traefik\b")
-    found = {str(path): wrong.findall(text) for path, text in texts.items()}
-    assert {path: each for path, each in found.items() if each} == {}
 
 
 def links_of(document: Path) -> Iterator[str]:
