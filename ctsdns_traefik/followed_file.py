@@ -15,8 +15,10 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import os_reason
+
+LARGEST = 64 << 20
+"""Bytes of a file at most."""
 
 _RECENT = 2.0
 """Seconds for which a file system may give the time of one change to another, too: FAT's two."""
@@ -28,7 +30,7 @@ class Content(NamedTuple):
     data: bytes | None
     """``None`` if the file cannot be read."""
     error: str = ""
-    """Why it cannot be read; with the path."""
+    """Why it cannot be read."""
 
 
 class FollowedFile:
@@ -66,6 +68,8 @@ class FollowedFile:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     return self._failure("it is not a regular file")
+                if status.st_size > LARGEST:
+                    return self._failure(f"it is larger than {LARGEST >> 20} MiB")
                 attributes = _attributes(status)
                 if self._last and attributes == self._attributes and not _is_recent(status):
                     return self._last
@@ -77,7 +81,7 @@ class FollowedFile:
 
     def _failure(self, reason: str) -> Content:
         self._attributes = ()
-        return Content(None, f"cannot read {shown(str(self.path))}: {reason}")
+        return Content(None, reason)
 
 
 def _open(path: str, flags: int) -> int:

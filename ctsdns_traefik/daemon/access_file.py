@@ -69,7 +69,7 @@ class FollowedAccess:
         if content is None:
             return None
         if content.data is None:
-            return AccessChange(None, content.error)
+            return AccessChange(None, f"cannot read {shown(str(self.path))}: {content.error}")
         try:
             self.access = _parse(self.path, content.data).access
             return AccessChange(self.access)
