@@ -60,7 +60,12 @@ class StreamOptions(EndpointOptions):
 
     def build(self, address: str) -> Source:
         """Build the source; raise :class:`.SettingsError`."""
-        return self.build_source(address, self.read_timeout)
+        from ctsdns_traefik.source import FileSource, path_from
+
+        if address == "-":
+            raise click.UsageError("watch follows no standard input: name a file or a URL")
+        path = path_from(address)
+        return FileSource(path) if path else self.build_source(address, self.read_timeout)
 
     def address(self) -> str:
         """Return the address that was given as argument or option, or else in the variable.
@@ -91,26 +96,20 @@ class SnapshotOptions(EndpointOptions):
         Raise :class:`click.UsageError` if no source is given, :class:`.SourceError` if no snapshot
         can be read from it.
         """
-        from ctsdns_traefik.source import read_policy
+        from ctsdns_traefik.source import path_from, read_policy
 
         if self.source is None:
             raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
-        if _is_url(self.source):
+        path = path_from(self.source)
+        if path is None:
             return read_policy(self.build_source(self.source, self.timeout), self.timeout)
-        return read_policy(self.source, self.timeout)
+        return read_policy(str(path), self.timeout)
 
 
 def _missing(name: str) -> click.MissingParameter:
     context = click.get_current_context()
     (parameter,) = [each for each in context.command.params if each.name == name]
     return click.MissingParameter(ctx=context, param=parameter)
-
-
-def _is_url(source: str) -> bool:
-    """Distinguish a URL, even a malformed one, from a file; the variable holds URLs only."""
-    origin = click.get_current_context().get_parameter_source("source")
-    looks_like_one = "://" in source or source.startswith(("http:", "https:"))
-    return looks_like_one or origin is ParameterSource.ENVIRONMENT
 
 
 _CONNECTION = (

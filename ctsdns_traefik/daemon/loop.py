@@ -78,7 +78,7 @@ class Watch:
             if not attempt.cancelled:
                 delay = retry_delay(self._delay, self._requested_delay, self._chance())
                 self._publish(ending(reason, delay))
-                attempt.pause(delay)
+                self._source.pause(attempt, delay)
         self._signals.check()
         if self._signals.take_hangup():
             self._publish(Reconnecting("SIGHUP"))

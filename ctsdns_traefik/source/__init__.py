@@ -20,6 +20,7 @@ from ctsdns_traefik.source.endpoint import (
     header_from,
     is_private,
 )
+from ctsdns_traefik.source.file import FileSource, path_from
 from ctsdns_traefik.source.http_client import (
     HttpError,
     Response,
@@ -31,6 +32,7 @@ from ctsdns_traefik.source.stream import StreamSource
 
 __all__ = [
     "Endpoint",
+    "FileSource",
     "Header",
     "HttpError",
     "OtherEvent",
@@ -45,6 +47,7 @@ __all__ = [
     "header_from",
     "http_get",
     "is_private",
+    "path_from",
     "read_policy",
     "require_certificates",
     "standard_input",

@@ -88,6 +88,9 @@ class Source(Protocol):
         :class:`.SourceError` if the run cannot begin, and, from the iterator, when it ends.
         """
 
+    def pause(self, cancellation: Cancellation, seconds: float) -> None:
+        """Wait for so long between two runs, or until the source is known to be back."""
+
     def refresh(self) -> None:
         """Poll at once, or, if a poll is under way, directly after it; any thread may call this.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import SnapshotError
-from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SourceError
+from ctsdns_traefik.core.text import in_quotes, shown
+from ctsdns_traefik.errors import SettingsError, SourceError
 from ctsdns_traefik.followed_file import Content, FollowedFile
 from ctsdns_traefik.source.base import Expect, Policy, Received, Untrusted, Wording
 from ctsdns_traefik.source.once import policy_of_file
@@ -29,6 +31,44 @@ CONFIRM = 2.0
 """Seconds after which it is yielded again to confirm a removal."""
 
 _GRACE = 1.0
+
+
+_SCHEME = re.compile(r"(?:https?|tailscale|headscale(?:\+https?)?):|.*?://")
+"""How an address begins that is no path; a path that does can have ``file:`` or ``./`` in front."""
+
+_MAY_HOLD_SECRET = re.compile(r"[^./][^/]*@|[^./].*\?")
+"""A URL without its scheme, whose user, password or query no message may repeat."""
+
+
+def path_from(address: str) -> Path | None:
+    """Return the path that an address is, by itself or as ``file:PATH``; ``None`` if it is none.
+
+    Raise :class:`SettingsError` for what is meant as a path and is none.
+    """
+    scheme, _, rest = address.partition(":")
+    if scheme.lower() == "file":
+        if rest.startswith("//"):
+            host, slash, rest = rest[2:].partition("/")
+            if host not in ("", "localhost"):
+                raise SettingsError("the file URL names a host: write file:///PATH")
+            rest = unquote(slash + rest)
+        if not rest:
+            raise SettingsError("file: names no path: write file:PATH")
+        return Path(rest)
+    if _SCHEME.match(address) or (_MAY_HOLD_SECRET.match(address) and not _exists(address)):
+        return None
+    if in_quotes(address):
+        raise SettingsError("the source is in quotes: write it without")
+    if not address:
+        raise SettingsError("the source is empty: write a URL or a path")
+    return Path(address)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
 
 
 class FileSource:

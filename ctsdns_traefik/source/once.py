@@ -45,7 +45,7 @@ def _read(source: Source | str, stdin: FileIO | None, name: str) -> Policy:
         if not isinstance(source, str):
             return _from_source(source)
         with stdin or FileIO(source) as file:
-            return _from_file(_pieces(file), "<stdin>" if stdin else source)
+            return policy_of_file(_pieces(file), "<stdin>" if stdin else source)
     except (SnapshotError, SourceError) as why:
         raise SourceError(f"{name}: {why}") from why
     except (OSError, ValueError) as why:
@@ -73,8 +73,11 @@ def _from_source(source: Source) -> Policy:
         return _first_policy(received)
 
 
-def _from_file(pieces: Iterator[bytes], path: str) -> Policy:
-    """Read JSON or a captured stream, which the first character tells apart."""
+def policy_of_file(pieces: Iterator[bytes], path: str) -> Policy:
+    """Read JSON or a captured stream, which the first character tells apart.
+
+    Raise :class:`.SnapshotError` or :class:`SourceError` if it holds no policy.
+    """
     start = b""
     for piece in pieces:
         start += piece

@@ -107,6 +107,10 @@ class StreamSource:
         with open_stream(self._endpoint, cancellation, expect=expect) as events:
             yield read_received(events)
 
+    def pause(self, cancellation: Cancellation, seconds: float) -> None:
+        """Wait for all of it: only another attempt shows whether the worker is back."""
+        cancellation.pause(seconds)
+
     def refresh(self) -> None:
         """Do nothing: the worker sends snapshots by itself."""
 

@@ -200,7 +200,7 @@ BAD_USAGE = (
     pytest.param(["validate"], "TRAEFIK_CONFIG_API_ENDPOINT", id="nothing-to-validate"),
     pytest.param(["validate", FILE, "--format=yaml"], "yaml", id="format-validate-lacks"),
     pytest.param(["watch"], "--endpoint", id="nothing-to-watch"),
-    pytest.param(["watch", "--endpoint", "x"], "https://", id="endpoint-that-is-no-url"),
+    pytest.param(["watch", "--endpoint", "ftp://x"], "https://", id="endpoint-that-is-no-url"),
     pytest.param(["watch", "--endpoint=http://x", "--retry-delay=-1"], "-1", id="retry-delay"),
     pytest.param(["watch", "--endpoint=http://x", "--header=\u65e5: x"], "header", id="name"),
 )

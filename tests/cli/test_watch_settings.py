@@ -134,7 +134,7 @@ def test_wishes_of_the_server_raise_the_delay(path: Path) -> None:
     [
         pytest.param(["-o", "missing/dynamic.yml"], {}, 4, "missing/dynamic.yml", id="no-folder"),
         pytest.param(["-o", "folder.yml"], {}, 4, "it is a directory", id="output-is-a-folder"),
-        pytest.param(["--endpoint", "s3cret"], {}, 2, "not a URL", id="endpoint-no-url"),
+        pytest.param(["--endpoint", "me:s3cret@host"], {}, 2, "not a URL", id="endpoint-no-url"),
         pytest.param(
             ["--endpoint", "http://me:s3cret@[::1/"], {}, 2, "bad host", id="endpoint-bad-host"
         ),

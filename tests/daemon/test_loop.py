@@ -62,6 +62,10 @@ class Prepared:
                 raise value
             yield value
 
+    def pause(self, cancellation: Cancellation, seconds: float) -> None:
+        """Have the pause kept."""
+        cancellation.pause(seconds)
+
     def refresh(self) -> None:
         """Do nothing."""
 
