@@ -102,7 +102,8 @@ def holds(path: Path, letters: str) -> bool:
 
 
 def test_edit_is_live_within_a_second(
-    stage: tuple[Path, Watch, Traefik, int], record_testsuite_property: Callable[[str, object], None]
+    stage: tuple[Path, Watch, Traefik, int],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     """From each kind of edit saved to the route answered it takes less than a second."""
     path, _watch, traefik, port = stage
