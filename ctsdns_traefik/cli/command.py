@@ -31,7 +31,17 @@ _LONGEST_NAMES = 30
 """Columns of an option's names beyond which its description starts on the next line."""
 
 
-Group = Literal["Source", "Traefik", "Output", "Access", "Safety", "Monitoring", "Logging", "Other"]
+Group = Literal[
+    "Source",
+    "Traefik",
+    "Output",
+    "Server",
+    "Access",
+    "Safety",
+    "Monitoring",
+    "Logging",
+    "Other",
+]
 """The groups of options, in the order in which --help and docs/cli.md list them."""
 
 

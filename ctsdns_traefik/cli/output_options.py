@@ -14,7 +14,7 @@ import click
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import Function, bundle, option
 from ctsdns_traefik.cli.options import warn_unencrypted
-from ctsdns_traefik.cli.parameter_types import CHECK_COMMAND, COMMAND, FILE, OUTPUT
+from ctsdns_traefik.cli.parameter_types import CHECK_COMMAND, COMMAND, FILE, NO_OUTPUT, OUTPUT
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
 
 if TYPE_CHECKING:
@@ -51,7 +51,19 @@ class OutputOptions:
     @property
     def is_store(self) -> bool:
         """Whether the output is a store."""
-        return isinstance(self.output, str)
+        return isinstance(self.output, str) and not self.is_none
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is no output but what watch serves."""
+        return self.output == NO_OUTPUT
+
+    @property
+    def provider(self) -> str:
+        """Traefik's provider that reads the output."""
+        if self.is_store:
+            return "redis"
+        return "http" if self.is_none else "file"
 
     @property
     def document_form(self) -> Format:
@@ -59,13 +71,12 @@ class OutputOptions:
         return "json" if self.is_store else self.form
 
     def require_usable(self) -> None:
-        """Raise :class:`click.UsageError` for a hook that needs a file if the output is a store."""
+        """Raise :class:`click.UsageError` for a hook that needs a file if the output is none."""
         from ctsdns_traefik.output import PATH
 
-        if self.is_store and self.on_change and any(PATH in word for word in self.on_change):
-            raise click.UsageError(
-                f"a store has no file that {PATH} of --on-change could stand for"
-            )
+        if self.path is None and self.on_change and any(PATH in word for word in self.on_change):
+            kind = "a store" if self.is_store else "no output"
+            raise click.UsageError(f"{kind} has no file that {PATH} of --on-change could stand for")
 
     def build(
         self,
@@ -85,6 +96,10 @@ class OutputOptions:
             from ctsdns_traefik.output import FileOutput
 
             return FileOutput(self.path, check, adopt=self.adopt)
+        if self.is_none:
+            from ctsdns_traefik.output import MemoryOutput
+
+            return MemoryOutput(check)
         from ctsdns_traefik.output.redis import RedisOutput
 
         address = self.store_address()

@@ -17,8 +17,12 @@ from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
     from ctsdns_traefik.output import Command
+    from ctsdns_traefik.server import ListenAddress
     from ctsdns_traefik.source import Header
     from ctsdns_traefik.traefik import TraefikApi
+
+NO_OUTPUT = "none"
+"""The output of a watch that only serves."""
 
 _OLDEST_TRAEFIK = 3
 
@@ -69,12 +73,24 @@ def _read_header(text: str) -> Header:
 
 
 def _read_output(text: str) -> Path | str:
-    """Read the path of a file, or the URL of a store, which stays text."""
+    """Read the path of a file; the URL of a store, or ``none`` for no output, stays text."""
     from ctsdns_traefik.output.redis import is_store_url
 
     if in_quotes(text) and is_store_url(text[1:]):
         raise SettingsError("the store's URL is in quotes: write it without")
-    return text if is_store_url(text) else Path(text)
+    return text if text == NO_OUTPUT or is_store_url(text) else Path(text)
+
+
+def _read_listen_address(text: str) -> ListenAddress:
+    from ctsdns_traefik.server import listen_address_from
+
+    return listen_address_from(text)
+
+
+def _read_host_name(text: str) -> str:
+    from ctsdns_traefik.server import host_name_from
+
+    return host_name_from(text)
 
 
 def _read_command(text: str) -> Command:
@@ -155,6 +171,8 @@ SECONDS = TextType("seconds", _read_seconds)
 SECONDS_OR_ZERO = TextType("seconds", partial(_read_seconds, zero=True))
 HEADER = TextType("name: value", _read_header)
 OUTPUT = TextType("path|url", _read_output)
+LISTEN_ADDRESS = TextType("address:port", _read_listen_address)
+HOST_NAME = TextType("name", _read_host_name)
 COMMAND = TextType("command", _read_command)
 CHECK_COMMAND = TextType("command", _read_check_command)
 TRAEFIK_URL = TextType("url", _read_traefik_url)

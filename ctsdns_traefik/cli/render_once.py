@@ -111,6 +111,10 @@ def _require_usable(options: RenderOptions) -> None:
     if target.is_standard_output and (options.check or options.diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
     target.require_usable()
+    if target.is_none:
+        raise click.UsageError(
+            "--output none is for watch --listen; leave it out for standard output"
+        )
     require_different("--output")
     if target.is_store:
         target.store_address()

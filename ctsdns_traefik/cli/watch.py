@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_
 from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.parameter_types import SECONDS
+from ctsdns_traefik.cli.server_options import ServerOptions, server_options
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.daemon import EventPublisher, FollowedAccess, Reconciler, Watch
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Output
+    from ctsdns_traefik.server import Handover
     from ctsdns_traefik.signals import Signals
     from ctsdns_traefik.source import Source
 
@@ -47,6 +49,7 @@ class WatchOptions:
     stream: StreamOptions
     target: OutputOptions
     store_lease: float
+    server: ServerOptions
     access_file: Path | None
     removal_guard: bool
     monitoring: MonitoringOptions
@@ -68,7 +71,7 @@ class WatchOptions:
     output_options(
         default=settings.OUTPUT.default,
         text="The file that Traefik's file provider watches, or"
-        " redis://HOST:PORT/DB?rootKey=traefik.",
+        " redis://HOST:PORT/DB?rootKey=traefik, or none with --listen.",
     ),
     option(
         "--store-lease",
@@ -79,6 +82,7 @@ class WatchOptions:
         " snapshot the one that writes keeps the others from writing. At least twice the source's"
         " interval.",
     ),
+    server_options,
     access_file_option,
     option(
         "--removal-guard/--no-removal-guard",
@@ -99,7 +103,7 @@ def watch(options: WatchOptions) -> ExitCode:
         return options.monitoring.report_health()
     start_logging(dated=True, form=options.log_format)
     address = options.stream.address()
-    _require_usable(options.target)
+    _require_usable(options)
     signals = _handle_signals()
     source = options.stream.build(address)
     check = options.target.build_check(signals.stops)
@@ -109,15 +113,18 @@ def watch(options: WatchOptions) -> ExitCode:
         cancellation=signals.output,
         lease_seconds=options.store_lease,
     )
-    publisher = _build_publisher(options, source, output, signals)
-    with output.claim(), publisher:
-        return _build_watch(options, source, output, signals, publisher).run()
+    handover = _build_handover(options)
+    publisher = _build_publisher(options, source, output, signals, handover)
+    with _serving(options, handover, publisher, source), output.claim(), publisher:
+        return _build_watch(options, source, output, signals, publisher, handover).run()
 
 
-def _require_usable(target: OutputOptions) -> None:
+def _require_usable(options: WatchOptions) -> None:
     """Raise :class:`click.UsageError` for an output that watch cannot keep current."""
     from ctsdns_traefik.logs import as_event
 
+    target = options.target
+    options.server.require_usable(has_output=not target.is_none)
     target.require_usable()
     if target.is_standard_output:
         raise click.UsageError("watch keeps a file: name it with --output")
@@ -138,8 +145,36 @@ def _handle_signals() -> Signals:
     return Signals(last_act=kill_running)
 
 
+def _build_handover(options: WatchOptions) -> Handover | None:
+    """Build what passes the document, the hosts and the status to the server, if there is one."""
+    if options.server.listen is None:
+        return None
+    from ctsdns_traefik.server import Handover
+
+    return Handover()
+
+
+def _serving(
+    options: WatchOptions, handover: Handover | None, publisher: EventPublisher, source: Source
+) -> AbstractContextManager[None]:
+    """Build the context in which the server runs, if there is one."""
+    if handover is None:
+        return nullcontext()
+    return options.server.serving(
+        handover,
+        publisher.publish,
+        refresh=source.refresh,
+        max_age=options.monitoring.max_age,
+        is_yaml=options.target.document_form == "yaml",
+    )
+
+
 def _build_publisher(
-    options: WatchOptions, source: Source, output: Output, signals: Signals
+    options: WatchOptions,
+    source: Source,
+    output: Output,
+    signals: Signals,
+    handover: Handover | None,
 ) -> EventPublisher:
     """Build what publishes the events of watch: to the log, files and the service manager."""
     from ctsdns_traefik.core.status import AccessFile, Status
@@ -154,7 +189,10 @@ def _build_publisher(
         output=str(output),
         access=AccessFile(str(options.access_file)) if options.access_file else None,
     )
-    reporter = StatusReporter(options.monitoring.build_outlets(), manager)
+    outlets = options.monitoring.build_outlets()
+    if handover:
+        outlets.append(handover.publish_status)
+    reporter = StatusReporter(outlets, manager)
     publisher = EventPublisher(status, reporter, manager)
     signals.report_forced_end(publisher.stopped)
     return publisher
@@ -166,6 +204,7 @@ def _build_watch(
     output: Output,
     signals: Signals,
     publisher: EventPublisher,
+    handover: Handover | None,
 ) -> Watch:
     """Build the loop of watch, and what it drives."""
     from ctsdns_traefik.daemon import Reconciler, Watch, expect_large_snapshots, follow_access_file
@@ -181,7 +220,8 @@ def _build_watch(
         access=followed.access if followed else None,
         publisher=publisher,
         on_change=target.build_on_change(publish, signals.stops),
-        verifier=monitoring.start_verifier(publish, "redis" if target.is_store else "file"),
+        verifier=monitoring.start_verifier(publish, target.provider),
+        readers=handover,
     )
     expect_large_snapshots()
     return Watch(

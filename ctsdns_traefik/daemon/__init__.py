@@ -23,11 +23,15 @@ if TYPE_CHECKING:
         EntriesWarned,
         HookFailed,
         HookSucceeded,
+        Listening,
+        ListeningFailed,
+        WebhookReceived,
+        WebhookRefused,
     )
     from ctsdns_traefik.daemon.health_check import check_health
     from ctsdns_traefik.daemon.loop import Watch
     from ctsdns_traefik.daemon.memory import expect_large_snapshots
-    from ctsdns_traefik.daemon.reconciler import Reconciler
+    from ctsdns_traefik.daemon.reconciler import Readers, Reconciler
     from ctsdns_traefik.daemon.sd_notify import service_manager
     from ctsdns_traefik.daemon.standby import StandbyTimer
     from ctsdns_traefik.daemon.status_reporter import Outlet, StatusFileWriter, StatusReporter
@@ -42,14 +46,19 @@ _MODULES = {
     "FollowedAccess": "access_file",
     "HookFailed": "events",
     "HookSucceeded": "events",
+    "Listening": "events",
+    "ListeningFailed": "events",
     "Outlet": "status_reporter",
     "Publish": "event_publisher",
+    "Readers": "reconciler",
     "Reconciler": "reconciler",
     "StandbyTimer": "standby",
     "StatusFileWriter": "status_reporter",
     "StatusReporter": "status_reporter",
     "Verifier": "verifier",
     "Watch": "loop",
+    "WebhookReceived": "events",
+    "WebhookRefused": "events",
     "check_health": "health_check",
     "expect_large_snapshots": "memory",
     "follow_access_file": "access_file",
@@ -74,14 +83,19 @@ __all__ = [
     "FollowedAccess",
     "HookFailed",
     "HookSucceeded",
+    "Listening",
+    "ListeningFailed",
     "Outlet",
     "Publish",
+    "Readers",
     "Reconciler",
     "StandbyTimer",
     "StatusFileWriter",
     "StatusReporter",
     "Verifier",
     "Watch",
+    "WebhookReceived",
+    "WebhookRefused",
     "check_health",
     "expect_large_snapshots",
     "follow_access_file",

@@ -145,6 +145,28 @@ class WatchFailed(_Failure, event="failed", level=NOTSET):
         return status._replace(state=State.STOPPED, connected_since=None)
 
 
+class Listening(Event, event="listening", level=INFO, text="listening on {address}"):
+    """The server accepts connections."""
+
+    address: str
+
+
+class ListeningFailed(_Failure, event="listen-error"):
+    """Something is wrong with the server, or with a file that it reads again."""
+
+
+class WebhookReceived(
+    Event, event="webhook", level=INFO, text="Tailscale reports a saved policy: reading it at once"
+):
+    """A signed webhook reports that the policy was saved."""
+
+
+class WebhookRefused(
+    _Failure, event="webhook-refused", text="a webhook was refused: {error}", topic="webhook"
+):
+    """A webhook is not signed by the secret, or not now; logged once until the reason changes."""
+
+
 class StatusFileFailed(
     _Failure, event="report-error", level=ERROR, text="{error}; watch continues without it"
 ):

@@ -70,13 +70,24 @@ class DocumentVerifier(Protocol):
         """Verify the last document again if it was written again, or the result was not good."""
 
 
+class Readers(Protocol):
+    """Get what is accepted and written; its methods return at once."""
+
+    def publish_hosts(self, hosts: HostsMap) -> None:
+        """Publish the hosts of a trusted snapshot, unless a removal in it is held."""
+
+    def publish_document(self, content: bytes, document: Document, *, trusted: bool) -> None:
+        """Publish what the output holds, and whether that comes from a trusted snapshot."""
+
+
 class Reconciler:
     """Keeps one output at what the last trusted snapshot and the access file want.
 
     ``guard`` holds large removals until the next snapshot agrees. ``check_stop`` is called before
     each write, and raises if the process is to stop: a write that has begun is completed, reported,
     and followed by its hook. ``access`` is in force until :meth:`change_access`; ``on_change`` is
-    called after each change, and ``verifier`` gets each document that was written.
+    called after each change, ``verifier`` gets each document that was written, and ``readers`` get
+    that, too, and the hosts.
     """
 
     def __init__(
@@ -90,7 +101,9 @@ class Reconciler:
         publisher: EventPublisher | None = None,
         on_change: Callable[[], None] | None = None,
         verifier: DocumentVerifier | None = None,
+        readers: Readers | None = None,
     ) -> None:
+        self._readers = readers
         self._output = output
         self._form: Format = form
         self._guard = guard
@@ -100,6 +113,8 @@ class Reconciler:
         self._enforced = access is None
         """Whether the output is known to have the access."""
         self._content: bytes | None = None
+        self._foreign = False
+        """Whether the output holds what somebody else wrote, which is to be replaced."""
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         """The hosts of what the output holds, if they are known."""
@@ -146,6 +161,8 @@ class Reconciler:
                 self._enforce(leave_equal=True)
             except OutputError as why:
                 self._publish(AccessPending(str(why)))
+                return
+            self._publish_present()
 
     def inspect(self) -> None:
         """Read what the output holds, and remove what killed processes left beside it.
@@ -156,6 +173,7 @@ class Reconciler:
         self._content = self._output.read()
         if self._content is not None:
             document, foreign = examine(self._content)
+            self._foreign = bool(foreign)
             self._output.accept(self._content, foreign)
             self._adopt(document)
 
@@ -298,6 +316,13 @@ class Reconciler:
         if self._output.moved():
             self._content, self._hosts = self._output.read(), None
             self._adopt(_document_in(self._content or b""))
+            self._publish_present()
+
+    def _publish_present(self) -> None:
+        """Pass on what the output holds, once the access is known to be in it."""
+        if self._readers and self._content is not None and self._enforced and not self._foreign:
+            document = _document_in(self._content)
+            self._readers.publish_document(self._content, document, trusted=False)
 
     def _render(self, hosts: HostsMap) -> Rendering:
         rendering = render(hosts, self._form, self._access, self._basis)
@@ -324,6 +349,8 @@ class Reconciler:
             self._enforce()
             self._restore()
             return
+        if self._readers:
+            self._readers.publish_hosts(hosts)
         try:
             self.write(rendering, hosts, ordered=not self._enforced)
         except CheckRefused:
@@ -348,6 +375,9 @@ class Reconciler:
         self._hosts = self._hosts if hosts is None else hosts
         held = self._output.as_held(content)
         document = rendering.document if held is content else _document_in(held)
+        if self._readers:
+            self._foreign = False
+            self._readers.publish_document(held, document, trusted=self._hosts is not None)
         is_last = held is content and self._basis is not None and rendering.basis is self._basis
         new = self._rendered if is_last else outline(document)
         changes, self._outline = compare(self._outline, new), new

@@ -8,12 +8,14 @@ from __future__ import annotations
 from ctsdns_traefik.output.base import Outcome, Output, OutputWarning, WriteResult
 from ctsdns_traefik.output.file import FileOutput, remove_leftovers, replace_file
 from ctsdns_traefik.output.hooks import PATH, Check, Command, OnChange, command_from, kill_running
+from ctsdns_traefik.output.memory import MemoryOutput
 
 __all__ = [
     "PATH",
     "Check",
     "Command",
     "FileOutput",
+    "MemoryOutput",
     "OnChange",
     "Outcome",
     "Output",

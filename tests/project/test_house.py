@@ -170,6 +170,11 @@ OWNERS = (
     pytest.param("cryptography", (f"{ACCESS}.jwks",), id="cryptography"),
     pytest.param("jwt", (f"{ACCESS}.jwks", f"{ACCESS}.tokens"), id="jwt"),
     pytest.param("waitress", (f"{ACCESS}.server",), id="waitress"),
+    pytest.param(
+        "tornado",
+        tuple(f"ctsdns_traefik.server.{each}" for each in ("library", "relay", "server")),
+        id="tornado",
+    ),
     pytest.param("redis", ("ctsdns_traefik.output.redis.connection",), id="redis"),
     pytest.param(
         "requests",
@@ -212,7 +217,9 @@ def test_what_is_imported_is_declared() -> None:
     setup = configparser.ConfigParser()
     setup.read(PACKAGE.parent / "setup.cfg")
     extras = setup["options.extras_require"]
-    lines = setup["options"]["install_requires"] + extras["access"] + extras["redis"]
+    lines = (
+        setup["options"]["install_requires"] + extras["access"] + extras["redis"] + extras["serve"]
+    )
     declared = {Requirement(line).name.lower() for line in lines.split()}
     provided = importlib.metadata.packages_distributions()
     imported = {each.root for each in IMPORTS} - sys.stdlib_module_names - {"ctsdns_traefik"}

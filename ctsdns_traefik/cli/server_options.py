@@ -1,0 +1,206 @@
+"""Server: the options of ``--listen``, and what is built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ctsdns_traefik import settings
+from ctsdns_traefik.cli.command import bundle, option
+from ctsdns_traefik.cli.options import warn_unencrypted
+from ctsdns_traefik.cli.parameter_types import FILE, HOST_NAME, LISTEN_ADDRESS, SECONDS
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from ctsdns_traefik.daemon import Publish
+    from ctsdns_traefik.server import Handover, ListenAddress, Server
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Where watch serves what it knows, and to whom."""
+
+    listen: ListenAddress | None
+    listen_token_file: Path | None
+    listen_open: bool
+    listen_hosts: tuple[str, ...]
+    listen_cert: Path | None
+    listen_key: Path | None
+    listen_interval: float
+    webhook_secret_file: Path | None
+
+    def require_usable(self, *, has_output: bool) -> None:
+        """Raise :class:`click.UsageError` for options that do not fit together."""
+        if self.listen is None:
+            if not has_output:
+                raise click.UsageError("--output none needs --listen, or nobody gets the routes")
+            return
+        if bool(self.listen_cert) != bool(self.listen_key):
+            raise click.UsageError("--listen-cert and --listen-key belong together: name both")
+        if not (self.listen.is_local or self.listen_token_file or self.listen_open):
+            raise click.UsageError(
+                f"others can reach {self.listen}: name --listen-token-file, so that they need a"
+                " token, or allow everybody with --listen-open"
+            )
+
+    @contextmanager
+    def serving(
+        self,
+        handover: Handover,
+        publish: Publish,
+        *,
+        refresh: Callable[[], object],
+        max_age: float,
+        is_yaml: bool,
+    ) -> Iterator[None]:
+        """Serve what a handover gets, in a thread, until the context ends.
+
+        ``refresh`` has the policy read at once. Raise :class:`.SettingsError` for files that cannot
+        be used, :class:`.OutputError` if the address is taken.
+        """
+        if self.listen is None:
+            yield
+            return
+        from ctsdns_traefik.server import close_listener, load_library, open_listener
+
+        load_library()
+        build = self._prepare(handover, publish, refresh, max_age, is_yaml=is_yaml)
+        listener = open_listener(self.listen)
+        try:
+            with build(listener):
+                self._report_address(self.listen.as_bound(listener), publish)
+                yield
+        finally:
+            close_listener(self.listen)
+
+    def _prepare(
+        self,
+        handover: Handover,
+        publish: Publish,
+        refresh: Callable[[], object],
+        max_age: float,
+        *,
+        is_yaml: bool,
+    ) -> Callable[[socket], Server]:
+        """Read the files, and return what builds the server on a listening socket."""
+        from ctsdns_traefik.daemon import ListeningFailed, WebhookReceived, WebhookRefused
+        from ctsdns_traefik.server import Application, Certificate, SecretFile, Server, Settings
+
+        token, secret = self.listen_token_file, self.webhook_secret_file
+        tokens = SecretFile(token, "token") if token else None
+        secrets = SecretFile(secret, "webhook secret") if secret else None
+        certificate = None
+        if self.listen_cert and self.listen_key:
+            certificate = Certificate(self.listen_cert, self.listen_key)
+
+        def refresh_and_report() -> None:
+            publish(WebhookReceived())
+            refresh()
+
+        application = Application(
+            handover,
+            Settings(
+                tokens,
+                frozenset(self.listen_hosts),
+                any_host=bool(self.listen and self.listen.path),
+                webhook=secrets,
+                yaml=is_yaml,
+                max_age=max_age,
+            ),
+            refresh=refresh_and_report,
+            refuse=lambda why: publish(WebhookRefused(why)),
+        )
+        return lambda listener: Server(
+            listener,
+            application,
+            handover,
+            interval=self.listen_interval,
+            context=certificate.context if certificate else None,
+            reloadable=tuple(each for each in (tokens, secrets, certificate) if each),
+            report=lambda why: publish(ListeningFailed(why)),
+        )
+
+    def _report_address(self, address: ListenAddress, publish: Publish) -> None:
+        """Log the address, and warn of tokens in the clear."""
+        from ctsdns_traefik.daemon import Listening
+        from ctsdns_traefik.source import is_private
+
+        tls = self.listen_cert is not None
+        where = str(address) if address.path else f"http{'s' if tls else ''}://{address}"
+        publish(Listening(where))
+        if self.listen_token_file and not (tls or address.path or is_private(address.host)):
+            warn_unencrypted(where, "--listen-cert and --listen-key, or the address in the tailnet")
+
+
+server_options = bundle(
+    "server",
+    ServerOptions,
+    option(
+        "--listen",
+        group="Server",
+        setting=settings.LISTEN,
+        type=LISTEN_ADDRESS,
+        help="Serve the document to Traefik's HTTP provider, the policy to other watches, health,"
+        " metrics and a page; 127.0.0.1 if only a port is named, unix:PATH for a socket.",
+    ),
+    option(
+        "--listen-token-file",
+        group="Server",
+        setting=settings.LISTEN_TOKEN_FILE,
+        type=FILE,
+        help="File with the tokens, one a line, of which clients have to send one as"
+        " 'Authorization: Bearer'; required for an address that others can reach.",
+    ),
+    option(
+        "--listen-open",
+        group="Server",
+        setting=settings.LISTEN_OPEN,
+        is_flag=True,
+        help="Serve without a token on an address that others can reach.",
+    ),
+    option(
+        "--listen-host",
+        "listen_hosts",
+        group="Server",
+        setting=settings.LISTEN_HOSTS,
+        type=HOST_NAME,
+        multiple=True,
+        help="Name that clients may use in place of an address; repeatable, in the variable one a"
+        " line.",
+    ),
+    option(
+        "--listen-cert",
+        group="Server",
+        setting=settings.LISTEN_CERT,
+        type=FILE,
+        help="Certificate chain to serve over TLS with; read again when it is renewed.",
+    ),
+    option(
+        "--listen-key",
+        group="Server",
+        setting=settings.LISTEN_KEY,
+        type=FILE,
+        help="Key of the certificate.",
+    ),
+    option(
+        "--listen-interval",
+        group="Server",
+        setting=settings.LISTEN_INTERVAL,
+        type=SECONDS,
+        help="How often other watches get an unchanged policy again.",
+    ),
+    option(
+        "--webhook-secret-file",
+        group="Server",
+        setting=settings.WEBHOOK_SECRET_FILE,
+        type=FILE,
+        help="File with the secrets, one a line, of Tailscale's webhooks to /webhook; one that"
+        " reports a saved policy has it read at once.",
+    ),
+)

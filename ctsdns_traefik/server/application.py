@@ -1,0 +1,177 @@
+"""What the server answers, apart from the event stream of the relay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
+
+from ctsdns_traefik.core.status import Health, judge, metrics_to_text, status_to_text
+from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
+from ctsdns_traefik.server.handover import Handover
+from ctsdns_traefik.server.representation import Answer, Representation, text_answer
+from ctsdns_traefik.server.webhook import SIGNATURE, WebhookError, reports_saved_policy, verify
+
+DOCUMENT, RELAY, WEBHOOK = "/traefik.json", "/api/config", "/webhook"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_READ = ("GET", "HEAD")
+_FRESH = (("Cache-Control", "no-cache"),)
+_LONGEST_REPLAY = 1024
+"""Signatures that are remembered; each is good for five minutes."""
+
+
+class Request(NamedTuple):
+    """One HTTP request."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Names match case-insensitively."""
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Who may ask what."""
+
+    tokens: SecretFile | None = None
+    names: frozenset[str] = frozenset()
+    """Of this server, beside its addresses and localhost."""
+    any_host: bool = False
+    """Whether ``Host`` does not matter, as on a Unix socket, which no browser reaches."""
+    webhook: SecretFile | None = None
+    yaml: bool = False
+    """Whether the document is YAML, not JSON."""
+    max_age: float = 120.0
+    """Seconds that the last trusted snapshot may be old, as for ``--health``."""
+
+
+class Application:
+    """Answers requests from the last state of a handover; for the server's thread alone.
+
+    ``refresh`` has the loop read the policy at once; ``refuse`` gets why a webhook was refused.
+    """
+
+    def __init__(
+        self,
+        handover: Handover,
+        settings: Settings,
+        *,
+        refresh: Callable[[], object] = lambda: None,
+        refuse: Callable[[str], object] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._handover = handover
+        self._settings = settings
+        self._refresh = refresh
+        self._refuse = refuse
+        self._clock = clock
+        self._made: tuple[bytes, Representation] | None = None
+        self._seen: dict[str, None] = {}
+        self._paths: Mapping[str, Callable[[Request], Answer]] = {
+            DOCUMENT: self._document,
+            "/healthz": self._health,
+            "/readyz": self._health,
+            "/metrics": self._metrics,
+        }
+
+    def check(self, request: Request) -> Answer | None:
+        """Return the answer to a request that is refused by its head alone."""
+        settings, headers = self._settings, request.headers
+        if not settings.any_host and not is_allowed_host(headers.get("Host"), settings.names):
+            return text_answer(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "this Host is no address and no name given with --listen-host",
+            )
+        if request.path == WEBHOOK and settings.webhook:
+            return self._check_webhook(request)
+        if settings.tokens and not has_token(headers.get("Authorization"), settings.tokens.secrets):
+            challenges = (
+                ("WWW-Authenticate", f'{kind} realm="ctsdns-traefik"')
+                for kind in ("Bearer", "Basic")
+            )
+            return text_answer(HTTPStatus.UNAUTHORIZED, "a token is needed", *challenges)
+        if request.path not in self._paths and request.path != RELAY:
+            return text_answer(HTTPStatus.NOT_FOUND, "there is nothing here")
+        return _require_method(request, _READ)
+
+    def _check_webhook(self, request: Request) -> Answer | None:
+        wrong = _require_method(request, ("POST",))
+        if wrong is None and not request.headers.get(SIGNATURE):
+            return self._unsigned(WebhookError("it is not signed"))
+        return wrong
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request that :meth:`check` has let pass."""
+        if request.path == WEBHOOK:
+            return self._webhook(request)
+        return self._paths[request.path](request)
+
+    def health(self) -> Health:
+        """Judge the status as ``--health`` does the status file."""
+        state = self._handover.state
+        if state.updated is None:
+            return Health(False, "unhealthy: watch is starting")
+        text = status_to_text(state.status, state.updated).encode()
+        return judge(text, self._clock(), self._settings.max_age)
+
+    def _document(self, request: Request) -> Answer:
+        content = self._handover.state.content
+        if content is None:
+            retry = ("Retry-After", "1")
+            text = "there is no document yet: no trusted snapshot has come"
+            return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, text, retry)
+        if self._made is None or self._made[0] is not content:
+            kind = "application/yaml" if self._settings.yaml else "application/json"
+            self._made = content, Representation(content, kind, _FRESH)
+        headers = request.headers
+        return self._made[1].answer(headers.get("Accept-Encoding"), headers.get("If-None-Match"))
+
+    def _health(self, _: Request) -> Answer:
+        health = self.health()
+        status = HTTPStatus.OK if health.well else HTTPStatus.SERVICE_UNAVAILABLE
+        return text_answer(status, health.why, *_FRESH)
+
+    def _metrics(self, _: Request) -> Answer:
+        state = self._handover.state
+        text = metrics_to_text(state.status, state.updated or self._clock())
+        return Answer(HTTPStatus.OK, text.encode(), _METRICS, _FRESH)
+
+    def _webhook(self, request: Request) -> Answer:
+        signature = request.headers.get(SIGNATURE)
+        try:
+            verify(signature, request.body, self._webhook_secrets(), self._clock())
+        except WebhookError as why:
+            return self._unsigned(why)
+        try:
+            saved = reports_saved_policy(request.body)
+        except WebhookError as why:
+            return text_answer(HTTPStatus.BAD_REQUEST, f"refused: {why}")
+        if saved and not self._is_replayed(str(signature)):
+            self._refresh()
+        return Answer(HTTPStatus.NO_CONTENT, content_type="")
+
+    def _webhook_secrets(self) -> tuple[str, ...]:
+        return self._settings.webhook.secrets if self._settings.webhook else ()
+
+    def _is_replayed(self, signature: str) -> bool:
+        """Return whether a signature came before, from whoever has recorded it."""
+        if signature in self._seen:
+            return True
+        self._seen[signature] = None
+        while len(self._seen) > _LONGEST_REPLAY:
+            del self._seen[next(iter(self._seen))]
+        return False
+
+    def _unsigned(self, why: WebhookError) -> Answer:
+        self._refuse(str(why))
+        return text_answer(HTTPStatus.UNAUTHORIZED, f"refused: {why}")
+
+
+def _require_method(request: Request, methods: Iterable[str]) -> Answer | None:
+    if request.method in methods:
+        return None
+    allow = ("Allow", ", ".join(methods))
+    return text_answer(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allow[1]}", allow)

@@ -1,0 +1,331 @@
+"""The server: tornado in a thread of its own, which never makes the loop wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Protocol, Self, cast
+
+from tornado.http1connection import (
+    HTTP1Connection,
+    HTTP1ConnectionParameters,
+    HTTP1ServerConnection,
+)
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import IOStream
+from tornado.tcpserver import TCPServer
+
+from ctsdns_traefik.cancellation import start_thread
+from ctsdns_traefik.errors import SettingsError, internal_error
+from ctsdns_traefik.server.application import RELAY, WEBHOOK, Application, Request
+from ctsdns_traefik.server.handover import Handover
+from ctsdns_traefik.server.relay import COMMENT_INTERVAL, Relay
+from ctsdns_traefik.server.representation import Answer, text_answer
+from ctsdns_traefik.server.webhook import LARGEST_BODY
+
+MOST_CONNECTIONS = 1024
+"""Followers included; another connection takes the place of the one that is idle longest."""
+
+LARGEST_HEAD = 32 * 1024
+"""Bytes of a request's line and headers."""
+
+IDLE = 30.0
+"""Seconds for the head of a request, and between two requests."""
+
+SLOWEST_BODY = 15.0
+"""Seconds in which the body of a request has to come."""
+
+SLOWEST_READER = 60.0
+"""Seconds in which a client has to read an answer."""
+
+MOST_BODIES = 8
+"""Bodies that are read at a time."""
+
+RELOAD_INTERVAL = 30.0
+"""Seconds after which certificate, tokens and secrets are read again."""
+
+_SPARE_FILES = 128
+"""Open files that the rest of watch needs."""
+
+_SWITCH_INTERVAL = 0.001
+"""Seconds that another thread may compute before the server's runs; Python's default is 0.005,
+which 500 followers would wait for one after another while the loop renders."""
+
+_ENDING = 0.3
+"""Seconds that the end of watch waits for the server."""
+
+_SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
+
+
+class Reloadable(Protocol):
+    """A file whose content may be renewed while the server runs."""
+
+    def reload(self) -> None:
+        """Read it again; raise :class:`.SettingsError` if it cannot be used."""
+
+
+class Server:
+    """Serves an application and a relay on a listening socket; a context manager.
+
+    ``interval`` is in seconds, between two events that repeat an unchanged policy. ``report`` gets
+    what goes wrong, one line each.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        application: Application,
+        handover: Handover,
+        *,
+        interval: float,
+        context: ssl.SSLContext | None = None,
+        reloadable: tuple[Reloadable, ...] = (),
+        report: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._listener = listener
+        self._application = application
+        self._handover = handover
+        self._interval = interval
+        self._context = context
+        self._reloadable = reloadable
+        self._report = report
+        self._failed: dict[Reloadable, str] = {}
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._on_defect)
+        self._ended = asyncio.Event()
+        self._relay = Relay(self._loop.time, self._why_stale)
+
+    def __enter__(self) -> Self:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        for name in ("tornado.general", "tornado.application", "tornado.access", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they would show requests
+        self._thread = start_thread("server", self._run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(_ENDING)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except Exception as defect:  # noqa: BLE001  (nothing here may disturb watch)
+            self._report(internal_error(defect))
+
+    async def _serve(self) -> None:
+        connections = _Connections(self._application, self._relay, self._context)
+        connections.add_socket(self._listener)
+        self._handover.subscribe(self._notify)
+        self._on_change()
+        self._every(self._interval, self._relay.repeat)
+        self._every(COMMENT_INTERVAL, self._relay.keep_alive)
+        self._every(RELOAD_INTERVAL, self._reload)
+        await self._ended.wait()
+        connections.stop()
+
+    def _notify(self) -> None:
+        """Wake the server's thread; called in others."""
+        with suppress(RuntimeError):  # its loop has ended
+            self._loop.call_soon_threadsafe(self._on_change)
+
+    def _on_change(self) -> None:
+        hosts = self._handover.take_hosts()
+        if hosts is not None:
+            self._relay.change(hosts)
+
+    def _why_stale(self) -> str:
+        health = self._application.health()
+        return "" if health.well else f"this hub is {health.why}"
+
+    def _every(self, seconds: float, action: Callable[[], None]) -> None:
+        def act() -> None:
+            self._loop.call_later(seconds, act)
+            action()
+
+        self._loop.call_later(seconds, act)
+
+    def _reload(self) -> None:
+        """Read what may have been renewed; report once what cannot be used, and keep the old."""
+        for each in self._reloadable:
+            try:
+                each.reload()
+                self._failed.pop(each, None)
+            except SettingsError as why:
+                if self._failed.get(each) != str(why):
+                    self._report(f"{why}; the old content stays in use")
+                self._failed[each] = str(why)
+
+    def _on_defect(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        defect = context.get("exception")
+        if isinstance(defect, Exception) and not isinstance(defect, OSError):
+            self._report(internal_error(defect))
+
+
+class _Connections(TCPServer, HTTPServerConnectionDelegate):
+    """Accepts connections, at most so many, and reads requests."""
+
+    def __init__(
+        self, application: Application, relay: Relay, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(ssl_options=context, max_buffer_size=2 * LARGEST_BODY)
+        self.application = application
+        self.relay = relay
+        self.bodies = 0
+        """Bodies that are being read."""
+        self._most = min(MOST_CONNECTIONS, _open_files() - _SPARE_FILES)
+        self._open: set[HTTP1ServerConnection] = set()
+        self._idle: dict[IOStream, None] = {}
+        """Connections without a request, the one that is idle longest first."""
+
+    def handle_stream(self, stream: IOStream, address: object) -> None:  # noqa: ARG002
+        if len(self._open) + len(self.relay) >= self._most and not self._close_an_idle_one():
+            stream.close()
+            return
+        connection = HTTP1ServerConnection(stream, _PARAMETERS)
+        self._open.add(connection)
+        connection.start_serving(self)
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> _Exchange:  # noqa: ARG002
+        connection = cast("HTTP1Connection", request_conn)
+        self._idle[connection.stream] = None
+        return _Exchange(self, connection)
+
+    def on_close(self, server_conn: object) -> None:
+        connection = cast("HTTP1ServerConnection", server_conn)
+        self._open.discard(connection)
+        self.mark_busy(connection.stream)
+
+    def mark_busy(self, stream: IOStream) -> None:
+        """Note that a request has begun, or that the connection has ended."""
+        self._idle.pop(stream, None)
+
+    def _close_an_idle_one(self) -> bool:
+        for stream in self._idle:
+            self._idle.pop(stream)
+            stream.close()
+            return True
+        return False
+
+
+_PARAMETERS = HTTP1ConnectionParameters(
+    max_header_size=LARGEST_HEAD,
+    header_timeout=IDLE,
+    max_body_size=LARGEST_BODY,
+    body_timeout=SLOWEST_BODY,
+)
+
+
+class _Exchange(HTTPMessageDelegate):
+    """One request and its answer."""
+
+    def __init__(self, connections: _Connections, connection: HTTP1Connection) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._body: list[bytes] = []
+        self._counted = False
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> None:
+        start_line = cast("RequestStartLine", start_line)
+        self._connections.mark_busy(self._connection.stream)
+        self._request = Request(start_line.method, start_line.path.partition("?")[0], headers)
+        self._head = start_line.method == "HEAD"
+        refusal = self._connections.application.check(self._request) or self._check_body()
+        if refusal:
+            self._answer(refusal)
+        elif self._request.path == RELAY and not self._head:
+            stream = self._connection.detach()
+            self._connections.relay.follow(stream, chunked=start_line.version != "HTTP/1.0")
+
+    def data_received(self, chunk: bytes) -> None:
+        self._body.append(chunk)
+
+    def finish(self) -> None:
+        self._end_body()
+        if self._request.path == RELAY:
+            self._answer(Answer(HTTPStatus.OK, content_type="text/event-stream"))
+            return
+        request = self._request._replace(body=b"".join(self._body))
+        try:
+            answer = self._connections.application.answer(request)
+        except Exception:
+            self._answer(text_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"))
+            raise
+        self._answer(answer)
+
+    def on_connection_close(self) -> None:
+        self._end_body()
+
+    def _check_body(self) -> Answer | None:
+        """Refuse a body where none belongs, or more of them than are read at a time."""
+        headers = self._request.headers
+        length = headers.get("Content-Length", "0")
+        if length == "0" and "Transfer-Encoding" not in headers:
+            return None
+        if self._request.path != WEBHOOK or not length.isdecimal() or int(length) > LARGEST_BODY:
+            return text_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
+        if self._connections.bodies >= MOST_BODIES:
+            return text_answer(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many at a time", ("Retry-After", "1")
+            )
+        self._connections.bodies += 1
+        self._counted = True
+        return None
+
+    def _end_body(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._connections.bodies -= 1
+
+    def _answer(self, answer: Answer) -> None:
+        connection, status = self._connection, answer.status
+        headers = HTTPHeaders()
+        headers["Date"] = formatdate(usegmt=True)
+        if answer.content_type:
+            headers["Content-Type"] = answer.content_type
+        for name, value in (*_SECURITY, *answer.headers):
+            headers.add(name, value)
+        if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            headers["Content-Length"] = str(len(answer.body))
+        stream = connection.stream
+        late = stream.io_loop.call_later(SLOWEST_READER, stream.close)
+        written = connection.write_headers(
+            ResponseStartLine("HTTP/1.1", status.value, status.phrase), headers
+        )
+        if answer.body and not self._head:
+            written = connection.write(answer.body)
+        written.add_done_callback(lambda _: stream.io_loop.remove_timeout(late))
+        connection.finish()
+
+
+def _open_files() -> int:
+    """Return how many files may be open, after raising that to what the server needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + _SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 2 * _SPARE_FILES)
