@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,34 +93,28 @@ class ServerOptions:
         from ctsdns_traefik.daemon import ListeningFailed, WebhookReceived, WebhookRefused
         from ctsdns_traefik.server import Application, Certificate, SecretFile, Server, Settings
 
-        token, secret = self.listen_token_file, self.webhook_secret_file
-        tokens = SecretFile(token, "token") if token else None
-        secrets = SecretFile(secret, "webhook secret") if secret else None
-        certificate = None
-        if self.listen_cert and self.listen_key:
-            certificate = Certificate(self.listen_cert, self.listen_key)
-
         def refresh_and_report() -> None:
             publish(WebhookReceived())
             refresh()
 
+        token, secret = self.listen_token_file, self.webhook_secret_file
+        tls = self.listen_cert and self.listen_key and (self.listen_cert, self.listen_key)
+        tokens = SecretFile(token, "token") if token else None
+        secrets = SecretFile(secret, "webhook secret") if secret else None
+        certificate = Certificate(*tls) if tls else None
+        settings = Settings(tokens, frozenset(self.listen_hosts), secrets, is_yaml, max_age)
+        if self.listen and self.listen.path:
+            settings = replace(settings, any_host=True)
         application = Application(
             handover,
-            Settings(
-                tokens,
-                frozenset(self.listen_hosts),
-                any_host=bool(self.listen and self.listen.path),
-                webhook=secrets,
-                yaml=is_yaml,
-                max_age=max_age,
-            ),
+            settings,
             refresh=refresh_and_report,
             refuse=lambda why: publish(WebhookRefused(why)),
         )
-        return lambda listener: Server(
-            listener,
-            application,
-            handover,
+        return partial(
+            Server,
+            application=application,
+            handover=handover,
             interval=self.listen_interval,
             context=certificate.context if certificate else None,
             reloadable=tuple(each for each in (tokens, secrets, certificate) if each),

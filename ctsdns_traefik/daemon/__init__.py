@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.daemon.health_check import check_health
     from ctsdns_traefik.daemon.loop import Watch
     from ctsdns_traefik.daemon.memory import expect_large_snapshots
-    from ctsdns_traefik.daemon.reconciler import Readers, Reconciler
+    from ctsdns_traefik.daemon.reconciler import Reconciler
     from ctsdns_traefik.daemon.sd_notify import service_manager
     from ctsdns_traefik.daemon.standby import StandbyTimer
     from ctsdns_traefik.daemon.status_reporter import Outlet, StatusFileWriter, StatusReporter
@@ -50,7 +50,6 @@ _MODULES = {
     "ListeningFailed": "events",
     "Outlet": "status_reporter",
     "Publish": "event_publisher",
-    "Readers": "reconciler",
     "Reconciler": "reconciler",
     "StandbyTimer": "standby",
     "StatusFileWriter": "status_reporter",
@@ -87,7 +86,6 @@ __all__ = [
     "ListeningFailed",
     "Outlet",
     "Publish",
-    "Readers",
     "Reconciler",
     "StandbyTimer",
     "StatusFileWriter",

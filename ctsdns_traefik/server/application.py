@@ -39,13 +39,13 @@ class Settings:
     tokens: SecretFile | None = None
     names: frozenset[str] = frozenset()
     """Of this server, beside its addresses and localhost."""
-    any_host: bool = False
-    """Whether ``Host`` does not matter, as on a Unix socket, which no browser reaches."""
     webhook: SecretFile | None = None
     yaml: bool = False
     """Whether the document is YAML, not JSON."""
     max_age: float = 120.0
     """Seconds that the last trusted snapshot may be old, as for ``--health``."""
+    any_host: bool = False
+    """Whether ``Host`` does not matter, as on a Unix socket, which no browser reaches."""
 
 
 class Application:
