@@ -90,6 +90,10 @@ class Reconciler:
     that, too, and the hosts.
     """
 
+    _foreign = False
+    """Whether the output holds what somebody else wrote, which is to be replaced."""
+    _standing_by = False
+
     def __init__(
         self,
         output: Output,
@@ -113,8 +117,6 @@ class Reconciler:
         self._enforced = access is None
         """Whether the output is known to have the access."""
         self._content: bytes | None = None
-        self._foreign = False
-        """Whether the output holds what somebody else wrote, which is to be replaced."""
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         """The hosts of what the output holds, if they are known."""
@@ -126,7 +128,6 @@ class Reconciler:
         """The routers of the removal that is held."""
         self._waiting: HostsMap | None = None
         """The hosts of the last snapshot, while another process holds the writer lease."""
-        self._standing_by = False
         self._differing = 0
         """Snapshots in a row that differed from what another process has written."""
         self._publisher = publisher or EventPublisher()
