@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ctsdns_traefik.core.status import Health, judge, metrics_to_text, status_to_text
+from ctsdns_traefik.core.status import judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.representation import Answer, Representation, text_answer
@@ -109,13 +109,16 @@ class Application:
             return self._webhook(request)
         return self._paths[request.path](request)
 
-    def health(self) -> Health:
-        """Judge the status as ``--health`` does the status file."""
-        state = self._handover.state
-        if state.updated is None:
-            return Health(False, "unhealthy: watch is starting")
-        text = status_to_text(state.status, state.updated).encode()
-        return judge(text, self._clock(), self._settings.max_age)
+    def why_stale(self) -> str:
+        """Return why the last policy is too old to be passed on again, ``""`` if it is not."""
+        status = self._handover.state.status
+        if status.last_snapshot is None:
+            return "this hub has had no trusted snapshot yet"
+        age = self._clock() - status.last_snapshot
+        if age <= self._settings.max_age:
+            return ""
+        error = f"; its last error: {status.last_error.message}" if status.last_error else ""
+        return f"this hub's last trusted snapshot is {age:.0f} s old{error}"
 
     def _document(self, request: Request) -> Answer:
         content = self._handover.state.content
@@ -130,7 +133,11 @@ class Application:
         return self._made[1].answer(headers.get("Accept-Encoding"), headers.get("If-None-Match"))
 
     def _health(self, _: Request) -> Answer:
-        health = self.health()
+        state = self._handover.state
+        if state.updated is None:
+            return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "unhealthy: watch is starting")
+        text = status_to_text(state.status, state.updated).encode()
+        health = judge(text, self._clock(), self._settings.max_age)
         status = HTTPStatus.OK if health.well else HTTPStatus.SERVICE_UNAVAILABLE
         return text_answer(status, health.why, *_FRESH)
 

@@ -149,7 +149,8 @@ class Relay:
 
     def repeat(self) -> None:
         """Send the present policy again, or why it is too old for that."""
-        self._send(error_event(self._failure()) if self._failure() else self._present())
+        failure = self._failure()
+        self._send(error_event(failure) if failure else self._present())
 
     def keep_alive(self) -> None:
         """Send comments, and close connections whose other end does not read."""
@@ -166,7 +167,7 @@ class Relay:
             follower.close()
 
     def _present(self) -> bytes:
-        return self._event or error_event("this hub has had no trusted snapshot yet")
+        return self._event or error_event(self._failure())
 
     def _send(self, event: bytes) -> None:
         for follower in tuple(self._followers):

@@ -112,7 +112,7 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._on_defect)
         self._ended = asyncio.Event()
-        self._relay = Relay(self._loop.time, self._why_stale)
+        self._relay = Relay(self._loop.time, application.why_stale)
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -152,10 +152,6 @@ class Server:
         hosts = self._handover.take_hosts()
         if hosts is not None:
             self._relay.change(hosts)
-
-    def _why_stale(self) -> str:
-        health = self._application.health()
-        return "" if health.well else f"this hub is {health.why}"
 
     def _every(self, seconds: float, action: Callable[[], None]) -> None:
         def act() -> None:
