@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,10 @@ from ctsdns_traefik.errors import ExitCode, SettingsError
 if TYPE_CHECKING:
     from ctsdns_traefik.cli.report.validation_report import ReportFormat
     from ctsdns_traefik.core.access import AccessText
-    from ctsdns_traefik.core.checks import StaticText
+    from ctsdns_traefik.core.checks import DynamicFiles, StaticText
     from ctsdns_traefik.core.policy import HostsMap
     from ctsdns_traefik.core.problems import Diagnostic
+    from ctsdns_traefik.traefik import Proof, Verdict
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,20 @@ def validate(options: ValidateOptions) -> ExitCode:
     static = read_static_config(options.static_config, options.entrypoints)
     hosts, source = options.snapshot.read()
     access = read_access_file(options.access_file) if options.access_file else None
-    version, unproved = _prove(hosts, static, access) if options.prove else ("", [])
+    output = _dynamic_file(options.output)
+    beside = _read_beside(output, static)
+    proof = _prove(hosts, static, access, beside) if options.prove else None
     validation = check_policy(
         hosts,
         source,
         static,
         access,
-        output=_dynamic_file(options.output),
+        output=output,
         version=options.traefik_version or NEWEST,
-        unproved=unproved,
+        unproved=map(_not_enabled, repeat(proof.version), proof.failed) if proof else (),
+        beside=beside and beside._replace(refused=proof.refused if proof else {}),
     )
+    version = proof.version if proof else ""
     show_validation(validation, version, options.form)
     failing = Severity if options.strict else (Severity.ERROR,)
     return ExitCode.FINDINGS if any(map(validation.count, failing)) else ExitCode.OK
@@ -155,6 +161,7 @@ def read_static_config(path: Path | None, entrypoints: Iterable[str]) -> StaticT
     from ctsdns_traefik.core.problems import LocatedError
     from ctsdns_traefik.core.static_config import read_static, with_entrypoints
     from ctsdns_traefik.core.text import shown
+    from ctsdns_traefik.traefik import find_traefik, refusal_of
 
     if path is None:
         return StaticText(configuration=with_entrypoints(None, entrypoints))
@@ -163,7 +170,8 @@ def read_static_config(path: Path | None, entrypoints: Iterable[str]) -> StaticT
         raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
     try:
         text = path.read_text(encoding="utf-8-sig")
-        static = read_static(text, "toml" if suffix == ".toml" else "yaml")
+        refused = refusal_of(find_traefik(), text, suffix) if options.prove else None
+        static = read_static(text, "toml" if suffix == ".toml" else "yaml", refused)
     except LocatedError as why:
         line, column = in_bytes(why.location, text)
         raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
@@ -174,34 +182,52 @@ def read_static_config(path: Path | None, entrypoints: Iterable[str]) -> StaticT
     return StaticText(str(path), text, with_entrypoints(static, entrypoints))
 
 
+def _read_beside(output: str | None, static: StaticText) -> DynamicFiles | None:
+    """Read the user's other dynamic files, if Traefik may read them; they are beside ours."""
+    from ctsdns_traefik.core.checks import DynamicFiles
+    from ctsdns_traefik.core.static_config import UNKNOWN
+    from ctsdns_traefik.traefik import read_beside
+
+    if output is None or not Path(output).parent.is_dir():
+        return None
+    known = static.configuration or UNKNOWN
+    if known.described and not (known.file_provider and known.file_provider.directory):
+        return DynamicFiles((), certain=True)
+    return DynamicFiles(read_beside(Path(output), below=known.described), known.described)
+
+
 def _prove(
-    hosts: HostsMap, static: StaticText, access: AccessText | None
-) -> tuple[str, list[Diagnostic]]:
-    """Load the routes into a real Traefik; return its version and what it does not enable.
+    hosts: HostsMap, static: StaticText, access: AccessText | None, beside: DynamicFiles | None
+) -> Proof:
+    """Load the routes into a real Traefik.
 
     Raise :class:`SettingsError` if there is no Traefik. Middlewares that only the user's other
-    dynamic files define are left out, since Traefik would not find them here.
+    dynamic files define are left out, since Traefik may not find them here.
     """
-    from ctsdns_traefik.core.access import DASHBOARD
     from ctsdns_traefik.core.dynamic import render
-    from ctsdns_traefik.core.problems import Diagnostic
-    from ctsdns_traefik.traefik import SandboxEntrypoint, prove
+    from ctsdns_traefik.traefik import SandboxEntrypoint, prove, texts_to_load
 
     rendering = render(hosts, access=access.access.without_middlewares() if access else None)
     entrypoints = static.configuration and [
         SandboxEntrypoint(each.name, each.protocol == "udp", each.tls)
         for each in static.configuration.entrypoints.values()
     ]
-    proof = prove(rendering.text, rendering.routes, entrypoints)
-    return proof.version, [
-        Diagnostic(
-            code="not-enabled",
-            entry=verdict.route.entry.name,
-            message=f"Traefik {proof.version} does not enable the route: {verdict.error}",
-            hint="fix what Traefik reports",
-            span=(0, len(verdict.route.entry.name)),
-            address=verdict.route.entry.address,
-            setting="" if verdict.route.entry.name else DASHBOARD,
-        )
-        for verdict in proof.failed
-    ]
+    texts = texts_to_load(beside.files) if beside else {}
+    return prove(rendering.text, rendering.routes, entrypoints, beside=texts)
+
+
+def _not_enabled(version: str, verdict: Verdict) -> Diagnostic:
+    """Return the diagnostic for a route that Traefik does not enable."""
+    from ctsdns_traefik.core.access import DASHBOARD
+    from ctsdns_traefik.core.problems import Diagnostic
+
+    name = verdict.route.entry.name
+    return Diagnostic(
+        code="not-enabled",
+        entry=name,
+        message=f"Traefik {version} does not enable the route: {verdict.error}",
+        hint="fix what Traefik reports",
+        span=(0, len(name)),
+        address=verdict.route.entry.address,
+        setting="" if name else DASHBOARD,
+    )

@@ -5,6 +5,8 @@ Everything quoted from outside passes through here, so that one log line stays o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 SHOWN_AT_MOST = 300
 """Characters of a name or a message that are shown; the rest is cut off."""
 
@@ -43,6 +45,17 @@ def quoted(text: str) -> str:
 def in_quotes(text: str) -> bool:
     """Return whether text carries its own quotes, as where no shell removes them."""
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """Return the end of a message: the name that is most similar, or all that are known."""
+    import difflib
+
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(text.lower(), names, n=1)
+    if close:
+        return f"; did you mean {shown(names[close[0]])}?"
+    return f"; there is {shown(', '.join(names.values()))}" if names else "; there is none"
 
 
 def json_type(value: object) -> str:

@@ -10,17 +10,24 @@ from ctsdns_traefik.traefik.api import (
     TraefikApi,
     traefik_api_from,
 )
-from ctsdns_traefik.traefik.proof import (
-    prove,
-)
+from ctsdns_traefik.traefik.binary import find_traefik
+from ctsdns_traefik.traefik.directory import read_beside, texts_to_load
+from ctsdns_traefik.traefik.proof import Proof, Verdict, prove
 from ctsdns_traefik.traefik.sandbox import (
     SandboxEntrypoint,
 )
+from ctsdns_traefik.traefik.static_check import refusal_of
 
 __all__ = [
     "ApiError",
+    "Proof",
     "SandboxEntrypoint",
     "TraefikApi",
+    "Verdict",
+    "find_traefik",
     "prove",
+    "read_beside",
+    "refusal_of",
+    "texts_to_load",
     "traefik_api_from",
 ]

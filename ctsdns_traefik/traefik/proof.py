@@ -6,15 +6,22 @@ answers: no request is sent to one (see :mod:`.sandbox`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.dynamic import INTERNAL, Protocol, Route, errors_of
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.signals import postponed
 from ctsdns_traefik.traefik.binary import find_traefik
-from ctsdns_traefik.traefik.sandbox import PortTaken, Sandbox, SandboxEntrypoint, start_sandbox
+from ctsdns_traefik.traefik.sandbox import (
+    DOCUMENT,
+    PortTaken,
+    Sandbox,
+    SandboxEntrypoint,
+    start_sandbox,
+)
 
 PATIENCE = 30.0
 """Seconds that Traefik has to load a document, besides :data:`PATIENCE_PER_ROUTE`."""
@@ -24,6 +31,9 @@ PATIENCE_PER_ROUTE = 0.004
 
 ATTEMPTS = 5
 """Times that Traefik is started if other programs take the port of its API first."""
+
+MOST_REFUSED = 10
+"""Other dynamic files that Traefik may refuse before it is started with none of them."""
 
 Listed = dict[str, dict[str, Any]]
 """Routers or services of Traefik's API, by name."""
@@ -45,6 +55,8 @@ class Proof(NamedTuple):
     """Of the Traefik that was run, such as ``3.7.15``."""
     verdicts: tuple[Verdict, ...]
     """One for each route, in the order of the routes."""
+    refused: Mapping[str, str] = {}
+    """The other dynamic files that Traefik refuses, with its reasons."""
 
     @property
     def failed(self) -> tuple[Verdict, ...]:
@@ -57,34 +69,57 @@ def prove(
     routes: Sequence[Route],
     entrypoints: Iterable[SandboxEntrypoint] | None = None,
     patience: float | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Proof:
     """Load a document into a real Traefik and report its verdict on each route.
 
     ``entrypoints`` are those of the static configuration; ``None`` if it is not known, and then
-    those that the routes name. ``patience`` is how many seconds Traefik has to load the document.
+    those that the routes name. ``patience`` is how many seconds Traefik has to load the document,
+    ``beside`` the texts of the other dynamic files of its directory, by path. Of these Traefik
+    reports one at a time, so it is started again without each that it refuses.
     Raise :class:`.SettingsError` if there is no Traefik, or none that can be used.
     """
-    traefik = find_traefik()
     if entrypoints is None:
         names = sorted({route.entry.entrypoint for route in routes})
         entrypoints = [SandboxEntrypoint(name) for name in names]
-    offered = list(entrypoints)
     if patience is None:
         patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
+    run = partial(_judge_all, find_traefik(), list(entrypoints), routes, patience)
+    others = {f"beside-{at}-{Path(path).name}": path for at, path in enumerate(beside or ())}
+    refused: dict[str, str] = {}
     with postponed() as stops:
-        for _ in range(ATTEMPTS - 1):
-            with (
-                suppress(PortTaken),
-                start_sandbox(traefik, document_text, offered, stops) as sandbox,
-            ):
-                return _judge_all(sandbox, routes, patience)
-        with start_sandbox(traefik, document_text, offered, stops) as sandbox:
-            return _judge_all(sandbox, routes, patience)
+        while True:
+            texts = {name: (beside or {})[path] for name, path in others.items()}
+            proof, refusal = run({DOCUMENT: document_text, **texts}, stops)
+            blamed = next((name for name in others if f"{name}: " in refusal), None)
+            if blamed is None:
+                return proof._replace(refused=refused)
+            refused[others.pop(blamed)] = refusal.rpartition(f"{blamed}: ")[2]
+            if len(refused) == MOST_REFUSED:
+                others = {}
 
 
-def _judge_all(sandbox: Sandbox, routes: Sequence[Route], patience: float) -> Proof:
-    """Wait for Traefik to load the document, and judge each route by its API."""
-    sandbox.wait(patience)
+def _judge_all(
+    traefik: str,
+    entrypoints: Sequence[SandboxEntrypoint],
+    routes: Sequence[Route],
+    patience: float,
+    documents: Mapping[str, str],
+    stops: Callable[[], bool],
+) -> tuple[Proof, str]:
+    """Judge the routes by the API of a Traefik that has loaded some documents, or refused them."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with start_sandbox(traefik, documents, entrypoints, stops) as sandbox:
+                sandbox.wait(patience)
+                return _judge_in(sandbox, routes), sandbox.refusal
+        except PortTaken:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError
+
+
+def _judge_in(sandbox: Sandbox, routes: Sequence[Route]) -> Proof:
     if refusal := sandbox.refusal:
         error = shown(f"Traefik refused the whole document: {refusal}")
         return Proof(sandbox.version, tuple(Verdict(route, False, error) for route in routes))

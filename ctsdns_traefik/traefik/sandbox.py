@@ -21,7 +21,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,9 @@ from ctsdns_traefik.traefik.binary import running
 
 OLDEST = 3
 """The oldest major version of Traefik that can load our documents."""
+
+DOCUMENT = "document.yml"
+"""The name of our document among the dynamic files."""
 
 _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 2.0
@@ -160,16 +163,19 @@ class Sandbox:
 
 @contextmanager
 def start_sandbox(
-    traefik: str, document: str, entrypoints: Iterable[SandboxEntrypoint], stops: Callable[[], bool]
+    traefik: str,
+    documents: Mapping[str, str],
+    entrypoints: Iterable[SandboxEntrypoint],
+    stops: Callable[[], bool],
 ) -> Iterator[Sandbox]:
-    """Run Traefik with a document in this context, then end it and remove its files.
+    """Run Traefik with documents in this context, by file name; then end it and remove its files.
 
     They stay only if this process is killed. ``stops`` is what :func:`.postponed` yields.
     Raise :class:`SettingsError` if Traefik cannot be run.
     """
     with _folder() as folder:
         files = _Files(folder, f"sandbox-{secrets.token_hex(8)}", _free_port())
-        _write(files, document, entrypoints)
+        _write(files, documents, entrypoints)
         command = [traefik, f"--configFile={folder / _STATIC}"]
         with running(command, folder, folder / _OUTPUT) as process:
             yield Sandbox(traefik, process, files, stops)
@@ -183,8 +189,10 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint]) -> None:
-    """Write what Traefik reads: static configuration, document, and the router to the API."""
+def _write(
+    files: _Files, documents: Mapping[str, str], entrypoints: Iterable[SandboxEntrypoint]
+) -> None:
+    """Write what Traefik reads: static configuration, documents, and the router to the API."""
     folder, name, port = files
     router = {"rule": "PathPrefix(`/api`)", "service": "api@internal", "entryPoints": [name]}
     listening: dict[str, Any] = {each.name: _listening(each) for each in entrypoints}
@@ -205,7 +213,8 @@ def _write(files: _Files, document: str, entrypoints: Iterable[SandboxEntrypoint
     with map_os_errors(_NO_FOLDER, SettingsError):
         (folder / _STATIC).write_text(json.dumps(static))
         (folder / _DYNAMIC).mkdir()
-        (folder / _DYNAMIC / "document.yml").write_text(document, encoding="utf-8")
+        for file, text in documents.items():
+            (folder / _DYNAMIC / file).write_text(text, encoding="utf-8")
         api = {"http": {"routers": {name: router}}}
         (folder / _DYNAMIC / "api.yml").write_text(json.dumps(api))
 

@@ -393,7 +393,9 @@ def test_mtls_of_a_name_that_a_wildcard_serves(stage: Stage) -> None:
     [
         pytest.param("access: tailscale-only", [], 0, id="entrypoints-own"),
         pytest.param("tls: true", ["entrypoint-tls-replaced"], 200, id="tls"),
-        pytest.param("certResolver: x", ["entrypoint-tls-replaced"], 200, id="resolver"),
+        pytest.param(
+            "certResolver: x", ["entrypoint-tls-replaced", "unknown-resolver"], 200, id="resolver"
+        ),
         pytest.param("access: mtls-strict, clientAuth: home", [], 0, id="mtls-strict"),
     ],
 )

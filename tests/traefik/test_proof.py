@@ -296,7 +296,7 @@ def test_proofs_side_by_side(traces: Traces) -> None:
 
 def test_port_taken_by_another_traefik(monkeypatch: pytest.MonkeyPatch, traces: Traces) -> None:
     """If another Traefik has the port of the API it is not believed; another port is tried."""
-    with sandbox.start_sandbox(str(traces.program), "{}", [], lambda: False) as other:
+    with sandbox.start_sandbox(str(traces.program), {}, [], lambda: False) as other:
         other.wait(PATIENCE)
         ports = iter([other._files.port, sandbox._free_port()])
         monkeypatch.setattr(sandbox, "_free_port", lambda: next(ports))

@@ -6,13 +6,12 @@ converted to a number or a boolean.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from ctsdns_traefik.core.problems import FILE_START, LocatedError, SourceLocation
 from ctsdns_traefik.core.static_config.reader import location_of, read_yaml
-from ctsdns_traefik.core.text import quoted, shown
+from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
 _FORBIDDEN = ("{{", "`", "{}")
 """No text may contain what starts a template or a rule in Traefik's file, or an empty map."""
@@ -93,12 +92,3 @@ def read_nodes(text: str) -> Node:
     if root.value is None:
         root.fail("there is nothing in it")
     return root
-
-
-def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the name that is most similar, or all that are known."""
-    names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(text.lower(), names, n=1)
-    if close:
-        return f"; did you mean {shown(names[close[0]])}?"
-    return f"; there is {shown(', '.join(names.values()))}" if names else "; there is none"

@@ -6,7 +6,16 @@ Each rule is a function that yields diagnostics.
 from __future__ import annotations
 
 from ctsdns_traefik.core.checks.access import check_unused
+from ctsdns_traefik.core.checks.dynamic_files import DynamicFile, DynamicFiles
 from ctsdns_traefik.core.checks.entries import NEWEST
 from ctsdns_traefik.core.checks.validation import StaticText, Validation, check_policy
 
-__all__ = ["NEWEST", "StaticText", "Validation", "check_policy", "check_unused"]
+__all__ = [
+    "NEWEST",
+    "DynamicFile",
+    "DynamicFiles",
+    "StaticText",
+    "Validation",
+    "check_policy",
+    "check_unused",
+]

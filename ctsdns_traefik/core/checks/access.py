@@ -17,6 +17,7 @@ from ctsdns_traefik.core.access.modes import (
     depends_on_address,
     forward_auth_name,
 )
+from ctsdns_traefik.core.checks.static import unknown_resolver
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, priority_of
 from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, diagnose
 from ctsdns_traefik.core.problems import (
@@ -25,7 +26,7 @@ from ctsdns_traefik.core.problems import (
     SourceLocation,
     diagnose_setting,
 )
-from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
+from ctsdns_traefik.core.static_config.configuration import UNKNOWN, Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -45,12 +46,13 @@ def check_access(
 
     A diagnostic is for an entry, or for a setting of the access file or the static configuration.
     """
-    static = static or StaticConfiguration({}, described=False)
+    static = static or UNKNOWN
     return (
         *_challenges(routes, static),
         *_dashboard(routes, static),
         *_tied(routes),
         *_replaced(routes, static),
+        *_resolvers(routes, access, static),
         *_aliases(routes, access, static),
         *_proxied(routes, static),
         *check_unused(entries, access),
@@ -61,7 +63,8 @@ def setting_locations(access: Access) -> Mapping[str, SourceLocation]:
     """Return the locations of the access file's settings that diagnostics can be for."""
     found = {_setting(route.pattern): route.location for route in access.routes.values()}
     found |= {f"raw.{name}": route.location for name, route in access.raw.items()}
-    return found | ({DASHBOARD: access.dashboard.access.location} if access.dashboard else {})
+    others = {"default": access.default, DASHBOARD: access.dashboard and access.dashboard.access}
+    return found | {name: each.location for name, each in others.items() if each}
 
 
 def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
@@ -148,21 +151,47 @@ def _tied(routes: Sequence[Route]) -> Iterator[Diagnostic]:
 
 
 def _replaced(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
-    """Report HTTP routers whose TLS section overrides that of their entrypoint, and its mTLS."""
+    """Report HTTP routers whose TLS section replaces that of their entrypoint, and what is lost."""
     for route in routes:
         entrypoint = static.entrypoints.get(route.entry.entrypoint)
-        options = entrypoint.tls_options if entrypoint else ""
-        ours = route.tls and route.protocol == "http" and not route.tls.options
-        if ours and options not in ("", "default"):
-            message = (
-                f"its tls or certResolver replaces the TLS options {shown(options)} of entrypoint"
-                f" {route.entry.entrypoint}, so that these do not apply"
+        if not entrypoint or not route.tls or route.protocol != "http":
+            continue
+        if not route.tls.options and entrypoint.tls_options not in ("", "default"):
+            yield _replaces(
+                route,
+                f"its tls or certResolver replaces the TLS options {shown(entrypoint.tls_options)}"
+                f" of entrypoint {entrypoint.name}, so that these do not apply",
+                "remove tls and certResolver, or set access to mtls-strict",
             )
-            hint = "remove tls and certResolver, or set access to mtls-strict"
-            if route.entry.name:
-                yield diagnose("entrypoint-tls-replaced", route.entry, message, hint)
-            else:
-                yield diagnose_setting("entrypoint-tls-replaced", DASHBOARD, message, hint)
+        if not route.tls.cert_resolver and entrypoint.cert_resolver:
+            resolver = shown(entrypoint.cert_resolver)
+            yield _replaces(
+                route,
+                f"its tls or mtls-strict replaces the certificate resolver {resolver} of entrypoint"
+                f" {entrypoint.name}, which gets no certificate for this name",
+                f"set certResolver to {resolver} for it",
+            )._replace(severity=Severity.WARNING)
+
+
+def _replaces(route: Route, message: str, hint: str) -> Diagnostic:
+    if route.entry.name:
+        return diagnose("entrypoint-tls-replaced", route.entry, message, hint)
+    return diagnose_setting("entrypoint-tls-replaced", DASHBOARD, message, hint)
+
+
+def _resolvers(
+    routes: Sequence[Route], access: Access, static: StaticConfiguration
+) -> Iterator[Diagnostic]:
+    """Report settings of the access file that name a certificate resolver that is not defined."""
+    used = {route.tls.cert_resolver for route in routes if route.tls} - {"", *static.resolvers}
+    settings = {_setting(pattern): each for pattern, each in access.routes.items()}
+    if access.default:
+        settings["default"] = access.default
+    if access.dashboard:
+        settings[DASHBOARD] = access.dashboard.access
+    for setting, each in settings.items() if static.described else ():
+        if each.cert_resolver in used:
+            yield unknown_resolver(setting, each.cert_resolver, static)
 
 
 def _aliases(

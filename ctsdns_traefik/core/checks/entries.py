@@ -15,7 +15,7 @@ from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose, entrypoint_span, scheme_span
 from ctsdns_traefik.core.problems import Diagnostic, Severity
-from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
+from ctsdns_traefik.core.static_config.configuration import UNKNOWN, Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
 
 NEWEST = (3, 7)
@@ -60,7 +60,7 @@ def check(
     ``output`` is the path of the dynamic file; ``routes`` are the routes with an access file
     applied, if there is one.
     """
-    static = static or StaticConfiguration({}, described=False)
+    static = static or UNKNOWN
     routes = plan_routes(entries).routes if routes is None else routes
     context = Context(tuple(sorted(entries)), tuple(routes), static, traefik_version)
     found = [diagnostic for rule in ENTRY_RULES for diagnostic in rule(context)]

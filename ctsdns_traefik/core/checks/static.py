@@ -12,7 +12,7 @@ from ctsdns_traefik.core.static_config.configuration import (
     FileProvider,
     StaticConfiguration,
 )
-from ctsdns_traefik.core.text import quoted, shown
+from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
 _FIRST_WITHOUT_JSON = (3, 7)
 
@@ -20,12 +20,55 @@ _FIRST_WITHOUT_JSON = (3, 7)
 def check_static(
     static: StaticConfiguration, output: str | None, version: tuple[int, int]
 ) -> Iterator[Diagnostic]:
-    """Find why Traefik would not read the dynamic file, and whether its dashboard is exposed."""
+    """Find why Traefik would not start or read the dynamic file, and what it ignores or exposes."""
     if not static.described:
         return
+    for refusal in static.refusals:
+        yield diagnose_setting("static-config-refused", *refusal)
+    yield from redirect_ignored(static)
+    yield from entrypoint_resolvers(static)
     if output is not None:
         yield from dynamic_file_not_watched(static.file_provider, output, version)
     yield from dashboard_exposed(static)
+
+
+def redirect_ignored(static: StaticConfiguration) -> Iterator[Diagnostic]:
+    """Report redirects to what is no entrypoint: Traefik logs one line and serves plain HTTP."""
+    for entrypoint in static.entrypoints.values():
+        if entrypoint.redirect and not static.redirect_of(entrypoint):
+            to = entrypoint.redirect.to
+            what = f"to {quoted(to)}, which is no entrypoint" if to else "to nowhere"
+            meant = did_you_mean(to, static.entrypoints)
+            setting = f"entryPoints.{entrypoint.name}.http.redirections.entryPoint.to"
+            yield diagnose_setting(
+                "redirect-ignored",
+                setting if to else setting.removesuffix(".to"),
+                f"entrypoint {shown(entrypoint.name)} redirects {what}: Traefik makes no redirect",
+                f"set to to a port such as :443, or an entrypoint{meant}",
+                Severity.WARNING,
+            )
+
+
+def entrypoint_resolvers(static: StaticConfiguration) -> Iterator[Diagnostic]:
+    """Report entrypoints with a certificate resolver that is not defined."""
+    for entrypoint in static.entrypoints.values():
+        if entrypoint.cert_resolver not in ("", *static.resolvers):
+            yield unknown_resolver(
+                f"entryPoints.{entrypoint.name}.http.tls.certResolver",
+                entrypoint.cert_resolver,
+                static,
+            )
+
+
+def unknown_resolver(setting: str, name: str, static: StaticConfiguration) -> Diagnostic:
+    """Return the diagnostic for a resolver that is not defined."""
+    return diagnose_setting(
+        "unknown-resolver",
+        setting,
+        f"Traefik has no certificate resolver {quoted(name)}, and serves its own, self-signed"
+        " certificate",
+        f"define it in certificatesResolvers{did_you_mean(name, static.resolvers)}",
+    )
 
 
 def dynamic_file_not_watched(

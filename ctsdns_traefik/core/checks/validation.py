@@ -8,13 +8,18 @@ from typing import NamedTuple
 from ctsdns_traefik.core.access.model import AccessText
 from ctsdns_traefik.core.checks.access import check_access, setting_locations
 from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
+from ctsdns_traefik.core.checks.dynamic_files import (
+    DynamicFiles,
+    check_dynamic_files,
+    check_middlewares,
+)
 from ctsdns_traefik.core.checks.entries import NEWEST, check
 from ctsdns_traefik.core.dynamic import rendering
 from ctsdns_traefik.core.dynamic.routes import Route
 from ctsdns_traefik.core.policy.locations import SourceText
 from ctsdns_traefik.core.policy.reader import HostsMap
 from ctsdns_traefik.core.problems import Diagnostic, Severity
-from ctsdns_traefik.core.static_config.configuration import StaticConfiguration
+from ctsdns_traefik.core.static_config.configuration import UNKNOWN, StaticConfiguration
 
 
 class StaticText(NamedTuple):
@@ -48,11 +53,13 @@ def check_policy(
     output: str | None = None,
     version: tuple[int, int] = NEWEST,
     unproved: Iterable[Diagnostic] = (),
+    beside: DynamicFiles | None = None,
 ) -> Validation:
     """Check a policy against the grammar, Traefik's static configuration and the access file.
 
     ``output`` is the path of the dynamic file, ``version`` that of the Traefik that will run,
-    ``unproved`` what a real Traefik has reported on the routes.
+    ``unproved`` what a real Traefik has reported on the routes, ``beside`` the user's other dynamic
+    files, ``None`` if they are not known.
     """
     model = access.access if access else None
     rendered = rendering.render(hosts, access=model)
@@ -62,6 +69,8 @@ def check_policy(
         *rendered.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
         *(check_access(entries, routes, model, configuration) if model else ()),
+        *check_middlewares(routes, model, configuration or UNKNOWN, beside),
+        *(check_dynamic_files(beside) if beside else ()),
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)
@@ -73,9 +82,10 @@ def _located(
 ) -> Iterator[Diagnostic]:
     of_entries = [each for each in found if not each.setting]
     yield from locate_in_policy(of_entries, source)
+    yield from (each for each in found if each.setting and each.path)
     in_access = setting_locations(access.access) if access else {}
     in_static = static.configuration.locations if static.configuration else {}
-    of_settings = [each for each in found if each.setting]
+    of_settings = [each for each in found if each.setting and not each.path]
     of_static = [each for each in of_settings if each.setting not in in_access]
     yield from locate_in_settings(of_static, static.path, static.text, in_static)
     if access:

@@ -6,9 +6,11 @@ Rules about it are in core/checks.
 from __future__ import annotations
 
 from ctsdns_traefik.core.static_config.configuration import (
+    UNKNOWN,
     StaticConfiguration,
     read_static,
     with_entrypoints,
 )
+from ctsdns_traefik.core.static_config.reader import without_keys
 
-__all__ = ["StaticConfiguration", "read_static", "with_entrypoints"]
+__all__ = ["UNKNOWN", "StaticConfiguration", "read_static", "with_entrypoints", "without_keys"]

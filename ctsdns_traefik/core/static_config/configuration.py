@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from ctsdns_traefik.core.problems import SourceLocation
 from ctsdns_traefik.core.static_config.reader import Section, read_sections
+from ctsdns_traefik.core.static_config.refusals import Refusal, explain, find_refusals
 
 REDIRECT_PRIORITY = 2**63 - 2
 """The priority of an entrypoint's redirect that sets none, in a 64-bit Traefik."""
@@ -56,7 +57,11 @@ class Entrypoint(NamedTuple):
     described: bool = True
     """Whether all fields were read; otherwise only the name, and perhaps the address, is known."""
     tls_options: str = ""
-    """The TLS options of its HTTP routers that set none (``http.tls.options``)."""
+    """The TLS options of its HTTP routers that have no TLS section (``http.tls.options``)."""
+    cert_resolver: str = ""
+    """The certificate resolver of those routers (``http.tls.certResolver``)."""
+    middlewares: tuple[str, ...] = ()
+    """The middlewares of all its HTTP routers, before their own."""
     alias_headers: str = ""
     """How ``X_Name`` beside ``X-Name`` is handled (``http.aliasHeadersStrategy``)."""
     proxy_protocol: ProxyProtocol = ProxyProtocol()
@@ -104,6 +109,12 @@ class StaticConfiguration(NamedTuple):
     """Whether all of this was read; otherwise only some entrypoints are known."""
     api: bool = False
     """Whether the API is enabled, and with it the service ``api@internal``."""
+    resolvers: tuple[str, ...] = ()
+    """The names of its certificate resolvers."""
+    providers: frozenset[str] = frozenset()
+    """Its providers, by the names that follow ``@`` in those of routers and middlewares."""
+    refusals: tuple[Refusal, ...] = ()
+    """Why Traefik does not start with it."""
 
     def redirect_of(self, entrypoint: Entrypoint) -> Redirect | None:
         """Return an entrypoint's redirect; Traefik ignores one to an unknown entrypoint."""
@@ -112,9 +123,20 @@ class StaticConfiguration(NamedTuple):
         return redirect if known else None
 
 
-def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration:
-    """Read a static configuration; raise :class:`LocatedError` if Traefik would reject it."""
+UNKNOWN = StaticConfiguration({}, described=False)
+"""A static configuration of which nothing is known."""
+
+
+def read_static(
+    text: str, form: Literal["yaml", "toml"], refused: str | None = None
+) -> StaticConfiguration:
+    """Read a static configuration; raise :class:`LocatedError` if it does not parse.
+
+    ``refused`` is why a real Traefik does not start with it, ``""`` if it does; ``None`` leaves
+    that to the tables of :mod:`.refusals`.
+    """
     root = read_sections(text, form)
+    refusals = find_refusals(root) if refused is None else (explain(root, refused),) * bool(refused)
     transport = root.section("serversTransport")
     api = root.section("api", alone=True)
     return StaticConfiguration(
@@ -126,6 +148,9 @@ def read_static(text: str, form: Literal["yaml", "toml"]) -> StaticConfiguration
         challenge_entrypoints=tuple(dict.fromkeys(_challenge_entrypoints(root))),
         locations=root.locations,
         api=api.exists,
+        resolvers=tuple(name for name, _ in root.section("certificatesResolvers").sections()),
+        providers=_providers(root),
+        refusals=refusals,
     )
 
 
@@ -162,7 +187,9 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         address=section.text("address"),
         tls=http.section("tls", alone=True).exists,
         tls_options=http.section("tls", alone=True).text("options"),
-        redirect=_redirect(redirect) if redirect.text("to") else None,
+        cert_resolver=http.section("tls", alone=True).text("certResolver"),
+        middlewares=http.texts("middlewares"),
+        redirect=_redirect(redirect) if redirect.exists else None,
         acme_bypass=section.flag("allowACMEByPass"),
         alias_headers=http.text("aliasHeadersStrategy"),
         proxy_protocol=ProxyProtocol(proxy.flag("insecure"), proxy.texts("trustedIPs")),
@@ -200,6 +227,12 @@ def _file_provider(section: Section) -> FileProvider | None:
     return FileProvider(
         section.text("filename"), section.text("directory"), section.flag("watch", default=True)
     )
+
+
+def _providers(root: Section) -> frozenset[str]:
+    names = {name.lower() for name, _ in root.section("providers").sections()}
+    names = {"kubernetes" if name == "kubernetesingress" else name for name in names}
+    return frozenset(names - {"providersthrottleduration"})
 
 
 def _challenge_entrypoints(root: Section) -> Iterator[str]:

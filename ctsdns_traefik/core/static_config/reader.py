@@ -6,6 +6,7 @@ Observed with Traefik 3.7.15: keys are case-insensitive, null is no setting, a v
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,23 @@ _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fro
 
 _TOML_LOCATION = re.compile(r" \(at line (\d+), column (\d+)\)\Z")
 
+_TOML_PART = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|[\w-]+)\s*""")
+_TOML_KEY = re.compile(
+    rf"""\s*(?:(?P<table>\[\[?)\s*)?(?P<key>{_TOML_PART.pattern}(?:\.{_TOML_PART.pattern})*)(?:=|\])"""
+)
+
+
+class Locations(dict[str, SourceLocation]):
+    """The locations of the settings that were looked up so far, by dotted path.
+
+    Those of YAML are in its maps; those of other forms have to be given.
+    """
+
+    def __init__(self, known: Mapping[str, SourceLocation] | None = None) -> None:
+        super().__init__()
+        self.known = known or {}
+        """By path in lower case."""
+
 
 class Section:
     """A map of settings under its dotted path, or an absent one without settings.
@@ -33,7 +51,7 @@ class Section:
         self,
         path: str,
         maps: list[Mapping[Any, Any]],
-        locations: dict[str, SourceLocation],
+        locations: Locations,
         *,
         exists: bool,
     ) -> None:
@@ -61,6 +79,31 @@ class Section:
                         raise LocatedError(what, self.locations.get(path, FILE_START))
                     maps = [value] if isinstance(value, Mapping) else []
                     yield str(name), Section(path, maps, self.locations, exists=True)
+
+    def find(self, pattern: str) -> Iterator[tuple[str, Any]]:
+        """Yield the paths and values of all settings of a dotted path; ``*`` is any one key."""
+        key, _, rest = pattern.partition(".")
+        for each in self._maps:
+            for spelling, value in each.items():
+                if value is None or (key != "*" and str(spelling).lower() != key.lower()):
+                    continue
+                path = self._record(each, spelling, str(spelling) if key == "*" else key)
+                if not rest:
+                    yield path, value
+                elif isinstance(value, Mapping):
+                    yield from Section(path, [value], self.locations, exists=True).find(rest)
+
+    def walk(self) -> Iterator[tuple[str, Any]]:
+        """Yield the paths and values of all settings, outer ones first."""
+        for path, value in self.find("*"):
+            yield path, value
+            if isinstance(value, Mapping):
+                yield from Section(path, [value], self.locations, exists=True).walk()
+
+    @staticmethod
+    def has_values(value: object) -> bool:
+        """Return whether a value is more than a map of nothing but nulls."""
+        return not isinstance(value, Mapping) or any(each is not None for each in value.values())
 
     def has(self, key: str) -> bool:
         """Return whether a key has a value that is not empty."""
@@ -112,7 +155,7 @@ class Section:
     def _record(self, values: Mapping[Any, Any], spelling: object, key: str) -> str:
         """Record a key's location; return its path."""
         path = self._path_of(key)
-        if location := location_of(values, spelling):
+        if location := location_of(values, spelling) or self.locations.known.get(path.lower()):
             self.locations.setdefault(path, location)
         return path
 
@@ -131,7 +174,24 @@ def read_sections(text: str, form: Literal["yaml", "toml"]) -> Section:
         raise LocatedError("there is no setting in it")
     if not isinstance(root, Mapping):
         raise LocatedError("it is not a map of settings")
-    return Section("", [root], {}, exists=True)
+    locations = Locations(None if form == "yaml" else _in_toml(text))
+    return Section("", [root], locations, exists=True)
+
+
+def without_keys(text: str, form: Literal["yaml", "toml"], key: str) -> str:
+    """Return a file's text as JSON, without a key (in lower case) wherever it is.
+
+    Raise :class:`LocatedError` if it does not parse.
+    """
+
+    def kept(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {
+                str(name): kept(each) for name, each in value.items() if str(name).lower() != key
+            }
+        return [kept(each) for each in value] if isinstance(value, list) else value
+
+    return json.dumps(kept(read_yaml(text) if form == "yaml" else _from_toml(text)), default=str)
 
 
 def read_yaml(text: str) -> object:
@@ -184,6 +244,21 @@ def _from_toml(text: str) -> object:
         location = SourceLocation(int(at[1]), int(at[2])) if at else _end_of(text)
         what = _TOML_LOCATION.sub("", what).removesuffix(" (at end of document)")
         raise LocatedError(f"it is not TOML: {shown(what)}", location) from error
+
+
+def _in_toml(text: str) -> dict[str, SourceLocation]:
+    """Return where tables and keys are, by path in lower case; a long text's lines count too."""
+    found: dict[str, SourceLocation] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _TOML_KEY.match(line):
+            names = tuple(each.strip(" \t\"'") for each in _TOML_PART.findall(match["key"]))
+            path = names if match["table"] else (*table, *names)
+            table = path if match["table"] else table
+            for length in range(1, len(path) + 1):
+                location = SourceLocation(number, match.start("key") + 1)
+                found.setdefault(".".join(path[:length]).lower(), location)
+    return found
 
 
 def _end_of(text: str) -> SourceLocation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ctsdns_traefik import validate_policy
 from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import read_static, with_entrypoints
@@ -215,3 +216,29 @@ def test_problem_of_a_setting_in_one_line() -> None:
         'dashboard-exposed: api.insecure: anyone who can reach ":8080" sees the API and the'
         ' dashboard without a password; set entryPoints.traefik.address to "127.0.0.1:8080"'
     )
+
+
+@pytest.mark.parametrize(
+    ("access", "codes"),
+    [
+        pytest.param("tls: true", ["entrypoint-tls-replaced"], id="tls"),
+        pytest.param(
+            "access: mtls-strict, clientAuth: ca", ["entrypoint-tls-replaced"], id="mtls-strict"
+        ),
+        pytest.param("certResolver: le", [], id="repeated"),
+        pytest.param("certResolver: Le", ["unknown-resolver"], id="other-case"),
+        pytest.param("access: tailscale-only", [], id="no-tls-of-its-own"),
+    ],
+)
+def test_certificate_resolver_of_a_route(access: str, codes: list[str]) -> None:
+    """A TLS section of a router replaces its entrypoint's resolver, and needs one that exists."""
+    static = "certificatesResolvers: {le: {acme: {email: x}}}\n"
+    static += "entryPoints: {ws: {address: ':443', http: {tls: {certResolver: le}}}}\n"
+    text = f"clientAuth: {{ca: {{caFiles: [ca.pem]}}}}\nroutes:\n  a.de: {{{access}}}\n"
+    policy = '{"hosts": {"_ws_http_80._tcp.a.de": "100.64.0.1"}}'
+    found = validate_policy(policy, static_config=static, access=text).diagnostics
+    assert [each.code for each in found] == codes
+    assert {each.severity for each in found} <= (
+        {"error"} if "unknown-resolver" in codes else {"warning"}
+    )
+    assert all(each.line == 3 for each in found if each.setting)

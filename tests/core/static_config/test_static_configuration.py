@@ -44,6 +44,7 @@ def test_example() -> None:
             "traefik": Entrypoint("traefik", "127.0.0.1:8080"),
         },
         file_provider=FileProvider("/etc/traefik/dynamic.yml"),
+        providers=frozenset({"file"}),
         api=True,
         api_insecure=True,
         insecure_skip_verify=True,
@@ -79,7 +80,7 @@ provider = "manual"
 
 def test_toml() -> None:
     """TOML is read likewise: sections in any case, values as text or not, names as they are."""
-    assert read_static(TOML, "toml") == StaticConfiguration(
+    assert without_places(TOML, "toml") == StaticConfiguration(
         entrypoints={
             "traefik": Entrypoint("traefik", "[::1]:9000"),
             "Web": Entrypoint(
@@ -91,7 +92,10 @@ def test_toml() -> None:
         api_insecure=True,
         own_trust=True,
         challenge_entrypoints=("Web",),
+        resolvers=("one", "two", "three"),
+        providers=frozenset({"file"}),
     )
+    assert read_static(TOML, "toml").locations["entryPoints.Web.http.tls"] == (9, 2)
 
 
 API = {"api": True, "api_insecure": True}
@@ -113,10 +117,16 @@ API = {"api": True, "api_insecure": True}
         pytest.param("serversTransport: {rootCAs: []}", {}, id="no-authorities"),
         pytest.param("serversTransport: {spiffe: {ids: [a]}}", {"own_trust": True}, id="spiffe"),
         pytest.param(
-            "providers: {file: {watch: true}}", {"file_provider": FileProvider()}, id="no-file"
+            "providers: {file: {watch: true}}",
+            {"file_provider": FileProvider(), "providers": frozenset({"file"})},
+            id="no-file",
         ),
-        pytest.param("certificatesResolvers: {a: {acme: {}}}", {}, id="no-challenge"),
-        pytest.param("certificatesResolvers: {a: true}", {}, id="no-acme"),
+        pytest.param(
+            "certificatesResolvers: {a: {acme: {email: x}}}",
+            {"resolvers": ("a",)},
+            id="no-challenge",
+        ),
+        pytest.param("certificatesResolvers: {a: true}", {"resolvers": ("a",)}, id="no-acme"),
     ],
 )
 def test_settings(text: str, changed: dict[str, Any]) -> None:
@@ -161,7 +171,7 @@ def test_names_in_two_cases_are_two_entrypoints() -> None:
         pytest.param("{tls: true}", True, id="true"),
         pytest.param("{tls: 'true'}", True, id="true-as-text"),
         pytest.param("{tls: []}", True, id="list"),
-        pytest.param("{tls: {certResolver: le}}", True, id="with-settings"),
+        pytest.param("{tls: {domains: [{main: a.de}]}}", True, id="with-settings"),
         pytest.param("{tls: false}", False, id="false"),
         pytest.param("{tls: other}", False, id="other-text"),
         pytest.param("{encodeQuerySemicolons: true}", False, id="absent"),
@@ -181,7 +191,7 @@ def test_tls_of_an_entrypoint(http: str, *, tls: bool) -> None:
         pytest.param("to: ws, priority: 0", Redirect("ws", "https", 18), id="length-of-the-rule"),
         pytest.param("to: ws, priority: -1", Redirect("ws", "https", -1), id="negative"),
         pytest.param("to: ws, scheme: http", Redirect("ws", "http"), id="scheme"),
-        pytest.param("scheme: https", None, id="to-nowhere"),
+        pytest.param("scheme: https", Redirect(""), id="to-nowhere"),
     ],
 )
 def test_redirect(settings: str, redirect: Redirect | None) -> None:
@@ -264,7 +274,7 @@ def test_yaml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> No
         pytest.param("", ("there is no setting in it", 1, 1), id="empty"),
         pytest.param("\na = ]", ("it is not TOML: Invalid value", 2, 5), id="not-toml"),
         pytest.param("a = 1\nb = [", ("it is not TOML: Invalid value", 2, 6), id="cut-off"),
-        pytest.param("api = 1\nproviders = 1", ("providers is not a map", 1, 1), id="not-a-map"),
+        pytest.param("api = 1\nproviders = 1", ("providers is not a map", 2, 1), id="not-a-map"),
     ],
 )
 def test_toml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> None:

@@ -1,0 +1,119 @@
+"""Find what keeps Traefik 3 from starting with a static configuration that parses.
+
+Traefik itself has the last word (:mod:`ctsdns_traefik.traefik.static_check`). Without one, two
+tables know the keys that public files still have. The source of the first is what Traefik 3
+refuses by name (``pkg/cli/deprecation.go`` of 3.7) and the fields that went with Traefik 1; that of
+the second what Traefik 3.7.15 was seen to refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ctsdns_traefik.core.static_config.reader import Section
+from ctsdns_traefik.core.text import shown
+
+_CA_OPTIONAL = "which certificates clients need is set at the server"
+_TRACING = "set tracing.otlp"
+
+REMOVED = {
+    "pilot": "Pilot is no more",
+    "providers.marathon": "the provider is no more",
+    "providers.rancher": "the provider is no more",
+    "providers.docker.swarmMode": "set providers.swarm",
+    "providers.*.namespace": "set namespaces",
+    "providers.*.tls.caOptional": _CA_OPTIONAL,
+    "providers.*.endpoint.tls.caOptional": _CA_OPTIONAL,
+    "experimental.http3": "set http3 of the entrypoint",
+    "tracing.spanNameLimit": "span names have a fixed length",
+    "tracing.jaeger": _TRACING,
+    "tracing.zipkin": _TRACING,
+    "tracing.datadog": _TRACING,
+    "tracing.instana": _TRACING,
+    "tracing.haystack": _TRACING,
+    "tracing.elastic": _TRACING,
+    "metrics.influxDB": "set metrics.influxDB2",
+    "api.entryPoint": "write a router to api@internal",
+    "entryPoints.*.redirect": "set http.redirections.entryPoint of the entrypoint",
+    "entryPoints.*.tls": "set http.tls of the entrypoint",
+    "entryPoints.*.auth": "set http.middlewares of the entrypoint",
+    "entryPoints.*.compress": "set http.middlewares of the entrypoint",
+    "entryPoints.*.whiteList": "set http.middlewares of the entrypoint",
+}
+"""The settings that Traefik 3 does not have any more, with what replaces them."""
+
+NEVER_EMPTY = (
+    "entryPoints",
+    "entryPoints.*.http",
+    "entryPoints.*.http.redirections",
+    "entryPoints.*.http.redirections.entryPoint",
+    "entryPoints.*.http2",
+    "entryPoints.*.forwardedHeaders",
+    "entryPoints.*.transport",
+    "entryPoints.*.transport.lifeCycle",
+    "entryPoints.*.transport.respondingTimeouts",
+    "providers",
+    "providers.file",
+    "metrics",
+    "global",
+    "serversTransport",
+    "experimental",
+    "experimental.plugins",
+    "certificatesResolvers",
+    "certificatesResolvers.*.acme",
+    "core",
+)
+"""The sections that must have a setting with a value."""
+
+_NODE = re.compile(r"field not found, node: (\S+)")
+_ALONE = re.compile(r"(\S+) cannot be a standalone element")
+
+
+class Refusal(NamedTuple):
+    """One reason why Traefik does not start, for the setting of a dotted path."""
+
+    setting: str
+    message: str
+    hint: str
+
+
+def find_refusals(root: Section) -> tuple[Refusal, ...]:
+    """Return what the two tables know to keep Traefik 3 from starting."""
+    return (*_removed(root), *_empty(root))
+
+
+def explain(root: Section, why: str) -> Refusal:
+    """Return Traefik's own refusal for the setting that it names, as far as it can be found."""
+    for found in _removed(root):
+        if found.setting.rpartition(".")[2].lower() in why.lower():
+            return found._replace(message=why)
+    if alone := _ALONE.search(why):
+        empty = [path for path, value in root.walk() if _is_named(path, alone[1], value)]
+        return Refusal(next(iter(empty), alone[1]), why, "give it a setting, or remove it")
+    if node := _NODE.search(why):
+        named = [path for path, _ in root.walk() if path.lower().endswith(f".{node[1].lower()}")]
+        return Refusal(next(iter(named), node[1]), why, "correct or remove it")
+    return Refusal("", why, "fix what Traefik reports")
+
+
+def _is_named(path: str, name: str, value: object) -> bool:
+    return f".{path}".lower().endswith(f".{name.lower()}") and not Section.has_values(value)
+
+
+def _removed(root: Section) -> Iterator[Refusal]:
+    for pattern, hint in REMOVED.items():
+        for path, _ in root.find(pattern):
+            yield Refusal(path, f"Traefik 3 has no {shown(path)}, and does not start with it", hint)
+
+
+def _empty(root: Section) -> Iterator[Refusal]:
+    for pattern in NEVER_EMPTY:
+        for path, value in root.find(pattern):
+            if isinstance(value, dict) and not Section.has_values(value):
+                yield Refusal(
+                    path,
+                    f"{shown(path)} is empty, and Traefik does not start with it",
+                    "give it a setting, or remove it",
+                )

@@ -1,0 +1,247 @@
+"""What validate says of the static file and the directory, and what the real Traefik does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local import find_traefik, until
+from support.backends import http_backend
+from support.checked import CheckedTraefik
+from support.commands import run
+from support.traefik import Answer, any_certificate
+
+from ctsdns_traefik.core.static_config.configuration import read_static
+from ctsdns_traefik.core.static_config.refusals import NEVER_EMPTY, REMOVED
+from ctsdns_traefik.traefik.static_check import refusal_of
+
+HERE = "127.0.0.1"
+
+
+def problems(*arguments: str | Path, policy: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Run validate, and return the diagnostics of settings by their codes."""
+    stdin = json.dumps({"hosts": policy}).encode()
+    done = run("validate", "--format", "json", *arguments, "-", stdin=stdin)
+    assert not done.stderr
+    found = json.loads(done.stdout)["problems"]
+    assert done.returncode == any(each["severity"] == "error" for each in found)
+    return {each["code"]: each for each in found}
+
+
+def nested(path: str, value: object) -> dict[str, Any]:
+    """Return a map with a value under a dotted path; ``*`` is the name of an entrypoint."""
+    for key in reversed(
+        path.replace("*.endpoint", "nomad.endpoint")
+        .replace("s.*", "s.consul", path[0] == "p")
+        .split(".")
+    ):
+        value = {"web" if key == "*" else key: value}
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.mark.parametrize("path", REMOVED)
+def test_removed_setting(path: str) -> None:
+    """Traefik refuses every setting of the table, and its refusal is for that very setting."""
+    value: object = {"x": "1"} if path in ("pilot", "providers.marathon") else "true"
+    text = json.dumps(nested(path, value), indent=1)
+    (refusal,) = read_static(text, "yaml").refusals
+    why = refusal_of(find_traefik(), text, ".yml")
+    assert why
+    static = read_static(text, "yaml", why)
+    (proved,) = static.refusals
+    assert proved.setting == refusal.setting
+    assert static.locations[proved.setting].line == path.count(".") + 2
+
+
+@pytest.mark.parametrize("path", NEVER_EMPTY)
+def test_empty_section(path: str) -> None:
+    """Traefik refuses every empty section of the table, by name."""
+    text = json.dumps(nested(path, {"x": None}))
+    (refusal,) = read_static(text, "yaml").refusals
+    why = refusal_of(find_traefik(), text, ".yml")
+    (proved,) = read_static(text, "yaml", why).refusals
+    assert proved.setting == refusal.setting
+
+
+GOOD = "ping: {}\nentryPoints: {web: {address: ':80', http: {tls: true, middlewares: []}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        pytest.param("s.yml", GOOD, None, id="good"),
+        pytest.param(
+            "s.toml",
+            "[entryPoints.web]\naddress=':80'\n[entryPoints.web.redirect]\nentryPoint='x'\n",
+            ("entryPoints.web.redirect", 3, 2),
+            id="toml",
+        ),
+        pytest.param("s.yml", "log:\n  levle: INFO\n", ("log.levle", 2, 3), id="misspelt"),
+        pytest.param(
+            "s.yml",
+            "entryPoints:\n  web:\n    address: ':80'\n    http:\n      tls:\n",
+            ("entryPoints.web.http", 4, 5),
+            id="nothing-but-an-empty-tls",
+        ),
+        pytest.param("s.yml", "pilot:\n  token: x\n", ("pilot", 1, 1), id="pilot"),
+        pytest.param(
+            "s.yml",
+            "providers:\n  docker: {swarmMode: true}\n",
+            ("providers.docker.swarmMode", 2, 12),
+            id="swarm-mode",
+        ),
+    ],
+)
+def test_traefiks_verdict_on_its_static_file(
+    tmp_path: Path, name: str, text: str, place: tuple[str, int, int] | None
+) -> None:
+    """--prove has Traefik's own verdict on the static file, at the line of the key."""
+    file = tmp_path / name
+    file.write_text(text)
+    found = problems("--prove", "--static-config", file, policy={})
+    refused = found.get("static-config-refused")
+    assert place == (refused and (refused["setting"], refused["line"], refused["column"]))
+
+
+class Directory:
+    """A Traefik that reads a directory, with one route, and validate for the same files."""
+
+    def __init__(
+        self, stack: ExitStack, folder: Path, files: Mapping[str, str], web: Mapping[str, Any]
+    ) -> None:
+        backend = stack.enter_context(http_backend("web"))
+        self.policy = {f"_web_http_{backend}._tcp.a.de": HERE}
+        directory = folder / "dynamic"
+        settings = {
+            "entryPoints": {"web": web},
+            "providers": {"file": {"directory": str(directory)}},
+        }
+        self._traefik = CheckedTraefik(folder, settings, self.policy, "dynamic/d.yml")
+        for name, text in files.items():
+            (directory / name).parent.mkdir(exist_ok=True)
+            (directory / name).write_text(text)
+        self.traefik = stack.enter_context(self._traefik)
+        self._arguments = ("--static-config", folder / "traefik.yml", "-o", directory / "d.yml")
+
+    def problems(self, *arguments: str) -> dict[str, dict[str, Any]]:
+        """Return what validate says of these files."""
+        return problems(*self._arguments, *arguments, policy=self.policy)
+
+    def status(self) -> int:
+        """Return the answer for the route, once Traefik has read its files or refused them."""
+        traefik = self.traefik
+        until(lambda: traefik.routers() or traefik.errors, "neither routes nor errors", 15)
+        return traefik.get("web", "a.de").status
+
+
+FILTER = "http: {middlewares: {sec: {headers: {frameDeny: true}}}}"
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "status"),
+    [
+        pytest.param({"other.yml": FILTER}, None, 200, id="beside"),
+        pytest.param({"sub/other.yaml": FILTER}, None, 200, id="below"),
+        pytest.param(
+            {"o.toml": "[http.middlewares.sec.headers]\nframeDeny=true"}, None, 200, id="toml"
+        ),
+        pytest.param(
+            {"o.yml": FILTER.replace("sec", "sek")}, "unknown-middleware", 404, id="other"
+        ),
+        pytest.param({}, "unknown-middleware", 404, id="nowhere"),
+    ],
+)
+def test_middlewares_of_an_entrypoint(
+    tmp_path: Path, stack: ExitStack, files: dict[str, str], code: str | None, status: int
+) -> None:
+    """A middleware that no file of the directory defines disables the entrypoint's routes."""
+    web = {"http": {"middlewares": ["sec@file"]}}
+    directory = Directory(stack, tmp_path, files, web)
+    assert [*directory.problems("--prove")] == ([code] if code else [])
+    until(directory.traefik.routers, "no routers", 15)
+    assert directory.status() == status
+
+
+def test_middlewares_that_were_not_looked_at(tmp_path: Path) -> None:
+    """Without -o a missing middleware is a warning; one of an absent provider is an error."""
+    static = tmp_path / "traefik.yml"
+    for name, severity in (("sec@file", "warning"), ("sec@docker", "error"), ("sec", "warning")):
+        web = {"address": ":80", "http": {"middlewares": [name]}}
+        static.write_text(json.dumps({"entryPoints": {"web": web}}))
+        policy = {"_web_http_80._tcp.a.de": "100.64.0.1"}
+        found = problems("--static-config", static, policy=policy)["unknown-middleware"]
+        assert (found["severity"], found["setting"]) == (
+            severity,
+            "entryPoints.web.http.middlewares",
+        )
+
+
+@pytest.mark.parametrize(
+    ("files", "unproved", "refused"),
+    [
+        pytest.param({"bad.yml": "http: ["}, True, "bad.yml", id="no-yaml"),
+        pytest.param({"bad.yml": "http: {routers: {}}"}, True, "bad.yml", id="empty-map"),
+        pytest.param({"sub/bad.toml": "[http"}, True, "bad.toml", id="below"),
+        pytest.param({"bad.yml": "http: {bla: 1}"}, False, "bad.yml", id="unknown-field"),
+        pytest.param({"bad.yml": "# {{ nope }}"}, False, "bad.yml", id="template"),
+        pytest.param(
+            {"a.json": "[", "e.yml": "", "t.yml": "x: 1", "c.yml": "# c"}, False, None, id="good"
+        ),
+    ],
+)
+def test_neighbour_that_traefik_refuses(
+    tmp_path: Path, stack: ExitStack, files: dict[str, str], unproved: bool, refused: str | None
+) -> None:
+    """If Traefik refuses one file of the directory, no route is served."""
+    directory = Directory(stack, tmp_path, files, {})
+    assert directory.status() == (404 if refused else 200)
+    codes = ["directory-file-refused"] if refused else []
+    assert [*directory.problems()] == (codes if unproved else [])
+    found = directory.problems("--prove")
+    assert [*found] == codes
+    if refused:
+        assert found["directory-file-refused"]["path"].endswith(refused)
+
+
+def test_dangling_link_in_the_directory(tmp_path: Path, stack: ExitStack) -> None:
+    """A link to nothing in the directory keeps the provider from starting."""
+    folder = tmp_path / "dynamic"
+    folder.mkdir()
+    (folder / "old.yml").symlink_to("/nowhere")
+    directory = Directory(stack, tmp_path, {}, {})
+    assert directory.status() == 404
+    assert [*directory.problems()] == ["directory-file-refused"]
+
+
+def test_health_checks_of_neighbours_dial_nobody(tmp_path: Path, stack: ExitStack) -> None:
+    """A proof loads the files of the directory without their health checks."""
+    port = stack.enter_context(http_backend("web"))
+    balancer = {"servers": [{"url": f"http://{HERE}:{port}"}], "healthCheck": {"path": "/x"}}
+    services = {"http": {"services": {"s": {"loadBalancer": balancer, "nope": 1}}}}
+    directory = Directory(stack, tmp_path, {"s.yml": json.dumps(services)}, {})
+    assert [*directory.problems("--prove")] == ["directory-file-refused"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        pytest.param({"http": {"tls": {"certResolver": "lee"}}}, "unknown-resolver", id="wrong"),
+        pytest.param({"http": {"tls": {}}}, None, id="none"),
+    ],
+)
+def test_resolver_of_an_entrypoint(
+    tmp_path: Path, stack: ExitStack, settings: dict[str, Any], code: str | None
+) -> None:
+    """With an unknown resolver the router is enabled and has Traefik's own certificate."""
+    directory = Directory(stack, tmp_path, {}, settings)
+    assert [*directory.problems()] == ([code] if code else [])
+    until(directory.traefik.routers, "no routers", 15)
+    (router,) = directory.traefik.routers().values()
+    assert router["status"] == "enabled"
+    client = any_certificate()
+    assert directory.traefik.get("web", "a.de", tls=client) == Answer(200, "web")
