@@ -123,7 +123,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     from ctsdns_traefik.daemon import read_access_file
 
     start_logging()
-    static = read_static_config(options.static_config, options.entrypoints)
+    static = read_static_config(options.static_config, options.entrypoints, prove=options.prove)
     hosts, source = options.snapshot.read()
     access = read_access_file(options.access_file) if options.access_file else None
     output = _dynamic_file(options.output)
@@ -151,9 +151,12 @@ def _dynamic_file(output: str | None) -> str | None:
     return None if output is None or is_store_url(output) else output
 
 
-def read_static_config(path: Path | None, entrypoints: Iterable[str]) -> StaticText:
+def read_static_config(
+    path: Path | None, entrypoints: Iterable[str], *, prove: bool = False
+) -> StaticText:
     """Read Traefik's static configuration, and add the entrypoints from the command line.
 
+    With ``prove`` a real Traefik judges the file.
     Raise :class:`SettingsError`, with the place, for a file that Traefik would not start with.
     """
     from ctsdns_traefik.core.checks import StaticText
@@ -170,7 +173,7 @@ def read_static_config(path: Path | None, entrypoints: Iterable[str]) -> StaticT
         raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
     try:
         text = path.read_text(encoding="utf-8-sig")
-        refused = refusal_of(find_traefik(), text, suffix) if options.prove else None
+        refused = refusal_of(find_traefik(), text, suffix) if prove else None
         static = read_static(text, "toml" if suffix == ".toml" else "yaml", refused)
     except LocatedError as why:
         line, column = in_bytes(why.location, text)
