@@ -199,7 +199,7 @@ def _is_dispatched(event: Event) -> bool:
     return bool(event.data) or event.retry is not None
 
 
-def parse_block(block: bytes) -> Event:
+def parse_block(block: bytes | bytearray) -> Event:
     """Read the fields of one block, its lines ended by LF.
 
     The data, megabytes of it, is taken out here; ``sseclient``, which would take seven times its
@@ -209,8 +209,6 @@ def parse_block(block: bytes) -> Event:
     """
     import sseclient  # only a stream needs it
 
-    if block.count(b"\n") > _MOST_LINES:
-        raise OversizedEvent("an event of that size has too many lines")
     data, rest = _fields(block)
     if len(rest) > _LARGEST_REST:
         raise OversizedEvent("an event's fields beside its data are too large")
@@ -220,17 +218,25 @@ def parse_block(block: bytes) -> Event:
     return Event(event.event, data, _retry(rest))
 
 
-def _fields(block: bytes) -> tuple[bytes, bytes]:
-    """Return the data of a block, and its other lines but for comments and empty ones."""
-    data, rest = [], []
-    start = 0
+def _fields(block: bytes | bytearray) -> tuple[bytes, bytes]:
+    """Return the data of a block, and its other lines but for comments and empty ones.
+
+    Raise :class:`OversizedEvent` for too many lines.
+    """
+    data: list[memoryview] = []  # copied once
+    rest: list[memoryview] = []
+    view = memoryview(block)
+    start = lines = 0
     while (end := block.find(b"\n", start)) >= 0:
+        lines += 1
+        if lines > _MOST_LINES:
+            raise OversizedEvent("an event of that size has too many lines")
         if block.startswith(b"data:", start):
-            data.append(block[start + (6 if block.startswith(b" ", start + 5) else 5) : end])
+            data.append(view[start + (6 if block.startswith(b" ", start + 5) else 5) : end])
         elif block.startswith(b"data\n", start):
-            data.append(b"")
+            data.append(view[:0])
         elif not block.startswith((b":", b"\n"), start):
-            rest.append(block[start : end + 1])
+            rest.append(view[start : end + 1])
         start = end + 1
     return b"\n".join(data), b"".join(rest)
 

@@ -93,7 +93,11 @@ def _end_of_list(text: str, start: int) -> int:
         return at + 1
     more = True
     while more:
-        at, more = _after_comma(text, read_value(text, at)[1], "]")
+        end = read_value(text, at)[1]
+        if text.startswith(',{"', end):  # as programs write lists; a regular expression is slower
+            at = end + 1
+        else:
+            at, more = _after_comma(text, end, "]")
     return at
 
 

@@ -23,7 +23,7 @@ class OversizedEvent(Exception):
     """Reject an event that is larger than allowed."""
 
 
-def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
+def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytearray]:
     """Yield each block, with its blank line, as soon as it is complete; line ends become LF.
 
     Raise :class:`OversizedEvent` after more than ``largest`` bytes without a blank line.
@@ -36,17 +36,19 @@ def read_blocks(pieces: Iterable[bytes], largest: int) -> Iterator[bytes]:
         # Most pieces of a large event have no LF, and one byte is found far faster than two.
         while b"\n" in piece and (end := buffer.find(b"\n\n", searched)) >= 0:
             _require_at_most(largest, end + 1)
-            yield _taken(buffer, end + 2).removeprefix(mark)
+            taken = [buffer]
+            buffer = _split(buffer, end + 2)
+            if mark and taken[0].startswith(mark):
+                del taken[0][: len(mark)]
+            yield taken.pop()  # a variable would keep megabytes while they are worked on
             mark, searched = b"", 0
         _require_at_most(largest, len(buffer))
 
 
-def _taken(buffer: bytearray, size: int) -> bytes:
-    """Remove bytes from the front and return them, so that the buffer keeps no second copy."""
-    with memoryview(buffer) as view:
-        front = bytes(view[:size])
-    del buffer[:size]
-    return front
+def _split(buffer: bytearray, size: int) -> bytearray:
+    rest = buffer[size:]
+    del buffer[size:]
+    return rest
 
 
 def _require_at_most(largest: int, size: int) -> None:

@@ -42,7 +42,7 @@ def refusal(read: Reader, data: bytes) -> str:
 def captured(path: Path, event: bytes) -> list[bytes]:
     """Return the data of all events of one type in a captured stream."""
     blocks = read_blocks([path.read_bytes()], largest=2**20)
-    fields = [block.split(b"\n") for block in blocks]
+    fields = [bytes(block).split(b"\n") for block in blocks]
     return [lines[1].removeprefix(b"data: ") for lines in fields if lines[0] == b"event: " + event]
 
 

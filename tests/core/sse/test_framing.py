@@ -19,7 +19,7 @@ MARK = b"\xef\xbb\xbf"
 
 def blocks_of(*pieces: bytes) -> list[bytes]:
     """Return the blocks of a stream that comes in these pieces."""
-    return list(read_blocks(pieces, LARGEST))
+    return [bytes(block) for block in read_blocks(pieces, LARGEST)]
 
 
 def single_bytes(stream: bytes) -> list[bytes]:
@@ -120,7 +120,7 @@ def test_block_comes_as_soon_as_it_is_complete() -> None:
             yield piece
 
     blocks = read_blocks(pieces(), LARGEST)
-    assert [(next(blocks), len(asked)) for _ in range(2)] == [(b"a\n\n", 1), (b"b\n\n", 2)]
+    assert [(bytes(next(blocks)), len(asked)) for _ in range(2)] == [(b"a\n\n", 1), (b"b\n\n", 2)]
 
 
 def test_captured_chunks(data: Path) -> None:
