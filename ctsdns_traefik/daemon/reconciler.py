@@ -59,6 +59,9 @@ from ctsdns_traefik.output import Outcome, Output, OutputWarning, WriteResult
 PERSISTENT = 3
 """Snapshots in a row that differ from what another watch writes, until that is a warning."""
 
+MANY_ITEMS = 500
+"""New routers and services whose rendering leaves memory that is worth a search for it."""
+
 
 class DocumentVerifier(Protocol):
     """Finds out whether Traefik serves what was written; its methods return at once."""
@@ -124,6 +127,8 @@ class Reconciler:
         """What the next rendering uses again of the last one."""
         self._rendered: Outline = {}
         """The outline of the last rendering."""
+        self._written_anew = 0
+        """How many routers and services of the last rendering were not in the one before."""
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held."""
         self._waiting: HostsMap | None = None
@@ -269,7 +274,8 @@ class Reconciler:
             self._restore()
             return
         self._apply(hosts)
-        give_back()
+        if self._written_anew >= MANY_ITEMS:
+            give_back()
 
     def _is_applied(self, hosts: HostsMap) -> bool:
         """Return whether the hosts are those of the last rendering, and the output has them."""
@@ -329,6 +335,8 @@ class Reconciler:
         rendering = render(hosts, self._form, self._access, self._basis)
         self._rendered = outline(rendering.document, rendering.fresh, self._rendered)
         self._basis = rendering.basis
+        sections = rendering.fresh.values()
+        self._written_anew = sum(len(names) for parts in sections for names in parts.values())
         self._publish(EntriesRefused(tuple(rendering.diagnostics)))
         self._publish(EntriesWarned(tuple(rendering.warnings)))
         if self._access:

@@ -51,10 +51,10 @@ class Rendering(NamedTuple):
     """Entries that get no route: invalid, in conflict, or impossible to protect; by name."""
     document: Document
     text: str
+    fresh: Selection
+    """How the document differs from the previous one; all of it if there is none to compare."""
     warnings: tuple[Diagnostic, ...] = ()
     """Entries and aliases that are probably mistakes but keep their routes; by name."""
-    fresh: Selection | None = None
-    """How the document differs from the previous one; all of it if there is none to compare."""
     basis: Basis | None = None
 
 
@@ -86,8 +86,8 @@ def render(
         _by_entry(*invalid, *conflicts, *applied.diagnostics),
         document,
         text,
-        find_near_misses(others, entries),
         fresh,
+        find_near_misses(others, entries),
         Basis(hosts, made, form, access, document, rows),
     )
 
@@ -106,7 +106,8 @@ def render_routes(
     document = build_document(applied.routes, applied.references)
     entries = tuple(route.entry for route in routes)
     text = to_text(document, form)
-    return Rendering(entries, applied.routes, _by_entry(*applied.diagnostics), document, text)
+    diagnostics = _by_entry(*applied.diagnostics)
+    return Rendering(entries, applied.routes, diagnostics, document, text, fresh=document)
 
 
 def _by_entry(*diagnostics: Diagnostic) -> tuple[Diagnostic, ...]:

@@ -83,7 +83,7 @@ def test_edits_give_the_same_as_from_nothing(steps: list[Step]) -> None:
 
 def compared(result: Rendering) -> tuple[object, ...]:
     """Return what a rendering is for, without what only the next one needs."""
-    return result._replace(fresh=None, basis=None)
+    return result._replace(fresh={}, basis=None)
 
 
 @pytest.fixture
