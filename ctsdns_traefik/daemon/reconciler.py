@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ctsdns_traefik.core.access import Access
 from ctsdns_traefik.core.dynamic import (
@@ -83,6 +83,15 @@ class Readers(Protocol):
         """Publish what the output holds, and whether that comes from a trusted snapshot."""
 
 
+class _Last(NamedTuple):
+    """The last rendering, for the next one."""
+
+    basis: Basis | None = None
+    outline: Outline = {}
+    fresh: int = 0
+    """How many routers and services were not in the rendering before."""
+
+
 class Reconciler:
     """Keeps one output at what the last trusted snapshot and the access file want.
 
@@ -123,12 +132,7 @@ class Reconciler:
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         """The hosts of what the output holds, if they are known."""
-        self._basis: Basis | None = None
-        """What the next rendering uses again of the last one."""
-        self._rendered: Outline = {}
-        """The outline of the last rendering."""
-        self._written_anew = 0
-        """How many routers and services of the last rendering were not in the one before."""
+        self._last = _Last()
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held."""
         self._waiting: HostsMap | None = None
@@ -274,12 +278,12 @@ class Reconciler:
             self._restore()
             return
         self._apply(hosts)
-        if self._written_anew >= MANY_ITEMS:
+        if self._last.fresh >= MANY_ITEMS:
             give_back()
 
     def _is_applied(self, hosts: HostsMap) -> bool:
         """Return whether the hosts are those of the last rendering, and the output has them."""
-        rendered = self._basis.hosts if self._basis else None
+        rendered = self._last.basis.hosts if self._last.basis else None
         return self._hosts is rendered is not None and (hosts is rendered or hosts == rendered)
 
     def _stand_by(self, hosts: HostsMap, why: Standby) -> None:
@@ -332,11 +336,13 @@ class Reconciler:
             self._readers.publish_document(self._content, document, trusted=False)
 
     def _render(self, hosts: HostsMap) -> Rendering:
-        rendering = render(hosts, self._form, self._access, self._basis)
-        self._rendered = outline(rendering.document, rendering.fresh, self._rendered)
-        self._basis = rendering.basis
-        sections = rendering.fresh.values()
-        self._written_anew = sum(len(names) for parts in sections for names in parts.values())
+        last = self._last
+        rendering = render(hosts, self._form, self._access, last.basis)
+        self._last = _Last(
+            rendering.basis,
+            outline(rendering.document, rendering.fresh, last.outline),
+            sum(len(names) for parts in rendering.fresh.values() for names in parts.values()),
+        )
         self._publish(EntriesRefused(tuple(rendering.diagnostics)))
         self._publish(EntriesWarned(tuple(rendering.warnings)))
         if self._access:
@@ -354,7 +360,7 @@ class Reconciler:
         """
         rendering = self._render(hosts)
         self._follow()
-        if self._hold_removal(compare(self._outline, self._rendered)):
+        if self._hold_removal(compare(self._outline, self._last.outline)):
             self._enforce()
             self._restore()
             return
@@ -387,8 +393,8 @@ class Reconciler:
         if self._readers:
             self._foreign = False
             self._readers.publish_document(held, document, trusted=self._hosts is not None)
-        is_last = held is content and self._basis is not None and rendering.basis is self._basis
-        new = self._rendered if is_last else outline(document)
+        is_last = held is content and rendering.basis is self._last.basis is not None
+        new = self._last.outline if is_last else outline(document)
         changes, self._outline = compare(self._outline, new), new
         self._publish(RoutesCounted(Counter(each.entry.entrypoint for each in rendering.routes)))
         if ordered:
