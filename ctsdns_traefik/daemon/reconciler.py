@@ -86,9 +86,9 @@ class Readers(Protocol):
 class _Last(NamedTuple):
     """The last rendering, for the next one."""
 
-    basis: Basis | None = None
-    outline: Outline = {}
-    fresh: int = 0
+    basis: Basis | None
+    outline: Outline
+    fresh: int
     """How many routers and services were not in the rendering before."""
 
 
@@ -132,7 +132,7 @@ class Reconciler:
         self._outline: Outline = {}
         self._hosts: HostsMap | None = None
         """The hosts of what the output holds, if they are known."""
-        self._last = _Last()
+        self._last = _Last(None, {}, 0)
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held."""
         self._waiting: HostsMap | None = None
