@@ -49,7 +49,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+    """Keep the settings of the user who runs the tests out of them."""
     for variable in ("COLUMNS", "LINES"):  # pytest-xdist sets them in its workers
         monkeypatch.delenv(variable, raising=False)
     for variable in list(os.environ):
@@ -61,7 +61,7 @@ def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _heeding_signals() -> Iterator[None]:
-    """Let what is started heed the signals that whoever runs the tests may ignore."""
+    """Let what is started obey the signals that the user who runs the tests may ignore."""
     former = {number: signal.signal(number, signal.SIG_DFL) for number in IGNORED_BY_SOME}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield

@@ -186,7 +186,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_defect_is_an_object(path: Path) -> None:
-    """An error that nobody foresaw ends with 70 and an object."""
+    """An error that was not foreseen ends with 70 and an object."""
     program = [sys.executable, "-c", DEFECTIVE]
     with Watch("http://127.0.0.1:9/", path, *JSON_LOG, program=program) as watch:
         assert watch.process.wait(timeout=15) == 70
@@ -266,18 +266,18 @@ def test_any_text_is_one_line_of_ascii(text: str) -> None:
     line = logs.JsonLines().format(record)
     assert line.isascii()
     assert line.isprintable()
-    said = json.loads(line)
-    said["message"].encode()
-    assert said["message"] == said["entry"] == said["deep"][0][0] == said["deep"][1]["k"]
-    assert said["message"].isprintable()
-    assert said["deep"][2] is None
+    logged = json.loads(line)
+    logged["message"].encode()
+    assert logged["message"] == logged["entry"] == logged["deep"][0][0] == logged["deep"][1]["k"]
+    assert logged["message"].isprintable()
+    assert logged["deep"][2] is None
 
 
 def test_message_without_a_word() -> None:
     """Should a message have no word, it is still an object."""
     record = logging.LogRecord("x", logging.INFO, "", 0, "text", (), None)
-    said = json.loads(logs.JsonLines().format(record))
-    assert (said["level"], said["event"], said["message"]) == ("info", "other", "text")
+    logged = json.loads(logs.JsonLines().format(record))
+    assert (logged["level"], logged["event"], logged["message"]) == ("info", "other", "text")
 
 
 class Terminal(io.StringIO):
@@ -297,5 +297,5 @@ def test_terminal_gets_objects_too(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     logs.set_up(stream, dated=True, form="json")
     logging.getLogger("ctsdns_traefik.tested").error("[red]%s", "x" * 500)
-    said = json.loads(stream.getvalue())
-    assert said["message"] == "[red]" + "x" * 500
+    logged = json.loads(stream.getvalue())
+    assert logged["message"] == "[red]" + "x" * 500

@@ -44,7 +44,7 @@ def _former_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("verbosity", "said"),
+    ("verbosity", "logged"),
     [
         pytest.param(2, EVERY_LEVEL, id="-vv"),
         pytest.param(1, EVERY_LEVEL, id="-v"),
@@ -54,13 +54,13 @@ def _former_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pytest.param(-9, EVERY_LEVEL[4:], id="-q-nine-times"),
     ],
 )
-def test_verbosity_chooses_the_levels(verbosity: int, said: list[int]) -> None:
+def test_verbosity_chooses_the_levels(verbosity: int, logged: list[int]) -> None:
     """Each -v says one level more, each -q one less, to errors alone and no further."""
     stream = io.StringIO()
     logs.set_up(stream, verbosity)
     for level in EVERY_LEVEL:
         log.log(level, "%d", level)
-    assert stream.getvalue().splitlines() == [f"{logging.getLevelName(n)}: {n}" for n in said]
+    assert stream.getvalue().splitlines() == [f"{logging.getLevelName(n)}: {n}" for n in logged]
 
 
 def test_line_of_a_daemon_is_dated() -> None:
@@ -150,7 +150,7 @@ def test_other_libraries_stay_silent() -> None:
 
 
 def test_setting_up_again_replaces_the_former() -> None:
-    """After a second setting up each message is said once, on the new stream."""
+    """After a second setting up each message is logged once, on the new stream."""
     first, second = io.StringIO(), io.StringIO()
     logs.set_up(first)
     logs.set_up(second)

@@ -153,8 +153,8 @@ def test_process_that_hangs_is_ended(number: signal.Signals, code: int, call: st
     """
     with script(text) as process:
         process.send_signal(number)
-        said = process.communicate(timeout=30)[0]
-    assert (said, process.returncode) == (f"last act\nreport {number.name}\n", code)
+        logged = process.communicate(timeout=30)[0]
+    assert (logged, process.returncode) == (f"last act\nreport {number.name}\n", code)
 
 
 def test_report_that_hangs_is_left() -> None:

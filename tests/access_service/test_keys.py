@@ -126,11 +126,11 @@ class Source:
         return read_keys(key_set(*self.names))
 
     def has(self, name: str) -> bool:
-        """Tell whether the cache finds a key; that it cannot tell is an error."""
+        """Return whether the cache finds a key; that it cannot tell is an error."""
         return self.cache.find(name) is not None
 
     def cannot_tell(self, name: str) -> bool:
-        """Tell whether the cache cannot tell whether there is a key."""
+        """Return whether the cache cannot return whether there is a key."""
         with suppress(KeysUnavailable):
             self.cache.find(name)
             return False
@@ -174,7 +174,7 @@ def test_unknown_keys_cause_few_fetches() -> None:
     assert [source.has("one"), source.fetches] == [True, 2]
 
 
-def test_without_keys_nothing_can_be_told() -> None:
+def test_without_keys_there_is_no_verdict() -> None:
     """Keys that never came are an error, and asked for again after a pause, not before."""
     source = Source("one")
     source.failure = "no route"
@@ -188,7 +188,7 @@ def test_without_keys_nothing_can_be_told() -> None:
 
 
 def test_old_keys_stay_while_they_are_valid() -> None:
-    """If fetching fails, known keys are believed for a day, unknown ones cannot be told."""
+    """If fetching fails, known keys are valid for a day; for unknown ones there is no verdict."""
     source = Source("one")
     assert source.has("one")
     source.failure = "no route"
@@ -205,7 +205,7 @@ def test_old_keys_stay_while_they_are_valid() -> None:
     assert [source.has("one"), source.cache.are_usable()] == [True, True]
 
 
-def test_failures_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The log says that keys cannot be fetched, why, and whether there are others."""
     caplog.set_level(logging.INFO, "ctsdns_traefik")
     source = Source("one")
@@ -346,7 +346,7 @@ def test_certificates_are_checked(authority: Authority) -> None:
             fetch_keys(trusting)
 
 
-def test_nobody_listens() -> None:
+def test_nothing_listens() -> None:
     """A refused connection is a reason."""
     (port,) = free_ports(1)
     with pytest.raises(KeysUnavailable, match=r"^connection refused$"):

@@ -92,7 +92,7 @@ def test_good_tokens(service: Service) -> None:
         assert identity(service.ask(VERIFY, (ASSERTION, token), method="POST")) == (200, *name)
 
 
-def test_answers_tell_nothing(service: Service) -> None:
+def test_answers_reveal_nothing(service: Service) -> None:
     """A refusal has no reason in it, and no answer may be kept by a cache."""
     bad = service.ask(VERIFY, (ASSERTION, sign(user_claims(exp=1))))
     assert (bad.body, bad.headers["WWW-Authenticate"]) == (b"Unauthorized\n", "Bearer")
@@ -163,7 +163,7 @@ def test_token_of(environ: dict[str, str], token: str | Refused) -> None:
     ],
 )
 def test_no_audience_is_a_fault(service: Service, query: str) -> None:
-    """A forwardAuth address that says not for which application lets nobody in."""
+    """A forwardAuth address that says not for which application admits no request."""
     reply = service.ask(f"/verify{query}", (ASSERTION, sign(user_claims())))
     assert identity(reply) == (500, None, None)
     service.until_logged("ERROR refused -: the forwardAuth address is wrong: ")
@@ -185,7 +185,7 @@ def test_audiences_of_the_address(service: Service) -> None:
 
 
 def test_other_paths(service: Service) -> None:
-    """Nothing else is served, and a wrong path in the address lets nobody in."""
+    """Nothing else is served, and a wrong path in the address admits no request."""
     token = (ASSERTION, sign(user_claims()))
     for path in ("/", "/verify/", f"/Verify?aud={AUDIENCE}", "/healthz/"):
         assert service.ask(path, token).status == 404
@@ -242,7 +242,7 @@ def test_health_and_keys(tmp_path: Path) -> None:
             assert [service.ask(path, new).status for path in (VERIFY, "/healthz")] == [200, 200]
 
 
-def test_slow_keys_hold_up_nobody_else(tmp_path: Path) -> None:
+def test_slow_keys_delay_no_other_request(tmp_path: Path) -> None:
     """While one request waits for keys, others are answered, and so is a signal."""
     ended = threading.Event()
     with (
@@ -338,8 +338,8 @@ def test_without_the_extra(missing: str) -> None:
     done = run(*TEAM_OPTION, program=program)
     assert (done.returncode, done.stdout) == (2, "")
     advice = "install ctsdns-traefik with its extra 'access'"
-    said = rf"ctsdns-traefik-access: error: [\w.]+ is missing: {advice}"
-    assert re.fullmatch(f"{said}\n", done.stderr)
+    logged = rf"ctsdns-traefik-access: error: [\w.]+ is missing: {advice}"
+    assert re.fullmatch(f"{logged}\n", done.stderr)
     assert run("--help", program=program).returncode == 0
 
 
@@ -370,7 +370,7 @@ def test_variables(keys: KeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_defect_lets_nothing_pass(caplog: pytest.LogCaptureFixture) -> None:
-    """An error that nobody foresaw is a 500, and its text, which may hold a token, is not told."""
+    """An unexpected error is a 500 without its text, which may hold a token."""
 
     def broken() -> float:
         raise RuntimeError("a token")
@@ -499,7 +499,7 @@ BAD_TOKENS: dict[str, Callable[[], str]] = {
 @pytest.mark.parametrize("name", BAD_TOKENS)
 @pytest.mark.parametrize("place", ["header", "cookie"])
 def test_traefik_refuses_bad_tokens(guarded: Gate, name: str, place: str) -> None:
-    """Each bad token gets 401 from Traefik, and the backend never hears of it."""
+    """Each bad token gets 401 from Traefik, and the backend never is notified of it."""
     token = BAD_TOKENS[name]()
     guarded.came.clear()
     header = (ASSERTION, token) if place == "header" else ("Cookie", f"CF_Authorization={token}")

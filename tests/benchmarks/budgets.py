@@ -22,7 +22,7 @@ class Row(NamedTuple):
     budget: float
     measured: Spread | None
     note: str = ""
-    """Why nothing was measured, or what else is to be said."""
+    """Why nothing was measured, or what else is to be reported."""
     at_least: bool = False
     """Whether the budget is a least, not a most."""
     unfinished: bool = False

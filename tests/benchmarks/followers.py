@@ -83,7 +83,7 @@ def wait(
 
 
 def ends_with(file: Path, sample: Sample) -> bool:
-    """Tell whether a file ends as the document of a snapshot does, in JSON or YAML."""
+    """Return whether a file ends as the document of a snapshot does, in JSON or YAML."""
     try:
         with file.open("rb") as opened:
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - _TAIL))

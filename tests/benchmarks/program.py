@@ -75,7 +75,7 @@ def _positive(text: str) -> int:
 
 
 def _forget_settings() -> None:
-    """Keep the settings of whoever runs this out of it."""
+    """Keep the settings of the user who runs this out of it."""
     for variable in list(os.environ):
         if variable.startswith("TRAEFIK_") or variable.lower().endswith("_proxy"):
             del os.environ[variable]

@@ -42,13 +42,13 @@ def rows_of(section: str) -> dict[str, list[str]]:
 @pytest.mark.timeout(100)
 def test_quick_run_prints_every_table(tmp_path: Path) -> None:
     """A quick run ends well, with every table, budget and peer, and a number in every cell."""
-    log = tmp_path / "said"
+    log = tmp_path / "logged"
     with running([sys.executable, "-W", "error", str(RUN), "--quick"], log) as process:
         status = process.wait(timeout=80)
-    said = log.read_text()
-    assert status == 0, said
-    assert "Error" not in said
-    sections = dict(part.split("\n", 1) for part in said.split("\n## ")[1:])
+    logged = log.read_text()
+    assert status == 0, logged
+    assert "Error" not in logged
+    sections = dict(part.split("\n", 1) for part in logged.split("\n## ")[1:])
     assert list(sections) == HEADINGS
     tables = {name: rows_of(section) for name, section in sections.items()}
     assert list(tables["Budgets"]) == BUDGETS
@@ -61,7 +61,7 @@ def test_quick_run_prints_every_table(tmp_path: Path) -> None:
 
 
 def is_measured(cell: str) -> bool:
-    """Tell whether a cell holds a finite number, or why there is none on this machine."""
+    """Return whether a cell holds a finite number, or why there is none on this machine."""
     if cell == "-":
         return sys.platform != "linux"
     return bool(NUMBER.search(cell) or re.fullmatch("no (curl|sed|jq)", cell))

@@ -1,6 +1,6 @@
 """A stage for endpoints that misbehave: watch, a real Traefik, and a client that never stops.
 
-An upstream plays what it is told, watch follows it as a process of its own, Traefik serves from the
+An upstream plays its script, watch follows it as a process of its own, Traefik serves from the
 file that watch keeps, and all the time a client requests a route that is in every good snapshot.
 """
 
@@ -197,14 +197,14 @@ class Case:
         self.stage.watch.process.send_signal(signal.SIGHUP)
 
     @property
-    def told(self) -> list[str]:
+    def logged(self) -> list[str]:
         """The lines logged since the case began, without those that may be logged at any time."""
         return [line for line in self.stage.watch.lines[self._mark :] if not QUIET.match(line)]
 
     def explained(self, pattern: str) -> None:
         """Wait for a line that explains the fault."""
         self.stage.watch.until(
-            lambda: any(re.search(pattern, line) for line in self.told),
+            lambda: any(re.search(pattern, line) for line in self.logged),
             f"no {pattern!r} in the log",
         )
         self._began = time.monotonic()
@@ -244,15 +244,15 @@ class Case:
         return content.decode()
 
     def explained_once(self, pattern: str) -> None:
-        """See that one line explains the fault, and that nothing else was said about it."""
-        told = self.told
-        assert len(told) == 1, told
-        assert re.search(pattern, told[0])
+        """See that one line explains the fault, and that nothing else was set for it."""
+        reported = self.logged
+        assert len(reported) == 1, reported
+        assert re.search(pattern, reported[0])
 
     def explained_each_time(self, pattern: str) -> None:
         """See that a fault that lasts is explained by one line for each attempt, and no other."""
-        assert self.told
-        assert [line for line in self.told if not re.search(pattern, line)] == []
+        assert self.logged
+        assert [line for line in self.logged if not re.search(pattern, line)] == []
 
     def finish(self) -> None:
         """See that the process lives, that no poll failed, and that no other bytes were seen."""

@@ -1,4 +1,4 @@
-"""Watch killed or told to stop at any moment: the file is whole, and the next watch goes on."""
+"""Watch killed or stopped at any moment: the file is whole, and the next watch goes on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WITHIN = 3.0
 
 
 def alternating(connection: socket.socket) -> None:
-    """Send the two policies by turns, as fast as they are taken, until nobody takes them."""
+    """Send the two policies by turns, as fast as they are taken, until they are not taken."""
     connection.sendall(STREAM)
     for number in range(100_000):
         connection.sendall(EVENTS[number % 2])
@@ -119,7 +119,7 @@ def until_writing(watch: Watch) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that a killed watch may leave."""
+    """Return whether a name is one that a killed watch may leave."""
     return name.startswith(".dynamic.yml.") and name.endswith(".tmp")
 
 
@@ -197,9 +197,11 @@ def test_hangups_at_any_moment(path: Path) -> None:
             watch.process.send_signal(signal.SIGHUP)
             watch.until_logged("connected to", times + 1)
         assert watch.stop(within=WITHIN) == 0
-        told = [line for line in watch.lines if not line.startswith("INFO replaced")]
+        reported = [line for line in watch.lines if not line.startswith("INFO replaced")]
         again = ["INFO SIGHUP: connecting again", f"INFO connected to {server.url}"] * times
-        assert told == [f"INFO connected to {server.url}", *again, "INFO SIGTERM: stopped"], seed
+        assert reported == [f"INFO connected to {server.url}", *again, "INFO SIGTERM: stopped"], (
+            seed
+        )
         assert reader.spoiled == [], f"seed {seed}"
     assert (path.read_bytes() in VERSIONS, beside(path)) == (True, set()), f"seed {seed}"
 
@@ -236,8 +238,8 @@ def test_hangup_amid_a_write_lets_it_finish(path: Path) -> None:
     ):
         watch.until_logged("connected to", 3)
         assert watch.stop(within=WITHIN) == 0
-        told = [line.partition(":")[0] for line in watch.lines]
-        assert told.count("INFO SIGHUP") == 2, watch.log
+        reported = [line.partition(":")[0] for line in watch.lines]
+        assert reported.count("INFO SIGHUP") == 2, watch.log
         assert [line for line in watch.lines if not line.startswith("INFO ")] == []
     assert (names_in(path), beside(path)) == ("ab", set())
 

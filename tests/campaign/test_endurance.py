@@ -227,7 +227,7 @@ def close_the_folder(path: Path) -> tuple[Path, list[str]]:
 def test_file_that_has_to_be_written_in_place(
     path: Path, fix: Callable[[Path], tuple[Path, list[str]]]
 ) -> None:
-    """A file that cannot be renamed over is followed change after change, which is said once."""
+    """A file that cannot be renamed over is followed change after change, which is logged once."""
     path.touch()
     file, launcher = fix(path)
     inode = file.stat().st_ino
@@ -236,10 +236,10 @@ def test_file_that_has_to_be_written_in_place(
             scene._replace(path=file).until_applied(hosts(names))
             assert file.stat().st_ino == inode
         scene.until_taken()
-        told = [line for line in scene.watch.lines[:-1] if not line.startswith("INFO ")]
+        reported = [line for line in scene.watch.lines[:-1] if not line.startswith("INFO ")]
     path.parent.chmod(0o755)
     in_place = f"WARNING {path} cannot be renamed over and is written in place"
-    assert [line for line in told if "no lock can be held" not in line] == [in_place]
+    assert [line for line in reported if "no lock can be held" not in line] == [in_place]
 
 
 def replace(path: Path) -> None:

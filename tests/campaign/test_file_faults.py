@@ -141,7 +141,7 @@ def limit(scene: Scene, size: int | None) -> None:
 
 
 def close(path: Path) -> None:
-    """Let nobody write to a file, if there is one, or to its folder."""
+    """Let no user write to a file, if there is one, or to its folder."""
     if path.exists():
         path.chmod(0o444)
     path.parent.chmod(0o555)
@@ -188,7 +188,7 @@ IN_THE_WAY: dict[str, tuple[str, Callable[[Path], object]]] = {
     "link-to-itself": ("too many levels of symbolic links", lambda path: path.symlink_to(path)),
     "link-into-nowhere": (MISSING, lambda path: path.symlink_to("nowhere/real.yml")),
 }
-"""What can be where the file should be, and what is then said."""
+"""What can be where the file should be, and what is then reported."""
 
 FAULTS = {
     **{name: replaced(*what) for name, what in IN_THE_WAY.items()},
@@ -252,10 +252,10 @@ def test_fault_costs_one_line_a_snapshot_and_is_got_over(folder: Path, fault: Fa
             newest = "router-d-example-com"
             until(lambda: newest in traefik.routers(), "the newest route is not live", 15)
             assert traefik.errors == []
-        told = [line for line in scene.watch.lines if not line.startswith("INFO ")]
-        assert told == [told[0]] * 3
-        assert told[0].startswith(f"ERROR cannot write {scene.watch.output}: {fault.reason}")
-        assert told[0].endswith("; trying again at the next snapshot")
+        reported = [line for line in scene.watch.lines if not line.startswith("INFO ")]
+        assert reported == [reported[0]] * 3
+        assert reported[0].startswith(f"ERROR cannot write {scene.watch.output}: {fault.reason}")
+        assert reported[0].endswith("; trying again at the next snapshot")
 
 
 def left_in(folder: Path) -> set[str]:
@@ -296,7 +296,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_unwritable_file_at_the_start(folder: Path, refusal: DiagnosticError) -> None:
-    """Where the file cannot be written watch says why in one line, connects to nobody and exits."""
+    """Where the file cannot be written watch says why in one line and exits without connecting."""
     path = folder / "dynamic.yml"
     launcher = refusal.launcher(folder)
     if refusal.setup:

@@ -25,8 +25,8 @@ FEWEST_RUNS = rounds(100, 5_000)
 @pytest.mark.parametrize("target", TARGETS)
 def test_reader_keeps_its_promises(target: str, tmp_path: Path) -> None:
     """No input that a while of guided search comes upon breaks a promise of the reader."""
-    said = fuzz(target, tmp_path, f"-max_total_time={SECONDS}", f"-runs={rounds(50_000, -1)}")
-    assert runs_in(said) >= FEWEST_RUNS
+    output = fuzz(target, tmp_path, f"-max_total_time={SECONDS}", f"-runs={rounds(50_000, -1)}")
+    assert runs_in(output) >= FEWEST_RUNS
 
 
 def test_every_target_is_run() -> None:
@@ -40,9 +40,9 @@ def test_every_target_is_run() -> None:
 
 
 def fuzz(target: str, folder: Path, *bounds: str) -> str:
-    """Fuzz a target within bounds; keep what is found in a folder, and return what is said.
+    """Fuzz a target within bounds; keep what is found in a folder, and return what is set.
 
-    Every day's search is the same; one in full starts with a seed of its own, which is said.
+    Every day's search is the same; one in full starts with a seed of its own, which is reported.
     """
     corpus = folder / "corpus"
     corpus.mkdir()
@@ -59,13 +59,13 @@ def fuzz(target: str, folder: Path, *bounds: str) -> str:
         timeout=SECONDS + 90,
         check=False,
     )
-    said = re.sub(r"INFO: Instrumenting .*\n", "", done.stdout.decode("utf-8", "replace"))
-    assert done.returncode == 0, f"exit {done.returncode}; its last words:\n{said[-5_000:]}"
-    return said
+    output = re.sub(r"INFO: Instrumenting .*\n", "", done.stdout.decode("utf-8", "replace"))
+    assert done.returncode == 0, f"exit {done.returncode}; its last words:\n{output[-5_000:]}"
+    return output
 
 
-def runs_in(said: str) -> int:
+def runs_in(output: str) -> int:
     """Return how many runs libFuzzer says that it has done."""
-    done = re.search(r"^Done ([0-9]+) runs in [0-9]+ second", said, re.MULTILINE)
-    assert done, f"it did not come to its end:\n{said[-5_000:]}"
+    done = re.search(r"^Done ([0-9]+) runs in [0-9]+ second", output, re.MULTILINE)
+    assert done, f"it did not come to its end:\n{output[-5_000:]}"
     return int(done[1])

@@ -139,7 +139,7 @@ def add_wildcard_and_letter(hosts: Hosts, number: int) -> None:
 
 
 def add_conflict(hosts: Hosts, number: int) -> None:
-    """Add entries that Traefik could not tell apart; the first by name is the one to serve."""
+    """Add entries that Traefik could not distinguish; the first by name is the one to serve."""
     entrypoint, domain = hosts.rng.choice(ENTRYPOINTS), f"t{number}.conflict.de"
     first, second = hosts.rng.choice((("http", "https"), ("ssh", "tls"), ("https", "tls")))
     names = [_add(hosts, entrypoint, scheme, domain, domain) for scheme in (first, second)]

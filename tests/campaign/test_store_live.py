@@ -80,7 +80,7 @@ class Stage:
         return {f"_web_http_{self.port}._tcp.{name}": "127.0.0.1" for name in names}
 
     def publish(self, *to: int) -> dict[str, object]:
-        """Let some watches, or both, hear of a new version."""
+        """Let some watches, or both, receive a new version."""
         hosts = self.next_hosts()
         for number in to or (0, 1):
             self.feeds[number].send(snapshot(hosts))
@@ -133,18 +133,18 @@ class Stage:
 
 
 def has_polled(client: Client, times: int) -> bool:
-    """Tell whether a client has sent so many requests."""
+    """Return whether a client has sent so many requests."""
     return client.polls >= times
 
 
 def serves_nothing(traefik: StoreTraefik) -> bool:
-    """Tell whether a Traefik has no router from the store."""
+    """Return whether a Traefik has no router from the store."""
     return not traefik.routers()
 
 
 @pytest.fixture(params=["Kh", "KEA"] if FULL else ["Kh"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """Set the stage; Traefik hears of the hash alone, or of every key as it would have it."""
+    """Set the stage; Traefik is notified of the hash alone, or of every key as it would have it."""
     with Stage(tmp_path, request.param) as stage:
         yield stage
 

@@ -79,7 +79,7 @@ def test_form_that_is_unusual(stage: Stage, form: Form) -> None:
         case.upstream.gate.set()
         case.connect_again()
         stage.watch.until(lambda: case.connections == 2, "not connected twice")
-        assert case.told == []
+        assert case.logged == []
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_value_that_is_refused(stage: Stage, value: object) -> None:
 
 
 def test_connection_refused(stage: Stage) -> None:
-    """While nothing listens each attempt is one line, and the first that is heard is followed."""
+    """While nothing listens each attempt is one line, and the first answer is followed."""
     line = "cannot connect to http.*: connection refused; retrying in 0.1 s"
     with stage.case("connection refused") as case:
         case.upstream.gate.clear()
         stage.server.__exit__()
         case.connect_again()
-        stage.watch.until(lambda: len(case.told) >= 3, "not three attempts")
+        stage.watch.until(lambda: len(case.logged) >= 3, "not three attempts")
         case.explained(line)
         case.untouched()
         stage.server = ScriptedEndpoint(case.upstream, port=stage.server.port)
@@ -166,7 +166,7 @@ def test_name_that_does_not_resolve(stage: Stage, tmp_path: Path) -> None:
         case.explained_each_time(line)
 
 
-def test_retry_field_is_heeded_once(stage: Stage) -> None:
+def test_retry_field_counts_once(stage: Stage) -> None:
     """The server's own reconnection time counts for one connection, if the next one delivers."""
     with stage.case("retry") as case:
         case.upstream.send(b"retry: 700\n\n")
@@ -177,7 +177,7 @@ def test_retry_field_is_heeded_once(stage: Stage) -> None:
         case.upstream.drop()
         case.explained("the endpoint closed the stream; retrying in 0.1 s")
         case.recover()
-        assert len(case.told) == 2
+        assert len(case.logged) == 2
 
 
 def test_snapshots_out_of_order(stage: Stage) -> None:
@@ -191,7 +191,7 @@ def test_snapshots_out_of_order(stage: Stage) -> None:
             stage.watch.until(lambda name=name: f"`{name}`" in case.content(), "not applied")
         case.served(old_name)
         case.recover()
-        assert case.told == []
+        assert case.logged == []
 
 
 def test_the_same_snapshot_for_ever(stage: Stage) -> None:
@@ -273,7 +273,7 @@ def test_a_million_hosts(stage: Stage) -> None:
         case.upstream.publish(framed(wrapped(f"{{{''.join(aliases)}{entries}}}".encode())))
         case.applied()
         case.recover()
-        assert case.told == []
+        assert case.logged == []
 
 
 def test_no_route_was_lost(

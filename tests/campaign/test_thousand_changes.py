@@ -56,13 +56,13 @@ def test_every_change_becomes_live(stage: Stage, other_port: int) -> None:
                 lambda name=name, answer=answer: is_live(stage, name, answer),
                 f"change {number} is not live",
             )
-        assert case.told == []
+        assert case.logged == []
     assert len(stage.server.requests) == 1
     assert stage.client.polls > ROUNDS
     assert (stage.client.failures, stage.traefik.errors) == ([], []), stage.figures
 
 
 def is_live(stage: Stage, name: str, body: str | None) -> bool:
-    """Tell whether Traefik answers with a text for a name, or has no route for it."""
+    """Return whether Traefik answers with a text for a name, or has no route for it."""
     answer = stage.traefik.get("web", name)
     return answer.status == REDIRECT if body is None else answer == Answer(200, body)

@@ -32,7 +32,7 @@ def script(folder: Path, text: str) -> str:
 
 
 def is_gone(process: int) -> bool:
-    """Tell whether a process has ended."""
+    """Return whether a process has ended."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -42,11 +42,11 @@ def is_gone(process: int) -> bool:
 
 def test_on_change_runs_after_each_replacement(path: Path, tmp_path: Path) -> None:
     """It runs with the file as it then is: created, replaced, put right; not when it stays."""
-    said = tmp_path / "said"
-    hook = script(tmp_path, f'cat "$1" >>{said}; echo "== $1" >>{said}')
+    printed = tmp_path / "printed"
+    hook = script(tmp_path, f'cat "$1" >>{printed}; echo "== $1" >>{printed}')
 
     def runs() -> int:
-        return said.read_text().count("==") if said.exists() else 0
+        return printed.read_text().count("==") if printed.exists() else 0
 
     with (
         Feed() as feed,
@@ -66,7 +66,9 @@ def test_on_change_runs_after_each_replacement(path: Path, tmp_path: Path) -> No
         watch.until(lambda: runs() == 4, "no fourth run")
         assert watch.stop(within=WITHIN) == 0
     end = f"== {path}\n"
-    assert said.read_text() == "".join(f"{text}{end}" for text in ("{}\n", first, second, second))
+    assert printed.read_text() == "".join(
+        f"{text}{end}" for text in ("{}\n", first, second, second)
+    )
 
 
 NUDGE = """
@@ -78,7 +80,7 @@ os.kill(int(process), signal.SIGHUP)
 """
 
 
-def test_traefik_that_notices_nothing_is_told(tmp_path: Path) -> None:
+def test_traefik_that_notices_nothing_is_signalled(tmp_path: Path) -> None:
     """Where Traefik notices no change, here in a folder in the place of another, SIGHUP helps."""
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -122,7 +124,7 @@ def test_failure_of_on_change_changes_nothing(path: Path, tmp_path: Path) -> Non
     assert lines == ["WARNING the on-change command failed: sh exited with status 3: oh no"] * 3
 
 
-def test_refused_content_is_told_once_and_tried_again(path: Path, tmp_path: Path) -> None:
+def test_refused_content_is_logged_once_and_tried_again(path: Path, tmp_path: Path) -> None:
     """The old file stays while the check refuses; the line comes once until it says otherwise."""
     verdict, count = tmp_path / "verdict", tmp_path / "count"
     hook = script(tmp_path, f"echo >>{count}; cat {verdict} >&2; test ! -s {verdict}")
@@ -201,7 +203,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_watchdog_ends_the_command_too(path: Path, tmp_path: Path) -> None:
-    """Also when a stop is not heeded in time, no command is left behind."""
+    """Also when a stop is not obeyed in time, no command is left behind."""
     running = tmp_path / "running"
     hook = script(tmp_path, LASTING.format(running))
     path.write_text("{}\n")
@@ -232,7 +234,7 @@ def test_hangup_waits_for_the_command(path: Path, tmp_path: Path) -> None:
 
 
 def test_hangup_amid_the_check_loses_no_change(path: Path, tmp_path: Path) -> None:
-    """What is written although SIGHUP came is told, and the command after the change runs."""
+    """What is written although SIGHUP came is reported, and the command after the change runs."""
     running, done = tmp_path / "running", tmp_path / "done"
     hook = script(tmp_path, f"echo >{running}; sleep 0.5")
     path.write_text("{}\n")
@@ -254,15 +256,15 @@ def test_hangup_amid_the_check_loses_no_change(path: Path, tmp_path: Path) -> No
 
 def test_render_once_runs_the_commands(path: Path, tmp_path: Path) -> None:
     """The check comes before the file is there, the other command after."""
-    said = tmp_path / "said"
-    hook = script(tmp_path, f'echo "$1" "$(test -e {path} && echo there)" >>{said}')
+    printed = tmp_path / "printed"
+    hook = script(tmp_path, f'echo "$1" "$(test -e {path} && echo there)" >>{printed}')
     done = run(
         *("render-once", "-", "-o", path),
         *("--check-command", f"{hook} check={{path}}", "--on-change", f"{hook} {{path}}"),
         stdin=POLICY,
     )
     assert (done.returncode, names_in(path)) == (0, "a")
-    first, second = said.read_text().splitlines()
+    first, second = printed.read_text().splitlines()
     assert first.startswith(f"check={path.parent}/.dynamic.yml.")
     assert second == f"{path} there"
 
@@ -321,14 +323,14 @@ def test_no_command_runs_where_nothing_is_written(
 
 def test_variables_set_the_commands(path: Path, tmp_path: Path) -> None:
     """Both commands can be set in the environment, and see nothing of it themselves."""
-    said = tmp_path / "said"
-    hook = script(tmp_path, f'echo "$1${{TRAEFIK_CONFIG_ON_CHANGE-}}" >>{said}')
+    printed = tmp_path / "printed"
+    hook = script(tmp_path, f'echo "$1${{TRAEFIK_CONFIG_ON_CHANGE-}}" >>{printed}')
     environment = {
         "TRAEFIK_CONFIG_ON_CHANGE": f"{hook} 'on change'",
         "TRAEFIK_CONFIG_CHECK_COMMAND": f"{hook} check {{path}}",
     }
     run("render-once", "-", "-o", path, stdin=POLICY, environment=environment)
-    assert said.read_text() == "check\non change\n"
+    assert printed.read_text() == "check\non change\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
@@ -376,15 +378,15 @@ def test_bad_command_is_bad_usage(
 
 def test_commands_keep_memory_of_nothing_secret(path: Path, tmp_path: Path) -> None:
     """The token of the endpoint is not in the environment of a command, nor in the log."""
-    said = tmp_path / "said"
+    printed = tmp_path / "printed"
     environment = {"TRAEFIK_CONFIG_API_TOKEN": "s3cret"}
-    hook = f"{sys.executable} -c \"import os; open('{said}', 'w').write(str(dict(os.environ)))\""
+    hook = f"{sys.executable} -c \"import os; open('{printed}', 'w').write(str(dict(os.environ)))\""
     with (
         ScriptedEndpoint(streaming("a")) as server,
         Watch(server.url, path, "--on-change", hook, environment=environment) as watch,
     ):
         watch.until_logged("added router-a")
-        watch.until(lambda: said.exists() and said.read_text().endswith("}"), "no hook ran")
+        watch.until(lambda: printed.exists() and printed.read_text().endswith("}"), "no hook ran")
         assert watch.stop(within=WITHIN) == 0
     assert b"Bearer s3cret" in server.requests[0]
-    assert "s3cret" not in said.read_text() + watch.log
+    assert "s3cret" not in printed.read_text() + watch.log

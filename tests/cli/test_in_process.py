@@ -40,15 +40,15 @@ def test_defect_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An error that nobody foresaw ends with 70 and one line that asks to report it."""
+    """An error that was not foreseen ends with 70 and one line that asks to report it."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("one\ntwo")
 
     monkeypatch.setattr(render, "render", broken)
     assert main([command, policy]) == ExitCode.INTERNAL
-    said = "internal error, please report it: RuntimeError('one\\ntwo')"
-    assert capsys.readouterr() == ("", f"ctsdns-traefik: error: {said}\n")
+    printed = "internal error, please report it: RuntimeError('one\\ntwo')"
+    assert capsys.readouterr() == ("", f"ctsdns-traefik: error: {printed}\n")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_os_error_without_explanation_is_not_one_of_standard_output(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An OSError that nobody foresaw is a defect like others: 70, and its own words."""
+    """An OSError that was not foreseen is a defect like others: 70, and its own words."""
 
     def broken(*_: object, **__: object) -> None:
         raise unforeseen

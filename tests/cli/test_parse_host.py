@@ -85,8 +85,10 @@ SSH_CLIENTS = {
 
 def explained(*arguments: str) -> list[dict[str, Any]]:
     """Return what ``--format json`` says."""
-    said: list[dict[str, Any]] = json.loads(run("parse-host", "--format=json", *arguments).stdout)
-    return said
+    printed: list[dict[str, Any]] = json.loads(
+        run("parse-host", "--format=json", *arguments).stdout
+    )
+    return printed
 
 
 def test_http_entry_as_text() -> None:
@@ -174,8 +176,8 @@ def test_ports_of_the_static_configuration(tmp_path: Path) -> None:
     commands = [each["clients"]["command"] for each in explained(*options, *entries)]
     assert commands[:2] == ["ssh -p 2222 USER@HOST", "dig @HOST -p 5353 NAME"]
     assert "%h:PORT," in commands[2]  # the example's own entrypoint is not in this file
-    (said,) = explained(*options, "--entrypoint=ssh=22", entries[0])
-    assert said["clients"]["command"] == "ssh -p 22 USER@HOST"
+    (printed,) = explained(*options, "--entrypoint=ssh=22", entries[0])
+    assert printed["clients"]["command"] == "ssh -p 22 USER@HOST"
     static.write_text("entryPoints: [")
     done = run("parse-host", *options, SSH)
     assert (done.returncode, done.stdout) == (2, "")
@@ -184,10 +186,10 @@ def test_ports_of_the_static_configuration(tmp_path: Path) -> None:
 
 def test_authority_in_every_line() -> None:
     """--ca-file stands in the lines of all tools in place of the system's authorities."""
-    (said,) = explained("--ca-file", "/home/me/ca-1.pem", SSH)
+    (printed,) = explained("--ca-file", "/home/me/ca-1.pem", SSH)
     for tool in ("command", "socat", "stunnel", "haproxy", "ssh"):
-        assert "/home/me/ca-1.pem" in said["clients"][tool]
-    assert TRUST not in str(said)
+        assert "/home/me/ca-1.pem" in printed["clients"][tool]
+    assert TRUST not in str(printed)
 
 
 @pytest.mark.parametrize("path", ["", "a b.pem", "a'b", "a,b", "a\nb", "$(id)", 'a"b', "a;b"])
@@ -198,7 +200,7 @@ def test_authority_that_lines_cannot_hold(path: str) -> None:
     assert "cannot stand in the lines of all clients" in done.stderr
 
 
-def test_passthrough_is_told() -> None:
+def test_passthrough_is_shown() -> None:
     """A tls entry's text says that TLS passes through."""
     text = run("parse-host", "_tcp_tls_443._tcp.vault.example.com").stdout
     assert "\n  TLS         passes through to the backend (passthrough: true)\n" in text
@@ -219,8 +221,8 @@ def test_several_entries_as_text_and_json() -> None:
 def route(entry: str, values: str, **more: Any) -> dict[str, Any]:
     """Return a route as JSON; ``values`` are its fields between entrypoint and backend."""
     names = ("entrypoint", "scheme", "port", "domain", "type", "router", "rule", "service")
-    said: dict[str, Any] = dict(zip(names, values.split(), strict=True))
-    return {"kind": "route", "entry": entry, **said, "port": int(said["port"]), **more}
+    printed: dict[str, Any] = dict(zip(names, values.split(), strict=True))
+    return {"kind": "route", "entry": entry, **printed, "port": int(printed["port"]), **more}
 
 
 ROUTES = (
@@ -264,9 +266,9 @@ def test_http_entries_as_json(
     name: str, address: str | None, values: str, more: dict[str, Any]
 ) -> None:
     """Every field of an HTTP route, its address in the shortest form or null."""
-    (said,) = explained(name if address is None else f"{name}={address}")
+    (printed,) = explained(name if address is None else f"{name}={address}")
     shortest = {None: None, "fd7a:115c:a1e0:0::1/128": "fd7a:115c:a1e0::1"}
-    assert said == route(name, values, address=shortest.get(address, "100.64.0.1"), **more)
+    assert printed == route(name, values, address=shortest.get(address, "100.64.0.1"), **more)
 
 
 def test_tcp_entries_as_json() -> None:
@@ -289,7 +291,7 @@ def test_tcp_entries_as_json() -> None:
 
 
 def test_alias_and_problem_as_json() -> None:
-    """An alias is only its name; a problem says what, where and how to mend it."""
+    """An alias is only its name; a problem says what, where and how to fix it."""
     assert explained("laptop=100.64.0.9", "_web_http_99999._tcp.a.b=x") == [
         {"kind": "alias", "entry": "laptop"},
         {
@@ -335,7 +337,7 @@ ANYTHING = (
 
 
 def has_shape(value: dict[str, Any], shape: Shape) -> bool:
-    """Tell whether a JSON object has exactly the fields of a shape, each of its type."""
+    """Return whether a JSON object has exactly the fields of a shape, each of its type."""
     return value.keys() == shape.keys() and all(
         type(value[name]) in types for name, types in shape.items()
     )
@@ -343,11 +345,11 @@ def has_shape(value: dict[str, Any], shape: Shape) -> bool:
 
 def test_json_keeps_its_shape() -> None:
     """Whatever is asked, each object has the fields of its kind, each of its type."""
-    said = explained(*ANYTHING)
-    assert [one["entry"] for one in said] == [entry.partition("=")[0] for entry in ANYTHING]
+    printed = explained(*ANYTHING)
+    assert [one["entry"] for one in printed] == [entry.partition("=")[0] for entry in ANYTHING]
     shapes = {"route": ROUTE_SHAPE, "problem": PROBLEM_SHAPE, "alias": ALIAS_SHAPE}
-    assert {one["kind"] for one in said} == shapes.keys()
-    for one in said:
+    assert {one["kind"] for one in printed} == shapes.keys()
+    for one in printed:
         if one.get("type") in ("tcp", "udp"):
             assert has_shape(one.pop("clients"), CLIENTS_SHAPE)
         assert has_shape(one, shapes[one["kind"]])
@@ -388,17 +390,17 @@ PORTS = (
 def test_entrypoint_sets_the_port_to_connect_to(given: list[str], port: str) -> None:
     """--entrypoint NAME=PORT, or Traefik's own NAME=ADDRESS:PORT, goes into every command."""
     options = [part for one in given for part in ("--entrypoint", one)]
-    (said,) = explained(*options, SSH)
-    clients = said["clients"]
+    (printed,) = explained(*options, SSH)
+    clients = printed["clients"]
     assert f" OPENSSL:nas.example.com:{port}," in clients["socat"]
     assert f"\nconnect = nas.example.com:{port}\n" in clients["stunnel"]
     assert f" server traefik nas.example.com:{port} ssl " in clients["haproxy"]
 
 
 def test_port_of_an_unknown_entrypoint_is_a_word() -> None:
-    """An entrypoint whose port nobody has told gets PORT in its place."""
-    (said,) = explained("_other_ssh_22._tcp.nas.example.com")
-    assert " OPENSSL:nas.example.com:PORT," in said["clients"]["socat"]
+    """An entrypoint whose port is not given gets PORT in its place."""
+    (printed,) = explained("_other_ssh_22._tcp.nas.example.com")
+    assert " OPENSSL:nas.example.com:PORT," in printed["clients"]["socat"]
 
 
 BAD_PORTS = ("tcp", "tcp=", "=4433", "tcp=0", "tcp=65536", "tcp=x", "tcp=-1", "tcp=4433/sctp", "")

@@ -52,7 +52,7 @@ full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there i
 
 @full_device
 @pytest.mark.parametrize("arguments", PRINTING)
-def test_full_standard_output_is_told(arguments: tuple[str, ...]) -> None:
+def test_full_standard_output_is_reported(arguments: tuple[str, ...]) -> None:
     """Output that cannot be written, as on a full disk, ends with 4 and one line."""
     done = shell('exec "$@" >/dev/full', arguments)
     assert (done.returncode, done.stdout) == (4, "")
@@ -62,7 +62,7 @@ def test_full_standard_output_is_told(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("arguments", PRINTING[:-2])
-def test_closed_standard_output_is_told(arguments: tuple[str, ...]) -> None:
+def test_closed_standard_output_is_reported(arguments: tuple[str, ...]) -> None:
     """Without a standard output at all, data that has nowhere to go ends with 4 and one line."""
     done = shell('exec "$@" >&-', arguments)
     assert (done.returncode, done.stdout) == (4, "")
@@ -94,7 +94,7 @@ def test_reader_that_goes_away_is_no_drama(arguments: tuple[str, ...]) -> None:
 
 
 def test_reader_of_the_first_line_gets_it() -> None:
-    """In a pipeline with head the first line arrives, and nothing is said on stderr."""
+    """In a pipeline with head the first line arrives, and nothing is logged on stderr."""
     hosts = {f"_web_http_80._tcp.host{number}.example.com": "::1" for number in range(5000)}
     done = subprocess.run(
         ["/bin/sh", "-c", '"$@" | head -n 1', "sh", *COMMAND, "render-once", "-"],
@@ -109,7 +109,7 @@ def test_reader_of_the_first_line_gets_it() -> None:
 @pytest.mark.parametrize(
     "arguments", [("render-once", "-"), ("validate", "-"), ("parse-host", "-")], ids=lambda a: a[0]
 )
-def test_closed_standard_input_is_told(arguments: tuple[str, ...]) -> None:
+def test_closed_standard_input_is_reported(arguments: tuple[str, ...]) -> None:
     """A process without a standard input that is to read it ends with 3 and one line."""
     done = shell('exec "$@" <&-', arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
@@ -145,16 +145,16 @@ def test_working_directory_that_is_gone(arguments: tuple[str, ...], end: tuple[i
     """Where relative paths lead nowhere, the file is named, and the code is that of the file."""
     done = shell('cd "$(mktemp -d)" && rmdir "$PWD" && exec "$@"', arguments)
     code, reason = end
-    said = f"ctsdns-traefik: error: {reason}"
-    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (code, "", said)
+    printed = f"ctsdns-traefik: error: {reason}"
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (code, "", printed)
 
 
-def test_no_room_for_temporary_files_is_told() -> None:
-    """A proof that has nowhere to put its files is said to lack them, not Traefik or output."""
+def test_no_room_for_temporary_files_is_reported() -> None:
+    """A proof that has nowhere to put its files fails for that reason."""
     done = shell('ulimit -f 0 && exec "$@"', ("validate", "-", "--prove"))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    said = "ctsdns-traefik: error: cannot make the temporary files of a proof (see TMPDIR): "
-    assert done.stderr.startswith(said)
+    printed = "ctsdns-traefik: error: cannot make the temporary files of a proof (see TMPDIR): "
+    assert done.stderr.startswith(printed)
 
 
 WITHOUT_TALK = (
@@ -174,7 +174,7 @@ WITHOUT_TALK = (
 def test_exit_code_needs_no_standard_error(
     arguments: tuple[str, ...], code: int, redirection: str
 ) -> None:
-    """What cannot be told changes nothing about how it ends."""
+    """What cannot be reported changes nothing about how it ends."""
     done = shell(f'exec "$@" {redirection}', arguments)
     assert (done.returncode, done.stderr) == (code, "")
 

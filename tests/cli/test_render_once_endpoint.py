@@ -196,7 +196,7 @@ def test_certificate_of_an_unknown_authority_is_not_trusted(authority: Authority
 
 
 def test_authority_file_that_is_missing_is_named(tmp_path: Path, authority: Authority) -> None:
-    """A --ca-file that is not there is told by its name."""
+    """A --ca-file that is not there is named."""
     with ScriptedEndpoint(tls=authority.server_context("127.0.0.1")) as endpoint:
         done = run("render-once", endpoint.url, "--ca-file", tmp_path / "none.pem")
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
@@ -204,14 +204,14 @@ def test_authority_file_that_is_missing_is_named(tmp_path: Path, authority: Auth
     assert str(tmp_path / "none.pem") in done.stderr
 
 
-def test_error_events_alone_are_told_before_the_failure() -> None:
-    """A stream of errors ends with each told, then the one line why there is no document."""
+def test_error_events_alone_are_reported_before_the_failure() -> None:
+    """A stream of errors ends with each reported, then the one line why there is no document."""
     error = event("error", {"event": "machines-snapshot", "message": "Tailscale API error: 500"})
     with ScriptedEndpoint(sending(STREAM, error, error)) as endpoint:
         done = run("render-once", endpoint.url)
-    told = "WARNING: the worker reports an error: Tailscale API error: 500\n"
+    reported = "WARNING: the worker reports an error: Tailscale API error: 500\n"
     failure = f"{PREFIX}{endpoint.url}: the endpoint closed the stream\n"
-    assert (done.returncode, done.stdout, done.stderr) == (3, "", 2 * told + failure)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", 2 * reported + failure)
 
 
 SLOW = (

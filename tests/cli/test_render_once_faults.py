@@ -95,7 +95,7 @@ def test_file_without_a_snapshot_is_one_line(tmp_path: Path, content: bytes, rea
 
 @pytest.mark.parametrize(("content", "reason"), UNUSABLE)
 def test_standard_input_without_a_snapshot_is_one_line(content: bytes, reason: str) -> None:
-    """The same is said of what is piped in, under the name of standard input."""
+    """The same is reported of what is piped in, under the name of standard input."""
     done = run("render-once", "-", stdin=content)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == f"{PREFIX}standard input: {reason}\n"
@@ -140,7 +140,7 @@ def test_hostile_file_name_stays_on_one_line(tmp_path: Path) -> None:
     assert done.stderr == f"{PREFIX}cannot read {shown}: no such file or directory\n"
 
 
-def test_fifo_that_nobody_writes_to_is_timed_out(tmp_path: Path) -> None:
+def test_fifo_that_nothing_writes_to_is_timed_out(tmp_path: Path) -> None:
     """Opening a named pipe waits for its writer, though not for longer than the timeout."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -150,7 +150,7 @@ def test_fifo_that_nobody_writes_to_is_timed_out(tmp_path: Path) -> None:
 
 
 def drip(pipe: int, start: bytes) -> None:
-    """Write something into a pipe, then a byte now and then until nobody reads."""
+    """Write something into a pipe, then a byte now and then until nothing reads."""
     with suppress(OSError):
         os.write(pipe, start)
         while True:

@@ -64,7 +64,7 @@ def test_old_file_is_replaced(output: Path) -> None:
 
 
 def test_unchanged_file_is_left_alone(output: Path) -> None:
-    """A file that holds the document already keeps its times, and nothing is said."""
+    """A file that holds the document already keeps its times, and nothing is logged."""
     output.write_text(DOCUMENT)
     before = output.stat()
     done = run("render-once", "-", "-o", output, stdin=POLICY)
@@ -110,7 +110,7 @@ CHECKS = (
 
 
 @pytest.mark.parametrize(("old", "code"), CHECKS)
-def test_check_tells_by_its_exit_code(output: Path, old: str | None, code: int) -> None:
+def test_check_reports_by_its_exit_code(output: Path, old: str | None, code: int) -> None:
     """--check exits with 1 if the file would change, with 0 if not, and writes nothing."""
     if old is not None:
         output.write_text(old)
@@ -215,7 +215,7 @@ def test_strict_makes_refused_entries_count(
     assert (checked.returncode, checked.stdout) == (code, "")
 
 
-def test_refused_entries_are_told_on_stderr_alone() -> None:
+def test_refused_entries_are_reported_on_stderr_alone() -> None:
     """One line each on stderr with its code and entry; stdout is the document and nothing else."""
     done = run("render-once", "-", "-v", stdin=REFUSED)
     assert (done.returncode, done.stdout) == (0, DOCUMENT)

@@ -75,19 +75,19 @@ def test_routes_of_one_entrypoint_stand_together() -> None:
 def test_json_has_routes_problems_and_summary() -> None:
     """--format json says the same as values, each route and problem as parse-host has it."""
     done = run("validate", "-", "--format", "json", stdin=POLICY)
-    said: dict[str, Any] = json.loads(done.stdout)
+    printed: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (1, "")
-    assert said.keys() == {"routes", "problems", "summary", "traefik"}
+    assert printed.keys() == {"routes", "problems", "summary", "traefik"}
     counted = {"routes": 5, "errors": 2, "warnings": 0}
-    assert said["summary"] == counted | {"entrypointsChecked": False}
-    assert {route["entry"]: route["backend"] for route in said["routes"]} == {
+    assert printed["summary"] == counted | {"entrypointsChecked": False}
+    assert {route["entry"]: route["backend"] for route in printed["routes"]} == {
         "_api_https_8443._tcp.a.example.com": "https://100.64.0.1:8443",
         "_tcp_ssh_22._tcp.nas.example.com": "[fd7a:115c:a1e0::2]:22",
         "_tcp_tls_443._tcp.vault.example.com": "100.64.0.3:443",
         "_web_http_3000._tcp.a.example.com": "http://[fd7a:115c:a1e0::1]:3000",
         "_web_http_3000._tcp.b.example.com": "http://100.64.0.1:3000",
     }
-    conflict, bad_port = said["problems"]
+    conflict, bad_port = printed["problems"]
     assert bad_port == {
         "code": "bad-port",
         "severity": "error",
@@ -115,7 +115,7 @@ def test_json_of_a_route_is_as_parse_host_has_it() -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("strict", [(), ("--strict",)], ids=["lenient", "strict"])
-def test_exit_code_tells_whether_an_entry_was_refused(form: str, strict: tuple[str, ...]) -> None:
+def test_exit_code_shows_whether_an_entry_was_refused(form: str, strict: tuple[str, ...]) -> None:
     """A policy without problems is 0 and one with refused entries 1, in either format."""
     for policy, code in ((GOOD, 0), (b'{"acls": []}', 0), (POLICY, 1)):
         done = run("validate", "-", "--format", form, *strict, stdin=policy)
@@ -212,7 +212,7 @@ def test_captured_data_of_several_lines_has_no_place() -> None:
 
 
 def test_byte_order_mark_that_comes_alone(tmp_path: Path) -> None:
-    """What a file holds is told by what follows the mark, however late it does."""
+    """What a file holds is reported by what follows the mark, however late it does."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 

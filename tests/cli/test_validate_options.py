@@ -72,7 +72,7 @@ def problems_of(*arguments: str | Path, code: int = 1) -> list[str]:
 
 
 def test_static_configuration_in_yaml(policy: Path, static: Path) -> None:
-    """What goes wrong under a static configuration is told with its place."""
+    """What goes wrong under a static configuration is reported with its place."""
     entries = [f"{policy}:{UNKNOWN} traefik, websecure", f"{policy}:6:3: warning https-backend-unv"]
     lines = problems_of(policy, "--static-config", static)
     wanted = [
@@ -150,14 +150,14 @@ def test_entrypoints_on_the_command_line(policy: Path, static: Path) -> None:
     ],
 )
 def test_bad_values_are_bad_usage(policy: Path, option: str, value: str, why: str) -> None:
-    """What is no entrypoint or version is said so, with exit code 2."""
+    """What is no entrypoint or version is named, with exit code 2."""
     done = run("validate", policy, option, value)
     assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr
 
 
 def test_dynamic_file_of_another_name(policy: Path, static: Path) -> None:
-    """Given the dynamic file, it is told whether Traefik would read it."""
+    """Given the dynamic file, it is reported whether Traefik would read it."""
     options = ("--static-config", static, "--entrypoint", "websecur", "--output")
     *_, line, _ = problems_of(policy, *options, "/etc/traefik/routes.yml")
     setting = "providers.file.filename"
@@ -213,7 +213,7 @@ def test_github_format_escapes_paths(tmp_path: Path) -> None:
     assert done.stdout.startswith(start)
 
 
-def test_long_path_is_told_whole(tmp_path: Path) -> None:
+def test_long_path_is_shown_whole(tmp_path: Path) -> None:
     """However long, the path of a problem can be opened."""
     folder = "d" * 200
     (tmp_path / folder / folder).mkdir(parents=True)
@@ -226,22 +226,22 @@ def validated(*arguments: str | Path, stdin: bytes = b"") -> dict[str, Any]:
     """Return what validate says as JSON, once it fits the schema that the package brings."""
     schema = resources.files("ctsdns_traefik").joinpath("schemas/validate.schema.json")
     validator = Draft202012Validator(json.loads(schema.read_text()))
-    said: dict[str, Any] = json.loads(
+    printed: dict[str, Any] = json.loads(
         run("validate", *arguments, "--format=json", stdin=stdin).stdout
     )
     validator.check_schema(validator.schema)
-    validator.validate(said)
-    return said
+    validator.validate(printed)
+    return printed
 
 
 def test_json_fits_its_schema(policy: Path, static: Path, data: Path) -> None:
     """Whatever the source and whatever is found, the JSON is as the schema says."""
-    said = validated(policy, "--static-config", static)
-    places = [(each["path"], each["line"], each["column"]) for each in said["problems"]]
+    printed = validated(policy, "--static-config", static)
+    places = [(each["path"], each["line"], each["column"]) for each in printed["problems"]]
     assert places == [(str(policy), 5, 17), (str(policy), 6, 3), (str(static), 10, 3)]
-    settings = [(each["entry"] or None, each["setting"]) for each in said["problems"]]
+    settings = [(each["entry"] or None, each["setting"]) for each in printed["problems"]]
     assert settings[1:] == [(HTTPS, None), (None, "api.insecure")]
-    assert said["traefik"] is None
+    assert printed["traefik"] is None
     counted = {"routes": 5, "errors": 0, "warnings": 0, "entrypointsChecked": False}
     for source in ("worker-stream.txt", "policy.hujson"):
         assert validated(data / source)["summary"] == counted
@@ -250,15 +250,15 @@ def test_json_fits_its_schema(policy: Path, static: Path, data: Path) -> None:
 
 def test_schema_is_closed(policy: Path) -> None:
     """The schema knows every field: one more or one less does not fit it."""
-    said = validated(policy)
+    printed = validated(policy)
     schema = resources.files("ctsdns_traefik").joinpath("schemas/validate.schema.json")
     validator = Draft202012Validator(json.loads(schema.read_text()))
-    route = said["routes"][0]
-    assert not validator.is_valid(said | {"more": 1})
-    assert not validator.is_valid(said | {"routes": [route | {"more": 1}]})
-    assert not validator.is_valid(said | {"routes": [{**route, "port": "80"}]})
-    for field in said:
-        assert not validator.is_valid({key: said[key] for key in said if key != field})
+    route = printed["routes"][0]
+    assert not validator.is_valid(printed | {"more": 1})
+    assert not validator.is_valid(printed | {"routes": [route | {"more": 1}]})
+    assert not validator.is_valid(printed | {"routes": [{**route, "port": "80"}]})
+    for field in printed:
+        assert not validator.is_valid({key: printed[key] for key in printed if key != field})
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_schema_is_closed(policy: Path) -> None:
 def test_summary_says_whether_entrypoints_were_checked(
     policy: Path, static: Path, known: tuple[str, ...], checked: bool
 ) -> None:
-    """Every format has it in its summary, if nothing tells which entrypoints Traefik has."""
+    """Every format has it in its summary, if nothing says which entrypoints Traefik has."""
     known = (*known, str(static)) if known == ("--static-config",) else known
     for form in ("text", "github"):
         done = run("validate", policy, *known, "--format", form)
@@ -308,14 +308,16 @@ def test_near_misses_are_warnings_at_their_places(tmp_path: Path) -> None:
 
 def test_proof(policy: Path, static: Path) -> None:
     """--prove has a real Traefik say which route it does not enable, beside what the rules say."""
-    said = validated(policy, "--prove", "--static-config", static)
-    codes = [(each["code"], each["line"]) for each in said["problems"]]
+    printed = validated(policy, "--prove", "--static-config", static)
+    codes = [(each["code"], each["line"]) for each in printed["problems"]]
     assert codes[:2] == [("unknown-entrypoint", 5), ("not-enabled", 5)]
-    message = said["problems"][1]["message"]
-    assert message.startswith(f"Traefik {said['traefik']} does not enable the route: entryPoint")
+    message = printed["problems"][1]["message"]
+    assert message.startswith(f"Traefik {printed['traefik']} does not enable the route: entryPoint")
     lines = run("validate", policy, "--prove")
     assert lines.returncode == 0
-    assert lines.stdout.endswith(f", 0 warnings; proved by Traefik {said['traefik']}{UNCHECKED}\n")
+    assert lines.stdout.endswith(
+        f", 0 warnings; proved by Traefik {printed['traefik']}{UNCHECKED}\n"
+    )
 
 
 def test_proof_without_a_traefik(policy: Path, tmp_path: Path) -> None:

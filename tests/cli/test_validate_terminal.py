@@ -95,8 +95,8 @@ def test_problems_have_carets(tmp_path: Path) -> None:
     """Each problem is shown under the tree with its line and carets, markup as text."""
     code, shown = on_terminal(tmp_path, HOSTS | REFUSED, columns=120)
     problems = PROBLEMS.format(path=tmp_path / "policy.json")
-    said = f"{TREE}{problems}\n3 routes, 2 errors, 0 warnings{UNCHECKED}\n"
-    assert (code, plain(shown)) == (1, said)
+    printed = f"{TREE}{problems}\n3 routes, 2 errors, 0 warnings{UNCHECKED}\n"
+    assert (code, plain(shown)) == (1, printed)
 
 
 @pytest.mark.parametrize("columns", [80, 40])

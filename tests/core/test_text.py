@@ -79,7 +79,7 @@ def test_json_type(value: object, name: str) -> None:
 
 
 def test_problem_in_one_line() -> None:
-    """A problem as text says how bad, what kind, where, what and how to mend it."""
+    """A problem as text says how bad, what kind, where, what and how to fix it."""
     problem = Diagnostic("bad-port", "_a", "it is wrong", "mend it", (1, 2), "::1")
     assert str(problem) == "bad-port: _a=::1: it is wrong; mend it"
 

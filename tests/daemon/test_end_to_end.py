@@ -99,11 +99,11 @@ def test_tls_entry_shows_the_client_the_certificate_of_the_backend(
 def test_tcp_entry_reaches_a_backend_that_speaks_first(
     stage: Stage, stack: ExitStack, scheme: str
 ) -> None:
-    """Traefik ends the client's TLS, and a plain-text server that speaks first is heard."""
+    """Traefik ends the client's TLS, and a plain-text server that speaks first is received."""
     port = stack.enter_context(banner_backend(b"SSH-2.0-test\r\n"))
     stage.set_hosts({f"_tcp_{scheme}_{port}._tcp.nas.example.com": "127.0.0.1"})
-    said = until(lambda: heard(stage.traefik, "nas.example.com"), "no banner", 15)
-    assert said == b"SSH-2.0-test\r\nhello"
+    received = until(lambda: heard(stage.traefik, "nas.example.com"), "no banner", 15)
+    assert received == b"SSH-2.0-test\r\nhello"
 
 
 def test_ipv6_backends_are_reached(stage: Stage, stack: ExitStack) -> None:
@@ -117,8 +117,8 @@ def test_ipv6_backends_are_reached(stage: Stage, stack: ExitStack) -> None:
         }
     )
     stage.until_answer(Answer(200, "six"), "web", "six.example.com")
-    said = until(lambda: heard(stage.traefik, "six.example.com"), "no banner", 15)
-    assert said == b"sixhello"
+    received = until(lambda: heard(stage.traefik, "six.example.com"), "no banner", 15)
+    assert received == b"sixhello"
 
 
 @needs_wildcards
@@ -158,8 +158,8 @@ def test_wildcard_takes_tcp_connections_that_have_no_entry_of_their_own(
             f"_tcp_ssh_{own}._tcp.a.example.com": "127.0.0.1",
         }
     )
-    said = until(lambda: heard(stage.traefik, "other.example.com"), "no banner", 15)
-    assert said == b"wildcard hello"
+    received = until(lambda: heard(stage.traefik, "other.example.com"), "no banner", 15)
+    assert received == b"wildcard hello"
     assert heard(stage.traefik, "a.example.com") == b"own hello"
 
 
@@ -256,10 +256,10 @@ def heard(traefik: Traefik, name: str) -> bytes:
     try:
         with traefik.connect_tls("tcp", name, any_certificate()) as connection:
             connection.settimeout(0.5)
-            said = connection.recv(4096)
+            received = connection.recv(4096)
             connection.sendall(b"hello")
-            while said and not said.endswith(b"hello"):
-                said += connection.recv(4096) or b"(closed) hello"
-            return said
+            while received and not received.endswith(b"hello"):
+                received += connection.recv(4096) or b"(closed) hello"
+            return received
     except OSError:
         return b""

@@ -200,7 +200,7 @@ def test_log_that_hangs_keeps_no_other_thread_from_publishing(
 
 
 def test_service_manager_gets_what_it_has_to_know(tmp_path: Path) -> None:
-    """It is told readiness once, and once more for each SIGHUP, and the end."""
+    """It is notified of readiness once, and once more for each SIGHUP, and the end."""
     with managing(str(tmp_path / "notify")) as manager:
         service = ServiceManager(manager.address)
         publisher = EventPublisher(manager=service)
@@ -216,5 +216,5 @@ def test_service_manager_gets_what_it_has_to_know(tmp_path: Path) -> None:
         manager.drain()
         assert service._socket
         service._socket.close()
-    heard = [line for line in manager.heard if not line.startswith("MONOTONIC")]
-    assert heard == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+    received = [line for line in manager.heard if not line.startswith("MONOTONIC")]
+    assert received == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]

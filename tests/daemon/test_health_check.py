@@ -186,7 +186,7 @@ def test_unwell(status: Status, why: str) -> None:
     ],
 )
 def test_file_has_to_be_kept_up_to_date(updated: float, why: str | None) -> None:
-    """A file that nobody renews, or that comes from the future, is of a watch that is not well."""
+    """A file that is not renewed, or that comes from the future, is of a watch that is not well."""
     verdict = judged(WELL, updated=updated)
     assert verdict.well == (why is None)
     assert why is None or verdict.why == f"unhealthy: {why}"
@@ -259,7 +259,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_things_that_are_no_file(tmp_path: Path) -> None:
-    """A folder, a pipe that nobody writes to, and a huge file are one line each, at once."""
+    """A folder, a pipe that nothing writes to, and a huge file are one line each, at once."""
     pipe, huge = tmp_path / "pipe", tmp_path / "huge"
     os.mkfifo(pipe)
     huge.touch()

@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lines:
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lines:
     """Return what gives the log's lines since it was last asked, each with its level."""
     package = logging.getLogger("ctsdns_traefik")
     monkeypatch.setattr(package, "propagate", True)  # another test may have set up logging
@@ -49,25 +49,25 @@ def started(path: Path, *, guard: bool = True) -> Reconciler:
     return reconciler
 
 
-def test_missing_file_is_created_with_no_routes(path: Path, said: Lines) -> None:
+def test_missing_file_is_created_with_no_routes(path: Path, logged: Lines) -> None:
     """Traefik finds a file that it can load before any snapshot has come."""
     started(path)
     assert path.read_text() == "{}\n"
-    assert said() == [f"INFO created {path} with no routes"]
+    assert logged() == [f"INFO created {path} with no routes"]
 
 
-def test_file_that_is_there_is_left_alone_at_the_start(path: Path, said: Lines) -> None:
-    """Routes of an earlier run stay until a snapshot says otherwise, and nothing is said."""
+def test_file_that_is_there_is_left_alone_at_the_start(path: Path, logged: Lines) -> None:
+    """Routes of an earlier run stay until a snapshot says otherwise, and nothing is logged."""
     path.write_text("# by an earlier run\nhttp: {}\n")
     started(path)
-    assert (path.read_text(), said()) == ("# by an earlier run\nhttp: {}\n", [])
+    assert (path.read_text(), logged()) == ("# by an earlier run\nhttp: {}\n", [])
 
 
-def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
+def test_each_change_is_logged_with_its_routes(path: Path, logged: Lines) -> None:
     """The log says how many routes there are, and which were added, changed and removed."""
     reconciler = started(path)
-    said()
-    told = []
+    logged()
+    reported = []
     for snapshot in (
         hosts("ab"),
         hosts("a") | hosts("b", "100.64.0.2") | hosts("c"),
@@ -76,8 +76,8 @@ def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
     ):
         reconciler.reconcile(snapshot)
         assert path.read_text() == render(snapshot).text
-        told += said()
-    assert told == [
+        reported += logged()
+    assert reported == [
         f"INFO replaced {path}: 2 routes; added {routers('ab')}",
         f"INFO replaced {path}: 3 routes; added {routers('c')}; changed {routers('b')}",
         f"INFO replaced {path}: 3 routes; added {routers('d')}; removed {routers('a')}",
@@ -85,14 +85,14 @@ def test_each_change_is_told_with_its_routes(path: Path, said: Lines) -> None:
     ]
 
 
-def test_many_routes_are_counted_rather_than_named(path: Path, said: Lines) -> None:
+def test_many_routes_are_counted_rather_than_named(path: Path, logged: Lines) -> None:
     """A line names thirty routes at the most."""
     reconciler = started(path)
-    said()
+    logged()
     reconciler.reconcile(
         {f"_web_http_80._tcp.a{number:02}.example.com": "100.64.0.1" for number in range(33)}
     )
-    (line,) = said()
+    (line,) = logged()
     assert line.count("router-") == 30
     assert line.endswith("router-a29-example-com and 3 more")
 
@@ -107,17 +107,17 @@ def test_hook_runs_only_when_the_output_has_changed(path: Path) -> None:
     assert runs == [render(hosts(names)).text.encode() for names in ("", "ab", "a")]
 
 
-def test_unchanged_snapshot_writes_and_says_nothing(path: Path, said: Lines) -> None:
+def test_unchanged_snapshot_writes_and_logs_nothing(path: Path, logged: Lines) -> None:
     """The same hosts again, in another order too, leave the file and the log alone."""
     reconciler = started(path)
     reconciler.reconcile(hosts("ab"))
-    said()
+    logged()
     before = path.stat()
     reconciler.reconcile(hosts("ab"))
     reconciler.reconcile(hosts("ba"))
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert said() == []
+    assert logged() == []
 
 
 @pytest.mark.parametrize(
@@ -134,27 +134,27 @@ def test_unchanged_snapshot_writes_and_says_nothing(path: Path, said: Lines) -> 
     ],
 )
 def test_file_that_others_disturb_is_put_right(
-    path: Path, said: Lines, disturb: Callable[[Path], object], how: str
+    path: Path, logged: Lines, disturb: Callable[[Path], object], how: str
 ) -> None:
     """The next snapshot, with the same hosts, brings the content back, and the log says why."""
     reconciler = started(path)
     reconciler.reconcile(hosts("ab"))
     content = path.read_bytes()
-    said()
+    logged()
     disturb(path)
     reconciler.reconcile(hosts("ab"))
     assert path.read_bytes() == content
     reason = "the same as before, but the output held something else"
-    assert said() == [f"INFO {how} {path}: 2 routes; {reason}"]
+    assert logged() == [f"INFO {how} {path}: 2 routes; {reason}"]
 
 
-def test_file_of_an_earlier_run_is_compared_by_its_routes(path: Path, said: Lines) -> None:
-    """After a restart only what differs from the file is told, whichever format it was in."""
+def test_file_of_an_earlier_run_is_compared_by_its_routes(path: Path, logged: Lines) -> None:
+    """After a restart only what differs from the file is reported, whichever format it was in."""
     document = render(hosts("ab")).document
     path.write_text(to_text(document, "yaml"))
     assert from_text(path.read_text()) == document
     started(path).reconcile(hosts("abc"))
-    assert said() == [f"INFO replaced {path}: 3 routes; added {routers('c')}"]
+    assert logged() == [f"INFO replaced {path}: 3 routes; added {routers('c')}"]
 
 
 def test_yaml_is_written_if_asked_for(path: Path) -> None:
@@ -165,12 +165,12 @@ def test_yaml_is_written_if_asked_for(path: Path) -> None:
     assert path.read_text() == render(hosts("a"), "yaml").text
 
 
-def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) -> None:
+def test_refused_entry_is_logged_once_until_it_changes(path: Path, logged: Lines) -> None:
     """An entry's problem is logged at its first snapshot, and again if it is another or returns."""
     reconciler = started(path)
-    said()
+    logged()
     bad, name = hosts("a"), "_web_http_0._tcp.bad.example.com"
-    told = []
+    reported = []
     for entries in (
         bad | {name: "100.64.0.9"},
         bad | {name: "100.64.0.9"},
@@ -180,22 +180,24 @@ def test_refused_entry_is_told_once_until_it_changes(path: Path, said: Lines) ->
         bad | {name: "100.64.0.8"},
     ):
         reconciler.reconcile(entries)
-        told.append([line for line in said() if not line.startswith("INFO")])
-    assert [len(lines) for lines in told] == [1, 0, 0, 1, 0, 1]
-    assert told[0][0].startswith(f"WARNING bad-port: {name}=100.64.0.9: ")
+        reported.append([line for line in logged() if not line.startswith("INFO")])
+    assert [len(lines) for lines in reported] == [1, 0, 0, 1, 0, 1]
+    assert reported[0][0].startswith(f"WARNING bad-port: {name}=100.64.0.9: ")
 
 
-def test_near_miss_is_logged_once_until_it_changes(path: Path, said: Lines) -> None:
+def test_near_miss_is_logged_once_until_it_changes(path: Path, logged: Lines) -> None:
     """What probably means something else is a warning in the log, and its routes are written."""
     reconciler = started(path)
-    said()
+    logged()
     slips = {"web_http_1._tcp.b.de": "100.64.0.9", "_web_tsl_1._tcp.c.de": "100.64.0.9"}
-    told = []
+    reported = []
     for entries in (hosts("a") | slips, hosts("ab") | slips, hosts("a"), hosts("a") | slips):
         reconciler.reconcile(entries)
-        told.append([line.partition(": ")[0] for line in said() if not line.startswith("INFO")])
+        reported.append(
+            [line.partition(": ")[0] for line in logged() if not line.startswith("INFO")]
+        )
     both = ["WARNING unusual-scheme", "WARNING missing-underscore"]
-    assert told == [both, [], [], both]
+    assert reported == [both, [], [], both]
     assert "router-c-de-tsl" in path.read_text()
 
 
@@ -205,33 +207,33 @@ def test_refused_entry_costs_no_other(path: Path) -> None:
     assert names_in(path) == "ab"
 
 
-def test_large_removal_is_told_while_it_waits(path: Path, said: Lines) -> None:
+def test_large_removal_is_logged_while_it_waits(path: Path, logged: Lines) -> None:
     """The log names what would go, once for each snapshot that waits, and then what went."""
     reconciler = started(path)
     reconciler.reconcile(hosts("abcd"))
-    said()
+    logged()
     reconciler.reconcile(hosts("d"))
-    told = said()
+    reported = logged()
     reconciler.reconcile(hosts("d"))
     doubt = "the snapshot would remove 3 of 4 routes: waiting for the next one to agree"
-    assert told == [f"WARNING {doubt} ({routers('abc')})"]
-    assert said() == [f"INFO replaced {path}: 1 route; removed {routers('abc')}"]
+    assert reported == [f"WARNING {doubt} ({routers('abc')})"]
+    assert logged() == [f"INFO replaced {path}: 1 route; removed {routers('abc')}"]
 
 
-def test_failed_write_is_raised_and_the_next_one_makes_up_for_it(path: Path, said: Lines) -> None:
-    """What could not be written is not taken for written: the next change is told in full."""
+def test_failed_write_is_raised_and_the_next_one_makes_up_for_it(path: Path, logged: Lines) -> None:
+    """What could not be written is not taken for written: the next change is reported in full."""
     reconciler = started(path)
     reconciler.reconcile(hosts("a"))
     path.unlink()
     path.mkdir()
-    said()
+    logged()
     with pytest.raises(OutputError, match="it is a directory"):
         reconciler.reconcile(hosts("ab"))
-    assert said() == []
+    assert logged() == []
     path.rmdir()
     reconciler.reconcile(hosts("ab"))
     assert names_in(path) == "ab"
-    assert said() == [f"INFO created {path}: 2 routes; added {routers('b')}"]
+    assert logged() == [f"INFO created {path}: 2 routes; added {routers('b')}"]
 
 
 @pytest.mark.parametrize(

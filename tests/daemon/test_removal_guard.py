@@ -127,7 +127,7 @@ def test_tcp_routes_count_as_much_as_http_routes(path: Path) -> None:
 
 @pytest.mark.parametrize("edit", ["", "{}\n", "nonsense: ["])
 def test_edited_file_is_put_right_while_a_removal_waits(path: Path, edit: str) -> None:
-    """Doubt about a snapshot is no reason to leave the file at what somebody else made of it."""
+    """A held removal is no reason to leave the file at what somebody else made of it."""
     reconciler = started(path)
     reconciler.reconcile(hosts("abcd"))
     before = path.read_bytes()
@@ -145,7 +145,7 @@ def test_refused_entries_are_no_routes(path: Path) -> None:
     assert path.read_text() == "{}\n"
 
 
-def test_doubted_removal_that_cannot_be_written_is_not_doubted_again(path: Path) -> None:
+def test_confirmed_removal_that_cannot_be_written_is_not_held_again(path: Path) -> None:
     """Once two snapshots agree, a failed write does not start the waiting over."""
     reconciler = started(path)
     reconciler.reconcile(hosts("abcd"))

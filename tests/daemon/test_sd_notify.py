@@ -56,7 +56,7 @@ def test_abstract_socket(path: Path, tmp_path: Path) -> None:
 
 
 def test_life_of_a_service(path: Path, manager: Manager) -> None:
-    """Ready, each new state, the reload and the end are told, in this order."""
+    """Ready, each new state, the reload and the end are reported, in this order."""
     with (
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
@@ -72,10 +72,10 @@ def test_life_of_a_service(path: Path, manager: Manager) -> None:
         after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         assert watch.stop() == 0
         manager.drain()
-    told = [line for line in manager.heard if not line.startswith("STATUS=")]
-    assert told[:2] == ["READY=1", "RELOADING=1"]
-    assert told[3:] == ["READY=1", "STOPPING=1"]
-    name, _, moment = told[2].partition("=")
+    reported = [line for line in manager.heard if not line.startswith("STATUS=")]
+    assert reported[:2] == ["READY=1", "RELOADING=1"]
+    assert reported[3:] == ["READY=1", "STOPPING=1"]
+    name, _, moment = reported[2].partition("=")
     assert name == "MONOTONIC_USEC"
     assert before <= int(moment) <= after
     assert manager.heard[-1].startswith("STATUS=stopped; 2 routes; ")
@@ -162,14 +162,14 @@ def test_hung_watch_gives_no_sign_of_life(path: Path, manager: Manager) -> None:
     environment = BARE | {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
     program = [sys.executable, "-c", QUICK.format(HANGING)]
     options = ("--status-file", str(status))
-    heard, since = 0, time.monotonic()
+    received, since = 0, time.monotonic()
 
     def silent() -> bool:
-        nonlocal heard, since
+        nonlocal received, since
         manager.drain()
-        if heard != manager.heard.count("WATCHDOG=1"):
-            heard, since = manager.heard.count("WATCHDOG=1"), time.monotonic()
-        return heard > 0 and time.monotonic() - since > SILENT
+        if received != manager.heard.count("WATCHDOG=1"):
+            received, since = manager.heard.count("WATCHDOG=1"), time.monotonic()
+        return received > 0 and time.monotonic() - since > SILENT
 
     def stale() -> bool:
         return time.time() - time_from_text(read_status(status)["updated"]) > SILENT
@@ -187,7 +187,7 @@ def test_hung_watch_gives_no_sign_of_life(path: Path, manager: Manager) -> None:
 
 @pytest.mark.parametrize("address", ["/nowhere/notify", "vsock:2:1234", "@", "/" + "x" * 200])
 def test_useless_address_disturbs_nothing(path: Path, address: str) -> None:
-    """Where nobody listens, watch works as it does without."""
+    """Where nothing listens, watch works as it does without."""
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": ""}
     with (
         ScriptedEndpoint(streaming("a")) as server,
@@ -219,8 +219,8 @@ def test_manager_that_does_not_listen_disturbs_nothing(path: Path, manager: Mana
     assert set(manager.heard) == {"x"}
 
 
-def test_line_is_told_when_it_changes(manager: Manager) -> None:
-    """A status that reads as the one before is not told again."""
+def test_line_is_sent_when_it_changes(manager: Manager) -> None:
+    """A status that reads as the one before is not reported again."""
     service = service_manager({"NOTIFY_SOCKET": manager.address})
     for status in (Status(), Status(last_event=1.0), Status().after(Connecting(), 1.0), Status()):
         service.send_status(status, 0.0)

@@ -42,7 +42,7 @@ def fed(path: Path, status: Path, *arguments: str) -> Iterator[tuple[Watch, Feed
 
 
 def test_life_of_a_watch(path: Path, status: Path) -> None:
-    """Connection, snapshots, refusals, errors, doubt and end: all of it is in the file."""
+    """Connection, snapshots, refusals, errors, a held removal and end: all of it is in the file."""
     with fed(path, status) as (watch, feed):
         found = until_status(watch, status, state="connected")
         assert found["version"] == __version__
@@ -122,7 +122,7 @@ def test_routes_of_an_earlier_run_are_known(path: Path, status: Path) -> None:
         assert "s3cret" not in status.read_text()
 
 
-def test_unwritable_output_is_told_and_unhealthy(path: Path, status: Path) -> None:
+def test_unwritable_output_is_logged_and_unhealthy(path: Path, status: Path) -> None:
     """While the output cannot be written, the status says why, and --health fails until it can."""
     with fed(path, status) as (watch, feed):
         feed.send(snapshot(hosts("a")))
@@ -258,7 +258,7 @@ def test_status_file_below_too_long_a_name_disturbs_nothing(tmp_path: Path) -> N
 
 
 def test_unwritable_status_file_disturbs_nothing(path: Path, status: Path) -> None:
-    """It is told once while it lasts, watch goes on, and later the file is there."""
+    """It is reported once while it lasts, watch goes on, and later the file is there."""
     status.parent.rmdir()
     with fed(path, status) as (watch, feed):
         complaint = f"ERROR cannot write {status}: there is no folder {status.parent}; make it:"
@@ -299,7 +299,7 @@ def test_file_of_two_purposes_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("option", ["--access-file", "--token-file", "--ca-file"])
 @pytest.mark.parametrize("written", ["--status-file", "--metrics-file", "-o"])
 def test_file_that_is_read_is_not_overwritten(path: Path, option: str, written: str) -> None:
-    """What the operator wrote stays, under whatever name watch is told to write there."""
+    """What the operator wrote stays, under whatever name watch is reported to write there."""
     path.write_text("mine\n")
     link = path.with_name("link")
     link.symlink_to(path)
@@ -315,7 +315,7 @@ def blocked_in(task: Path) -> int:
     return int(text.partition("SigBlk:")[2].split()[0], 16)
 
 
-def test_no_thread_without_anybody_to_tell(path: Path) -> None:
+def test_no_thread_without_an_outlet(path: Path) -> None:
     """Plain watch has a thread for signals and one for time limits, others as they are needed.
 
     Only the main thread takes signals, since they are to end its waiting.

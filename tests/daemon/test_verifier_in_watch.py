@@ -114,7 +114,7 @@ def of_traefik(watch: Watch) -> list[str]:
     return [re.sub(r"\d+\.\d s", "N s", line) for line in lines]
 
 
-def test_routes_are_told_when_they_are_live(path: Path, traefik: Throttled) -> None:
+def test_routes_are_logged_when_they_are_live(path: Path, traefik: Throttled) -> None:
     """Each write, and the start, gets a line when Traefik serves all of it and nothing more."""
     with (
         Feed() as feed,
@@ -122,13 +122,13 @@ def test_routes_are_told_when_they_are_live(path: Path, traefik: Throttled) -> N
         Watch(server.url, path, "--traefik-api", url_of(traefik)) as watch,
     ):
         watch.until_logged("Traefik serves no routes")
-        for names, told in (
+        for names, reported in (
             ({**hosts("ab"), "_tcp_ssh_22._tcp.s.example.com": "100.64.0.1"}, "all 3 routes"),
             (hosts("ab", "100.64.0.2"), "all 2 routes"),
             (hosts("a", "100.64.0.2"), "the one route"),
         ):
             feed.send(snapshot(names))
-            watch.until_logged(f"Traefik serves {told}")
+            watch.until_logged(f"Traefik serves {reported}")
             parts = json.loads(path.read_text()).values()
             assert set(traefik.routers()) == {name for part in parts for name in part["routers"]}
         assert watch.stop(within=WITHIN) == 0
@@ -137,12 +137,12 @@ def test_routes_are_told_when_they_are_live(path: Path, traefik: Throttled) -> N
 
 def counted(status: Path) -> list[int]:
     """Return what a status file counts of Traefik's routers: loaded, missing, disabled."""
-    said = read_status(status)["traefik"]
-    return [said[name] for name in ("loaded", "missing", "disabled")]
+    logged = read_status(status)["traefik"]
+    return [logged[name] for name in ("loaded", "missing", "disabled")]
 
 
 def test_what_only_traefik_knows(path: Path, traefik: Throttled, tmp_path: Path) -> None:
-    """A router that Traefik disables is told in its words, once, also one there at the start."""
+    """A router that Traefik disables is reported once in its words, also at the start."""
     status = tmp_path / "status.json"
     routers = {
         name: {"rule": f"Host(`{name}`)", "service": "s", "entryPoints": ["web"], **fields}

@@ -81,7 +81,7 @@ def test_file_is_there_before_any_connection(path: Path) -> None:
 
 
 def test_leftover_of_a_killed_process_is_removed_at_the_start(path: Path) -> None:
-    """A temporary file that nobody holds any more is gone once watch runs."""
+    """A temporary file that no process holds any more is gone once watch runs."""
     leftover = path.with_name(f".{path.name}.abc_1234.tmp")
     leftover.write_text("half")
     with ScriptedEndpoint(streaming("a")) as server, Watch(server.url, path) as watch:
@@ -160,7 +160,7 @@ def test_endpoint_that_appears_later(path: Path) -> None:
     ],
 )
 def test_connection_that_fails_is_made_again(path: Path, failure: Script, reason: str) -> None:
-    """After any failure, told in one line, the next connection is followed; the file stays."""
+    """After any failure, reported in one line, the next connection is followed; the file stays."""
     first = sending(STREAM, snapshot(hosts("abcd")))
     with (
         Feed() as feed,
@@ -212,7 +212,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_defect_costs_one_connection(path: Path) -> None:
-    """An error that nobody has thought of is told in one line, and the next connection is made."""
+    """An error that was not foreseen is reported in one line, and the next connection is made."""
     program = [sys.executable, "-c", DEFECTIVE]
     with (
         ScriptedEndpoint(streaming("a")) as server,

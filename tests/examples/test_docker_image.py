@@ -87,7 +87,7 @@ def test_it_ends_before_the_engine_loses_patience() -> None:
 
 
 def ignored(path: str) -> bool:
-    """Tell whether the builder is kept from a file; the last line that fits decides, as it does."""
+    """Return whether a file is kept from the builder; the last line that fits decides."""
     verdict = False
     for line in (EXAMPLE / "Dockerfile.dockerignore").read_text().splitlines():
         pattern = line.removeprefix("!")

@@ -114,7 +114,7 @@ sys.exit(entrypoint.main())
 
 
 def test_variable_that_is_set_but_empty(tmp_path: Path) -> None:
-    """An empty variable is as good as none: watch is told of the file that Traefik reads."""
+    """An empty variable is as good as none: watch is reported of the file that Traefik reads."""
     container = Container(tmp_path, NOBODY, {"TRAEFIK_DYNAMIC_CONFIG_FILE": ""})
     done = subprocess.run(
         [sys.executable, "-c", TOLD],

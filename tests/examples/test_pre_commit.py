@@ -93,7 +93,7 @@ def hooks(tmp_path_factory: pytest.TempPathFactory) -> Hooks:
 
 
 def test_commit_with_a_bad_entry_is_refused(tmp_path: Path, hooks: Hooks) -> None:
-    """A commit with a bad entry is refused, with its place, and accepted when it is mended."""
+    """A commit with a bad entry is refused, with its place, and accepted when it is fixed."""
     repository = policy_repository(tmp_path / "policy", hooks, SNIPPETS[0])
     install(repository)
     before = repository.commit({"policy.hujson": GOOD})
@@ -105,7 +105,7 @@ def test_commit_with_a_bad_entry_is_refused(tmp_path: Path, hooks: Hooks) -> Non
     assert repository.commit({"policy.hujson": f"// mended\n{GOOD}"}) != before
 
 
-def test_document_shows_what_a_refused_commit_says(tmp_path: Path, hooks: Hooks) -> None:
+def test_document_shows_what_a_refused_commit_prints(tmp_path: Path, hooks: Hooks) -> None:
     """The session in docs/ci.md is what pre-commit prints for a bad entry."""
     repository = policy_repository(tmp_path / "policy", hooks, SNIPPETS[0])
     repository.write({"policy.hujson": BAD})
@@ -127,7 +127,7 @@ def test_only_a_change_of_the_policy_runs_the_hook(tmp_path: Path, hooks: Hooks)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
         ("[]", None),
         ("[--entrypoint, web]", None),
@@ -136,15 +136,15 @@ def test_only_a_change_of_the_policy_runs_the_hook(tmp_path: Path, hooks: Hooks)
     ],
 )
 def test_arguments_reach_validate(
-    tmp_path: Path, hooks: Hooks, arguments: str, said: str | None
+    tmp_path: Path, hooks: Hooks, arguments: str, printed: str | None
 ) -> None:
     """What a repository writes as args are options of validate."""
     configuration = re.sub(r"args: .*", f"args: {arguments}", SNIPPETS[0])
     repository = policy_repository(tmp_path / "policy", hooks, configuration)
     repository.write({"policy.hujson": ELSEWHERE})
     done = run_on_all(repository)
-    assert done.returncode == (1 if said else 0), done.stdout
-    assert (said or "Passed") in done.stdout
+    assert done.returncode == (1 if printed else 0), done.stdout
+    assert (printed or "Passed") in done.stdout
 
 
 def test_each_of_two_policies_has_its_hook(tmp_path: Path, hooks: Hooks) -> None:
@@ -167,8 +167,8 @@ def test_two_policies_of_one_hook_are_refused(tmp_path: Path, hooks: Hooks) -> N
     done = run_on_all(repository)
     assert done.returncode == 1
     assert "- exit code: 2\n" in done.stdout
-    for said in ("Got unexpected extra argument", "b.hujson"):
-        assert said in done.stdout
+    for printed in ("Got unexpected extra argument", "b.hujson"):
+        assert printed in done.stdout
     assert "Got unexpected extra argument" in " ".join(DOCUMENT.split())
 
 

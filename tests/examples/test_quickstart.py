@@ -24,10 +24,10 @@ QUICKSTART = ROOT / "examples" / "quickstart" / "run.py"
 def quickstart(
     folder: Path, *arguments: str, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the quickstart with its temporary files in a folder; what it says goes to ``said``."""
+    """Run the quickstart with its temporary files in a folder; its output goes to ``reported``."""
     temporary = folder / "tmp"
     temporary.mkdir()
-    with (folder / "said").open("wb") as output:
+    with (folder / "printed").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, str(QUICKSTART), *arguments],
             env={**os.environ, "TMPDIR": str(temporary), **environment},
@@ -43,9 +43,9 @@ def quickstart(
         process.wait()
 
 
-def said(folder: Path) -> str:
-    """Return what the quickstart has said so far."""
-    return (folder / "said").read_text()
+def printed(folder: Path) -> str:
+    """Return what the quickstart has reported so far."""
+    return (folder / "printed").read_text()
 
 
 def processes(folder: Path) -> list[str]:
@@ -63,8 +63,8 @@ def left_behind(folder: Path) -> list[str]:
 def test_quickstart_shows_two_live_routes(tmp_path: Path) -> None:
     """It shows an answer through the first route and one through a route added meanwhile."""
     with quickstart(tmp_path) as process:
-        assert process.wait(timeout=60) == 0, said(tmp_path)
-    shown = said(tmp_path)
+        assert process.wait(timeout=60) == 0, printed(tmp_path)
+    shown = printed(tmp_path)
     asked = re.findall(r"\$ curl -H 'Host: (\S+)' http://127\.0\.0\.1:\d+/\n +(.+)", shown)
     assert asked == [
         (name, f"Hello from the backend: you asked for {name}")
@@ -87,8 +87,8 @@ def test_quickstart_follows_an_endpoint_that_is_set(tmp_path: Path) -> None:
         StandInWorker(policy, 0.2) as worker,
         quickstart(tmp_path, TRAEFIK_CONFIG_API_ENDPOINT=worker.endpoint) as process,
     ):
-        assert process.wait(timeout=60) == 0, said(tmp_path)
-    listed = [line.strip() for line in said(tmp_path).splitlines() if line.startswith("    ")]
+        assert process.wait(timeout=60) == 0, printed(tmp_path)
+    listed = [line.strip() for line in printed(tmp_path).splitlines() if line.startswith("    ")]
     lost, *served = sorted(listed)
     assert re.fullmatch(r"nowhere: Host\(`lost\.example\.com`\): disabled; .*nowhere.*", lost)
     assert served == [
@@ -101,10 +101,10 @@ def test_quickstart_follows_an_endpoint_that_is_set(tmp_path: Path) -> None:
 def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
     """A further entry is a route, and is refused: the access file does not name it."""
     with quickstart(tmp_path, "--stay"):
-        until(lambda: "Running until Ctrl-C." in said(tmp_path), "it does not get that far", 60)
+        until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
         (policy,) = (tmp_path / "tmp").glob("*/policy.hujson")
         policy.write_text(policy.read_text().replace("new.example.com", "other.example.com"))
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/\n", said(tmp_path))
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/\n", printed(tmp_path))
         assert found
 
         def status() -> int:
@@ -120,10 +120,10 @@ def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
 def test_signal_ends_a_quickstart_that_stays(tmp_path: Path, signum: signal.Signals) -> None:
     """With --stay it runs on until a signal, and takes everything with it."""
     with quickstart(tmp_path, "--stay") as process:
-        until(lambda: "Running until Ctrl-C." in said(tmp_path), "it does not get that far", 60)
+        until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
         assert process.poll() is None
         assert len(processes(tmp_path)) == 2  # watch and Traefik
         process.send_signal(signum)
         assert process.wait(timeout=20) == 0
-    assert said(tmp_path).endswith("\nStopped cleanly; nothing is left behind.\n")
+    assert printed(tmp_path).endswith("\nStopped cleanly; nothing is left behind.\n")
     assert left_behind(tmp_path) == []

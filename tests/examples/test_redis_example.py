@@ -164,7 +164,7 @@ def test_reader_cannot_write_and_cannot_change_what_is_notified(folder: Path) ->
                     reader.execute_command(*command)
 
 
-def test_nobody_gets_in_without_a_password(folder: Path) -> None:
+def test_login_needs_a_password(folder: Path) -> None:
     """There is no default user."""
     with serving(folder) as port:
         assert b"NOAUTH" in ask(port, b"MGET traefik/x")

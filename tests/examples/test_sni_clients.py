@@ -87,7 +87,7 @@ class Stage(NamedTuple):
         return self.run_client(["ssh", "-F", str(self.file("ssh_config")), host, *command], stdin)
 
     def run_client(self, command: list[str], stdin: bytes = b"") -> Done:
-        """Run SSH's client as whoever runs the tests, with nothing of the user's own settings."""
+        """Run SSH's client as the present user, without the user's own settings."""
         command[1:1] = self.ssh.options(NAS)
         return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
 
@@ -185,8 +185,8 @@ def local(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Stage]:
 
 def printed(entry: str) -> dict[str, Any]:
     """Return the client commands that parse-host prints for an entry."""
-    (said,) = json.loads(run("parse-host", "--format", "json", entry).stdout)
-    clients: dict[str, Any] = said["clients"]
+    (reported,) = json.loads(run("parse-host", "--format", "json", entry).stdout)
+    clients: dict[str, Any] = reported["clients"]
     return clients
 
 
@@ -237,13 +237,13 @@ def test_redis_client_with_tls_needs_no_local_port(stage: Stage) -> None:
     """A client that sends SNI itself goes straight to the entrypoint, and only where it may."""
     start = ["redis-cli", "-h", "127.0.0.1", "-p", str(stage.entrypoint), "--tls"]
     start += ["--cacert", str(stage.authority.ca_file)]
-    said = [
+    reported = [
         subprocess.run(
             [*start, "--sni", name, "PING"], capture_output=True, timeout=60, check=False
         )
         for name in (CACHE, NOBODY, CLOSED)
     ]
-    assert [done.stdout for done in said] == [b"PONG\n", b"", b""]
+    assert [done.stdout for done in reported] == [b"PONG\n", b"", b""]
 
 
 def test_two_sessions_at_once(local: Stage) -> None:
@@ -274,7 +274,7 @@ def test_silence_longer_than_the_time_outs_of_the_entrypoint(stage: Stage) -> No
 
 @pytest.mark.parametrize("host", PROXIED)
 def test_ssh_does_not_reach_a_name_without_a_route(host: str, stage: Stage) -> None:
-    """A name that the certificate has but no entry leads nowhere; nobody logs in."""
+    """A name that the certificate has but no entry leads nowhere; no login succeeds."""
     before = stage.ssh.logins
     (stage.folder / host).mkdir()
     other = stage._replace(folder=stage.folder / host, name=NOBODY)
@@ -292,7 +292,7 @@ def test_ssh_does_not_reach_a_name_without_a_route(host: str, stage: Stage) -> N
 def test_ssh_refuses_an_authority_that_is_not_trusted(
     host: str, complaint: bytes, stage: Stage, tmp_path: Path
 ) -> None:
-    """Traefik's certificate is checked before anything is sent; nobody logs in."""
+    """Traefik's certificate is checked before anything is sent; no login succeeds."""
     before = stage.ssh.logins
     stranger = stage._replace(folder=tmp_path, authority=Authority(tmp_path))
     done = stranger.run_ssh(host, "echo reached")

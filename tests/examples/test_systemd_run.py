@@ -101,7 +101,7 @@ class Service(Watch):
 
 
 class Manager:
-    """The socket on which systemd hears from a service."""
+    """The socket on which systemd receives messages from a service."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -147,7 +147,7 @@ def worker(policy: Path) -> Iterator[StandInWorker]:
 def test_daemon_lives_within_its_bounds(
     machine: Machine, worker: StandInWorker, policy: Path
 ) -> None:
-    """Shut in as the unit says, it follows the worker, replaces the file, and heeds a reload."""
+    """Shut in as the unit says, it follows the worker, replaces the file, and obeys a reload."""
     with Service(machine, WATCH, worker.endpoint) as service:
         service.until_content("app.example.com")
         policy.write_text(f'{{"hosts": {{{APP}, {WIKI}}}}}')
@@ -178,8 +178,8 @@ def test_it_is_ready_without_a_worker(machine: Machine) -> None:
 def test_it_reports_to_systemd(machine: Machine, worker: StandInWorker, tmp_path: Path) -> None:
     """Shut in, it says when it is ready (the file is there), lives, begins anew, and stops."""
     with Manager(tmp_path / "notify") as manager:
-        told = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "400000"}
-        with Service(machine, WATCH, worker.endpoint, **told) as service:
+        reported = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "400000"}
+        with Service(machine, WATCH, worker.endpoint, **reported) as service:
             manager.until("READY=1")
             assert machine.output.exists()
             for beginning in ("STATUS=", "WATCHDOG=1"):
@@ -192,7 +192,7 @@ def test_it_reports_to_systemd(machine: Machine, worker: StandInWorker, tmp_path
 
 
 def test_command_for_its_health(machine: Machine, worker: StandInWorker) -> None:
-    """The README's command tells a fresh daemon from none, and any user may ask."""
+    """The README's command distinguishes a fresh daemon from none, and any user may ask."""
     readme = (EXAMPLE / "README.md").read_text()
     (command,) = re.findall(r"`(?:sudo )?(/opt/\S+ watch --health .*?)`", readme)
     asked = machine.placed(command).split()

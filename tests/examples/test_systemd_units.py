@@ -97,9 +97,9 @@ def documented_exposures() -> dict[str, str]:
 @pytest.mark.parametrize("name", SERVICES)
 def test_documented_exposure(name: str) -> None:
     """The README has the figure that systemd-analyze security prints for a service."""
-    said = analyze("security", "--offline=true", EXAMPLE / name)
-    found = re.search(r"Overall exposure level for (\S+): (\d+\.\d) OK", said.stdout)
-    assert found, said.stdout
+    printed = analyze("security", "--offline=true", EXAMPLE / name)
+    found = re.search(r"Overall exposure level for (\S+): (\d+\.\d) OK", printed.stdout)
+    assert found, printed.stdout
     assert documented_exposures()[name] == found[2]
 
 

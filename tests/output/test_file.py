@@ -131,8 +131,8 @@ def test_owner_that_cannot_be_kept_is_reported(open_folder: Path) -> None:
     path = open_folder / "dynamic.yml"
     path.write_bytes(b"old\n")
     path.chmod(0o664)
-    said = as_stranger(path, "write_if_changed(path, b'new\\n') [:2] == (Outcome.REPLACED, True)")
-    assert said == "True"
+    logged = as_stranger(path, "write_if_changed(path, b'new\\n') [:2] == (Outcome.REPLACED, True)")
+    assert logged == "True"
     assert (path.read_bytes(), mode_of(path), path.stat().st_uid) == (b"new\n", 0o664, STRANGER)
 
 
@@ -156,10 +156,10 @@ def test_file_in_a_closed_folder_is_written_in_place(open_folder: Path) -> None:
     open_folder.chmod(0o755)
     inode = path.stat().st_ino
     assert as_stranger(path, "require_writable(path)") == "None"
-    said = as_stranger(
+    logged = as_stranger(
         path, "write_if_changed(path, b'new\\n') [:2] == (Outcome.WRITTEN_IN_PLACE, False)"
     )
-    assert said == "True"
+    assert logged == "True"
     assert (path.read_bytes(), path.stat().st_ino) == (b"new\n", inode)
 
 

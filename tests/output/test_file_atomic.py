@@ -97,7 +97,7 @@ def test_content_written_in_place_has_no_end_of_the_old(
 
 
 def test_readers_see_whole_contents_only(path: Path) -> None:
-    """Whoever reads while large contents alternate gets one or the other, never a mixture."""
+    """A reader while large contents alternate gets one or the other, never a mixture."""
     contents = [letter * 3_000_000 for letter in (b"a", b"b")]
     path.write_bytes(contents[1])
     done = threading.Event()

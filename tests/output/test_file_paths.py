@@ -78,7 +78,7 @@ def make_folder(path: Path) -> Path:
 
 
 def make_pipe(path: Path) -> Path:
-    """Make a named pipe that nobody reads."""
+    """Make a named pipe that nothing reads."""
     os.mkfifo(path)
     return path
 
@@ -136,8 +136,8 @@ def test_missing_folder_is_named_with_the_command_that_makes_it(
     for act in (require_writable, lambda path: write_if_changed(path, b"new\n")):
         with pytest.raises(OutputError) as caught:
             act(target)
-        told, _, command = str(caught.value).partition("; make it: ")
-        assert told == f"cannot write {target}: there is no folder {missing}"
+        reported, _, command = str(caught.value).partition("; make it: ")
+        assert reported == f"cannot write {target}: there is no folder {missing}"
         assert command == f"mkdir -p {argument.format(path.parent)}"
     subprocess.run(["sh", "-c", command], check=True, timeout=60)
     assert write_if_changed(target, b"new\n").outcome is Outcome.CREATED
@@ -151,7 +151,7 @@ def test_path_is_shown_on_one_line(path: Path) -> None:
 
 
 def test_leftovers_of_killed_writers_are_removed(path: Path) -> None:
-    """Temporary files beside the file go if nobody holds them; everything else stays."""
+    """Temporary files beside the file go if no process holds them; everything else stays."""
     gone = [path.with_name(f".dynamic.yml.{name}.tmp") for name in ("abcdefgh", "x_1_2_3_")]
     stays = [
         path,

@@ -128,8 +128,8 @@ def test_refusal_is_in_the_status_file(path: Path, tmp_path: Path) -> None:
     status = tmp_path / "status.json"
     done = run("watch", "--endpoint", "http://127.0.0.1:9/", "-o", path, "--status-file", status)
     assert done.returncode == 4
-    told = json.loads(status.read_text())["last_error"]["message"]
-    assert f"{told}\n" == refusal(path, 'the section "entryPoints"')
+    reported = json.loads(status.read_text())["last_error"]["message"]
+    assert f"{reported}\n" == refusal(path, 'the section "entryPoints"')
 
 
 def test_watch_adopts_at_its_first_write(path: Path) -> None:
@@ -165,9 +165,13 @@ def test_foreign_content_that_comes_later_is_put_right_with_a_copy(path: Path) -
         assert [copy.read_text() for copy in copies] == [BY_HAND, STATIC]
         assert watch.stop() == 0
     log = watch.log.splitlines()
-    told = [line for line in log if "was not written by ctsdns-traefik, and is replaced" in line]
-    assert ["WARNING" in line for line in told] == [True, True]
-    assert [line.rpartition(" is kept as ")[2] for line in told] == [str(copy) for copy in copies]
+    reported = [
+        line for line in log if "was not written by ctsdns-traefik, and is replaced" in line
+    ]
+    assert ["WARNING" in line for line in reported] == [True, True]
+    assert [line.rpartition(" is kept as ")[2] for line in reported] == [
+        str(copy) for copy in copies
+    ]
     there = {each for each in path.parent.iterdir() if not each.name.endswith("watch-log")}
     assert there == {path, *copies}
 

@@ -53,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def is_gone(process: int) -> bool:
-    """Tell whether a process has ended; one that nobody has asked about yet has."""
+    """Return whether a process has ended; one whose status was not read yet has."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -122,16 +122,16 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("command", "said"), FAILURES)
-def test_failure_is_one_line(path: Path, command: Command, said: str) -> None:
+@pytest.mark.parametrize(("command", "logged"), FAILURES)
+def test_failure_is_one_line(path: Path, command: Command, logged: str) -> None:
     """However a command fails, one line says how, with its last words."""
     with pytest.raises(HookError) as caught:
         run_hook(command, path)
-    assert str(caught.value) == said
+    assert str(caught.value) == logged
 
 
-def test_only_the_end_of_long_words_is_told() -> None:
-    """Of a flood the last 300 characters are told, and it is not kept in memory."""
+def test_only_the_end_of_long_output_is_reported() -> None:
+    """Of a flood the last 300 characters are reported, and it is not kept in memory."""
     code = "import sys\nfor _ in range(3000): sys.stderr.write('x' * 100_000)\nsys.exit('end')"
     peak = "print(tracemalloc.get_traced_memory()[1] // 1000)"
     program = (
@@ -144,11 +144,11 @@ def test_only_the_end_of_long_words_is_told() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, code], capture_output=True, text=True, check=True
     )
-    said, kilobytes = done.stdout.splitlines()
+    logged, kilobytes = done.stdout.splitlines()
     name = f"{sys.executable} exited with status 1: ..."
-    assert said.startswith(name + "xxx")
-    assert said.endswith("xend")
-    assert len(said) == len(name) + 297
+    assert logged.startswith(name + "xxx")
+    assert logged.endswith("xend")
+    assert len(logged) == len(name) + 297
     assert int(kilobytes) < 10_000  # of 300 MB said
 
 
@@ -163,7 +163,7 @@ def test_time_limit_ends_the_whole_group(path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_endless_output_does_not_outlast_the_limit(path: Path) -> None:
-    """The limit holds also while there is always something to hear."""
+    """The limit holds also while there is always something to read."""
     with pytest.raises(HookError, match=r"yes took longer than 0\.5 s: .*y; y"):
         run_hook(("yes",), path, limit=0.5)
 
@@ -230,8 +230,8 @@ def test_pipe_signal_is_usual(path: Path) -> None:
     assert not ignored & 1 << (signal.SIGPIPE - 1)
 
 
-def test_on_change_tells_how_it_ended_unless_stopping(path: Path) -> None:
-    """How a command ended is told; that a stop has ended it is no news."""
+def test_on_change_reports_how_it_ended_unless_stopping(path: Path) -> None:
+    """How a command ended is reported; that a stop has ended it is no news."""
     ends: list[str] = []
 
     def ended(why: object | None) -> None:
@@ -262,7 +262,7 @@ def test_check_sees_the_new_content_beside_the_old(path: Path) -> None:
 
 
 def test_refused_content_leaves_the_old(path: Path) -> None:
-    """A non-zero exit keeps the old file; the staged one is gone, and its name is not told."""
+    """A non-zero exit keeps the old file; the staged one is gone, and its name is not reported."""
     before = path.stat()
     with pytest.raises(CheckRefused) as caught:
         write_if_changed(path, NEW, Check(shell('echo "$1: bad" >&2; exit 1', "{path}")))

@@ -27,7 +27,7 @@ from ctsdns_traefik.output.lock import (
 )
 
 NOWHERE = "http://127.0.0.1:9/"
-"""An endpoint that answers nobody; watch waits for it for ever."""
+"""An endpoint that answers no request; watch waits for it for ever."""
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
@@ -204,7 +204,7 @@ def test_release_leaves_the_lock_of_another(path: Path) -> None:
 
 
 def test_owner_of_another_machine_is_named_with_it(path: Path) -> None:
-    """In containers every watch is process 1; the host's name tells them apart."""
+    """In containers every watch is process 1; the host's name distinguishes them."""
     lock = FileLock(path)
     lock.acquire()
     lock_path(path).write_text("1 other-host\n")

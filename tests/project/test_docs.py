@@ -120,8 +120,8 @@ def test_every_exit_code_is_in_the_document() -> None:
     section = section_of(text_of("docs/cli.md"), "Exit codes")
     rows = dict(re.findall(r"^\| `?(\d+)`? \| (.*) \|$", section, re.MULTILINE))
     assert list(rows) == [str(code.value) for code in MEANINGS]
-    said = zip(rows.values(), MEANINGS.values(), strict=True)
-    assert [row for row, meaning in said if not row.startswith(meaning)] == []
+    logged = zip(rows.values(), MEANINGS.values(), strict=True)
+    assert [row for row, meaning in logged if not row.startswith(meaning)] == []
 
 
 MAKERS = ("DiagnosticError", "Diagnostic", "diagnose", "diagnose_setting")

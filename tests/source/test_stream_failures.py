@@ -194,12 +194,12 @@ def test_tls_to_a_server_without() -> None:
     with banner_backend(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         url = f"https://me:s3cret@127.0.0.1:{port}/api/config"
         _, error = end_of(endpoint_from(f"{url}?key=s3cret"))
-    said = f"it speaks plain HTTP; write http://127.0.0.1:{port}/api/config"
-    assert str(error) == said
+    logged = f"it speaks plain HTTP; write http://127.0.0.1:{port}/api/config"
+    assert str(error) == logged
 
 
 def test_tls_handshake_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that leaves the handshake unanswered is not said to be silent for longer."""
+    """A server that leaves the handshake unanswered is not reported to be silent for longer."""
     monkeypatch.setattr(stream, "CONNECT_TIMEOUT", 0.4)
     with ScriptedEndpoint(saying_nothing) as server:
         _, error = end_of(endpoint_from(server.url.replace("http:", "https:")))

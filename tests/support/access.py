@@ -247,7 +247,7 @@ def recording_backend() -> Iterator[tuple[int, list[list[tuple[str, str]]]]]:
 def run(
     *arguments: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = COMMAND
 ) -> subprocess.CompletedProcess[str]:
-    """Run the service to an end that it comes to by itself, and return what it said."""
+    """Run the service to an end that it comes to by itself, and return what it reported."""
     done = processes.run(
         [*program, *arguments], environment={**os.environ, **(environment or {})}, timeout=30
     )

@@ -64,7 +64,7 @@ class GuardedTraefik(CheckedTraefik):
 
 @contextmanager
 def auth_server() -> Iterator[str]:
-    """Let in whoever says ``Authorization: friend``, as X-Forwarded-User; give the address."""
+    """Admit requests with ``Authorization: friend``, as X-Forwarded-User; give the address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

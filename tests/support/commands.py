@@ -27,7 +27,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     **attributes: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end and return what it said."""
+    """Run the command to its end and return what it reported."""
     done = processes.run(
         [*COMMAND, *map(str, arguments)],
         stdin=stdin,

@@ -74,7 +74,7 @@ def run(
 
 
 def can_fork(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Tell whether a fork is the same as a new process, whose start the environment can alter."""
+    """Return whether a fork is the same as a new process, whose start the environment can alter."""
     return (
         sys.platform == "linux"
         and command[0] == sys.executable

@@ -1,4 +1,4 @@
-"""Scratch git repositories, apart from the settings of whoever runs the tests."""
+"""Scratch git repositories, apart from the settings of the user who runs the tests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Repository:
         self.git("init", "--quiet", "--initial-branch=main")
 
     def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command there and return what it said."""
+        """Run a command there and return what it reported."""
         return subprocess.run(
             [*map(str, command)],
             cwd=self.folder,

@@ -1,4 +1,4 @@
-"""A real OpenSSH server for whoever runs the tests, and its client."""
+"""A real OpenSSH server for the user who runs the tests, and its client."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PrintLastLog no
 class SshServer:
     """OpenSSH's server on a port of 127.0.0.1, with keys of its own; a context manager to end it.
 
-    It lets in whoever runs the tests, by one key.
+    It lets in the user who runs the tests, by one key.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,9 +98,9 @@ class SshServer:
 
 
 def _version() -> tuple[int, int]:
-    said = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True, timeout=60)
-    version = re.search(r"OpenSSH_(\d+)\.(\d+)", said.stderr)
-    assert version, said.stderr
+    logged = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True, timeout=60)
+    version = re.search(r"OpenSSH_(\d+)\.(\d+)", logged.stderr)
+    assert version, logged.stderr
     return int(version[1]), int(version[2])
 
 
@@ -123,7 +123,7 @@ def _launcher() -> list[str]:
 
 
 def listens(port: int) -> bool:
-    """Tell whether something listens on a port of 127.0.0.1."""
+    """Return whether something listens on a port of 127.0.0.1."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
         return True
     return False

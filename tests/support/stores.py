@@ -70,7 +70,7 @@ class Server:
         self._stack.close()
 
     def answers(self) -> bool:
-        """Tell whether it takes commands."""
+        """Return whether it takes commands."""
         try:
             with self.client() as client:
                 return bool(client.ping())

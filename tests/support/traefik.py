@@ -19,9 +19,9 @@ from local import find_traefik, running, until, write_static_configuration
 
 def traefik_release() -> tuple[int, int, int]:
     """Return the release of the Traefik that the tests run, ``(3, 7, 15)`` for one."""
-    said = subprocess.run([find_traefik(), "version"], capture_output=True, text=True, check=True)
-    version = re.search(r"Version:\s+v?(\d+)\.(\d+)\.(\d+)", said.stdout)
-    assert version, said.stdout
+    logged = subprocess.run([find_traefik(), "version"], capture_output=True, text=True, check=True)
+    version = re.search(r"Version:\s+v?(\d+)\.(\d+)\.(\d+)", logged.stdout)
+    assert version, logged.stdout
     return int(version[1]), int(version[2]), int(version[3])
 
 

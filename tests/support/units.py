@@ -96,9 +96,9 @@ def _placed(text: str, places: Mapping[str, str]) -> str:
 
 def _syscall_groups() -> dict[str, set[str]]:
     """Return the groups of system calls, each with its groups' members in place of their names."""
-    said = analyze("syscall-filter").stdout
+    logged = analyze("syscall-filter").stdout
     groups: dict[str, set[str]] = {}
-    for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines():
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", logged).splitlines():
         if line.startswith("@"):
             members = groups.setdefault(line.strip(), set())
         elif line.startswith("    ") and not line.strip().startswith("#"):

@@ -88,7 +88,7 @@ class AcmeServer:
 
 
 def answers(port: int) -> bool:
-    """Tell whether something listens on a port of this machine."""
+    """Return whether something listens on a port of this machine."""
     with suppress(OSError), socket.create_connection((HERE, port), timeout=1):
         return True
     return False
@@ -148,5 +148,5 @@ def test_tcp_entry_gets_its_certificate_from_a_resolver(tmp_path: Path, stack: E
     stack.enter_context(server.look_at(traefik.ports["web"]))
     traefik.output.write_text(traefik.rendering.text)
     traefik.until_routed()
-    heard = until(lambda: traefik.heard("tcp", NAME, tls=server.root()), "no certificate", 30)
-    assert heard == b"SSH-2.0-"
+    received = until(lambda: traefik.heard("tcp", NAME, tls=server.root()), "no certificate", 30)
+    assert received == b"SSH-2.0-"

@@ -251,15 +251,15 @@ def begin(server: ScriptedEndpoint, results: Results) -> Verifier:
 
 def test_patience_is_as_documented() -> None:
     """docs/hooks.md says how long it waits for what."""
-    said = (ROOT / "docs" / "hooks.md").read_text()
+    logged = (ROOT / "docs" / "hooks.md").read_text()
     usual = Patience()
-    assert f"Waiting: {usual.loading:g} s, and {1000 * usual.per_router:g} ms more" in said
-    assert f"objection is believed after {usual.objections:g} s" in said
-    assert f"reported after {usual.failures:g} s" in " ".join(said.split())
+    assert f"Waiting: {usual.loading:g} s, and {1000 * usual.per_router:g} ms more" in logged
+    assert f"objection is believed after {usual.objections:g} s" in logged
+    assert f"reported after {usual.failures:g} s" in " ".join(logged.split())
 
 
 def test_time_to_load_grows_with_the_routes() -> None:
-    """Thousands of routes get more time before they are told as missing."""
+    """Thousands of routes get more time before they are reported as missing."""
     with ScriptedEndpoint(served("a")) as server:
         results = Results()
         patience = HASTY._replace(loading=0.0, per_router=0.2)
@@ -280,7 +280,7 @@ def test_verifier_waits_until_all_is_loaded() -> None:
 
 
 def test_verifier_gives_up_in_the_end() -> None:
-    """What is not loaded within its bound is told as missing."""
+    """What is not loaded within its bound is reported as missing."""
     with ScriptedEndpoint(served("a")) as server:
         results = Results()
         begin(server, results).verify(document("a", "b"))

@@ -116,6 +116,6 @@ def test_psql_does_not_reach_a_name_without_a_route(way: Way) -> None:
 
 
 def test_psql_refuses_an_authority_that_is_not_trusted(way: Way, tmp_path: Path) -> None:
-    """With somebody else's authority verify-full connects to nobody."""
+    """With somebody else's authority verify-full makes no connection."""
     done = way._replace(authority=Authority(tmp_path)).ask(NAME, "verify-full")
     assert (done.returncode, done.stdout) == (2, "")

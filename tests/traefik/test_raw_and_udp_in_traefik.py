@@ -164,8 +164,8 @@ def test_two_raw_entries_on_an_entrypoint(tmp_path: Path, stack: ExitStack) -> N
     names = [f"_ep_a_{ports[0]}._tcp.*", f"_ep_b_{ports[1]}._tcp.*"]
     traefik = start(stack, tmp_path, {"ep": {}}, *names)
     assert {each["status"] for each in traefik.routers().values()} == {"enabled"}
-    heard = {banner(traefik.ports["ep"]) for _ in range(5)}
-    assert len(heard) == 1
+    received = {banner(traefik.ports["ep"]) for _ in range(5)}
+    assert len(received) == 1
     assert conflicts(*names) == [names[1]]
 
 

@@ -220,12 +220,12 @@ def test_conflict(
     until(lambda: len(traefik.routers()) == 2, "not both routers", 15)
     assert {router["status"] for router in traefik.routers().values()} == {"enabled"}
     if schemes[0] == "http":
-        said = {
+        logged = {
             traefik.get(entrypoint, "a.de", tls=any_certificate()).body.encode() for _ in range(20)
         }
     else:
-        said = {heard(traefik, entrypoint, "a.de") for _ in range(20)}
-    assert said in ({b"one"}, {b"two"})
+        logged = {heard(traefik, entrypoint, "a.de") for _ in range(20)}
+    assert logged in ({b"one"}, {b"two"})
     assert traefik.errors == []
 
 

@@ -195,7 +195,7 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
 
 
 def is_reached(address: str, port: int) -> bool:
-    """Tell whether something accepts connections."""
+    """Return whether something accepts connections."""
     try:
         socket.create_connection((address, port), timeout=1).close()
     except OSError:
@@ -225,7 +225,7 @@ APART = ("unshare", "--user", "--map-root-user", "--net")
 
 
 def can_be_apart() -> bool:
-    """Tell whether this system has such networks and lets this user have one."""
+    """Return whether this system has such networks and lets this user have one."""
     if not shutil.which(APART[0]):
         return False
     return not subprocess.run([*APART, "true"], capture_output=True, check=False).returncode

@@ -138,10 +138,10 @@ def core(data: bytes) -> None:
 
 def document(data: bytes) -> None:
     """Hold that any file is some document, without an error or a warning."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as logged:
         warnings.simplefilter("always")
         read = from_text(data.decode("utf-8", "surrogateescape"))
-    require(not said, "no warning", [str(warning.message) for warning in said])
+    require(not logged, "no warning", [str(warning.message) for warning in logged])
     require(set(read) <= {"http", "tcp"}, "known sections", read)
     for parts in read.values():
         require(set(parts) <= {"routers", "services"}, "known parts", read)

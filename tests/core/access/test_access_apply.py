@@ -118,7 +118,7 @@ HTTP_RULE, TCP_RULE = "Host(`a.b.de`)", "HostSNI(`a.b.de`)"
 
 
 @pytest.mark.parametrize(
-    ("said", "router"),
+    ("options", "router"),
     [
         pytest.param("{}", {}, id="nothing"),
         pytest.param("{access: public}", {}, id="public"),
@@ -142,15 +142,15 @@ HTTP_RULE, TCP_RULE = "Host(`a.b.de`)", "HostSNI(`a.b.de`)"
         pytest.param("{acmeChallenge: {entryPoint: web, port: 80}}", {}, id="challenge-of-no-tls"),
     ],
 )
-def test_http_route(said: str, router: dict[str, Any]) -> None:
+def test_http_route(options: str, router: dict[str, Any]) -> None:
     """Each option becomes what Traefik has for it, and nothing else."""
-    rendering = rendered(f"{{a.b.de: {said}}}", HTTP)
+    rendering = rendered(f"{{a.b.de: {options}}}", HTTP)
     assert routers(rendering) == {"router-a-b-de": {"rule": HTTP_RULE, **router}}
     assert rendering.diagnostics == ()
 
 
 @pytest.mark.parametrize(
-    ("said", "name", "router"),
+    ("options", "name", "router"),
     [
         pytest.param("{}", SSH, {"tls": {"passthrough": False}}, id="nothing"),
         pytest.param(
@@ -174,15 +174,15 @@ def test_http_route(said: str, router: dict[str, Any]) -> None:
         pytest.param("{tls: true}", SSH, {"tls": {"passthrough": False}}, id="tls"),
     ],
 )
-def test_tcp_route(said: str, name: str, router: dict[str, Any]) -> None:
+def test_tcp_route(options: str, name: str, router: dict[str, Any]) -> None:
     """TCP has what of it there is for TCP."""
-    rendering = rendered(f"{{a.b.de: {said}}}", name)
+    rendering = rendered(f"{{a.b.de: {options}}}", name)
     (found,) = routers(rendering, "tcp").values()
     assert (found, rendering.diagnostics) == ({"rule": TCP_RULE, **router}, ())
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("options", "name"),
     [
         pytest.param(BYPASS, SSH, id="bypass-of-tcp"),
         pytest.param(FORWARD, SSH, id="forward-auth-of-tcp"),
@@ -193,9 +193,9 @@ def test_tcp_route(said: str, name: str, router: dict[str, Any]) -> None:
         pytest.param("{tls: true}", TLS, id="tls-of-passthrough"),
     ],
 )
-def test_route_that_cannot_be_is_left_out(said: str, name: str) -> None:
-    """What is said about a route holds, or the route is not served, and reported."""
-    rendering = rendered(f"{{a.b.de: {said}}}", name, "_w_http_80._tcp.x.de")
+def test_route_that_cannot_be_is_left_out(options: str, name: str) -> None:
+    """What is set for a route holds, or the route is not served, and reported."""
+    rendering = rendered(f"{{a.b.de: {options}}}", name, "_w_http_80._tcp.x.de")
     assert codes(rendering) == [(name, "access-not-applicable")]
     assert list(routers(rendering)) == ["router-x-de"]
     assert routers(rendering, "tcp") == {}
@@ -220,9 +220,9 @@ def test_bypass() -> None:
     }
 
 
-def with_headers(said: str) -> str:
+def with_headers(options: str) -> str:
     """Return an access file whose auth server sets headers, and an entry's access by it."""
-    server = f'{{address: "http://127.0.0.1:1", {said}}}'
+    server = f'{{address: "http://127.0.0.1:1", {options}}}'
     return f"forwardAuth: {{oidc: {server}}}\nroutes: {{a.b.de: {BYPASS[:-1]}, middlewares: [m]}}}}"
 
 
@@ -250,11 +250,11 @@ def test_bypass_of_headers_that_cannot_be_removed() -> None:
 def test_references() -> None:
     """What routers and services refer to is defined, once, and nothing else is."""
     names = [HTTP, "_w_https_443._tcp.c.de", "_w_https_443._tcp.d.de", SSH]
-    said = (
+    options = (
         "{a.b.de: {access: tailscale-only}, c.de: {access: mtls-strict, clientAuth: other,"
         " backend: {serverName: x.y}}, d.de: {backend: {insecureSkipVerify: true}}}"
     )
-    document = dict(rendered(said, *names).document)
+    document = dict(rendered(options, *names).document)
     allowed = {"access-tailnet": {"ipAllowList": {"sourceRange": ["100.64.0.0/10"]}}}
     assert document["http"]["middlewares"] == document["tcp"]["middlewares"] == allowed
     assert document["http"]["serversTransports"] == {
@@ -346,7 +346,7 @@ WILD = "_w_http_80._tcp.*.b.de"
 
 
 def test_name_that_only_a_wildcard_serves() -> None:
-    """What is said about the name holds where the wildcard's entry serves it."""
+    """What is set for the name holds where the wildcard's entry serves it."""
     rendering = rendered(f"{{a.b.de: {BYPASS}, a.a.b.de: {MTLS}}}", WILD)
     assert routers(rendering) == {
         "router-wildcard-b-de": {"rule": "Host(`*.b.de`)"},
@@ -401,16 +401,16 @@ def test_wildcard_that_cannot_hold_to_a_name() -> None:
 
 def test_wildcard_that_outranks_a_name() -> None:
     """A wildcard that comes before a name with another access, by priority, is left out."""
-    said = f'{{"*.b.de": {{priority: 99, access: tailscale-only}}, a.b.de: {MTLS}}}'
-    assert codes(rendered(said, WILD, HTTP)) == [(WILD, "access-not-applicable")]
+    options = f'{{"*.b.de": {{priority: 99, access: tailscale-only}}, a.b.de: {MTLS}}}'
+    assert codes(rendered(options, WILD, HTTP)) == [(WILD, "access-not-applicable")]
     same = '{"*.b.de": {priority: 99, access: public}, a.b.de: {access: public}}'
     assert codes(rendered(same, WILD, HTTP)) == []
 
 
 def test_name_with_tls_of_its_own_beside_a_wildcard() -> None:
     """Where TLS is the name's alone, plain requests for it are not the wildcard's either."""
-    said = f'{{a.b.de: {MTLS}, d.b.de: {FORWARD}, "*.b.de": {BYPASS}}}'
-    rendering = rendered(said, WILD, HTTP)
+    options = f'{{a.b.de: {MTLS}, d.b.de: {FORWARD}, "*.b.de": {BYPASS}}}'
+    rendering = rendered(options, WILD, HTTP)
     assert routers(rendering)["router-wildcard-b-de"] == {
         "rule": "Host(`*.b.de`) && !HostRegexp(`^a[.]b[.]de[.]?$`)",
         "middlewares": ["access-forward-auth-oidc"],
@@ -423,9 +423,9 @@ def test_name_with_tls_of_its_own_beside_a_wildcard() -> None:
 
 
 def test_challenge_does_not_stand_for_the_name() -> None:
-    """A wildcard on the entrypoint of challenges holds to what is said about the name."""
-    said = "{a.b.de: {access: tailscale-only, acmeChallenge: {entryPoint: w, port: 80}}}"
-    found = routers(rendered(said, WILD, "_x_tls_443._tcp.a.b.de"))
+    """A wildcard on the entrypoint of challenges holds to what is set about the name."""
+    options = "{a.b.de: {access: tailscale-only, acmeChallenge: {entryPoint: w, port: 80}}}"
+    found = routers(rendered(options, WILD, "_x_tls_443._tcp.a.b.de"))
     assert found["router-wildcard-b-de~a.b.de"]["middlewares"] == ["access-tailnet"]
 
 
@@ -588,9 +588,9 @@ def require_access(document: Document, access: Access, sets: str) -> None:
             for name in NAMES:
                 for inside, tls in product((False, True), (None, False, True)):
                     for router in picked(document, section, entrypoint, name, inside, tls):
-                        said = said_about(router, name, access)
-                        assert holds(router, said, inside)
-                        if said and said.mode == "tailscale-bypass" and inside:
+                        options = said_about(router, name, access)
+                        assert holds(router, options, inside)
+                        if options and options.mode == "tailscale-bypass" and inside:
                             assert removed_by(router, document) == bool(sets)
                             assert "Regex" not in sets
 
@@ -636,15 +636,15 @@ def picked(
     ]
 
 
-def holds(router: dict[str, Any], said: RouteAccess | None, inside: bool) -> bool:
-    """Tell whether a router holds to what is said."""
+def holds(router: dict[str, Any], settings: RouteAccess | None, inside: bool) -> bool:
+    """Return whether a router holds to what is set."""
     middlewares = router.get("middlewares", [])
     options = router.get("tls", {}).get("options")
-    mode = said.mode if said else ""
+    mode = settings.mode if settings else ""
     if mode == "tailscale-only":
         return bool(middlewares) and middlewares[0] == "access-tailnet"
     if mode == "forward-auth" or (mode == "tailscale-bypass" and not inside):
         return bool(middlewares) and middlewares[0] == "access-forward-auth-oidc"
-    if said and mode == "mtls-strict":
-        return bool(options == f"access-client-auth-{said.client_auth}")
+    if settings and mode == "mtls-strict":
+        return bool(options == f"access-client-auth-{settings.client_auth}")
     return True

@@ -366,7 +366,7 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
     ],
 )
 def test_what_is_wrong(text: str, message: str, line: int, column: int) -> None:
-    """The first thing that is wrong is told with its path and its place, in one line."""
+    """The first thing that is wrong is reported with its path and its place, in one line."""
     with pytest.raises(LocatedError) as caught:
         read_access(text)
     assert message in caught.value.message

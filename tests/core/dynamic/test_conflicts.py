@@ -1,4 +1,4 @@
-"""Entries that Traefik could not tell apart: which is served, and what is said of the other."""
+"""Entries that Traefik could not distinguish: which is served, and how the other is reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(hosts: dict[str, str]) -> Plan:
     ],
 )
 def test_conflict(served: str, left_out: str, why: str) -> None:
-    """Of two entries that Traefik could not tell apart the first is served, the other reported."""
+    """Of two entries that Traefik could not distinguish the first is served, the other reported."""
     first, second = (f"{prefix}._tcp.app.example.com" for prefix in (served, left_out))
     problem = Diagnostic(
         code="conflict",
@@ -69,7 +69,7 @@ def test_conflict_between_addresses() -> None:
     ],
 )
 def test_no_conflict(prefixes: list[str]) -> None:
-    """Entries that Traefik tells apart, or that lead to one place, are all served."""
+    """Entries that Traefik distinguishes, or that lead to one place, are all served."""
     names = [f"{prefix}._tcp.app.de" for prefix in prefixes]
     planned = plan(dict.fromkeys(names, ONE))
     assert ([route.entry.name for route in planned.routes], planned.diagnostics) == (names, ())

@@ -79,7 +79,7 @@ def routers(count: int) -> Document:
     ],
 )
 def test_changes_between_documents(old: Document, new: Document, changes: Changes) -> None:
-    """Routers are told by section and name; one has changed if it or its service has."""
+    """Routers are identified by section and name; one has changed if it or its service has."""
     assert compare(outline(old), outline(new)) == changes
     assert outline(new, find_fresh(new, old), outline(old)) == outline(new)
 

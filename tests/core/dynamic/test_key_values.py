@@ -123,7 +123,7 @@ def test_difference_touches_only_what_differs() -> None:
     assert not difference(wanted, {"same"}, wanted)
 
 
-def test_digest_is_of_what_is_said_not_of_its_order() -> None:
+def test_digest_is_of_the_content_not_of_its_order() -> None:
     """Two watches with the same pairs agree; a value moved to another path is something else."""
     assert digest({"a": "1", "b": "2"}) == digest({"b": "2", "a": "1"})
     assert digest({"a": "1", "b": "2"}) != digest({"a": "2", "b": "1"})

@@ -1,4 +1,4 @@
-"""Which contents of a file are this tool's, and what is said about the others."""
+"""Which contents of a file are this tool's, and what is set about the others."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_file_of_every_case_is_recognized(case: Path) -> None:
         pytest.param("http: {routers: {}, services: }\ntls: {}\n", id="maps-of-nothing"),
     ],
 )
-def test_nothing_is_nobodys(text: str) -> None:
+def test_empty_content_is_not_foreign(text: str) -> None:
     """A file that says nothing has nothing to lose."""
     assert foreign(text) == ""
 
@@ -186,13 +186,13 @@ def test_foreign_beside_own_is_found() -> None:
 
 
 def test_bytes_that_are_no_text() -> None:
-    """What is not UTF-8 is nobody's document."""
+    """What is not UTF-8 is no document of this tool."""
     assert examine(b"\xff\xfe") == ({}, "bytes that are not UTF-8 text")
 
 
 @given(FILES)
 def test_any_text_is_own_or_foreign(text: str) -> None:
-    """No content crashes, what is foreign is said in one line, and the document is as ever."""
+    """No content crashes, what is foreign is reported in one line, and the document is as ever."""
     found = examine(text.encode("utf-8", "replace"))
     assert found.foreign.isprintable()
     assert len(found.foreign) < 400

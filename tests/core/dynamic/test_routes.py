@@ -192,7 +192,7 @@ def test_route_of_a_single_entry(route: Route) -> None:
     ],
 )
 def test_router_names(expected: dict[str, str]) -> None:
-    """The first in name order keeps a contested name; nobody takes one that another wants."""
+    """The first in name order keeps a contested name; none takes one that another wants."""
     assert routers(expected) == expected
 
 

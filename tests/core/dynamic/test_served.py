@@ -202,7 +202,7 @@ def test_documents_of_our_own_and_of_others() -> None:
     assert judge(strange, {"http/routers": {"x": ENABLED}}) == Verdict(1)
 
 
-def test_words_are_said_once() -> None:
-    """What a router and its service say alike is said once."""
+def test_errors_are_reported_once() -> None:
+    """What a router and its service say alike is logged once."""
     flawed = {"status": "disabled", "error": ["no", "no"]}
     assert errors_of([flawed, ENABLED, flawed]) == ["no"]

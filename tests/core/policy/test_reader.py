@@ -260,7 +260,7 @@ def jsonvet_takes(text: bytes) -> bool:
 
 
 def taken(text: bytes) -> bool:
-    """Tell whether a policy is read."""
+    """Return whether a policy is read."""
     try:
         hosts_of_policy(text)
     except LocatedError:

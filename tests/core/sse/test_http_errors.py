@@ -167,7 +167,7 @@ def test_redirect(location: str, target: str) -> None:
 
 
 @given(st.text(), st.text(), st.sampled_from(["https://", "//", "/", "", "https:\\\\", "x:"]))
-def test_redirect_tells_no_secrets(before: str, after: str, start: str) -> None:
+def test_redirect_shows_no_secrets(before: str, after: str, start: str) -> None:
     """Credentials, query and fragment of a redirect are not shown, however odd it is."""
     location = f"{start}user:HUSH-1@host{before}?HUSH-2{after}#HUSH-3"
     fault = explain_answer(Answer(302, "text/html", location))

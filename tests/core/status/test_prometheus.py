@@ -72,10 +72,10 @@ def test_every_value() -> None:
 
 def test_what_is_not_known_is_not_there() -> None:
     """Before the first snapshot there are no times of it, rather than times of 1970."""
-    said = values(metrics_to_text(Status(version="1", started=AT), AT))
+    samples = values(metrics_to_text(Status(version="1", started=AT), AT))
     unknown = ("last_", "routes", "hook_", "traefik_", "access_")
-    assert not any(name.startswith(unknown) for name in said)
-    assert (said["connected"], said["snapshots_total trusted"], said["up"]) == (0, 0, 1)
+    assert not any(name.startswith(unknown) for name in samples)
+    assert (samples["connected"], samples["snapshots_total trusted"], samples["up"]) == (0, 0, 1)
     assert values(metrics_to_text(Status().after(Stopped("SIGTERM"), AT), AT))["up"] == 0
 
 
@@ -122,17 +122,17 @@ def test_file_is_kept(path: Path, tmp_path: Path) -> None:
         feed.send(snapshot(hosts("abc")), event("error", {"message": "quota"}))
         feed.send(event("machines-snapshot", {"machines": []}))
 
-        def told() -> bool:
-            said = values(metrics.read_text())
+        def reported() -> bool:
+            samples = values(metrics.read_text())
             wanted = ("routes web", "worker_errors_total", "snapshots_total untrusted")
-            return [said.get(name) for name in wanted] == [3, 1, 1]
+            return [samples.get(name) for name in wanted] == [3, 1, 1]
 
-        watch.until(told, "not told")
+        watch.until(reported, "the metrics are not there")
         assert stat.S_IMODE(metrics.stat().st_mode) == 0o644
         assert watch.stop() == 0
         assert watch.log.count("WARNING") == 2
-    said = values(metrics.read_text())
-    assert (said["up"], said["connected"], said["writes_total"]) == (0, 0, 2)
+    samples = values(metrics.read_text())
+    assert (samples["up"], samples["connected"], samples["writes_total"]) == (0, 0, 2)
     assert list(metrics.parent.iterdir()) == [metrics]
 
 
@@ -164,5 +164,5 @@ def test_name_that_no_collector_reads_is_warned_of(path: Path, tmp_path: Path) -
     ):
         watch.until(metrics.exists, "no metrics")
         watch.until_logged("connected to")
-        said = f"WARNING node_exporter reads metrics only from .prom files, not {metrics}"
-        assert watch.lines.count(said) == 1
+        line = f"WARNING node_exporter reads metrics only from .prom files, not {metrics}"
+        assert watch.lines.count(line) == 1

@@ -78,7 +78,7 @@ def test_render_once_refuses_while_a_watch_writes(server: Server, tmp_path: Path
     assert run("render-once", policy(tmp_path, "a"), "-o", server.url, "--check").returncode == 1
 
 
-def test_check_writes_nothing_and_tells_whether_it_would(server: Server, tmp_path: Path) -> None:
+def test_check_writes_nothing_and_shows_whether_it_would(server: Server, tmp_path: Path) -> None:
     """Exit 1 if the store would change, by an edited key too; 0 if not."""
     check = ("-o", server.url, "--check")
     assert run("render-once", policy(tmp_path, "a"), *check).returncode == 1
@@ -194,8 +194,8 @@ def test_check_that_refuses_keeps_what_stands(server: Server, tmp_path: Path) ->
     hook = ("--on-change", f"touch {tmp_path / 'ran'}")
     done = run("render-once", policy(tmp_path, "ab"), "-o", server.url, *refusing, *hook)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    said = f"refuses the new {server.shown}, the old stays: sh exited with status 1: no b"
-    assert said in done.stderr
+    logged = f"refuses the new {server.shown}, the old stays: sh exited with status 1: no b"
+    assert logged in done.stderr
     assert (server.writes(), server.keys("*")) == (before, keys)
     assert not (tmp_path / "ran").exists()
 
@@ -203,7 +203,7 @@ def test_check_that_refuses_keeps_what_stands(server: Server, tmp_path: Path) ->
 def test_watch_runs_the_commands_around_each_change_of_the_store(
     server: Server, tmp_path: Path
 ) -> None:
-    """Each write is checked, and the command follows; a refusal is told once, and tried again."""
+    """Each write is checked, then the hook runs; a refusal is logged once, and tried again."""
     ran, asked, veto = (tmp_path / name for name in ("ran", "asked", "veto"))
     check = f"sh -c 'echo >>{asked}; test ! -e {veto}' {{path}}"
     options = ("--check-command", check, "--on-change", f"sh -c 'echo >>{ran}'")

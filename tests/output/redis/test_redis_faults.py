@@ -134,7 +134,7 @@ REFUSALS = [
 
 
 def answering_with(answer: bytes) -> Script:
-    """Return a script that gives every piece it hears the same answer."""
+    """Return a script that gives every piece it receives the same answer."""
 
     def play(connection: socket.socket) -> None:
         connection.sendall(answer)
@@ -157,8 +157,8 @@ def complaint_of(port: int, scheme: str = "redis") -> str:
 
 
 @pytest.mark.parametrize(("error", "reason"), REFUSALS)
-def test_every_answer_that_refuses_is_told_in_plain_words(error: str, reason: str) -> None:
-    """Whatever command an error of Redis's answers, its code and what it means are told."""
+def test_every_answer_that_refuses_is_explained(error: str, reason: str) -> None:
+    """Whatever command an error of Redis's answers, its code and what it means are reported."""
     with raw(answering_with(f"-{error}\r\n".encode())) as port:
         assert re.fullmatch(reason, complaint_of(port))
 
@@ -179,7 +179,7 @@ def test_every_answer_that_refuses_is_told_in_plain_words(error: str, reason: st
 def test_port_that_is_no_redis_is_one_clear_line(
     answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it says, it is told in one line, within its time."""
+    """Any answer is reported in one line, within its time."""
     monkeypatch.setattr(connection, "PATIENCE", 0.3)
     with raw(answering_with(answer)) as port:
         assert complaint_of(port)
@@ -265,7 +265,7 @@ def test_dead_store_is_filled_again_when_it_comes_back_empty(
 
 
 @pytest.mark.parametrize(
-    ("command", "reason", "mend"),
+    ("command", "reason", "fix"),
     [
         pytest.param(
             ("REPLICAOF", "127.0.0.1", "1"),
@@ -305,23 +305,23 @@ def test_dead_store_is_filled_again_when_it_comes_back_empty(
         ),
     ],
 )
-def test_refusal_is_one_clear_line_and_mended_at_the_next_snapshot(
+def test_refusal_is_one_clear_line_and_recovers_at_the_next_snapshot(
     server: Server,
     tmp_path: Path,
     command: tuple[str, ...],
     reason: str,
-    mend: tuple[str, ...] | None,
+    fix: tuple[str, ...] | None,
 ) -> None:
-    """What the store answers is told in plain words with its code; nothing of it is written."""
+    """What the store answers is reported in plain words with its code; nothing of it is written."""
     with watching(server, tmp_path) as scene, server.client() as admin:
         scene.until_applied("ab")
         admin.execute_command(*command)
         scene.fails("abc", reason)
         scene.fails("abc", reason)
-        if mend is None:
+        if fix is None:
             admin.execute_command("CONFIG", "SET", "requirepass", "")
         else:
-            admin.execute_command(*mend)
+            admin.execute_command(*fix)
         scene.until_applied("abc")
 
 
@@ -343,7 +343,7 @@ def test_full_disk_is_one_clear_line(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("user", ["", "default"])
-def test_wrong_password_is_told_without_it(server: Server, tmp_path: Path, user: str) -> None:
+def test_wrong_password_is_logged_without_it(server: Server, tmp_path: Path, user: str) -> None:
     """Neither the wrong nor the right password is in the log or the process's title."""
     server.run("CONFIG", "SET", "requirepass", "right")
     url = server.url.replace("//", f"//{user}@") if user else server.url
@@ -371,7 +371,7 @@ def test_password_from_a_file_is_read_at_each_snapshot(server: Server, tmp_path:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_stop_is_heeded_within_a_second_while_the_store_hangs(
+def test_stop_ends_it_within_a_second_while_the_store_hangs(
     server: Server, tmp_path: Path, signum: signal.Signals
 ) -> None:
     """A Redis that accepts and never answers does not hold up the end, which is reported."""
@@ -415,7 +415,7 @@ def test_store_that_hangs_costs_seconds_and_a_line(server: Server, tmp_path: Pat
 
 
 def test_store_behind_a_silent_network_is_bounded_at_the_start(tmp_path: Path) -> None:
-    """Connecting that nobody answers ends after some seconds, and watch follows the endpoint."""
+    """Connecting that nothing answers ends after some seconds, and watch follows the endpoint."""
     with unanswering() as url:
         server = Server(tmp_path)
         server.port = int(url.split(":")[2].partition("/")[0])
@@ -486,7 +486,7 @@ def _close(*sockets: socket.socket) -> None:
 
 
 def test_connection_cut_anywhere_leaves_the_old_or_the_new(server: Server, tmp_path: Path) -> None:
-    """Wherever a transaction is cut, what stands is one of the two, whole, and mended after."""
+    """Wherever a transaction is cut, what stands is one of the two, whole, and fixed after."""
     with Cutter(server) as cutter:
         url = f"redis://127.0.0.1:{cutter.port}/0"
         with watching(server, tmp_path, url=url) as scene:

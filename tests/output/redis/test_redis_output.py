@@ -1,4 +1,4 @@
-"""The store as watch keeps it, with a real Redis: what is written, what stays, and what is said."""
+"""The store as watch keeps it, with a real Redis: what is written, what stays, and what is set."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def server(running_server: Server) -> Server:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Lines:
+def logged(caplog: pytest.LogCaptureFixture) -> Lines:
     """Return what gives the lines logged since it was last asked."""
     caplog.set_level("INFO")
 
@@ -133,7 +133,7 @@ def test_each_change_touches_only_what_differs(server: Server) -> None:
 
 
 def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
-    """All writes stand between MULTI and EXEC, the hash that Traefik hears of at their end."""
+    """All writes are one transaction, the hash that Traefik is notified of at their end."""
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
     with server.client() as client, client.monitor() as monitor:
@@ -153,30 +153,32 @@ def test_everything_is_one_transaction_that_rings_last(server: Server) -> None:
     assert rest == ["MULTI", "SET", "EXEC"]  # the second snapshot renews the lease alone
 
 
-def test_unchanged_snapshot_renews_the_lease_and_logs_nothing(server: Server, said: Lines) -> None:
+def test_unchanged_snapshot_renews_the_lease_and_logs_nothing(
+    server: Server, logged: Lines
+) -> None:
     """No key changes but the lease, and nothing changes that Traefik is notified of."""
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
-    said()
+    logged()
     before, mark = server.keys(), server.run("HGETALL", HASH)
     for names_of_step in ("ab", "ba"):
         server.run("PEXPIRE", LEASE, 1000)
         keeper.reconcile(hosts(names_of_step))
         assert server.run("PTTL", LEASE) > 60_000
     assert (server.keys(), server.run("HGETALL", HASH)) == (before, mark)
-    assert said() == []
+    assert logged() == []
 
 
-def test_last_route_leaves_the_anchor(server: Server, said: Lines) -> None:
+def test_last_route_leaves_the_anchor(server: Server, logged: Lines) -> None:
     """No routes is no router and no service; the anchor makes Traefik notice."""
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
-    said()
+    logged()
     keeper.reconcile({})
     assert server.keys() == {ANCHOR_KEY: "/"}
     assert server.run("SMEMBERS", OWNED) == {ANCHOR_KEY.removeprefix("traefik/")}
     removed = "router-a-example-com, router-b-example-com"
-    assert said() == [f"INFO replaced {server.shown}: 0 routes; removed {removed}"]
+    assert logged() == [f"INFO replaced {server.shown}: 0 routes; removed {removed}"]
 
 
 @pytest.mark.parametrize(
@@ -195,17 +197,17 @@ def test_last_route_leaves_the_anchor(server: Server, said: Lines) -> None:
     ],
 )
 def test_store_that_others_disturb_is_put_right(
-    server: Server, said: Lines, command: tuple[str, ...]
+    server: Server, logged: Lines, command: tuple[str, ...]
 ) -> None:
     """The next snapshot, with the same hosts, brings all back, and the log says why."""
     keeper = started(server)
     keeper.reconcile(hosts("ab"))
-    said()
+    logged()
     server.run(*command)
     keeper.reconcile(hosts("ab"))
     assert server.keys() == keys_of(hosts("ab"))
     assert {f"traefik/{path}" for path in server.run("SMEMBERS", OWNED)} == set(server.keys())
-    (line,) = said()
+    (line,) = logged()
     assert line.endswith("2 routes; the same as before, but the output held something else")
 
 
@@ -243,9 +245,7 @@ def test_keys_of_others_below_the_same_root_survive(server: Server) -> None:
         assert foreign.items() <= server.keys("traefik*/*").items()
 
 
-def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
-    server: Server, said: Lines
-) -> None:
+def test_key_of_unknown_origin_is_replaced_and_named(server: Server, logged: Lines) -> None:
     """It is most likely our own, after an index was lost; a warning says so once."""
     key = "traefik/http/routers/router-a-example-com/rule"
     server.run("MSET", key, "Host(`x`)", ANCHOR_KEY, "/")
@@ -253,39 +253,39 @@ def test_key_that_nobody_is_known_to_have_written_is_replaced_and_named(
     keeper.reconcile(hosts("a"))
     keeper.reconcile(hosts("a"))
     assert server.keys() == keys_of(hosts("a"))
-    warnings = [line for line in said() if line.startswith("WARNING")]
+    warnings = [line for line in logged() if line.startswith("WARNING")]
     assert len(warnings) == 1
     assert warnings[0].endswith("they are replaced: http/routers/router-a-example-com/rule")
 
 
-def test_restarted_watch_tells_only_what_differs(server: Server, said: Lines) -> None:
-    """Routes that stood before the start are not told as new, and stale ones go."""
+def test_restarted_watch_logs_only_what_differs(server: Server, logged: Lines) -> None:
+    """Routes that stood before the start are not reported as new, and stale ones go."""
     run_once(server, "ab")
-    said()
+    logged()
     started(server).reconcile(hosts("bc"))
     change = "added router-c-example-com; removed router-a-example-com"
-    assert said() == [f"INFO replaced {server.shown}: 2 routes; {change}"]
+    assert logged() == [f"INFO replaced {server.shown}: 2 routes; {change}"]
     assert names(server) == "bc"
 
 
-def test_guard_compares_with_what_another_watch_wrote(server: Server, said: Lines) -> None:
+def test_guard_compares_with_what_another_watch_wrote(server: Server, logged: Lines) -> None:
     """A watch that takes over and knew of one route does not drop the four that were added."""
     first, second = started(server), started(server)
     first.reconcile(hosts("a"))
     assert stands_by(second, "a")
     first.reconcile(hosts("abcde"))
     end(first)
-    said()
+    logged()
     second.reconcile(hosts("b"))
     assert names(server) == "abcde"
-    assert said()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
+    assert logged()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
     second.reconcile(hosts("b"))
     assert names(server) == "b"
 
 
 @pytest.mark.parametrize("by_the_timer", [False, True])
 def test_guard_holds_over_the_same_hosts_as_before(
-    server: Server, said: Lines, *, by_the_timer: bool
+    server: Server, logged: Lines, *, by_the_timer: bool
 ) -> None:
     """Hosts that were rendered before the other watch added routes are measured by those."""
     first, second = started(server), started(server)
@@ -293,13 +293,13 @@ def test_guard_holds_over_the_same_hosts_as_before(
     assert stands_by(second, "a")
     first.reconcile(hosts("abcde"))
     end(first)
-    said()
+    logged()
     if by_the_timer:
         second.take_over()
     else:
         second.reconcile(hosts("a"))
     assert names(server) == "abcde"
-    assert said()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
+    assert logged()[0].startswith("WARNING the snapshot would remove 4 of 5 routes")
 
 
 def test_writer_that_lost_its_lease_measures_by_what_another_wrote(server: Server) -> None:
@@ -334,15 +334,15 @@ def test_guard_holds_over_a_restart(server: Server) -> None:
     assert names(server) == "a"
 
 
-def test_snapshot_that_goes_back_is_written_at_once(server: Server, said: Lines) -> None:
+def test_snapshot_that_goes_back_is_written_at_once(server: Server, logged: Lines) -> None:
     """A change that is taken back waits for nothing: one watch alone writes."""
     keeper = started(server)
     for names_of_step in ("ab", "abc"):
         keeper.reconcile(hosts(names_of_step))
-    said()
+    logged()
     keeper.reconcile(hosts("ab"))
     assert names(server) == "ab"
-    assert said() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
+    assert logged() == [f"INFO replaced {server.shown}: 2 routes; removed router-c-example-com"]
 
 
 def losing_answers(monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
@@ -375,26 +375,26 @@ def test_write_whose_answer_was_lost_is_known_for_its_own(
     assert names(server) == "ab"
 
 
-def test_write_whose_answer_was_lost_is_told_at_the_next_snapshot(
-    server: Server, said: Lines, monkeypatch: pytest.MonkeyPatch
+def test_write_whose_answer_was_lost_is_logged_at_the_next_snapshot(
+    server: Server, logged: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change is in the log, and the command after it runs, once and not twice."""
     runs: list[str] = []
     keeper = started(server, on_change=lambda: runs.append("ran"))
     keeper.reconcile(hosts("ab"))
-    said()
+    logged()
     with losing_answers(monkeypatch), pytest.raises(OutputError):
         keeper.reconcile(hosts("abc"))
-    assert (len(runs), said()) == (1, [])
+    assert (len(runs), logged()) == (1, [])
     mark = server.run("HGETALL", HASH)
     keeper.reconcile(hosts("abc"))
     keeper.reconcile(hosts("abc"))
-    assert said() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
+    assert logged() == [f"INFO replaced {server.shown}: 3 routes; added router-c-example-com"]
     assert (len(runs), server.run("HGETALL", HASH)) == (2, mark)
 
 
-def test_write_is_told_though_nothing_is_known_of_notifications(
-    server: Server, said: Lines, monkeypatch: pytest.MonkeyPatch
+def test_write_is_logged_though_nothing_is_known_of_notifications(
+    server: Server, logged: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that breaks off after the write does not make it one that failed."""
     read = Connection.read_notifications
@@ -406,7 +406,7 @@ def test_write_is_told_though_nothing_is_known_of_notifications(
 
     monkeypatch.setattr(Connection, "read_notifications", broken)
     started(server).reconcile(hosts("a"))
-    assert said() == [
+    assert logged() == [
         f"INFO created {server.shown}: 1 route; added router-a-example-com",
     ]
 
@@ -431,7 +431,7 @@ def test_another_watch_that_writes_while_the_check_runs_is_not_overwritten(
 def test_check_without_room_for_its_file_is_one_clear_error(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no temporary file can be, the reason is told, and nothing is written."""
+    """Where no temporary file can be, the reason is reported, and nothing is written."""
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     target = RedisOutput(address_from(server.url), Check(("true",)))
     with pytest.raises(OutputError, match=r"cannot check what .*: no such file or directory"):
@@ -570,21 +570,21 @@ def test_end_before_the_rule_leaves_nothing_for_good(server: Server) -> None:
         assert set(server.keys("*")) - set(server.keys()) == {HASH, OWNED, LEASE}
 
 
-def test_notifications_that_are_off_are_told_once(server: Server, said: Lines) -> None:
+def test_notifications_that_are_off_are_logged_once(server: Server, logged: Lines) -> None:
     """The warning says how to switch them on, and comes again only after they were on."""
     server.run("CONFIG", "SET", "notify-keyspace-events", "")
     keeper = started(server)
     keeper.reconcile(hosts("a"))
     keeper.reconcile(hosts("a"))
-    warnings = [line for line in said() if line.startswith("WARNING")]
+    warnings = [line for line in logged() if line.startswith("WARNING")]
     assert len(warnings) == 1
     assert "'CONFIG SET notify-keyspace-events Kh'" in warnings[0]
     with server.client() as client:
         assert client.config_get("notify-keyspace-events") == {"notify-keyspace-events": ""}
 
 
-def test_notifications_of_every_key_are_told_where_there_are_many(
-    server: Server, said: Lines
+def test_notifications_of_every_key_are_logged_where_there_are_many(
+    server: Server, logged: Lines
 ) -> None:
     """Traefik would read a thousand keys a thousand times: one warning says what spares it that."""
     server.run("CONFIG", "SET", "notify-keyspace-events", "KEA")
@@ -593,26 +593,26 @@ def test_notifications_of_every_key_are_told_where_there_are_many(
         keeper.reconcile(
             {f"_web_http_80._tcp.a{each}.example.com": "100.64.0.1" for each in range(300)}
         )
-    (warning,) = [line for line in said() if line.startswith("WARNING")]
+    (warning,) = [line for line in logged() if line.startswith("WARNING")]
     assert "for each of 1201 keys when it changes" in warning
 
 
 @pytest.mark.parametrize("flags", ["KEA", "Kh", "AK", "K$gh"])
-def test_notifications_that_do_are_not_mentioned(server: Server, said: Lines, flags: str) -> None:
-    """Every setting by which Traefik hears of the hash will do."""
+def test_notifications_that_do_are_not_mentioned(server: Server, logged: Lines, flags: str) -> None:
+    """Every setting by which Traefik is notified of the hash will do."""
     server.run("CONFIG", "SET", "notify-keyspace-events", flags)
     started(server).reconcile(hosts("a"))
-    assert all(line.startswith("INFO") for line in said())
+    assert all(line.startswith("INFO") for line in logged())
 
 
 @pytest.mark.parametrize("flags", ["E", "K$", "Ex", "Kg", "Eh", "EA"])
 def test_notifications_of_other_kinds_are_as_good_as_none(
-    server: Server, said: Lines, flags: str
+    server: Server, logged: Lines, flags: str
 ) -> None:
     """Events without keys' names, or of other kinds, do not reach Traefik."""
     server.run("CONFIG", "SET", "notify-keyspace-events", flags)
     started(server).reconcile(hosts("a"))
-    assert any("keyspace notifications" in line for line in said())
+    assert any("keyspace notifications" in line for line in logged())
 
 
 def test_as_held_is_what_is_read(server: Server) -> None:
@@ -633,7 +633,7 @@ def test_key_of_another_kind_is_replaced(server: Server) -> None:
 
 
 def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
-    """Whoever put a text where the hash belongs is told so."""
+    """One who put a text where the hash belongs gets a message."""
     server.run("SET", HASH, "x")
     with pytest.raises(OutputError, match="holds something else; delete it"):
         RedisOutput(address_from(server.url)).write(b"{}")

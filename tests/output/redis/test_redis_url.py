@@ -53,7 +53,7 @@ def test_url_says_where_the_store_is(url: str, expected: Address) -> None:
     ],
 )
 def test_wrong_url_is_one_clear_line_without_the_password(url: str, complaint: str) -> None:
-    """What is wrong is said, and nothing that could be a secret is repeated."""
+    """What is wrong is reported, and nothing that could be a secret is repeated."""
     with pytest.raises(SettingsError, match=complaint) as caught:
         address_from(url)
     assert "hunter2" not in str(caught.value)
