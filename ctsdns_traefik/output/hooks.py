@@ -138,7 +138,15 @@ def _signals_unblocked() -> Iterator[None]:
 
 def _environment() -> dict[str, str]:
     ours = {each.variable for each in vars(settings).values() if isinstance(each, settings.Setting)}
-    return {name: value for name, value in os.environ.items() if name not in ours | _OF_SYSTEMD}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours | _OF_SYSTEMD and not name.startswith(_OF_SOURCE)
+    }
+
+
+_OF_SOURCE = "TAILSCALE_"
+"""Variables that begin so are credentials of the source, and what belongs to them."""
 
 
 @contextmanager

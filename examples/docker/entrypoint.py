@@ -66,7 +66,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     What watch alone uses is checked by watch, which ends with 2 as well.
     """
     if not environment.get(ENDPOINT, "").strip():
-        raise DiagnosticError(f"{ENDPOINT} is not set; set it to the worker's address")
+        raise DiagnosticError(f"{ENDPOINT} is not set; set it to tailscale: or another source")
     dynamic = Path(environment.get(DYNAMIC_FILE) or "/etc/traefik/dynamic.yml")
     if dynamic.suffix not in {".yml", ".yaml"}:
         raise DiagnosticError(
@@ -124,7 +124,7 @@ def environment_of_traefik(environment: Mapping[str, str]) -> dict[str, str]:
 
     Traefik would take every variable that begins with TRAEFIK_, in whatever case, for a setting.
     """
-    mine = ("TRAEFIK_", "CTSDNS_")
+    mine = ("TRAEFIK_", "CTSDNS_", "TAILSCALE_")
     return {name: value for name, value in environment.items() if not name.upper().startswith(mine)}
 
 

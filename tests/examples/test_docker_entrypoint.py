@@ -50,6 +50,7 @@ class Stage(NamedTuple):
 SECRETS = {
     "TRAEFIK_CONFIG_API_TOKEN": "secret",
     "TRAEFIK_CONFIG_API_HEADERS": "X-Key: secret",
+    "TAILSCALE_OAUTH_CLIENT_SECRET": "secret",
     "traefik_log_level": "secret",
     "CF_DNS_API_TOKEN": "for ACME",
 }

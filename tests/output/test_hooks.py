@@ -193,13 +193,16 @@ def test_stop_ends_the_command(path: Path) -> None:
     assert is_gone(int(path.read_text()))
 
 
+TAILSCALE = ("TAILSCALE_API_KEY", "TAILSCALE_OAUTH_CLIENT_SECRET", "TAILSCALE_IDENTITY_TOKEN")
+
+
 def test_environment_is_passed_on_without_settings(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command has our environment but for our settings, secrets among them, and systemd's."""
     ours = [each.variable for each in vars(settings).values() if isinstance(each, settings.Setting)]
     assert {"TRAEFIK_CONFIG_API_TOKEN", "TRAEFIK_CONFIG_API_HEADERS"} < set(ours)
-    for variable in (*ours, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+    for variable in (*ours, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", *TAILSCALE):
         monkeypatch.setenv(variable, "s3cret")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     code = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
