@@ -70,6 +70,8 @@ class Route:
     middlewares: tuple[str, ...]
     tls_options: str
     """The name of TLS options; ``""`` for Traefik's default."""
+    other_backends: tuple[str, ...] = ()
+    """Those of the entries that share the service, by ``balance`` in the access file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ def _routes(routes: tuple[dynamic.Route, ...]) -> tuple[Route, ...]:
             **describe_route(route),
             middlewares=route.middlewares,
             tls_options=route.tls.options if route.tls else "",
+            other_backends=route.others,
         )
         for route in routes
     )

@@ -205,12 +205,13 @@ def _prove(
     """Load the routes into a real Traefik.
 
     Raise :class:`SettingsError` if there is no Traefik. Middlewares that only the user's other
-    dynamic files define are left out, since Traefik may not find them here.
+    dynamic files define are left out, since Traefik may not find them here, and health checks,
+    since a proof reaches no backend.
     """
     from ctsdns_traefik.core.dynamic import render
     from ctsdns_traefik.traefik import SandboxEntrypoint, prove, texts_to_load
 
-    rendering = render(hosts, access=access.access.without_middlewares() if access else None)
+    rendering = render(hosts, access=access.access.self_contained() if access else None)
     entrypoints = static.configuration and [
         SandboxEntrypoint(each.name, each.protocol == "udp", each.tls)
         for each in static.configuration.entrypoints.values()

@@ -140,7 +140,7 @@ class StoreTraefik(Traefik):
     def routers(self) -> dict[str, dict[str, Any]]:
         """Return the routers from the store by name, as Traefik's API shows them."""
         found = {}
-        for kind in ("http", "tcp"):
+        for kind in ("http", "tcp", "udp"):
             answer = self.get("traefik", "localhost", f"/api/{kind}/routers?per_page=100000")
             for router in json.loads(answer.body):
                 if router["provider"] == "redis":

@@ -84,6 +84,7 @@ def _print_tree(validation: Validation, traefik: str, terminal: TextIO) -> None:
 
 def _route_as_json(route: Route) -> dict[str, Any]:
     access = {
+        "backends": list(route.backends) if route.others else [],
         "middlewares": list(route.middlewares),
         "tlsOptions": route.tls.options if route.tls else "",
     }
@@ -146,7 +147,7 @@ def _route_as_text(route: Route) -> str:
     behind = [*route.middlewares, *([route.tls.options] if route.tls and route.tls.options else [])]
     access = f" behind {', '.join(behind)}" if behind else ""
     rule = route.rule or f"every UDP datagram ({route.entry.domain})"
-    return f"{rule} -> {route.backend}{tls}{access}"
+    return f"{rule} -> {', '.join(route.backends)}{tls}{access}"
 
 
 def _summary(validation: Validation, traefik: str) -> str:

@@ -12,7 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access.model import Access, Challenge, Dashboard, RouteAccess, wider
+from ctsdns_traefik.core.access.model import (
+    NO_BALANCING,
+    Access,
+    Challenge,
+    Dashboard,
+    RouteAccess,
+    wider,
+)
 from ctsdns_traefik.core.access.modes import not_applicable, part_of, protect
 from ctsdns_traefik.core.access.resources import NOTHING, References, references_of
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, make_route, priority_of
@@ -98,7 +105,7 @@ def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
     found: list[Route] = []
     for each, settings in _with_exact_names(route, served, access):
         if settings is None:
-            found.append(each)
+            found.append(each._replace(others=()) if each.others else each)
             continue
         found += protect(each, settings, access)
         if settings.challenge and route.passthrough:  # otherwise Traefik has the certificate
@@ -114,7 +121,8 @@ def _with_exact_names(
     route: Route, served: _Served, access: Access
 ) -> Iterator[tuple[Route, RouteAccess | None]]:
     """Yield a route, and for a wildcard one for each name with settings but without an entry."""
-    yield route, access.settings_for(route.entry)
+    whole = access.settings_for(route.entry)
+    yield route, whole
     for settings in access.exact_below(route.entry.domain) if _is_wildcard(route) else ():
         named = make_route(route.entry._replace(domain=settings.pattern))
         if not served.has(named):
@@ -123,6 +131,8 @@ def _with_exact_names(
             named = part_of(route, settings.pattern)._replace(
                 entry=named.entry, rule=named.rule, priority=len(named.rule) + 1 if tied else None
             )
+            if settings.balancing != (whole.balancing if whole else NO_BALANCING):
+                named = named._replace(service=f"{route.service}~{settings.pattern}")
             yield named, settings
 
 
@@ -138,6 +148,11 @@ def _challenge(route: Route, challenge: Challenge, served: _Served) -> list[Rout
         service=f"{route.service}~{CHALLENGE_PART}",
         part=CHALLENGE_PART,
     )
+    if route.others:
+        raise not_applicable(
+            "several machines serve it, and each ACME challenge is for one of them",
+            "remove balance or acmeChallenge, or use DNS-01 challenges",
+        )
     there = served.challenges.get(_key(router))
     if there and there.backend != router.backend:
         raise not_applicable(

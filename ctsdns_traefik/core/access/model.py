@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.dynamic.routes import slug_of
+from ctsdns_traefik.core.dynamic.routes import Balanced, HealthCheck, slug_of
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
 from ctsdns_traefik.core.problems import SourceLocation
@@ -32,6 +32,10 @@ class Backend(NamedTuple):
     insecure_skip_verify: bool = False
 
 
+Balancing = tuple[bool, HealthCheck | None, bool]
+NO_BALANCING: Balancing = (False, None, False)
+
+
 class RouteAccess(NamedTuple):
     """The settings for one pattern: a name, a wildcard for all names below it, or all names."""
 
@@ -49,11 +53,20 @@ class RouteAccess(NamedTuple):
     """Whether the router has its own TLS section; ``None`` leaves TLS to the entrypoint."""
     backend: Backend | None = None
     priority: int | None = None
+    balance: bool = False
+    """Whether all entries of one entrypoint, name and scheme share one service."""
+    health_check: HealthCheck | None = None
+    sticky: bool = False
 
     @property
     def is_protected(self) -> bool:
         """Whether access is restricted."""
         return self.mode not in ("", "public")
+
+    @property
+    def balancing(self) -> Balancing:
+        """Everything that decides how a service spreads requests."""
+        return self.balance, self.health_check, self.sticky
 
     @property
     def protection(self) -> tuple[str, str, str]:
@@ -92,6 +105,13 @@ class Access(NamedTuple):
     default: RouteAccess | None = None
     """The settings for every name that no pattern covers, under the pattern :data:`EVERY`."""
 
+    @property
+    def balanced(self) -> Balanced | None:
+        """Whether an entry is balanced with others; ``None`` if none is."""
+        if any(each.balance for each in (*self.routes.values(), *self.raw.values())):
+            return lambda entry: bool((found := self.settings_for(entry)) and found.balance)
+        return None
+
     def settings_for(self, entry: HostEntry) -> RouteAccess | None:
         """Return the settings for an entry: of its domain, or of its entrypoint if it has none."""
         if entry.domain == ANY:
@@ -120,10 +140,13 @@ class Access(NamedTuple):
             domain = wider(domain)
         return self.routes.get(domain, self.default)
 
-    def without_middlewares(self) -> Access:
-        """Return a copy without middlewares, which only other dynamic files can define."""
+    def self_contained(self) -> Access:
+        """Return a copy without what needs another dynamic file or reaches out to backends."""
         routes, raw = (
-            {name: each._replace(middlewares=()) for name, each in settings.items()}
+            {
+                name: each._replace(middlewares=(), health_check=None)
+                for name, each in settings.items()
+            }
             for settings in (self.routes, self.raw)
         )
         dashboard = self.dashboard and self.dashboard._replace(

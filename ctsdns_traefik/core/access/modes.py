@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access, Backend, RouteAccess
 from ctsdns_traefik.core.dynamic.routes import Route, RouterTls, priority_of
+from ctsdns_traefik.core.entries.grammar import ANY
 from ctsdns_traefik.core.problems import DiagnosticError
 
 TAILNET = "access-tailnet"
@@ -31,7 +32,7 @@ def protect(route: Route, settings: RouteAccess, access: Access) -> tuple[Route,
     """Return the routers of a route; raise :func:`not_applicable` if none can enforce its mode."""
     if route.protocol == "udp":
         _require_udp_can(route, settings, access)
-        return (route,)
+        return (_balanced(route, settings),)
     mode = MODES[settings.mode or "public"]
     return mode.protect(_with_options(route, settings), settings, access)
 
@@ -85,6 +86,11 @@ def _require_udp_can(route: Route, settings: RouteAccess, access: Access) -> Non
             "a UDP router has no middlewares, TLS or priority",
             "remove middlewares, certResolver, tls and priority for this name",
         )
+    if settings.health_check or settings.sticky:
+        raise not_applicable(
+            "a UDP service has neither health checks nor cookies",
+            "remove healthCheck and sticky for this name",
+        )
 
 
 def _with_options(route: Route, settings: RouteAccess) -> Route:
@@ -94,10 +100,25 @@ def _with_options(route: Route, settings: RouteAccess) -> Route:
         name = transport_name(settings.backend)
         service = f"{route.service}~{name.removeprefix('access-')}"
         route = route._replace(service=service, servers_transport=name)
-    return route._replace(
+    return _balanced(route, settings)._replace(
         middlewares=settings.middlewares,
         tls=_tls(route, settings),
         priority=settings.priority or route.priority,
+    )
+
+
+def _balanced(route: Route, settings: RouteAccess) -> Route:
+    """Add how a service spreads requests over its servers; without balance it has one."""
+    if settings.sticky and route.protocol == "tcp":
+        raise not_applicable("a TCP service has no cookies", "remove sticky for this name")
+    service = route.service
+    if settings.health_check and route.entry.domain == ANY:  # set for this entrypoint alone
+        service = f"{service}~{route.entry.entrypoint}"
+    return route._replace(
+        service=service,
+        others=route.others if settings.balance else (),
+        health_check=settings.health_check,
+        sticky=settings.sticky,
     )
 
 

@@ -33,6 +33,7 @@ from ctsdns_traefik.core.access.model import (
 )
 from ctsdns_traefik.core.access.modes import MODES, TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access.yaml_nodes import Node, read_nodes
+from ctsdns_traefik.core.dynamic.routes import HealthCheck
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
 from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
@@ -45,13 +46,18 @@ HIGHEST_PRIORITY = 2**31 - 1
 _MIDDLEWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}(@[a-z][a-z0-9-]{0,62})?")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
 
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_PART = re.compile("([0-9]{1,9})(ms|s|m|h)")
+_DURATION = re.compile(f"(?:{_PART.pattern})+")
+
 T = TypeVar("T")
 
 _SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "raw", "dashboard")
 _SHARED = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls", "priority")
 _OF_DEFAULT = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls")
-_OF_ROUTES = (*_SHARED, "acmeChallenge", "backend")
-_OF_RAW = ("access", "middlewares")
+_BALANCING = ("balance", "healthCheck", "sticky")
+_OF_ROUTES = (*_SHARED, "acmeChallenge", "backend", *_BALANCING)
+_OF_RAW = ("access", "middlewares", "balance", "healthCheck")
 _RAW_MODES = ("public", "tailscale-only")
 _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
 
@@ -225,6 +231,8 @@ def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access
     if needed and needed not in members:
         members["access"].fail(f"is {route.mode}, which needs {needed}: add it")
     route = _with_options(route, members)
+    if route.sticky and not route.balance:
+        members["sticky"].fail("has no effect without balance: true: add that, or remove it")
     if route.tls is False and (route.cert_resolver or route.client_auth):
         members["tls"].fail(
             "is false, but certResolver or clientAuth needs TLS: remove one of them"
@@ -240,6 +248,9 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
         "certResolver": ("cert_resolver", lambda node: _matching(node, NAME, "a resolver's")),
         "tls": ("tls", Node.flag),
         "backend": ("backend", _backend),
+        "balance": ("balance", Node.flag),
+        "healthCheck": ("health_check", _health_check),
+        "sticky": ("sticky", Node.flag),
         "priority": ("priority", lambda node: node.number(1, HIGHEST_PRIORITY)),
     }
     given = {read[key][0]: read[key][1](node) for key, node in members.items() if key in read}
@@ -265,6 +276,36 @@ def _backend(node: Node) -> Backend:
     return Backend(
         _domain(name, name.text()) if name else "", unchecked.flag() if unchecked else False
     )
+
+
+def _health_check(node: Node) -> HealthCheck:
+    members = node.members(HealthCheck._fields)
+    if not members:
+        node.fail("is empty")
+    check = HealthCheck(**{name: _text_or_seconds(each) for name, each in members.items()})
+    if not re.fullmatch(r"/[!-~]*", check.path):
+        members["path"].fail("is not the path of a URL: write it like /healthz")
+    interval = _milliseconds(members.get("interval", node), check.interval)
+    timeout = _milliseconds(members.get("timeout", node), check.timeout)
+    if timeout >= interval and "timeout" not in members:
+        return check._replace(timeout=f"{max(interval / 2, 1):.0f}ms")
+    if timeout >= interval:  # Traefik would wait longer between checks than is written here
+        members["timeout"].fail(f"is {check.timeout}, not less than the interval {check.interval}")
+    return check
+
+
+def _text_or_seconds(node: Node) -> str:
+    whole = isinstance(node.value, int) and not isinstance(node.value, bool)
+    return f"{node.value}s" if whole else node.text()
+
+
+def _milliseconds(node: Node, text: str) -> float:
+    """Return a duration as Go reads it, whole numbers with units."""
+    if not _DURATION.fullmatch(text) or not (
+        total := sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    ):
+        node.fail(f"is {quoted(text)}, not a time such as 10s, 500ms or 1m30s")
+    return total
 
 
 def _middlewares(node: Node) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from ctsdns_traefik.core.access.modes import (
 )
 from ctsdns_traefik.core.checks.static import unknown_resolver
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, priority_of
-from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, diagnose
+from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, diagnose, entrypoint_span
 from ctsdns_traefik.core.problems import (
     Diagnostic,
     Severity,
@@ -32,6 +32,8 @@ from ctsdns_traefik.core.text import shown
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4-mapped IPv6 addresses, which Traefik reads as IPv4."""
 
+_FIRST_WITH_TCP_CHECKS = (3, 6)
+
 _SUBNETS = {4: 24, 6: 64}
 """The prefix length of the largest network that may be a subnet of proxies, by IP version."""
 
@@ -41,10 +43,12 @@ def check_access(
     routes: Sequence[Route],
     access: Access,
     static: StaticConfiguration | None,
+    version: tuple[int, int] = (3, 7),
 ) -> tuple[Diagnostic, ...]:
     """Find added routers that would not work as intended, and patterns that match no entry.
 
     A diagnostic is for an entry, or for a setting of the access file or the static configuration.
+    ``version`` is that of the Traefik that will run.
     """
     static = static or UNKNOWN
     return (
@@ -55,6 +59,8 @@ def check_access(
         *_resolvers(routes, access, static),
         *_aliases(routes, access, static),
         *_proxied(routes, static),
+        *_reachable(routes, access, static),
+        *_unsupported(routes, version),
         *check_unused(entries, access),
     )
 
@@ -237,6 +243,63 @@ def _proxied(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[D
                 " address that tailscale-only and tailscale-bypass check",
                 "name the addresses of your own proxies in trustedIPs, and leave insecure out",
                 Severity.WARNING,
+            )
+
+
+def _reachable(
+    routes: Sequence[Route], access: Access, static: StaticConfiguration
+) -> Iterator[Diagnostic]:
+    """Report UDP entries that are for the tailnet on an entrypoint that others can reach.
+
+    The access file lists such entrypoints, which ``watch`` cannot see, in ``tailnet.entryPoints``.
+    """
+    for route in routes:
+        settings = access.settings_for(route.entry)
+        name = route.entry.entrypoint
+        if route.protocol != "udp" or not settings or not settings.is_protected:
+            continue
+        entrypoint = static.entrypoints.get(name)
+        if name not in access.tailnet_entrypoints:
+            yield diagnose(
+                "udp-entrypoint-unlisted",
+                route.entry,
+                f"entrypoint {name} listens on the tailnet alone, but without the static"
+                " configuration watch and render-once cannot know that, and leave the route out",
+                f"list {name} in tailnet.entryPoints of the access file",
+                Severity.WARNING,
+                entrypoint_span(route.entry),
+            )
+        elif entrypoint and entrypoint.address and not is_bound(entrypoint, access):
+            yield diagnose(
+                "udp-entrypoint-open",
+                route.entry,
+                f"entrypoint {name} of tailnet.entryPoints listens on {shown(entrypoint.address)},"
+                " which is not an address of the tailnet: anybody who can reach it is served",
+                f"set entryPoints.{name}.address to the machine's Tailscale address and the port",
+                span=entrypoint_span(route.entry),
+            )
+
+
+def is_bound(entrypoint: Entrypoint, access: Access) -> bool:
+    """Return whether an entrypoint listens on an address of the tailnet, or on loopback, alone."""
+    try:
+        address = ipaddress.ip_address(entrypoint.host)
+    except ValueError:
+        return False
+    networks = map(ipaddress.ip_network, access.ranges)
+    return address.is_loopback or any(address in network for network in networks)
+
+
+def _unsupported(routes: Sequence[Route], version: tuple[int, int]) -> Iterator[Diagnostic]:
+    """Report health checks of TCP services before Traefik 3.6, which refuses the whole file."""
+    for route in routes:
+        if route.protocol == "tcp" and route.health_check and version < _FIRST_WITH_TCP_CHECKS:
+            yield diagnose(
+                "health-check-unsupported",
+                route.entry,
+                f"Traefik {version[0]}.{version[1]} does not know healthCheck of TCP services, and"
+                " refuses the whole file for it",
+                "use Traefik 3.6 or newer, or remove healthCheck for this name",
             )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access.model import AccessText
-from ctsdns_traefik.core.checks.access import check_access, setting_locations
+from ctsdns_traefik.core.access.model import Access, AccessText
+from ctsdns_traefik.core.checks.access import check_access, is_bound, setting_locations
 from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
 from ctsdns_traefik.core.checks.dynamic_files import (
     DynamicFiles,
@@ -62,19 +62,27 @@ def check_policy(
     files, ``None`` if they are not known.
     """
     model = access.access if access else None
+    if model and static.configuration:
+        model = _with_bound_entrypoints(model, static.configuration)
     rendered = rendering.render(hosts, access=model)
     entries, routes, configuration = rendered.entries, rendered.routes, static.configuration
     found = [
         *rendered.diagnostics,
         *rendered.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
-        *(check_access(entries, routes, model, configuration) if model else ()),
+        *(check_access(entries, routes, access.access, configuration, version) if access else ()),
         *check_middlewares(routes, model, configuration or UNKNOWN, beside),
         *(check_dynamic_files(beside) if beside else ()),
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)
     return Validation(routes, tuple(_located(found, source, static, access)), checked)
+
+
+def _with_bound_entrypoints(access: Access, static: StaticConfiguration) -> Access:
+    """Add the entrypoints that the static configuration binds to the tailnet."""
+    bound = {name for name, each in static.entrypoints.items() if is_bound(each, access)}
+    return access._replace(tailnet_entrypoints=access.tailnet_entrypoints | bound)
 
 
 def _located(

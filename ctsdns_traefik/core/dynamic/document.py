@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from ctsdns_traefik.core.access.resources import NOTHING, References
-from ctsdns_traefik.core.dynamic.routes import INTERNAL, SECTIONS, Route, RouterTls
+from ctsdns_traefik.core.dynamic.routes import INTERNAL, SECTIONS, HealthCheck, Route, RouterTls
 
 Document = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``{"http": {"routers": {NAME: {...}}, "services": {NAME: {...}}}, "tcp": {...}}``."""
@@ -243,10 +243,19 @@ def _router_tls(tls: RouterTls) -> dict[str, str]:
 
 def _service(route: Route) -> dict[str, Any]:
     key = SECTIONS[route.protocol].server
-    service: dict[str, Any] = {"servers": [{key: route.backend}]}
+    service: dict[str, Any] = {"servers": [{key: backend} for backend in route.backends]}
+    if route.sticky:
+        service["sticky"] = {"cookie": {"httpOnly": True}}  # an empty map would cost the whole file
+    if route.health_check:
+        service["healthCheck"] = _health_check(route, route.health_check)
     if route.servers_transport:
         service["serversTransport"] = route.servers_transport
     return {"loadBalancer": service}
+
+
+def _health_check(route: Route, check: HealthCheck) -> dict[str, str]:
+    path = {"path": check.path} if route.protocol == "http" else {}
+    return {**path, "interval": check.interval, "timeout": check.timeout}
 
 
 def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") -> str:

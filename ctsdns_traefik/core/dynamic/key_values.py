@@ -22,7 +22,7 @@ _GUARD = re.compile("((?:http|tcp)/routers/[^/]+)/(?:middlewares/|tls/options$)"
 _NUMBER = re.compile("[0-9]{1,18}")
 
 _NUMBERS = frozenset({"priority"})
-_FLAGS = frozenset({"insecureSkipVerify", "passthrough", "trustForwardHeader"})
+_FLAGS = frozenset({"httpOnly", "insecureSkipVerify", "passthrough", "trustForwardHeader"})
 """The fields that are not text, by name: the text of others, a resolver's name, may look like a
 number."""
 
@@ -99,8 +99,9 @@ def _flatten(path: str, value: object) -> Iterator[tuple[str, str]]:
         for name in value:
             yield from _flatten(f"{path}/{name}" if path else str(name), value[name])
     elif isinstance(value, list | tuple):
+        width = len(str(len(value) - 1))  # Traefik sorts the indexes as text
         for index, item in enumerate(value):
-            yield from _flatten(f"{path}/{index}", item)
+            yield from _flatten(f"{path}/{index:0{width}}", item)
     else:
         yield path, (value or _EMPTY) if isinstance(value, str) else json.dumps(value)
 

@@ -85,8 +85,10 @@ def _route(
     if not entry or not _SERVICE.fullmatch(base):
         return None
     route = make_route(entry)
-    if route.backend != _backend(service, document[protocol]) or route.protocol != protocol:
+    backends = _backends(service, document[protocol])
+    if route.backend != backends[0] or route.protocol != protocol:
         return None
+    route = route._replace(others=tuple(filter(_BACKEND.fullmatch, backends[1:])))
     raised = len(route.rule) + 1  # above a wildcard that may itself not be recovered
     one_letter = entry.domain[1:2] == "." and router.get("priority") == raised
     return route._replace(router=name, service=base, priority=raised if one_letter else None)
@@ -94,7 +96,7 @@ def _route(
 
 def _entry(protocol: Protocol, router: Mapping[str, Any], document: Document) -> HostEntry | None:
     entrypoints, service = texts_in(router, "entryPoints"), str(router.get("service"))
-    backend = _BACKEND.fullmatch(_backend(service, document[protocol]))
+    backend = _BACKEND.fullmatch(_backends(service, document[protocol])[0])
     if not backend or len(entrypoints) != 1:
         return None
     port, address = backend["port"], backend["address"].removeprefix("[").removesuffix("]")
@@ -130,13 +132,13 @@ def _scheme(domain: str, port: str, router: Mapping[str, Any], service: str) -> 
     return found[1] if found and found[1] not in _HTTP_SCHEMES else "tcp"
 
 
-def _backend(service: str, section: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the only server of a service, ``""`` if it has none or several."""
+def _backends(service: str, section: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the servers of a service, ``""`` alone if there is none, or something else."""
     balancer = section.get("services", {}).get(service, {}).get("loadBalancer")
     servers = balancer.get("servers") if isinstance(balancer, Mapping) else None
-    if not isinstance(servers, list) or len(servers) != 1 or not isinstance(servers[0], Mapping):
-        return ""
-    return str(servers[0].get("url") or servers[0].get("address") or "")
+    if not isinstance(servers, list) or not all(isinstance(each, Mapping) for each in servers):
+        return [""]
+    return [str(each.get("url") or each.get("address") or "") for each in servers] or [""]
 
 
 def _by_name(document: Document) -> Iterator[tuple[_Key, list[_Router]]]:

@@ -73,7 +73,7 @@ def render(
     read, invalid = read_hosts(others)
     made = known | {entry.name: make_route(entry) for entry in read}
     made = {name: made[name] for name in sorted(made)}
-    planned, conflicts = plan(list(made.values()))
+    planned, conflicts = plan(list(made.values()), access.balanced if access else None)
     applied = apply_access(planned, access) if access else Applied(planned)
     document = build_document(applied.routes, applied.references)
     alike = previous if previous and (previous.form, previous.access) == (form, access) else None

@@ -6,7 +6,7 @@ Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and UDP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -47,6 +47,15 @@ class RouterTls(NamedTuple):
     """The name of TLS options, ``""`` for Traefik's default."""
 
 
+class HealthCheck(NamedTuple):
+    """How Traefik finds the servers of a service that do not answer."""
+
+    path: str = "/"
+    """For HTTP; TCP only connects."""
+    interval: str = "30s"
+    timeout: str = "5s"
+
+
 class Route(NamedTuple):
     """A router and its service for one entry, which may have several; see core/access."""
 
@@ -73,6 +82,16 @@ class Route(NamedTuple):
     """The name of the service's transport, ``""`` for Traefik's default."""
     part: str = ""
     """The purpose of an additional router, ``""`` for the entry's own."""
+    others: tuple[str, ...] = ()
+    """Further backends of the service, those of entries that it is balanced with."""
+    health_check: HealthCheck | None = None
+    sticky: bool = False
+    """Whether a cookie keeps a client with one backend."""
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """All backends of the service, in the order of their entries' names."""
+        return (self.backend, *self.others)
 
 
 class Plan(NamedTuple):
@@ -82,20 +101,25 @@ class Plan(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def plan_routes(entries: Iterable[HostEntry]) -> Plan:
+Balanced = Callable[[HostEntry], bool]
+"""Return whether an entry shares one service with those of the same name."""
+
+
+def plan_routes(entries: Iterable[HostEntry], balanced: Balanced | None = None) -> Plan:
     """Leave out conflicting entries and name the routers and services of the others.
 
     The entry whose name sorts first wins a conflict and keeps its short names, so that the order of
     the entries makes no difference.
     """
-    return plan([make_route(entry) for entry in sorted(entries)])
+    return plan([make_route(entry) for entry in sorted(entries)], balanced)
 
 
-def plan(made: list[Route]) -> Plan:
+def plan(made: list[Route], balanced: Balanced | None = None) -> Plan:
     """Plan routes as :func:`plan_routes` from what :func:`make_route` has made, sorted by entry."""
-    routes, conflicts = _without_conflicts(made)
+    routes, conflicts = _without_conflicts(_balance(made, balanced) if balanced else made)
     routers = _allot_names(routes, [route.router for route in routes], attrgetter("entry.name"))
-    services = _allot_names(routes, [route.service for route in routes], attrgetter("backend"))
+    of_service = attrgetter("backend", "others")
+    services = _allot_names(routes, [route.service for route in routes], of_service)
     priorities = _priorities(routes)
     named = tuple(
         _named(route, router, service, priorities.get(route.entry.name))
@@ -132,6 +156,21 @@ def slug_of(domain: str) -> str:
     return "any" if domain == ANY else domain.replace("*", "wildcard").replace(".", "-")
 
 
+def _balance(routes: list[Route], balanced: Balanced) -> list[Route]:
+    """Join sorted routes of one entrypoint, domain, scheme and transport into the first of them."""
+    groups: dict[Hashable, list[Route]] = {}
+    for route in routes:
+        entry = route.entry
+        key = (entry.entrypoint, entry.domain, entry.scheme, entry.transport)
+        groups.setdefault(key if balanced(entry) else entry.name, []).append(route)
+    return [
+        first._replace(others=tuple(dict.fromkeys(each.backend for each in rest)))
+        if (rest := [each for each in more if each.backend != first.backend])
+        else first
+        for first, *more in groups.values()
+    ]
+
+
 def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnostic]]:
     """Split sorted routes into those to serve and conflicts with one of them."""
     first: dict[tuple[str, str, Protocol], Route] = {}
@@ -149,7 +188,7 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnosti
             continue
         same = first.get((entrypoint, domain, route.protocol), route)
         other = first.get((entrypoint, domain, "tcp" if route.protocol == "http" else "http"))
-        if (same.backend, same.passthrough) != (route.backend, route.passthrough):
+        if (same.backends, same.passthrough) != (route.backends, route.passthrough):
             conflicts.append(_conflict(route.entry, same.entry, "leads to another backend"))
         # An HTTP router with TLS takes all connections for its names from a TCP router.
         elif other and (route.passthrough or other.passthrough):
@@ -191,7 +230,7 @@ def _conflict(entry: HostEntry, served: HostEntry, why: str) -> Diagnostic:
 
 
 def _allot_names(
-    routes: list[Route], wanted: list[str], object_of: Callable[[Route], str]
+    routes: list[Route], wanted: list[str], object_of: Callable[[Route], Hashable]
 ) -> list[str]:
     """Return the name of each route's router or service, which stands for one object.
 
@@ -199,7 +238,7 @@ def _allot_names(
     for the same backend; the others get a longer name that no route wants. Each protocol has
     names of its own, as in Traefik.
     """
-    owners: dict[Protocol, dict[str, str]] = {protocol: {} for protocol in SECTIONS}
+    owners: dict[Protocol, dict[str, Hashable]] = {protocol: {} for protocol in SECTIONS}
     for route, name in zip(routes, wanted, strict=True):
         owners[route.protocol].setdefault(name, object_of(route))
     return [
@@ -210,7 +249,7 @@ def _allot_names(
     ]
 
 
-def _longer_name(route: Route, name: str, owners: dict[str, str], owner: str) -> str:
+def _longer_name(route: Route, name: str, owners: dict[str, Hashable], owner: Hashable) -> str:
     """Take the first longer name that is free or already stands for the same object."""
     return next(
         longer

@@ -143,14 +143,14 @@ def _is_router(there: Mapping[str, Any], router: Mapping[str, Any], provider: st
 
 
 def _is_service(there: Mapping[str, Any], service: Mapping[str, Any]) -> bool:
-    """Return whether a listed service has the written servers and transport."""
+    """Return whether a listed service is the written one; only written fields are compared."""
     now, written = there.get("loadBalancer"), service.get("loadBalancer")
     if not isinstance(written, Mapping):
         return True
     if not isinstance(now, Mapping):
         return False
-    transport = "serversTransport"
-    if transport in written and now.get(transport) != written[transport]:
+    options = {name: value for name, value in written.items() if name != "servers"}
+    if not _has(now, options):
         return False
     servers, wanted = now.get("servers"), written.get("servers")
     if not (isinstance(servers, list) and isinstance(wanted, list)):
@@ -163,4 +163,4 @@ def _has(there: object, wanted: object) -> bool:
     """Return whether a listed value has all that was written; it may have added defaults."""
     if not isinstance(wanted, Mapping):
         return there == wanted
-    return isinstance(there, Mapping) and all(there.get(key) == wanted[key] for key in wanted)
+    return isinstance(there, Mapping) and all(_has(there.get(key), wanted[key]) for key in wanted)

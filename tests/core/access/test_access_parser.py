@@ -391,7 +391,7 @@ def test_default() -> None:
     assert access.default == RouteAccess(
         "*", SourceLocation(2, 1), "forward-auth", "o", middlewares=("m@file",), tls=True
     )
-    assert access.without_middlewares().default == access.default._replace(middlewares=())
+    assert access.self_contained().default == access.default._replace(middlewares=())
 
 
 @pytest.mark.parametrize("value", ["x", 1, None, True, [], {}, [[]], {1: 2}, -1, "{{", 1.5])
