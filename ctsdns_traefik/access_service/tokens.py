@@ -1,7 +1,8 @@
 """The verification of Cloudflare Access tokens: signature, issuer, audience and times.
 
-PyJWT checks the signature (RFC 7515); the claims (RFC 7519, section 4.1) are checked here, against
-a time that is passed in and without conversions: a number is a number, and text is text.
+PyJWT checks the signature (RFC 7515). It would compare the claims (RFC 7519, section 4.1) with the
+system's clock, and take the text "5" for the number: so they are checked here, against a time that
+is passed in and without conversions.
 Cloudflare describes them in its documentation under "Application token".
 """
 

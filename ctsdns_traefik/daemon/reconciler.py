@@ -455,7 +455,7 @@ class Reconciler:
             self._publish(WrittenInPlace(output))
         if result.owner_lost:
             self._publish(OwnerLost(output))
-        self._publish(OutputReported(output, result.notices))
+        self._publish(OutputReported(output, result.warnings))
         if result.leased:
             self._publish(LeaseTaken(output) if self._standing_by else LeaseHeld())
             self._standing_by = False

@@ -29,7 +29,7 @@ class WriteResult(NamedTuple):
     outcome: Outcome
     owner_lost: bool = False
     """The old file had another owner, whom this process is not permitted to give the new one."""
-    notices: tuple[OutputWarning, ...] = ()
+    warnings: tuple[OutputWarning, ...] = ()
     leased: bool = False
     """The output is shared, and this process now holds its writer lease."""
 
@@ -38,7 +38,10 @@ class Output(Protocol):
     """Holds one document as text; ``str()`` of it names it in the log, without secrets."""
 
     needed: bool
-    """Whether Traefik needs it at its own start, so that watch has to create it or end."""
+    """Whether Traefik needs it at its own start, so that watch has to create it or end.
+
+    A store may come later, and an empty one is not filled with "no routes" before a snapshot.
+    """
 
     def claim(self) -> AbstractContextManager[None]:
         """Exclude other writers for as long as the context lasts.
@@ -70,7 +73,10 @@ class Output(Protocol):
         """Return whether no other process holds the writer lease."""
 
     def as_held(self, content: bytes) -> bytes:
-        """Return what :meth:`read` would return after a write of this content."""
+        """Return what :meth:`read` would return after a write of this content.
+
+        A store does not keep the order of fields, so that its text differs from what was written.
+        """
 
     def write(self, content: bytes) -> WriteResult:
         """Replace the content atomically, unless it is the same already.

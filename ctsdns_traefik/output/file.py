@@ -141,7 +141,7 @@ class FileOutput:
         self._held = content
         if self._conflict.is_detected:
             self._warnings.append(OutputWarning("disagreement", ", and this one puts its own back"))
-        return written._replace(notices=self._pop_warnings())
+        return written._replace(warnings=self._pop_warnings())
 
     def _before_replacing(self, old: bytes | None) -> None:
         """Copy foreign content, and detect a writer that restores its own again and again."""

@@ -44,6 +44,8 @@ _GRACE_AT_STOP = 0.2
 """Seconds from SIGTERM to SIGKILL; fewer at a stop, which has to happen within a second."""
 
 _POLL_INTERVAL = 0.05
+"""Seconds between looks for a stop: no signal interrupts the write that a check is a part of."""
+
 _PIECE = 64 * 1024
 _KEPT = 4 * 1024
 """Bytes at the end of stdout and of stderr that are kept."""
@@ -242,6 +244,7 @@ class Check:
         before = _identity(staged)
         try:
             run_hook(self._command, staged, stopping=self._stopping)
+            # The command has our rights: it could put another file, or a link, in the place.
             same = _identity(staged) == before and staged.read_bytes() == content
             words = "" if same else "it changed what it was to check"
         except FileNotFoundError:

@@ -1,5 +1,7 @@
 """Write a status in Prometheus' text format, which node_exporter's textfile collector reads.
 
+The format is ten lines, for which Prometheus' own client would be one more package to install.
+
 https://prometheus.io/docs/instrumenting/exposition_formats/ has the format (version 0.0.4),
 https://prometheus.io/docs/practices/naming/ the rules for names.
 """

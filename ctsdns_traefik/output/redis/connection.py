@@ -242,9 +242,10 @@ def connected(
 ) -> Iterator[Connection]:
     """Open a connection, and close it at the end.
 
-    ``timeout`` bounds connecting and each answer, in seconds, instead of :data:`PATIENCE`. Raise
-    :class:`OutputError` if it cannot be opened, or if everything together takes longer than
-    :data:`LONGEST` seconds, or is cancelled.
+    Each snapshot has its own: servers and firewalls close a connection that idles for half a
+    minute, and a new one takes a millisecond. ``timeout`` bounds connecting and each answer, in
+    seconds, instead of :data:`PATIENCE`. Raise :class:`OutputError` if it cannot be opened, or if
+    everything together takes longer than :data:`LONGEST` seconds, or is cancelled.
     """
     from redis.exceptions import RedisError
 

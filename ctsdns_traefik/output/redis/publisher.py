@@ -171,7 +171,7 @@ class RedisOutput:
                 except Conflict:
                     continue
                 more = _check_notifications(store, self._wanted)
-                return written._replace(notices=(*written.notices, *more), leased=True)
+                return written._replace(warnings=(*written.warnings, *more), leased=True)
         raise OutputError(f"cannot publish to {self}: other processes write all the time")
 
     def _write(self, store: Connection, *, checked: bool) -> WriteResult:
@@ -200,7 +200,7 @@ class RedisOutput:
         self._take_account_of(new)
         self._owned = set(wanted)
         outcome = Outcome.REPLACED if mark else Outcome.CREATED
-        return WriteResult(outcome, notices=_find_taken_over(values, owned, wanted))
+        return WriteResult(outcome, warnings=_find_taken_over(values, owned, wanted))
 
     def _require_lease(self, store: Connection) -> Mark | None:
         """Return what the last write left; raise :class:`.Standby` if this one may not follow."""
