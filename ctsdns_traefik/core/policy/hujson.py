@@ -24,6 +24,9 @@ _COMMA = re.compile(
     rf'((?:[^",\[{{]++|{_STRING}|[\[{{,]{_SPACE},|[\[{{]|,(?!{_SPACE}[}}\]]))*+)(?P<blank>,)?+',
     re.DOTALL,
 )
+_MAY_BE_LAST = re.compile(rf",{_SPACE}[}}\]]")
+"""A comma that is to be blanked out, unless it is in a string."""
+
 _REJECTED = re.compile(
     rf'(?:[^"/NI-]++|{_STRING}|/(?![/*])|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+'
     r"(?P<found>(?P<line>//[^\n]*+)|/\*.*?\*/|(?P<open>/\*.*+)|(?P<constant>NaN|-?Infinity))?+",
@@ -39,7 +42,9 @@ def to_json(text: str) -> str:
 
     Invalid HuJSON, such as a comma after nothing or an unterminated comment, becomes invalid JSON.
     """
-    return _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
+    if "//" in text or "/*" in text:
+        text = _COMMENT.sub(_blanked, text)
+    return _COMMA.sub(_blanked, text) if _MAY_BE_LAST.search(text) else text
 
 
 def root_members(data: bytes) -> tuple[str, list[Member]]:
@@ -68,6 +73,15 @@ def blank_out(data: bytes) -> str:
 def may_have_constants(text: str) -> bool:
     """Return whether a text might hold ``NaN`` or ``Infinity``, which Python's reader accepts."""
     return any(constant in text for constant in _CONSTANTS)
+
+
+def may_have_faults(text: str) -> bool:
+    """Return false, fast, if :func:`find_faults` finds nothing in what :func:`to_json` mends."""
+    last_line = text[text.rfind("\n") + 1 :]
+    mark = _BYTE_ORDER_MARK.decode("iso-8859-1")
+    return (
+        may_have_constants(text) or "//" in last_line or text.startswith(mark) or not _is_utf8(text)
+    )
 
 
 def find_faults(text: str) -> list[tuple[int, str]]:

@@ -44,21 +44,22 @@ class SnapshotError(Exception):
     """Reject a text that is no snapshot or policy; the routes that are live must stay."""
 
 
-def hosts_of_policy(policy: bytes, inside: str = "") -> HostsMap:
+def hosts_of_policy(policy: bytes, inside: str = "", json_text: str = "") -> HostsMap:
     """Return the hosts map of a policy in HuJSON; absent or null ``hosts`` is an empty map.
 
-    ``inside`` is the dotted path to the policy for messages, such as ``acl.`` in a snapshot. Raise
+    ``inside`` is the dotted path to the policy for messages, such as ``acl.`` in a snapshot;
+    ``json_text`` is the policy as :func:`hujson.blank_out` returns it, if that is known. Raise
     :class:`LocatedError` for what Tailscale would not save.
     """
     text = policy.decode("iso-8859-1")
     try:
-        if not hujson.may_have_constants(text):
+        if json_text in ("", text) and not hujson.may_have_constants(text):
             return _hosts_in(text, inside)
     except JSONDecodeError:
         pass  # comments, trailing commas or errors
     except RecursionError as why:
         raise SnapshotError(TOO_DEEP) from why
-    return _hosts_in_hujson(text, inside)
+    return _hosts_in_hujson(text, inside, json_text)
 
 
 def fold(name: str) -> str:
@@ -74,13 +75,14 @@ def is_policy(names: Iterable[str]) -> bool:
 _FOLDED_SECTIONS = frozenset(map(fold, POLICY_SECTIONS))
 
 
-def _hosts_in_hujson(text: str, inside: str) -> HostsMap:
+def _hosts_in_hujson(text: str, inside: str, json_text: str) -> HostsMap:
     """Read HuJSON that is not plain JSON; report the first syntax error before any other error."""
-    faults = hujson.find_faults(text)
+    faults = hujson.find_faults(text) if hujson.may_have_faults(text) else []
     try:
-        hosts = _hosts_in(hujson.to_json(text), inside)
+        hosts = _hosts_in(json_text or hujson.to_json(text), inside)
     except JSONDecodeError as why:
-        _reject(text, *min([*faults, (why.pos, why.msg)], key=itemgetter(0)))
+        found = [*hujson.find_faults(text), (why.pos, why.msg)]
+        _reject(text, *min(found, key=itemgetter(0)))
     except RecursionError as why:
         raise SnapshotError(TOO_DEEP) from why
     except LocatedError:

@@ -57,7 +57,7 @@ def hosts_of_text(data: bytes) -> HostsMap:
         raise SnapshotError(
             "it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)"
         )
-    return _hosts_of_policy(data)
+    return _hosts_of_policy(data, json_text=text)
 
 
 def message_of_error(data: bytes) -> str:
@@ -78,9 +78,9 @@ def _hosts_of_acl(text: str, members: Iterable[Member]) -> HostsMap:
     return _hosts_of_policy(policies[-1].encode("iso-8859-1"), "acl.")
 
 
-def _hosts_of_policy(policy: bytes, inside: str = "") -> HostsMap:
+def _hosts_of_policy(policy: bytes, inside: str = "", json_text: str = "") -> HostsMap:
     try:
-        return hosts_of_policy(policy, inside)
+        return hosts_of_policy(policy, inside, json_text)
     except LocatedError as why:
         if inside:  # the location counts from the start of the policy, not of the snapshot
             raise SnapshotError(why.message) from why

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.policy.hujson import to_json
+from ctsdns_traefik.core.policy.hujson import find_faults, may_have_faults, to_json
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -85,6 +85,24 @@ def test_what_is_no_hujson_comes_out_as_no_json(text: str) -> None:
     """What HuJSON does not allow does not become valid on the way."""
     with pytest.raises(json.JSONDecodeError):
         json.loads(to_json(text))
+
+
+TOKENS = st.sampled_from(
+    [
+        *("{", "}", "[", "]", ",", ":", '"a"', '"//"', "1", "NaN", "-Infinity", "\n", " ", '"'),
+        *("// a\n", "// b", "/* c */", "/* d", "*/", "// \xff\n", "// \xc3\xa9\n", "\xef\xbb\xbf"),
+    ]
+)
+
+
+@given(st.lists(TOKENS, max_size=12).map("".join))
+def test_faults_are_searched_for_wherever_there_may_be_some(text: str) -> None:
+    """What is JSON without its comments has no fault, unless the short look says it may."""
+    try:
+        json.loads(to_json(text))
+    except json.JSONDecodeError:
+        return
+    assert may_have_faults(text) or find_faults(text) == []
 
 
 @pytest.mark.timeout(30)
