@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import ClassVar
 
 from ctsdns_traefik.core.text import shown
@@ -50,14 +50,38 @@ class SettingsError(CtsdnsError):
     exit_code = ExitCode.USAGE
 
 
+class Reason(StrEnum):
+    """Why no policy came from a source, for programs; docs/status.md explains each."""
+
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not-found"
+    RATE_LIMITED = "rate-limited"
+    SERVER_ERROR = "server-error"
+    UNEXPECTED_ANSWER = "unexpected-answer"
+    TOO_LARGE = "too-large"
+    UNREACHABLE = "unreachable"
+    TLS_FAILED = "tls-failed"
+    TIMEOUT = "timeout"
+    BROKEN_OFF = "broken-off"
+    UNTRUSTED_POLICY = "untrusted-policy"
+    WORKER_ERROR = "worker-error"
+    UNREADABLE = "unreadable"
+    BAD_CREDENTIALS = "bad-credentials"
+    INTERNAL = "internal"
+
+
 class SourceError(CtsdnsError):
     """No policy can be read from the source; it may ask to be left alone for some seconds."""
 
     exit_code = ExitCode.SOURCE
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, retry_after: float = 0.0, reason: Reason = Reason.UNEXPECTED_ANSWER
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class OutputError(CtsdnsError):

@@ -28,25 +28,29 @@ class EndpointOptions:
     token_file: Path | None
     ca_file: Path | None
 
-    def build_source(self, url: str, read_timeout: float) -> Source:
+    def build_source(
+        self,
+        address: str,
+        read_timeout: float,
+        poll_interval: float = settings.POLL_INTERVAL.default,
+    ) -> Source:
         """Build the source, and warn of credentials that are sent unencrypted.
 
-        Raise :class:`.SettingsError`. The token itself has a variable and no option, since all
-        users of a machine can read command lines.
+        Raise :class:`.SettingsError`. Secrets have variables and no options, since all users of a
+        machine can read command lines.
         """
-        from ctsdns_traefik.source import StreamSource, endpoint_from
+        from ctsdns_traefik.source import SourceSettings, source_from
 
-        endpoint = endpoint_from(
-            url,
+        given = SourceSettings(
             headers=self.headers,
             token=os.environ.get(settings.TOKEN.variable) or None,
             token_file=self.token_file,
             ca_file=self.ca_file,
             read_timeout=read_timeout,
+            poll_interval=poll_interval,
+            environment=os.environ,
         )
-        if endpoint.in_the_clear:
-            warn_unencrypted(endpoint, "https")
-        return StreamSource(endpoint)
+        return source_from(address, given, lambda endpoint: warn_unencrypted(endpoint, "https"))
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class StreamOptions(EndpointOptions):
     endpoint: str | None
     retry_delay: float
     read_timeout: float
+    poll_interval: float
 
     def build(self, address: str) -> Source:
         """Build the source; raise :class:`.SettingsError`."""
@@ -65,7 +70,9 @@ class StreamOptions(EndpointOptions):
         if address == "-":
             raise click.UsageError("watch follows no standard input: name a file or a URL")
         path = path_from(address)
-        return FileSource(path) if path else self.build_source(address, self.read_timeout)
+        if path:
+            return FileSource(path)
+        return self.build_source(address, self.read_timeout, self.poll_interval)
 
     def address(self) -> str:
         """Return the address that was given as argument or option, or else in the variable.
@@ -156,6 +163,13 @@ stream_options = bundle(
         setting=settings.RETRY_DELAY,
         type=SECONDS_OR_ZERO,
         help=f"Pause before connecting again; less than {SHORTEST:g} counts as {SHORTEST:g}.",
+    ),
+    option(
+        "--poll-interval",
+        group="Source",
+        setting=settings.POLL_INTERVAL,
+        type=SECONDS,
+        help="Seconds between two polls of a policy; at least 5 for Tailscale.",
     ),
     option(
         "--read-timeout",

@@ -26,6 +26,7 @@ from ctsdns_traefik.core.status import (
     TraefikAnswer,
     WriterLease,
 )
+from ctsdns_traefik.errors import Reason
 from ctsdns_traefik.output import OutputWarning
 
 LONGEST_STEP = 60.0
@@ -113,6 +114,18 @@ class _Failure(Event, level=WARNING, text="{error}"):
     def record(self, now: float) -> ErrorRecord:
         """Return the failure as the status keeps it."""
         return ErrorRecord(now, self.event, self.error)
+
+
+class _SourceFailure(_Failure):
+    """A failure of the source, with its reason for programs: one of :class:`.Reason`."""
+
+    reason: str = ""
+
+    def fields(self) -> dict[str, object]:
+        return {"error": self.error}
+
+    def record(self, now: float) -> ErrorRecord:
+        return super().record(now)._replace(reason=self.reason)
 
 
 # The process: start, reconnect, end
@@ -212,9 +225,14 @@ class Unreachable(
     """No connection could be made; ``delay`` seconds until the next attempt."""
 
     delay: float
+    reason: str = ""
+    """One of :class:`.Reason`."""
 
     def fields(self) -> dict[str, object]:
-        return {"error": self.error, "delay": round(self.delay, 1)}
+        return {"error": self.error, "reason": self.reason, "delay": round(self.delay, 1)}
+
+    def record(self, now: float) -> ErrorRecord:
+        return super().record(now)._replace(reason=self.reason)
 
     def change(self, status: Status, now: float) -> Status:
         return status._replace(
@@ -245,24 +263,28 @@ class OtherEventReceived(Event, event="event", level=DEBUG, text="event {name}")
 
 
 class WorkerFailed(
-    _Failure,
+    _SourceFailure,
     event="worker-error",
     text="the worker reports an error: {error}",
     counter="worker_errors",
 ):
     """The worker reports an error on its side."""
 
+    reason: str = Reason.WORKER_ERROR
+
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now)._replace(last_event=now)
 
 
 class SnapshotUntrusted(
-    _Failure,
+    _SourceFailure,
     event="untrusted",
-    text="a snapshot cannot be trusted, the output stays: {error}",
+    text="the policy cannot be trusted, the output stays: {error}",
     counter="snapshots_untrusted",
 ):
-    """A snapshot cannot be trusted, and is not used."""
+    """A policy cannot be trusted, and is not used."""
+
+    reason: str = Reason.UNTRUSTED_POLICY
 
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now)._replace(last_event=now)

@@ -26,7 +26,7 @@ from ctsdns_traefik.daemon.events import (
     WriteRefused,
 )
 from ctsdns_traefik.daemon.reconciler import Reconciler
-from ctsdns_traefik.errors import CheckRefused, OutputError, SourceError, internal_error
+from ctsdns_traefik.errors import CheckRefused, OutputError, Reason, SourceError, internal_error
 from ctsdns_traefik.signals import Signals
 from ctsdns_traefik.source import OtherEvent, Policy, Received, Source, Untrusted, WorkerError
 
@@ -74,17 +74,17 @@ class Watch:
     def _follow_once(self) -> None:
         """Follow and wait; a stop or SIGHUP ends that early, between two steps."""
         with self._signals.attempt() as attempt:
-            ending, reason = self._follow(attempt)
+            ending, error, reason = self._follow(attempt)
             if not attempt.cancelled:
                 delay = retry_delay(self._delay, self._requested_delay, self._chance())
-                self._publish(ending(reason, delay))
+                self._publish(ending(error, delay, reason))
                 self._source.pause(attempt, delay)
         self._signals.check()
         if self._signals.take_hangup():
             self._publish(Reconnecting("SIGHUP"))
 
-    def _follow(self, attempt: Cancellation) -> tuple[type[Unreachable], str]:
-        """Follow one run to its end; return the kind of that end, and why it came."""
+    def _follow(self, attempt: Cancellation) -> tuple[type[Unreachable], str, str]:
+        """Follow one run to its end; return the kind of that end, why it came, and its reason."""
         source, wording = self._source, self._source.wording
         requested, delivered = 0.0, False
         ending, state = Unreachable, wording.failed
@@ -101,15 +101,15 @@ class Watch:
                         self._reconcile(hosts)
                     del hosts
                     attempt.check()
-            reason = "the source ended"
+            error, reason = "the source ended", Reason.BROKEN_OFF
         except SourceError as why:
-            requested, reason = why.retry_after, str(why)
+            requested, error, reason = why.retry_after, str(why), why.reason
         except Cancelled:
-            reason = "cancelled"
+            error, reason = "cancelled", Reason.BROKEN_OFF
         except Exception as defect:  # noqa: BLE001  (nothing may end the process)
-            reason = internal_error(defect)
+            error, reason = internal_error(defect), Reason.INTERNAL
         self._requested_delay = requested if delivered else max(requested, self._requested_delay)
-        return ending, f"{state} {source}: {reason}"
+        return ending, f"{state} {source}: {error}", reason
 
     def _hosts_in(self, received: Received) -> HostsMap | None:
         """Return the hosts of a policy that can be trusted; publish anything else."""

@@ -13,6 +13,7 @@ from ctsdns_traefik.source.base import (
     Untrusted,
     WorkerError,
 )
+from ctsdns_traefik.source.dispatch import SourceSettings, source_from
 from ctsdns_traefik.source.endpoint import (
     Endpoint,
     Header,
@@ -28,7 +29,6 @@ from ctsdns_traefik.source.http_client import (
     require_certificates,
 )
 from ctsdns_traefik.source.once import read_policy, standard_input
-from ctsdns_traefik.source.stream import StreamSource
 
 __all__ = [
     "Endpoint",
@@ -40,7 +40,7 @@ __all__ = [
     "Received",
     "Response",
     "Source",
-    "StreamSource",
+    "SourceSettings",
     "Untrusted",
     "WorkerError",
     "endpoint_from",
@@ -50,5 +50,6 @@ __all__ = [
     "path_from",
     "read_policy",
     "require_certificates",
+    "source_from",
     "standard_input",
 ]

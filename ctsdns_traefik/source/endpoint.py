@@ -6,7 +6,7 @@ import ipaddress
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -43,16 +43,25 @@ class Endpoint:
 
         Loopback addresses leave no machine, and a tailnet encrypts what goes over it.
         """
-        parts = urlsplit(self.url)
-        secrets = (self.headers, self.credentials, self.token, self.token_file, parts.query)
-        return parts.scheme == "http" and any(secrets) and not is_private(self.host)
+        query = urlsplit(self.url).query
+        secrets = (self.headers, self.credentials, self.token, self.token_file, query)
+        return any(secrets) and not self.is_protected
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether nothing between the machines can read what is sent."""
+        return urlsplit(self.url).scheme == "https" or is_private(self.host)
+
+    def at(self, path: str) -> Endpoint:
+        """Return the same endpoint with a path appended to that of its URL, which has no query."""
+        return replace(self, url=self.url + path)
 
     def authorization(self) -> dict[str, str]:
         """Build the Authorization header, if any; the token file is read anew each time.
 
         Raise :class:`SettingsError` if it cannot be used.
         """
-        token = _read_token(self.token_file) if self.token_file else self.token
+        token = read_token(self.token_file) if self.token_file else self.token
         if token:
             return {"Authorization": f"Bearer {token}"}
         if self.credentials is not None:
@@ -107,7 +116,8 @@ def endpoint_from(
     )
 
 
-def _read_token(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """Read a token from a file; raise :class:`SettingsError` if it cannot be used."""
     name = f"the token file {shown(str(path))}"
     with map_os_errors(f"{name} cannot be read", SettingsError):
         text = path.read_text(encoding="utf-8")

@@ -10,6 +10,8 @@ import http.client
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +20,7 @@ from urllib.parse import urlsplit
 from ctsdns_traefik import __version__
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SettingsError, SourceError, os_reason
+from ctsdns_traefik.errors import Reason, SettingsError, SourceError, os_reason
 from ctsdns_traefik.source.endpoint import Endpoint, Header
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _GRACE = 1.0
 
 _PIECE = 64 * 1024
 _REDIRECTION = 3
+_MOST_DIGITS = 12
 
 _NO_TLS = "WRONG_VERSION_NUMBER"
 """What OpenSSL makes of an answer in plain text; a server that is too old has other errors."""
@@ -43,13 +46,13 @@ class HttpError(SourceError):
 
 
 class Response(NamedTuple):
-    """An answer that is no redirect."""
+    """An answer of any status."""
 
     status: int
     headers: Mapping[str, str]
     """Their names without regard to case."""
     body: bytes
-    """Decompressed; of an error (400 and above) the first :data:`LARGEST_ERROR` bytes."""
+    """Decompressed; of any status but 200, the first :data:`LARGEST_ERROR` bytes."""
 
 
 def http_get(
@@ -61,21 +64,46 @@ def http_get(
     proxies: bool = True,
     cancellation: Cancellation | None = None,
 ) -> Response:
-    """Send one GET request and read its answer; raise :class:`HttpError`.
+    """Send one GET request as :func:`exchange` does; an answer that redirects is an error, too."""
+    response = exchange(
+        endpoint,
+        headers=headers,
+        seconds=seconds,
+        largest=largest,
+        proxies=proxies,
+        cancellation=cancellation,
+    )
+    if response.status // 100 == _REDIRECTION and response.status != HTTPStatus.NOT_MODIFIED:
+        raise HttpError(f"it answers {response.status}{redirection(response.status)}")
+    return response
 
-    ``headers`` are sent unless the user has set others of the same names. Everything together, the
-    name look-up included, takes at most ``seconds``. The body has at most ``largest`` bytes.
-    ``proxies`` allows those that the environment names.
+
+def exchange(
+    endpoint: Endpoint,
+    form: Mapping[str, str] | None = None,
+    *,
+    headers: Iterable[Header] = (),
+    seconds: float,
+    largest: int,
+    proxies: bool = True,
+    cancellation: Cancellation | None = None,
+) -> Response:
+    """Send one request and read its answer; raise :class:`HttpError`.
+
+    It is a GET, or a POST of a form. ``headers`` are sent unless the user has set others of the
+    same names. Everything together, the name look-up included, takes at most ``seconds``. The body
+    has at most ``largest`` bytes. ``proxies`` allows those that the environment names.
     """
-    late = HttpError(f"it does not answer within {seconds:g} s")
+    late = HttpError(f"it does not answer within {seconds:g} s", reason=Reason.TIMEOUT)
+    timeouts = (seconds + _GRACE, seconds + _GRACE)
     with (
         (cancellation or Cancellation()).child() as work,
         open_session(work, proxies=proxies) as session,
         map_http_errors(endpoint),
         work.limit(seconds, late),
-        send(session, endpoint, headers, (seconds + _GRACE, seconds + _GRACE)) as answer,
+        send(session, endpoint, headers, timeouts, form) as answer,
     ):
-        body = _read(answer, largest)
+        body = read_body(answer, largest)
         work.check()  # a connection that was shut down may look like the regular end of a body
         return Response(answer.status_code, answer.headers, body)
 
@@ -99,13 +127,18 @@ def send(
     endpoint: Endpoint,
     headers: Iterable[Header],
     timeouts: tuple[float, float],
+    form: Mapping[str, str] | None = None,
 ) -> requests.Response:
-    """Send a GET request, and return its answer with the body not read yet.
+    """Send a GET, or a form by POST; return the answer, its body not read yet.
 
     ``timeouts`` are the seconds for connecting and for each wait for data.
     """
-    return session.get(
+    if form is not None:
+        headers = (*headers, ("Content-Type", "application/x-www-form-urlencoded"))
+    return session.request(
+        "GET" if form is None else "POST",
         endpoint.url,
+        data=form,
         auth=_sending(_merged(endpoint, headers)),
         verify=str(endpoint.ca_file) if endpoint.ca_file else True,
         timeout=timeouts,
@@ -123,9 +156,10 @@ def map_http_errors(endpoint: Endpoint, error: type[HttpError] = HttpError) -> I
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as why:
-        raise error(_explain(why, endpoint)) from why
+        message, reason = _explain(why, endpoint)
+        raise error(message, reason=reason) from why
     except SettingsError as why:
-        raise error(str(why)) from why
+        raise error(str(why), reason=Reason.BAD_CREDENTIALS) from why
 
 
 def require_certificates(path: Path, error: Callable[[str], Exception]) -> None:
@@ -138,18 +172,57 @@ def require_certificates(path: Path, error: Callable[[str], Exception]) -> None:
         raise error(f"cannot read the certificates {shown(str(path))}: {os_reason(why)}") from why
 
 
-def _read(answer: requests.Response, largest: int) -> bytes:
-    status = answer.status_code
-    if status // 100 == _REDIRECTION and status != HTTPStatus.NOT_MODIFIED:
-        raise HttpError(f"it answers {status}, a redirect, which is not followed")
-    if status >= HTTPStatus.BAD_REQUEST:
+def read_body(answer: requests.Response, largest: int) -> bytes:
+    """Read a body of at most ``largest`` bytes; of an error only its start, of a redirect none."""
+    if answer.status_code // 100 == _REDIRECTION:
+        return b""
+    if answer.status_code != HTTPStatus.OK:
         return bytes(answer.raw.read(LARGEST_ERROR, decode_content=True))
     body = bytearray()
     while piece := answer.raw.read1(_PIECE, decode_content=True):
         body += piece
         if len(body) > largest:
-            raise HttpError(f"its answer is larger than {_in_bytes(largest)}")
+            raise HttpError(
+                f"its answer is larger than {_in_bytes(largest)}", reason=Reason.TOO_LARGE
+            )
     return bytes(body)
+
+
+def redirection(status: int) -> str:
+    """Return the explanation for a status that redirects, ``""`` for any other."""
+    return ", a redirect, which is not followed" if status // 100 == _REDIRECTION else ""
+
+
+def reason_of(status: int) -> Reason:
+    """Return the reason of a failure for an HTTP status."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Reason.SERVER_ERROR
+    return _REASONS.get(status, Reason.UNEXPECTED_ANSWER)
+
+
+_REASONS = {
+    401: Reason.UNAUTHORIZED,
+    403: Reason.FORBIDDEN,
+    404: Reason.NOT_FOUND,
+    410: Reason.NOT_FOUND,
+    407: Reason.UNREACHABLE,
+    408: Reason.TIMEOUT,
+    429: Reason.RATE_LIMITED,
+}
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Read Retry-After (RFC 9110, section 10.2.3), seconds or a date, into seconds from now."""
+    value = headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return float(value[:_MOST_DIGITS])
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _in_bytes(number: int) -> str:
@@ -227,39 +300,43 @@ def _connect_by(cancellation: Cancellation, manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {name: cancellable(pool) for name, pool in classes.items()}
 
 
-def _explain(error: BaseException, endpoint: Endpoint) -> str:  # noqa: C901, PLR0911, PLR0912
+def _explain(error: BaseException, endpoint: Endpoint) -> tuple[str, Reason]:  # noqa: C901, PLR0911, PLR0912
     """Name the likely cause of a failed connection, from the libraries' errors in layers."""
     from urllib3 import exceptions
 
     for cause in _causes(error):
         match cause:
             case exceptions.NameResolutionError():
-                return f"the name {endpoint.host} does not resolve"
+                return f"the name {endpoint.host} does not resolve", Reason.UNREACHABLE
             case exceptions.NewConnectionError():
                 continue  # a kind of time-out to urllib3; the cause is beneath
             case exceptions.ConnectTimeoutError():
-                return "it does not answer: connecting timed out"
+                return "it does not answer: connecting timed out", Reason.TIMEOUT
             case exceptions.ReadTimeoutError() if "handshake" in str(cause.__cause__):
-                return "it does not answer: the TLS handshake timed out"
+                return "it does not answer: the TLS handshake timed out", Reason.TIMEOUT
             case exceptions.ReadTimeoutError():
-                return f"it was silent for the read timeout of {endpoint.read_timeout:g} s"
+                silence = f"{endpoint.read_timeout:g} s"
+                return f"it was silent for the read timeout of {silence}", Reason.TIMEOUT
             case exceptions.ProxyError():
-                return "the proxy on the way cannot be used"
+                return "the proxy on the way cannot be used", Reason.UNREACHABLE
             case exceptions.DecodeError():
-                return "its compressed answer is damaged"
+                return "its compressed answer is damaged", Reason.UNEXPECTED_ANSWER
             case http.client.RemoteDisconnected():
-                return "it closed the connection without an answer"
+                return "it closed the connection without an answer", Reason.BROKEN_OFF
             case http.client.BadStatusLine():
-                return "it does not speak HTTP"
+                return "it does not speak HTTP", Reason.UNEXPECTED_ANSWER
             case ssl.SSLCertVerificationError():
-                return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
+                fault = shown(cause.verify_message)
+                return f"its certificate cannot be trusted: {fault}", Reason.TLS_FAILED
             case ssl.SSLError() if cause.reason == _NO_TLS:
-                return f"it speaks plain HTTP; write {_in_plain(endpoint)}"
+                return f"it speaks plain HTTP; write {_in_plain(endpoint)}", Reason.TLS_FAILED
             case ssl.SSLError():
-                return f"TLS failed: {shown(cause.reason or str(cause))}"
+                return f"TLS failed: {shown(cause.reason or str(cause))}", Reason.TLS_FAILED
+            case ConnectionResetError() | BrokenPipeError():
+                return os_reason(cause), Reason.BROKEN_OFF
             case OSError() if cause.strerror:
-                return os_reason(cause)
-    return "the connection broke off"
+                return os_reason(cause), Reason.UNREACHABLE
+    return "the connection broke off", Reason.BROKEN_OFF
 
 
 def _in_plain(endpoint: Endpoint) -> str:

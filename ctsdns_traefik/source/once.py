@@ -117,7 +117,7 @@ def _first_policy(received: Iterable[Received]) -> Policy:
                 log.warning("the worker reports an error: %s", error, extra=extra)
             case Untrusted(error, more=True):
                 extra = as_event("untrusted", error=error)
-                log.warning("a snapshot cannot be trusted: %s", error, extra=extra)
+                log.warning("the policy cannot be trusted: %s", error, extra=extra)
             case Untrusted(error):
                 raise SourceError(error)
     raise SourceError("it holds no whole snapshot, captured stream of snapshots, or policy")

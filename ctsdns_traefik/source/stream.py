@@ -12,8 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik.cancellation import Cancellation
@@ -47,6 +45,7 @@ from ctsdns_traefik.source.http_client import (
     map_http_errors,
     open_session,
     require_certificates,
+    retry_after,
     send,
 )
 
@@ -260,20 +259,7 @@ def _require_event_stream(response: requests.Response) -> None:
         return
     body = response.raw.read(LARGEST_ERROR, decode_content=True)
     fault = explain_answer(answer._replace(body=body)) or ""
-    raise StreamError(fault, _retry_after(headers.get("Retry-After", "")))
-
-
-def _retry_after(value: str) -> float:
-    """Read Retry-After (RFC 9110, section 10.2.3), seconds or a date, into seconds from now."""
-    if value.isascii() and value.isdigit():
-        return float(value[:_MOST_DIGITS])
-    try:
-        when = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return 0.0
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    raise StreamError(fault, retry_after(headers))
 
 
 def _events(

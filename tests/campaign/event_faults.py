@@ -18,7 +18,7 @@ from support.endpoints import (
 )
 
 DEPTH = 10_000
-MISTRUST = "WARNING a snapshot cannot be trusted, the output stays: "
+MISTRUST = "WARNING the policy cannot be trusted, the output stays: "
 REPORT = "WARNING the worker reports an error: "
 POISON_HOSTS = b'{"_web_http_80._tcp.poison.example.com":"100.64.0.66"}'
 

@@ -211,12 +211,12 @@ SKIPPED = (
     ),
     pytest.param(
         event("machines-snapshot", {"machines": []}),
-        "a snapshot cannot be trusted: acl is missing",
+        "the policy cannot be trusted: acl is missing",
         id="after-a-snapshot-without-a-policy",
     ),
     pytest.param(
         b"event: machines-snapshot\ndata: {\n\n",
-        "a snapshot cannot be trusted: it is not JSON: Expecting property name enclosed in"
+        "the policy cannot be trusted: it is not JSON: Expecting property name enclosed in"
         " double quotes at line 1, column 2",
         id="after-broken-json",
     ),

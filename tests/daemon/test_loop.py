@@ -125,7 +125,7 @@ def test_values_of_every_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert (names_in(path), pauses) == ("ab", [5, 7])
     assert [record.getMessage() for record in caplog.records] == [
         "cannot read the source: it refuses; retrying in 5.0 s",
-        "a snapshot cannot be trusted, the output stays: it is broken",
+        "the policy cannot be trusted, the output stays: it is broken",
         "the worker reports an error: no API",
         "cannot read the source: it broke off; retrying in 7.0 s",
     ]

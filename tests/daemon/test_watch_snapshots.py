@@ -10,7 +10,7 @@ from support.commands import Watch, bind_mounting
 from support.endpoints import STREAM, Feed, ScriptedEndpoint, event, sending, snapshot
 from support.entries import hosts, names_in, routers
 
-MISTRUST = "WARNING a snapshot cannot be trusted, the output stays: "
+MISTRUST = "WARNING the policy cannot be trusted, the output stays: "
 REPORTED = "WARNING the worker reports an error: "
 DEEP = b"[" * 100_000
 

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.policy.locations import SourceText, in_bytes
 from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
-from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text, message_of_error
+from ctsdns_traefik.core.policy.snapshot import (
+    hosts_of_saved_policy,
+    hosts_of_snapshot,
+    hosts_of_text,
+    message_of_error,
+)
 
 __all__ = [
     "HostsMap",
     "SnapshotError",
     "SourceText",
+    "hosts_of_saved_policy",
     "hosts_of_snapshot",
     "hosts_of_text",
     "in_bytes",

@@ -60,6 +60,20 @@ def hosts_of_text(data: bytes) -> HostsMap:
     return _hosts_of_policy(data, json_text=text)
 
 
+def hosts_of_saved_policy(data: bytes) -> HostsMap:
+    """Return the hosts map of a policy as Tailscale or Headscale has saved it, in HuJSON.
+
+    An object without members is a policy, too. Raise :class:`SnapshotError` for what Tailscale
+    would not save, and for an object of other members only.
+    """
+    hosts = _hosts_of_policy(data)
+    if not hosts:
+        names = {member.name for member in hujson.root_members(data)[1]}
+        if names and not is_policy(names):
+            raise SnapshotError("it is not a Tailscale policy: it has none of a policy's sections")
+    return hosts
+
+
 def message_of_error(data: bytes) -> str:
     """Return the message in an ``error`` event's data, or all of the data if it has none."""
     text = data.decode("utf-8", "replace")

@@ -5,7 +5,7 @@ Connections are made in source.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.sse.backoff import SHORTEST, retry_delay
+from ctsdns_traefik.core.sse.backoff import SHORTEST, poll_backoff, retry_delay
 from ctsdns_traefik.core.sse.framing import OversizedEvent, read_blocks
 from ctsdns_traefik.core.sse.http_errors import EVENT_STREAM, Answer, explain_answer
 
@@ -15,6 +15,7 @@ __all__ = [
     "Answer",
     "OversizedEvent",
     "explain_answer",
+    "poll_backoff",
     "read_blocks",
     "retry_delay",
 ]

@@ -1,4 +1,4 @@
-"""Compute the delay before the next connection."""
+"""Compute the delay before the next connection or poll."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def retry_delay(configured: float, asked: float, chance: float) -> float:
     :data:`LONGEST_RAISE`. ``chance`` is a random number from 0 to 1.
     """
     return max(configured, SHORTEST, min(asked, LONGEST_RAISE)) * (1 + JITTER * chance)
+
+
+def poll_backoff(interval: float, failures: int) -> float:
+    """Return the seconds without polls that a source gets after so many failures in a row.
+
+    It starts with the interval and doubles up to :data:`LONGEST_RAISE`.
+    """
+    return min(interval * 2.0 ** min(failures - 1, 10), LONGEST_RAISE)

@@ -36,6 +36,8 @@ class ErrorRecord(NamedTuple):
     event: str
     """The name of the event in the log."""
     message: str
+    reason: str = ""
+    """Why no policy came, for programs; ``""`` for what is no failure of the source."""
 
 
 class PendingRemoval(NamedTuple):

@@ -64,13 +64,14 @@ def _diagnostic(diagnostic: Diagnostic) -> dict[str, str]:
     }
 
 
-def _error(error: ErrorRecord | None) -> dict[str, str] | None:
+def _error(error: ErrorRecord | None) -> dict[str, str | None] | None:
     if error is None:
         return None
     return {
         "time": time_to_text(error.time),
         "event": error.event,
         "message": shown(error.message),
+        "reason": error.reason or None,
     }
 
 

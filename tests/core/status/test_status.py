@@ -78,7 +78,7 @@ def test_every_event_is_the_last_but_not_every_one_a_snapshot() -> None:
     assert (status.last_event, status.last_snapshot) == (AT + 1, AT)
     status = status.after(WorkerFailed("quota"), AT + 2)
     assert (status.last_event, status.last_snapshot) == (AT + 2, AT)
-    assert status.last_error == ErrorRecord(AT + 2, "worker-error", "quota")
+    assert status.last_error == ErrorRecord(AT + 2, "worker-error", "quota", "worker-error")
     status = status.after(SnapshotUntrusted("not JSON"), AT + 3)
     assert (status.last_event, status.last_snapshot) == (AT + 3, AT)
     assert status.counters == Counters(snapshots_trusted=1, snapshots_untrusted=1, worker_errors=1)
@@ -154,11 +154,13 @@ def test_text_says_all() -> None:
             "time": "2026-11-21T13:05:06.250Z",
             "event": "untrusted",
             "message": "not\\nJSON \\udcff",
+            "reason": "untrusted-policy",
         },
         "output_error": {
             "time": "2026-11-21T13:05:05.250Z",
             "event": "output-error",
             "message": "disk full",
+            "reason": None,
         },
         "pending_removal": {
             "since": "2026-11-21T13:05:07.250Z",
@@ -172,6 +174,7 @@ def test_text_says_all() -> None:
                 "time": "2026-11-21T13:04:11.250Z",
                 "event": "hook-failed",
                 "message": "sh exited with status 1",
+                "reason": None,
             },
         },
         "traefik": {
@@ -190,6 +193,7 @@ def test_text_says_all() -> None:
                 "time": "2026-11-21T13:05:04.250Z",
                 "event": "access-pending",
                 "message": "no",
+                "reason": None,
             },
         },
         "lease": {

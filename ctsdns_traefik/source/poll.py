@@ -1,0 +1,159 @@
+"""Polls: ask for the whole policy in an interval, and parse it only if it is another."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ctsdns_traefik.cancellation import Cancellation
+from ctsdns_traefik.core.policy import HostsMap, SnapshotError, SourceText
+from ctsdns_traefik.core.sse import SHORTEST, poll_backoff
+from ctsdns_traefik.errors import Reason, SourceError
+from ctsdns_traefik.source.base import Expect, Policy, Received, Untrusted, Wording
+
+LARGEST_POLICY = 64 * 1024 * 1024
+"""Bytes of an answer at most, decompressed."""
+
+LONGEST_POLL = 30.0
+"""Seconds in which a whole answer has to come, unless the read timeout is shorter."""
+
+CONFIRMATION = 2.0
+"""Seconds until a policy is asked for again that is to be confirmed."""
+
+GRACE = 5.0
+"""Seconds beyond those of a wait until the process is taken for hanging."""
+
+_OVERLOADED = (Reason.RATE_LIMITED, Reason.SERVER_ERROR)
+_REFUSED = (Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.BAD_CREDENTIALS)
+
+
+class Answer(NamedTuple):
+    """A policy's text as it came."""
+
+    body: bytes
+    etag: str = ""
+    """The ETag as it stands in the header, ``""`` for none."""
+
+
+class NotModified(NamedTuple):
+    """The policy is still the one that has the ETag that was sent."""
+
+    etag: str = ""
+
+
+class PollSource(ABC):
+    """What sources that are polled have in common; a run is polls that succeed.
+
+    A subclass has :meth:`fetch` and :meth:`read`.
+    """
+
+    wording = Wording(
+        "reading the policy from", "cannot read the policy from", "cannot read the policy from"
+    )
+
+    def __init__(self, interval: float) -> None:
+        self.interval = max(interval, SHORTEST)
+        self._lock = threading.Lock()
+        self._pausing: Cancellation | None = None
+        self._refresh = False
+        self._soon = self._confirming = False
+        self._failures = 0
+        self._answer: Answer | None = None
+        self._last: Policy | Untrusted | None = None
+        """What the last answer means."""
+
+    @abstractmethod
+    def fetch(self, etag: str, cancellation: Cancellation, expect: Expect) -> Answer | NotModified:
+        """Ask for the policy, unless it has this ETag; raise :class:`.SourceError`."""
+
+    @abstractmethod
+    def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
+        """Read the hosts out of an answer; raise :class:`.SnapshotError`."""
+
+    @contextmanager
+    def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
+        """Poll once, and go on when what that yields has been taken."""
+        yield self._polls(self._poll(cancellation, expect), cancellation, expect)
+
+    def pause(self, cancellation: Cancellation, seconds: float) -> None:
+        """Wait for all of it: the source may have asked for that."""
+        cancellation.pause(seconds)
+
+    def refresh(self) -> None:
+        """Poll at once, or directly after the poll that is under way."""
+        with self._lock:
+            self._refresh = True
+            if self._pausing:
+                self._pausing.cancel()
+
+    def confirm(self) -> None:
+        """Poll after :data:`CONFIRMATION`, unless this poll was one of that kind."""
+        self._soon = not self._confirming
+
+    def _polls(
+        self, first: Received, cancellation: Cancellation, expect: Expect
+    ) -> Iterator[Received]:
+        yield first
+        while True:
+            self._pause(cancellation, expect)
+            yield self._poll(cancellation, expect)
+
+    def _pause(self, cancellation: Cancellation, expect: Expect) -> None:
+        self._confirming, self._soon = self._soon, False
+        seconds = min(self.interval, CONFIRMATION) if self._confirming else self.interval
+        expect(seconds + GRACE)
+        with cancellation.child() as pause:
+            with self._lock:
+                self._pausing = pause
+                if self._refresh:
+                    pause.cancel()
+            pause.pause(seconds)
+            with self._lock:
+                self._pausing = None
+        cancellation.check()
+
+    def _poll(self, cancellation: Cancellation, expect: Expect) -> Received:
+        with self._lock:
+            self._refresh = False
+        try:
+            answer = self.fetch(self._answer.etag if self._answer else "", cancellation, expect)
+            received = self._received(answer)
+        except SourceError as why:
+            self._failures += 1
+            why.retry_after = max(why.retry_after, self._backoff(why.reason))
+            raise
+        self._failures = 0
+        return received
+
+    def _received(self, answer: Answer | NotModified) -> Received:
+        """Return what an answer means; one that is as before means the same, and is not parsed."""
+        known, last = self._answer, self._last
+        if isinstance(answer, NotModified):
+            if known is None or last is None or _differ(answer.etag, known.etag):
+                self._answer = None  # so that the next poll asks for all of it
+                raise SourceError("it answers 304 (not modified) about a policy not asked for")
+            return last
+        if last is None or known is None or answer.body != known.body:
+            last = self._read(answer.body)
+        self._answer, self._last = answer, last
+        return last
+
+    def _read(self, body: bytes) -> Policy | Untrusted:
+        try:
+            return Policy(*self.read(body))
+        except SnapshotError as why:
+            return Untrusted(str(why))
+
+    def _backoff(self, reason: Reason) -> float:
+        """Return for how many seconds the source is left alone after a failure."""
+        if reason in _OVERLOADED:
+            return poll_backoff(self.interval, self._failures)
+        return poll_backoff(self.interval, 1) if reason in _REFUSED else 0.0
+
+
+def _differ(one: str, other: str) -> bool:
+    """Return whether two ETags are there and differ, compared weakly (RFC 9110, 8.8.3.2)."""
+    return bool(one) and one.removeprefix("W/") != other.removeprefix("W/")

@@ -1,0 +1,111 @@
+"""watch and the commands that end, following policies that are polled."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale, error
+from support.commands import Watch, run
+from support.entries import hosts, names_in
+from support.headscale import HEADSCALE_KEY, StandInHeadscale
+from support.statuses import until_status
+
+SCOPES = "policy_file:read, and devices:core:read and devices:posture_attributes:read"
+
+
+def policy(names: str) -> str:
+    """Return a policy with an entry a letter."""
+    return json.dumps({"hosts": hosts(names)})
+
+
+@pytest.fixture
+def tailscale() -> Iterator[StandInTailscale]:
+    """Run a stand-in for Tailscale's API."""
+    with StandInTailscale(policy("ab")) as server:
+        yield server
+
+
+def test_watch_through_refusals(tailscale: StandInTailscale, tmp_path: Path) -> None:
+    """Routes stay while Tailscale refuses; SIGHUP polls at once; no secret shows anywhere."""
+    path, status = tmp_path / "d.yml", tmp_path / "status.json"
+    options = ("--status-file", str(status), "--poll-interval", "60")
+    with Watch("tailscale:", path, *options, environment=tailscale.environment) as watch:
+        watch.until_logged("replaced")
+        assert "INFO reading the policy from tailscale://-" in watch.lines
+        tailscale.answer_next(error(403, "no"), float("inf"))
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_logged(f"Tailscale answers 403 .*{SCOPES}.*REQ-.*; retrying in")
+        failure = until_status(watch, status, state="waiting")
+        error_shown = failure["last_error"]
+        assert failure["endpoint"] == "tailscale://-"
+        assert (error_shown["event"], error_shown["reason"]) == ("unreachable", "forbidden")
+        assert names_in(path) == "ab"
+        tailscale.answer_as_usual()
+        tailscale.policy = policy("abc")
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until(lambda: names_in(path) == "abc", "no new route")
+        title = Path(f"/proc/{watch.process.pid}/cmdline")
+        shown = watch.log + status.read_text() + (title.read_text() if title.exists() else "")
+    assert [secret for secret in (CLIENT_SECRET, "tskey-access") if secret in shown] == []
+
+
+def test_held_removal_is_confirmed_after_two_seconds(
+    tailscale: StandInTailscale, tmp_path: Path
+) -> None:
+    """A policy that lost most entries is asked for again soon, not after the interval."""
+    path = tmp_path / "d.yml"
+    tailscale.policy = policy("abcd")
+    options = ("--poll-interval", "600")
+    with Watch("tailscale:", path, *options, environment=tailscale.environment) as watch:
+        watch.until_logged("4 routes")
+        tailscale.policy = "{}"
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_logged("waiting for the next one to agree")
+        watch.until_logged("0 routes; removed")
+    first, second = tailscale.requests_for("/acl")[-2:]
+    assert 1.9 <= second.at - first.at < 10
+    assert names_in(path) == ""
+
+
+def test_unchanged_policy_puts_an_edited_file_right(tmp_path: Path) -> None:
+    """A poll that brings nothing new still compares the file."""
+    path = tmp_path / "d.yml"
+    with StandInHeadscale(policy("ab")) as headscale:
+        (tmp_path / "key").write_text(HEADSCALE_KEY)
+        options = ("--token-file", str(tmp_path / "key"), "--poll-interval", "0.3")
+        with Watch(f"headscale+{headscale.url}", path, *options) as watch:
+            watch.until(lambda: path.exists() and names_in(path) == "ab", "no routes")
+            path.unlink()
+            watch.until(lambda: path.exists() and names_in(path) == "ab", "not put right")
+
+
+def test_commands_that_end(tailscale: StandInTailscale) -> None:
+    """render-once and validate read the same sources, and name the place of what is wrong."""
+    tailscale.policy = '{"hosts": {\n  "_web_http_x._tcp.a.example.com": "100.64.0.1",\n}}\n'
+    done = run("validate", "tailscale://example.com", environment=tailscale.environment)
+    assert done.returncode == 1
+    assert "tailscale://example.com:2:3: error bad-port" in done.stdout
+    tailscale.policy = policy("a")
+    done = run("render-once", "tailscale:", environment=tailscale.environment)
+    assert (done.returncode, "router-a-example-com" in done.stdout) == (0, True)
+    tailscale.policy = "{"
+    done = run("render-once", "tailscale:", environment=tailscale.environment)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("ctsdns-traefik: error: tailscale://-: Tailscale would not save")
+
+
+def test_usage(tailscale: StandInTailscale) -> None:
+    """What is missing or ambiguous ends with the exit code of bad usage, secrets left out."""
+    both = {**tailscale.environment, "TAILSCALE_API_KEY": "s3cret"}
+    done = run("watch", "tailscale:", environment=both)
+    assert (done.returncode, "both set" in done.stderr) == (2, True)
+    lone = {"TAILSCALE_OAUTH_CLIENT_ID": CLIENT_ID, "TAILSCALE_OAUTH_CLIENT_SECRET": ""}
+    done = run("render-once", "tailscale:", environment=lone)
+    assert (done.returncode, "is set alone" in done.stderr) == (2, True)
+    options = ("--poll-interval", "2")
+    done = run("watch", "tailscale:", *options, environment=tailscale.environment)
+    assert (done.returncode, "at least 5" in done.stderr) == (2, True)
