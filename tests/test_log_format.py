@@ -165,7 +165,7 @@ def test_ending_by_an_error_is_an_object(path: Path, tmp_path: Path) -> None:
         (("-qqq", "-o", path, "--endpoint", url), 4),
         (("-o", path), 2),
         (("-o", "-", "--endpoint", url), 2),
-        (("-o", tmp_path / "x.yml", "--endpoint", "nonsense"), 2),
+        (("-o", tmp_path / "x.yml", "--endpoint", "nonsense://x"), 2),
         (("-o", tmp_path / "x.yml", "--endpoint", url, "--access-file", "/none"), 2),
     ):
         done = run("watch", *JSON_LOG, *arguments)
