@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -30,7 +30,7 @@ class OutputOptions:
     """Where the document goes, and the user's commands around a change of it."""
 
     output: Path | str | None
-    form: Format
+    form: Format | Literal["svg"]
     store_password_file: Path | None
     store_ca_file: Path | None
     on_change: Command | None
@@ -68,7 +68,7 @@ class OutputOptions:
     @property
     def document_form(self) -> Format:
         """The format of the document; a store is written from JSON."""
-        return "json" if self.is_store else self.form
+        return "json" if self.is_store or self.form == "svg" else self.form
 
     def require_usable(self) -> None:
         """Raise :class:`click.UsageError` for a hook that needs a file if the output is none."""
@@ -140,8 +140,11 @@ class OutputOptions:
         return OnChange(self.on_change, self.path, ended, stops)
 
 
-def output_options(*, default: str | None, text: str) -> Callable[[Function], Function]:
+def output_options(
+    *, default: str | None, text: str, pictures: bool = False
+) -> Callable[[Function], Function]:
     """Declare the output and all that goes with it; without one it is standard output."""
+    more = "; svg is a picture of the routes" if pictures else ""
     return bundle(
         "target",
         OutputOptions,
@@ -154,19 +157,19 @@ def output_options(*, default: str | None, text: str) -> Callable[[Function], Fu
             type=OUTPUT,
             help=text,
         ),
+        option(
+            "--format",
+            "form",
+            group="Output",
+            setting=settings.FORMAT,
+            type=click.Choice(["json", "yaml", *(["svg"] if pictures else [])]),
+            help=f"Text of the file; Traefik reads both, since JSON is YAML{more}.",
+        ),
         *_OF_OUTPUTS,
     )
 
 
 _OF_OUTPUTS = (
-    option(
-        "--format",
-        "form",
-        group="Output",
-        setting=settings.FORMAT,
-        type=click.Choice(["json", "yaml"]),
-        help="Text of the file; Traefik reads both, since JSON is YAML.",
-    ),
     option(
         "--on-change",
         group="Output",

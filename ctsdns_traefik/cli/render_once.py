@@ -64,6 +64,7 @@ class RenderOptions:
     output_options(
         default=None,
         text="File or store to write as watch does; - or nothing for standard output.",
+        pictures=True,
     ),
     option(
         "--check",
@@ -92,7 +93,9 @@ def render_once(options: RenderOptions) -> ExitCode:
     _require_usable(options)
     rendering = _render(options)
     changed = False
-    if options.target.is_standard_output:
+    if options.target.form == "svg":
+        _draw(options.target, rendering)
+    elif options.target.is_standard_output:
         emit(rendering.text)
     elif options.check or options.diff:
         changed = _compare(options.target.build(), rendering.text, diff=options.diff)
@@ -111,6 +114,12 @@ def _require_usable(options: RenderOptions) -> None:
     if target.is_standard_output and (options.check or options.diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
     target.require_usable()
+    if target.form == "svg" and (target.is_store or options.check or options.diff):
+        raise click.UsageError("a picture (--format svg) goes to a file or to standard output")
+    if target.form == "svg" and target.path and target.path.suffix != ".svg":
+        raise click.UsageError(
+            f"{target.path} does not end in .svg: Traefik cannot read a picture; -o - prints it"
+        )
     if target.is_none:
         raise click.UsageError(
             "--output none is for watch --listen; leave it out for standard output"
@@ -145,6 +154,18 @@ def _publish_diagnostics(rendering: Rendering, access: Access | None) -> None:
     publish(EntriesWarned(tuple(rendering.warnings)))
     if access:
         publish(AccessSettingsUnused(tuple(check_unused(rendering.entries, access))))
+
+
+def _draw(target: OutputOptions, rendering: Rendering) -> None:
+    """Write a picture of the routes; no provider of Traefik's reads it, so no hook is run."""
+    from ctsdns_traefik.core.page import picture_to_svg
+    from ctsdns_traefik.output import replace_file
+
+    picture = picture_to_svg(rendering.document)
+    if target.path:
+        replace_file(target.path, picture.encode())
+    else:
+        emit(picture)
 
 
 def _write(target: OutputOptions, rendering: Rendering) -> None:

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ctsdns_traefik.core.status import judge, metrics_to_text, status_to_text
+from ctsdns_traefik.core.status import Health, judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.representation import Answer, Representation, text_answer
 from ctsdns_traefik.server.webhook import SIGNATURE, WebhookError, reports_saved_policy, verify
 
 DOCUMENT, RELAY, WEBHOOK = "/traefik.json", "/api/config", "/webhook"
+SCRIPT_PATH = "/page.js"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _READ = ("GET", "HEAD")
 _FRESH = (("Cache-Control", "no-cache"),)
+_HTML = "text/html; charset=utf-8"
+_PAGE_INTERVAL = 1.0
+"""Seconds for which a page is served that was made, however many ask for it."""
+
 _LONGEST_REPLAY = 1024
 """Signatures that are remembered; each is good for five minutes."""
 
@@ -69,12 +74,15 @@ class Application:
         self._refuse = refuse
         self._clock = clock
         self._made: tuple[bytes, Representation] | None = None
+        self._page_made: tuple[float, Representation] | None = None
         self._seen: dict[str, None] = {}
         self._paths: Mapping[str, Callable[[Request], Answer]] = {
             DOCUMENT: self._document,
             "/healthz": self._health,
             "/readyz": self._health,
             "/metrics": self._metrics,
+            "/": self._page,
+            SCRIPT_PATH: self._script,
         }
 
     def check(self, request: Request) -> Answer | None:
@@ -133,13 +141,36 @@ class Application:
         return self._made[1].answer(headers.get("Accept-Encoding"), headers.get("If-None-Match"))
 
     def _health(self, _: Request) -> Answer:
-        state = self._handover.state
-        if state.updated is None:
-            return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "unhealthy: watch is starting")
-        text = status_to_text(state.status, state.updated).encode()
-        health = judge(text, self._clock(), self._settings.max_age)
+        health = self._judge()
         status = HTTPStatus.OK if health.well else HTTPStatus.SERVICE_UNAVAILABLE
         return text_answer(status, health.why, *_FRESH)
+
+    def _judge(self) -> Health:
+        """Judge the status as ``--health`` does the status file."""
+        state = self._handover.state
+        if state.updated is None:
+            return Health(False, "unhealthy: watch is starting")
+        text = status_to_text(state.status, state.updated).encode()
+        return judge(text, self._clock(), self._settings.max_age)
+
+    def _page(self, request: Request) -> Answer:
+        """Answer with the page, which is made at most once in :data:`_PAGE_INTERVAL`."""
+        now = self._clock()
+        if self._page_made is None or not 0 <= now - self._page_made[0] < _PAGE_INTERVAL:
+            from ctsdns_traefik.server.page import POLICY, render_page  # most watches show none
+
+            text = render_page(self._handover.state, self._judge(), SCRIPT_PATH)
+            policy = ("Content-Security-Policy", POLICY)
+            self._page_made = now, Representation(text, _HTML, (*_FRESH, policy))
+        headers = request.headers
+        return self._page_made[1].answer(
+            headers.get("Accept-Encoding"), headers.get("If-None-Match")
+        )
+
+    def _script(self, _: Request) -> Answer:
+        from ctsdns_traefik.server.page import SCRIPT
+
+        return Answer(HTTPStatus.OK, SCRIPT.encode(), "text/javascript; charset=utf-8", _FRESH)
 
     def _metrics(self, _: Request) -> Answer:
         state = self._handover.state

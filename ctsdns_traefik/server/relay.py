@@ -167,7 +167,7 @@ class Relay:
             follower.close()
 
     def _present(self) -> bytes:
-        return self._event or error_event(self._failure())
+        return self._event or error_event(self._failure() or "this hub has accepted none yet")
 
     def _send(self, event: bytes) -> None:
         for follower in tuple(self._followers):

@@ -38,6 +38,7 @@ PURE = {
     ),
     "importlib",  # for faces that import what they export when it is first used
     "sys",  # for intern; the process is nothing to the core
+    "html",  # to escape text
     "http",  # for its names of status codes; a client is http.client
 }
 """Parts of the standard library that reach no file, socket, clock, environment or chance."""

@@ -14,7 +14,7 @@ from ctsdns_traefik.core.entries import describe_route
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import printable, shown
 
-ReportFormat = Literal["text", "json", "github"]
+ReportFormat = Literal["text", "json", "github", "html"]
 
 _NOT_CHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
 
@@ -25,6 +25,8 @@ def show_validation(validation: Validation, traefik: str, form: ReportFormat) ->
         emit(as_json(_as_json(validation, traefik)))
     elif form == "github":
         emit(_as_annotations(validation, traefik))
+    elif form == "html":
+        emit(_as_page(validation, traefik))
     elif sys.stdout is not None and sys.stdout.isatty():
         with writing():
             _print_tree(validation, traefik, sys.stdout)
@@ -58,6 +60,21 @@ def _as_annotations(validation: Validation, traefik: str) -> str:
     """Return a "workflow command" of GitHub Actions for each diagnostic, and a summary."""
     lines = map(_annotation, validation.diagnostics)
     return "\n".join([*lines, _summary(validation, traefik)]) + "\n"
+
+
+def _as_page(validation: Validation, traefik: str) -> str:
+    """Return the page that a hub serves, of a policy that is not live yet."""
+    from ctsdns_traefik.core.dynamic import build_document
+    from ctsdns_traefik.core.page import View, page_to_html
+
+    view = View(
+        "What Traefik would do with the policy",
+        build_document(validation.routes),
+        state=_summary(validation, traefik),
+        well=not validation.count(Severity.ERROR),
+        diagnostics=validation.diagnostics,
+    )
+    return page_to_html(view)
 
 
 def _print_tree(validation: Validation, traefik: str, terminal: TextIO) -> None:

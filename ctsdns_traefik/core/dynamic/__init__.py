@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.document import (
         Document,
         Format,
+        build_document,
         from_text,
         to_plain_text,
         to_text,
@@ -84,6 +85,7 @@ __all__ = [
     "Route",
     "RouterKey",
     "Verdict",
+    "build_document",
     "compare",
     "count_by_entrypoint",
     "difference",
