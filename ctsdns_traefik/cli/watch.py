@@ -191,9 +191,11 @@ def _build_publisher(
     )
     outlets = options.monitoring.build_outlets()
     if handover:
-        outlets.append(handover.publish_status)
+        outlets.append(handover.beat)
     reporter = StatusReporter(outlets, manager)
     publisher = EventPublisher(status, reporter, manager)
+    if handover:
+        handover.follow_status(lambda: publisher.status)
     signals.report_forced_end(publisher.stopped)
     return publisher
 

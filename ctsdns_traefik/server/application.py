@@ -119,7 +119,7 @@ class Application:
 
     def why_stale(self) -> str:
         """Return why the last policy is too old to be passed on again, ``""`` if it is not."""
-        status = self._handover.state.status
+        status = self._handover.status
         if status.last_snapshot is None:
             return "this hub has had no trusted snapshot yet"
         age = self._clock() - status.last_snapshot
@@ -150,7 +150,7 @@ class Application:
         state = self._handover.state
         if state.updated is None:
             return Health(False, "unhealthy: watch is starting")
-        text = status_to_text(state.status, state.updated).encode()
+        text = status_to_text(self._handover.status, state.updated).encode()
         return judge(text, self._clock(), self._settings.max_age)
 
     def _page(self, request: Request) -> Answer:
@@ -159,7 +159,7 @@ class Application:
         if self._page_made is None or not 0 <= now - self._page_made[0] < _PAGE_INTERVAL:
             from ctsdns_traefik.server.page import POLICY, render_page  # most watches show none
 
-            text = render_page(self._handover.state, self._judge(), SCRIPT_PATH)
+            text = render_page(self._handover, self._judge(), SCRIPT_PATH)
             policy = ("Content-Security-Policy", POLICY)
             self._page_made = now, Representation(text, _HTML, (*_FRESH, policy))
         headers = request.headers
@@ -174,7 +174,7 @@ class Application:
 
     def _metrics(self, _: Request) -> Answer:
         state = self._handover.state
-        text = metrics_to_text(state.status, state.updated or self._clock())
+        text = metrics_to_text(self._handover.status, state.updated or self._clock())
         return Answer(HTTPStatus.OK, text.encode(), _METRICS, _FRESH)
 
     def _webhook(self, request: Request) -> Answer:

@@ -24,9 +24,8 @@ class State(NamedTuple):
     """The same as a value."""
     hosts: HostsMap | None = None
     """The last accepted hosts, until the relay has taken them."""
-    status: Status = Status()
     updated: float | None = None
-    """When the status last held, in seconds since 1970."""
+    """When the loop last was known not to hang, in seconds since 1970."""
 
 
 class Handover:
@@ -36,10 +35,20 @@ class Handover:
         self._lock = threading.Lock()
         self._state = State()
         self._notify: Callable[[], object] = lambda: None
+        self._status: Callable[[], Status] = Status
 
     def subscribe(self, notify: Callable[[], object]) -> None:
         """Call a function after each change, in its thread; it must return at once."""
         self._notify = notify
+
+    def follow_status(self, get: Callable[[], Status]) -> None:
+        """Ask a function for the present status, in the server's thread; it returns at once."""
+        self._status = get
+
+    @property
+    def status(self) -> Status:
+        """The present status."""
+        return self._status()
 
     @property
     def state(self) -> State:
@@ -66,9 +75,10 @@ class Handover:
         if trusted or _has_routes(document):
             self._change(content=content, document=document)
 
-    def publish_status(self, status: Status, now: float) -> None:
-        """Publish the status, and when it held."""
-        self._change(status=status, updated=now)
+    def beat(self, _: Status, now: float) -> None:
+        """Note that the loop does not hang; an :data:`.Outlet` of the status reporter."""
+        with self._lock:
+            self._state = self._state._replace(updated=now)
 
     def _change(self, **values: object) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from ctsdns_traefik.core.page import STYLE, Fact, View, page_to_html
 from ctsdns_traefik.core.status import Health, Status, time_to_text
-from ctsdns_traefik.server.handover import State
+from ctsdns_traefik.server.handover import Handover
 
 _STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 
@@ -44,9 +44,9 @@ setInterval(() => document.hidden || refresh(), seconds * 1000);
 """
 
 
-def render_page(state: State, health: Health, script: str) -> bytes:
-    """Return the page of a state, with the path of its script."""
-    status = state.status
+def render_page(handover: Handover, health: Health, script: str) -> bytes:
+    """Return the page of the present state, with the path of its script."""
+    status = handover.status
     answer = status.traefik
     objections = (
         {each.router: each.message for each in answer.verdict.errors}
@@ -55,7 +55,7 @@ def render_page(state: State, health: Health, script: str) -> bytes:
     )
     view = View(
         "ctsdns-traefik",
-        state.document or {},
+        handover.state.document or {},
         facts=tuple(_facts(status)),
         state="healthy" if health.well else health.why,
         well=health.well,
