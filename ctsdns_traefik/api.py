@@ -188,7 +188,7 @@ def validate_policy(
     static_config: str | None = None,
     static_format: Literal["yaml", "toml"] = "yaml",
     access: str | None = None,
-    traefik_version: tuple[int, int] = NEWEST,
+    traefik_version: tuple[int, ...] = NEWEST,
 ) -> ValidationResult:
     """Check what Traefik would do with a policy, as ``validate`` does without ``--prove``.
 

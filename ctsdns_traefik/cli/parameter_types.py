@@ -155,14 +155,16 @@ def _is_port(text: str) -> bool:
     return bool(re.fullmatch("[0-9]{1,5}", text)) and 1 <= int(text) <= LARGEST_PORT
 
 
-def _read_traefik_version(text: str) -> tuple[int, int]:
-    """Read ``3.6``, ``3.6.15`` or ``v3.6.15``, of which the first two numbers matter."""
-    found = re.fullmatch(r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9A-Za-z.-]+)?", text)
+def _read_traefik_version(text: str) -> tuple[int, ...]:
+    """Read ``3.6``, ``3.6.15`` or ``v3.6.15``; of a release candidate the numbers matter."""
+    found = re.fullmatch(
+        r"v?([0-9]{1,3})\.([0-9]{1,3})(?:\.([0-9]{1,3})([.-][0-9A-Za-z.-]+)?)?", text
+    )
     if not found:
         raise SettingsError(f"{text!r} is not a version, such as 3.6 or 3.6.15")
     if int(found[1]) < _OLDEST_TRAEFIK:
         raise SettingsError(f"Traefik {shown(text)} is too old: routes need 3.0 or newer")
-    return int(found[1]), int(found[2])
+    return tuple(int(each) for each in found.group(1, 2, 3) if each)
 
 
 PATH = click.Path(path_type=Path)

@@ -41,7 +41,7 @@ class ValidateOptions:
     static_config: Path | None
     entrypoints: tuple[str, ...]
     output: str | None
-    traefik_version: tuple[int, int] | None
+    traefik_version: tuple[int, ...] | None
     prove: bool
     form: ReportFormat
     strict: bool
@@ -88,7 +88,7 @@ class ValidateOptions:
         "--traefik-version",
         group="Traefik",
         type=TRAEFIK_VERSION,
-        help="The Traefik that will run, 3.6 for one.  [default: the newest known, 3.7]",
+        help="The Traefik that will run, such as 3.6.15.  [default: --prove's, or the newest]",
     ),
     option(
         "--prove",
@@ -118,7 +118,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
     from ctsdns_traefik.cli.report.validation_report import show_validation
-    from ctsdns_traefik.core.checks import NEWEST, check_policy
+    from ctsdns_traefik.core.checks import NEWEST, check_policy, release_in
     from ctsdns_traefik.core.problems import Severity
     from ctsdns_traefik.daemon import read_access_file
 
@@ -135,7 +135,7 @@ def validate(options: ValidateOptions) -> ExitCode:
         static,
         access,
         output=output,
-        version=options.traefik_version or NEWEST,
+        version=options.traefik_version or (proof and release_in(proof.version)) or NEWEST,
         unproved=map(_not_enabled, repeat(proof.version), proof.failed) if proof else (),
         beside=beside and beside._replace(refused=proof.refused if proof else {}),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.certificates import Authority
 from support.checked import CheckedTraefik, Settings
-from support.traefik import any_certificate
+from support.traefik import any_certificate, traefik_release
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.checks.access import check_access
@@ -50,7 +50,9 @@ class GuardedTraefik(CheckedTraefik):
         """What the checks say of the access file."""
         static = read_static(self._text, "yaml")
         entries, routes = self.rendering.entries, self.rendering.routes
-        return self.rendering.diagnostics + check_access(entries, routes, self.access, static)
+        return self.rendering.diagnostics + check_access(
+            entries, routes, self.access, static, traefik_release()
+        )
 
     def status_behind(self, client: str, entrypoint: str, host: str) -> int:
         """Ask as a proxy does that names a client's address (PROXY protocol); 0 is no answer."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local import free_ports, until
-from support.traefik import Traefik, any_certificate, traefik_version
+from support.traefik import Traefik, any_certificate, traefik_release
 
 from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.dynamic.document import build_document, to_text
@@ -81,7 +81,7 @@ class CheckedTraefik(Traefik):
             entries,
             read_static(self._text, "yaml"),
             output=str(self.output),
-            traefik_version=traefik_version(),
+            traefik_version=traefik_release(),
         )
 
     @property

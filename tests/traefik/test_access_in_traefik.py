@@ -30,6 +30,7 @@ from support.traefik import (
     Answer,
     any_certificate,
     needs_wildcards,
+    traefik_release,
     traefik_version,
 )
 
@@ -453,6 +454,27 @@ def test_acme_challenge(stage: Stage, web: Settings, codes: list[str], *, passes
     redirected = "redirections" in web.get("http", {})
     assert [each.status for each in rest] == ([301, 301, 308] if redirected else [404] * 3)
     assert traefik.get("ws", "vm.de", tls=any_certificate()) == Answer(200, "vault")
+
+
+def test_acme_challenge_past_a_redirect(stage: Stage) -> None:
+    """With allowACMEByPass challenges pass an entrypoint's redirect, from Traefik 3.6.10 on."""
+    access = f"routes: {{vm.de: {{acmeChallenge: {{entryPoint: web, port: {stage.web}}}}}}}"
+    settings = {"entryPoints": {"web": {**SHADOWING, "allowACMEByPass": True}, "ws": {}}}
+    traefik = stage.start(["_ws_tls_443._tcp.vm.de"], access, settings)
+    passes = traefik_release() >= (3, 6, 10)
+    codes = [] if passes else ["challenge-unreachable"]
+    assert [problem.code for problem in traefik.diagnostics] == codes
+    assert traefik.get("web", "vm.de", CHALLENGE).status == (200 if passes else 301)
+    assert traefik.get("web", "vm.de").status == 301
+
+
+def test_forward_auth_is_loaded_without_a_warning(stage: Stage) -> None:
+    """Whether the auth server trusts forwarded headers is written, as Traefik wants it."""
+    access = stage.oidc() + "routes: {a.de: {access: forward-auth, forwardAuth: oidc}}"
+    traefik = stage.start([f"_web_http_{stage.web}._tcp.a.de"], access)
+    log = (stage.folder / "traefik" / "traefik.log").read_text()
+    assert traefik.get("web", "a.de").status == 401
+    assert "trustForwardHeader" not in log
 
 
 @pytest.mark.parametrize(

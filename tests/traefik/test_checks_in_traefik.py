@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local import until
 from support.backends import banner_backend, http_backend
 from support.certificates import Authority
 from support.checked import CheckedTraefik, Settings
@@ -87,6 +88,54 @@ def test_passthrough_beside_http(
         assert (with_tls, plain.status) == (Answer(200, "web"), 404)
     else:
         assert (with_tls, plain) == (Answer(200, "vault"), Answer(200, "web"))
+
+
+@pytest.mark.parametrize(
+    ("bypass", "codes"),
+    [
+        pytest.param({}, ["tls-challenge-intercepted"], id="default"),
+        pytest.param({"allowACMEByPass": True}, [], id="bypass"),
+    ],
+)
+def test_tls_challenge_of_a_backend(
+    tmp_path: Path, stack: ExitStack, authority: Authority, bypass: Settings, codes: list[str]
+) -> None:
+    """A resolver with tlsChallenge takes the handshakes of others' challenges, too."""
+    backend = authority.server_context("vm.de")
+    backend.set_alpn_protocols(["acme-tls/1", "http/1.1"])
+    port = stack.enter_context(http_backend("vm", tls=backend))
+    acme = {
+        "storage": str(tmp_path / "acme.json"),
+        "caServer": "http://127.0.0.1:1/directory",
+        "tlsChallenge": {},
+    }
+    settings = {
+        "entryPoints": {"ws": bypass},
+        "certificatesResolvers": {"le": {"acme": acme}},
+    }
+    traefik = start(stack, tmp_path, settings, [f"_ws_tls_{port}._tcp.vm.de"])
+    assert traefik.codes == codes
+    client = any_certificate()
+    client.set_alpn_protocols(["acme-tls/1"])
+    try:
+        with traefik.connect_tls("ws", "vm.de", client) as connection:
+            reached = connection.selected_alpn_protocol() == "acme-tls/1"
+    except OSError:
+        reached = False
+    assert reached is not bool(codes)
+
+
+def test_http2_backend_without_tls(tmp_path: Path, stack: ExitStack, web: int) -> None:
+    """The scheme h2c is an HTTP route whose backend gets HTTP/2, as Traefik itself speaks it."""
+    log = tmp_path / "backend" / "access.log"
+    entrypoints = {"entryPoints": {"web": {}}}
+    settings = {"accessLog": {"filePath": str(log)}, **entrypoints}
+    backend = start(stack, tmp_path / "backend", settings, [f"_web_http_{web}._tcp.a.de"])
+    names = [f"_web_h2c_{backend.ports['web']}._tcp.a.de"]
+    traefik = start(stack, tmp_path, entrypoints, names)
+    assert traefik.codes == []
+    assert traefik.get("web", "a.de") == Answer(200, "web")
+    until(lambda: 'GET / HTTP/2.0" 200' in log.read_text(), "no HTTP/2")
 
 
 @needs_wildcards
@@ -246,7 +295,14 @@ LONG = "vault-of-the-whole-department.example.com"
         pytest.param("http", False, LONG, ["acme-intercepts"], Answer(404, ""), id="long-name"),
         pytest.param("http", True, SHORT, ["acme-intercepts"], Answer(404, ""), id="bypass"),
         pytest.param("http", True, LONG, [], Answer(200, "web"), id="bypass-of-a-long-name"),
-        pytest.param("tls", False, SHORT, [], Answer(200, "web"), id="tls-alpn-01"),
+        pytest.param(
+            "tls",
+            False,
+            SHORT,
+            ["tls-challenge-intercepted"],
+            Answer(200, "web"),
+            id="tls-alpn-01",
+        ),
     ],
 )
 def test_acme(
@@ -285,7 +341,7 @@ def test_acme(
     ("challenge", "codes", "status"),
     [
         pytest.param({"httpChallenge": {"entryPoint": "web"}}, ["acme-intercepts"], 404, id="http"),
-        pytest.param({"tlsChallenge": {}}, [], 301, id="tls-alpn-01"),
+        pytest.param({"tlsChallenge": {}}, ["tls-challenge-intercepted"], 301, id="tls-alpn-01"),
     ],
 )
 def test_acme_beside_a_redirect(

@@ -19,6 +19,9 @@ from ctsdns_traefik.core.dynamic.routes import SECTIONS, Route
 References = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """By section, map and name, as in the document: ``http``, ``middlewares``, NAME."""
 
+_FORWARD_AUTH = {"address": "", "trustForwardHeader": False}
+"""Traefik's default, written because it logs a warning without it from 3.6.14 on."""
+
 NOTHING: References = {}
 
 
@@ -26,7 +29,7 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
     """Return exactly what some routes refer to; no section or map is empty."""
     tailnet = {TAILNET: {"ipAllowList": {"sourceRange": list(access.ranges)}}}
     forward_auth = {
-        forward_auth_name(name): {"forwardAuth": dict(options)}
+        forward_auth_name(name): {"forwardAuth": {**_FORWARD_AUTH, **options}}
         for name, options in access.forward_auth.items()
     }
     drop_headers = {

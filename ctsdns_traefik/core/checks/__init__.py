@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.checks.access import check_unused
 from ctsdns_traefik.core.checks.dynamic_files import DynamicFile, DynamicFiles
-from ctsdns_traefik.core.checks.entries import NEWEST
 from ctsdns_traefik.core.checks.validation import StaticText, Validation, check_policy
+from ctsdns_traefik.core.releases import NEWEST, release_in
 
 __all__ = [
     "NEWEST",
@@ -18,4 +18,5 @@ __all__ = [
     "Validation",
     "check_policy",
     "check_unused",
+    "release_in",
 ]

@@ -26,7 +26,13 @@ from ctsdns_traefik.core.problems import (
     SourceLocation,
     diagnose_setting,
 )
-from ctsdns_traefik.core.static_config.configuration import UNKNOWN, Entrypoint, StaticConfiguration
+from ctsdns_traefik.core.releases import NEWEST, Release, has, since
+from ctsdns_traefik.core.static_config.configuration import (
+    UNKNOWN,
+    Entrypoint,
+    Redirect,
+    StaticConfiguration,
+)
 from ctsdns_traefik.core.text import shown
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -43,7 +49,7 @@ def check_access(
     routes: Sequence[Route],
     access: Access,
     static: StaticConfiguration | None,
-    version: tuple[int, int] = (3, 7),
+    version: Release = NEWEST,
 ) -> tuple[Diagnostic, ...]:
     """Find added routers that would not work as intended, and patterns that match no entry.
 
@@ -52,7 +58,7 @@ def check_access(
     """
     static = static or UNKNOWN
     return (
-        *_challenges(routes, static),
+        *_challenges(routes, static, version),
         *_dashboard(routes, static),
         *_tied(routes),
         *_replaced(routes, static),
@@ -73,10 +79,12 @@ def setting_locations(access: Access) -> Mapping[str, SourceLocation]:
     return found | {name: each.location for name, each in others.items() if each}
 
 
-def _challenges(routes: Sequence[Route], static: StaticConfiguration) -> Iterator[Diagnostic]:
+def _challenges(
+    routes: Sequence[Route], static: StaticConfiguration, version: Release
+) -> Iterator[Diagnostic]:
     for route in routes:
         if route.part == CHALLENGE_PART:
-            for why, hint in _obstacles(route, routes, static, challenge=True):
+            for why, hint in _obstacles(route, routes, static, version, challenge=True):
                 domain = route.entry.domain
                 message = f"ACME challenges for {domain} do not reach the backend: {why}"
                 yield diagnose("challenge-unreachable", route.entry, message, hint)
@@ -91,7 +99,12 @@ def _dashboard(routes: Sequence[Route], static: StaticConfiguration) -> Iterator
 
 
 def _obstacles(
-    route: Route, routes: Sequence[Route], static: StaticConfiguration, *, challenge: bool
+    route: Route,
+    routes: Sequence[Route],
+    static: StaticConfiguration,
+    version: Release = NEWEST,
+    *,
+    challenge: bool,
 ) -> Iterator[tuple[str, str]]:
     """Yield each reason why requests do not reach a router, and how to fix it."""
     name = route.entry.entrypoint
@@ -111,10 +124,7 @@ def _obstacles(
     if entrypoint.protocol == "udp":
         yield f"entrypoint {name} listens on UDP", "set entryPoint to one that listens on TCP"
     if redirect and redirect.priority >= priority_of(route):
-        yield (
-            f"entrypoint {name} redirects every request with priority {redirect.priority}",
-            f"set entryPoints.{name}.http.redirections.entryPoint.priority to 1",
-        )
+        yield from _behind_redirect(entrypoint, redirect, version, challenge=challenge)
     if challenge and entrypoint.tls:
         yield (
             f"entrypoint {name} has TLS, and challenges come without it",
@@ -123,10 +133,24 @@ def _obstacles(
     if challenge and name in static.challenge_entrypoints and not entrypoint.acme_bypass:
         yield (
             f"on entrypoint {name} Traefik answers all challenges itself",
-            f"set entryPoints.{name}.allowACMEByPass to true",
+            f"set entryPoints.{name}.allowACMEByPass to true ({since('allowACMEByPass')} or newer)",
         )
     if not challenge and static.described and not static.api:
         yield "Traefik has no API", "set api: {} in its static configuration"
+
+
+def _behind_redirect(
+    entrypoint: Entrypoint, redirect: Redirect, version: Release, *, challenge: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield the obstacle of a redirect, which newer releases let challenges past."""
+    setting, first = f"entryPoints.{entrypoint.name}", since("acme-past-redirect")
+    bypass = f", or with Traefik {first} or newer {setting}.allowACMEByPass to true"
+    if not (challenge and entrypoint.acme_bypass and has(version, "acme-past-redirect")):
+        why = f"entrypoint {entrypoint.name} redirects every request with priority"
+        yield (
+            f"{why} {redirect.priority}",
+            f"set {setting}.http.redirections.entryPoint.priority to 1{bypass * challenge}",
+        )
 
 
 def _tied(routes: Sequence[Route]) -> Iterator[Diagnostic]:
@@ -222,7 +246,7 @@ def _aliases(
                 setting,
                 f"entrypoint {entrypoint.name} passes on X_Name and X.Name from clients, and PHP,"
                 " WSGI and CGI take them for X-Name, which the auth server sets",
-                f"set {setting} to delete, with Traefik 3.7.12 or newer",
+                f"set {setting} to delete, with Traefik {since('aliasHeadersStrategy')} or newer",
                 Severity.WARNING,
             )
 

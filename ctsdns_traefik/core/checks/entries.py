@@ -15,18 +15,15 @@ from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose, entrypoint_span, scheme_span
 from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.releases import NEWEST, Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import UNKNOWN, Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
-
-NEWEST = (3, 7)
-"""The version of Traefik that is assumed unless another is given."""
 
 CLIENT_FIRST = frozenset(
     {"amqp", "dns", "ldap", "minecraft", "mqtt", "postgres", "postgresql", "rdp", "redis", "rtsp"}
 )
 """Schemes of protocols in which the client speaks first."""
 
-_FIRST_WITH_WILDCARDS = (3, 7)
 _CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
 """The priority of Traefik's own route for challenges with ``allowACMEByPass``."""
 
@@ -39,7 +36,7 @@ class Context(NamedTuple):
     routes: tuple[Route, ...]
     """In the order of their entries' names."""
     static: StaticConfiguration
-    version: tuple[int, int]
+    version: Release
 
     def entrypoint(self, name: str) -> Entrypoint:
         """Return what is known about an entrypoint, which may be only its name."""
@@ -51,7 +48,7 @@ def check(
     static: StaticConfiguration | None,
     *,
     output: str | None = None,
-    traefik_version: tuple[int, int] = NEWEST,
+    traefik_version: Release = NEWEST,
     routes: Sequence[Route] | None = None,
 ) -> tuple[Diagnostic, ...]:
     """Find where Traefik would not do what is wanted: first entries, by name, then settings.
@@ -242,10 +239,11 @@ def entrypoint_without_tls(context: Context) -> Iterator[Diagnostic]:
             yield diagnose(
                 "entrypoint-without-tls",
                 entry,
-                f"entrypoint {entrypoint.name} serves only plain HTTP, though {reasons[0]}",
-                f"set entryPoints.{entrypoint.name}.http.tls to {{}}",
-                Severity.WARNING,
-                entrypoint_span(entry),
+                f"entrypoint {entrypoint.name} serves only plain HTTP, though {reasons[0]}: a"
+                " browser gets 404",
+                "set tls: true, or certResolver, for the name in the access file, which needs no"
+                f" restart of Traefik, or entryPoints.{entrypoint.name}.http.tls to {{}}",
+                span=entrypoint_span(entry),
             )
 
 
@@ -286,20 +284,34 @@ def acme_intercepts(context: Context) -> Iterator[Diagnostic]:
                 )
 
 
+def tls_challenge_intercepted(context: Context) -> Iterator[Diagnostic]:
+    """Report passthrough entries whose backends never receive TLS-ALPN-01 challenges."""
+    for entry in context.entries if context.static.tls_challenge else ():
+        entrypoint = context.entrypoint(entry.entrypoint)
+        bypass = entrypoint.acme_bypass and has(context.version, "allowACMEByPass")
+        if entry.is_passthrough and entrypoint.described and not bypass:
+            yield diagnose(
+                "tls-challenge-intercepted",
+                entry,
+                f"on entrypoint {entrypoint.name} Traefik answers TLS-ALPN-01 challenges itself,"
+                " since a certificate resolver of its own has tlsChallenge",
+                f"set entryPoints.{entrypoint.name}.allowACMEByPass to true (Traefik"
+                f" {since('allowACMEByPass')} or newer), or use DNS-01 challenges in Traefik",
+                Severity.WARNING,
+                entrypoint_span(entry),
+            )
+
+
 def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
     """Report wildcards before Traefik 3.7: literal in HTTP rules, an error in TCP rules."""
     for entry in context.entries:
-        if (
-            entry.is_wildcard
-            and entry.transport == "tcp"
-            and context.version < _FIRST_WITH_WILDCARDS
-        ):
+        if entry.is_wildcard and entry.transport == "tcp" and not has(context.version, "wildcards"):
             at = entry.name.index("*")
             yield diagnose(
                 "unreachable-wildcard",
                 entry,
-                f"Traefik {context.version[0]}.{context.version[1]} does not support wildcards",
-                "use Traefik 3.7 or newer, or write an entry for each name",
+                f"Traefik {as_text(context.version)} does not support wildcards",
+                f"use Traefik {since('wildcards')} or newer, or write an entry for each name",
                 span=(at, at + 1),
             )
 
@@ -340,5 +352,6 @@ ENTRY_RULES: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     entrypoint_without_tls,
     https_backend_unverifiable,
     acme_intercepts,
+    tls_challenge_intercepted,
     unreachable_wildcard,
 )

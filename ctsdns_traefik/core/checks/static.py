@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterator
 
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
+from ctsdns_traefik.core.releases import Release, has
 from ctsdns_traefik.core.static_config.configuration import (
     Entrypoint,
     FileProvider,
@@ -14,11 +15,9 @@ from ctsdns_traefik.core.static_config.configuration import (
 )
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
-_FIRST_WITHOUT_JSON = (3, 7)
-
 
 def check_static(
-    static: StaticConfiguration, output: str | None, version: tuple[int, int]
+    static: StaticConfiguration, output: str | None, version: Release
 ) -> Iterator[Diagnostic]:
     """Find why Traefik would not start or read the dynamic file, and what it ignores or exposes."""
     if not static.described:
@@ -72,7 +71,7 @@ def unknown_resolver(setting: str, name: str, static: StaticConfiguration) -> Di
 
 
 def dynamic_file_not_watched(
-    provider: FileProvider | None, output: str, version: tuple[int, int]
+    provider: FileProvider | None, output: str, version: Release
 ) -> Iterator[Diagnostic]:
     """Report each reason why Traefik would not read the dynamic file, or not its changes."""
     provider, output = provider or FileProvider(), posixpath.normpath(output)
@@ -96,14 +95,14 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
 
 
 def _wrong_ending(
-    provider: FileProvider, output: str, version: tuple[int, int]
+    provider: FileProvider, output: str, version: Release
 ) -> Iterator[tuple[str, str, str]]:
     """Yield a setting, a message and a hint if the file's ending means another format to Traefik.
 
-    Before 3.7 it reads JSON from a file that is configured by name.
+    Up to 3.7.1 it reads JSON from a file that is configured by name.
     """
     ending = posixpath.splitext(output)[1].lower()
-    json = ending == ".json" and version < _FIRST_WITHOUT_JSON and not provider.directory
+    json = ending == ".json" and not has(version, "no-json") and not provider.directory
     if ending not in (".yml", ".yaml") and not json:
         what = "TOML" if ending == ".toml" else "nothing"
         message = f"Traefik reads {what} from a file with the ending {quoted(ending)}"
@@ -125,7 +124,7 @@ def _reasons_not_to_read(provider: FileProvider, output: str) -> Iterator[tuple[
         yield "providers.file.directory", message, hint
     elif not provider.directory and not _same_file(provider.filename, output):
         message = f"Traefik reads {quoted(provider.filename)}, not {shown(output)}"
-        hint = f"set providers.file.filename to {quoted(output)}"
+        hint = "set providers.file.directory, in place of filename, to a folder with both files"
         yield "providers.file.filename", message, hint
     if not provider.watch:
         message = "Traefik reads the dynamic file only once, when it starts"

@@ -13,12 +13,13 @@ from ctsdns_traefik.core.checks.dynamic_files import (
     check_dynamic_files,
     check_middlewares,
 )
-from ctsdns_traefik.core.checks.entries import NEWEST, check
+from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.dynamic import rendering
 from ctsdns_traefik.core.dynamic.routes import Route
 from ctsdns_traefik.core.policy.locations import SourceText
 from ctsdns_traefik.core.policy.reader import HostsMap
 from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.releases import NEWEST, Release
 from ctsdns_traefik.core.static_config.configuration import UNKNOWN, StaticConfiguration
 
 
@@ -51,7 +52,7 @@ def check_policy(
     access: AccessText | None = None,
     *,
     output: str | None = None,
-    version: tuple[int, int] = NEWEST,
+    version: Release = NEWEST,
     unproved: Iterable[Diagnostic] = (),
     beside: DynamicFiles | None = None,
 ) -> Validation:

@@ -29,8 +29,8 @@ from ctsdns_traefik.core.entries.grammar import ANY, HostEntry, parse_host
 _RULE = re.compile(r"Host(?:SNI)?\(`([^`]+)`\)")
 _NAME = re.compile(r"router-[A-Za-z0-9_.+-]+")
 _SERVICE = re.compile(r"service-[A-Za-z0-9_.+-]+")
-_BACKEND = re.compile(r"(?:(?P<scheme>https?)://)?(?P<address>.+):(?P<port>[0-9]+)")
-_HTTP_SCHEMES = ("http", "https", "tls")
+_BACKEND = re.compile(r"(?:(?P<scheme>https?|h2c)://)?(?P<address>.+):(?P<port>[0-9]+)")
+_HTTP_SCHEMES = ("http", "https", "h2c", "tls")
 
 
 def recover_routes(document: Document) -> tuple[Route, ...]:

@@ -29,7 +29,8 @@ ANY = "*"
 
 EXAMPLE = "_websecure_http_3000._tcp.app.example.com"
 LARGEST_PORT = 65535
-HTTP_SCHEMES = ("http", "https")
+HTTP_SCHEMES = ("http", "https", "h2c")
+"""Those of HTTP backends; ``h2c`` is HTTP/2 without TLS, as gRPC servers often speak."""
 
 # Bounded, because Traefik rejects a whole file with a YAML key longer than 1,024 bytes, and the
 # names of routers and services are made of these.
@@ -60,7 +61,7 @@ class HostEntry(NamedTuple):
     """The entry's name as written in the policy."""
     entrypoint: str
     scheme: str
-    """In lower case: ``http``, ``https``, ``tls``, or the name of another protocol."""
+    """In lower case: ``http``, ``https``, ``h2c``, ``tls``, or the name of another protocol."""
     port: int
     """1 to 65535."""
     domain: str

@@ -19,7 +19,7 @@ from ctsdns_traefik.core.entries.grammar import (
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import quoted, shown
 
-SPECIAL_SCHEMES = ("http", "https", "tls")
+SPECIAL_SCHEMES = ("http", "https", "h2c", "tls")
 """Schemes that select the kind of route; any other is the name of a TCP protocol."""
 
 PROTOCOLS = frozenset({"dls", "htcp", "htsp", "ils", "tds", "tl1", "tns"})
@@ -71,15 +71,14 @@ def _unusual_scheme(entries: Iterable[HostEntry]) -> Iterator[Diagnostic]:
         if entry.transport == "udp":
             if entry.scheme in SPECIAL_SCHEMES:
                 yield _special_over_udp(entry)
-        elif schemes := meant[entry.scheme]:
+        elif hint := meant[entry.scheme]:
             tls = "without TLS" if entry.is_raw else "whose TLS ends at Traefik"
             yield diagnose(
                 "unusual-scheme",
                 entry,
                 f"{quoted(entry.scheme)} is taken for the name of a TCP protocol, and makes a TCP"
                 f" route {tls}",
-                f"did you mean {' or '.join(schemes)}? if not, give the protocol a less similar"
-                " name",
+                hint,
                 Severity.WARNING,
                 scheme_span(entry),
             )
@@ -99,11 +98,26 @@ def _special_over_udp(entry: HostEntry) -> Diagnostic:
     )
 
 
-def _meant(scheme: str) -> tuple[str, ...]:
-    """Return the special schemes that a scheme is one typing error away from."""
+_OVER_HTTP = {
+    "ws": "http, over which Traefik passes WebSocket on",
+    "wss": "http, over which Traefik passes WebSocket on, or https for a backend with TLS",
+    "grpc": "h2c, or https for a backend with TLS",
+    "grpcs": "https",
+    "h2": "https, or h2c for a backend without TLS",
+    "http2": "https, or h2c for a backend without TLS",
+}
+"""Schemes of what goes over HTTP routes, with the scheme to write."""
+
+
+def _meant(scheme: str) -> str:
+    """Return what was probably meant by a scheme, ``""`` if nothing else was."""
     if scheme in SPECIAL_SCHEMES or scheme in PROTOCOLS:
-        return ()
-    return tuple(each for each in SPECIAL_SCHEMES if _one_edit_apart(scheme, each))
+        return ""
+    if scheme in _OVER_HTTP:
+        return f"write {_OVER_HTTP[scheme]}"
+    close = [each for each in SPECIAL_SCHEMES if _one_edit_apart(scheme, each)]
+    meant = f"did you mean {' or '.join(close)}? if not, give the protocol a less similar name"
+    return meant if close else ""
 
 
 def _one_edit_apart(one: str, other: str) -> bool:

@@ -111,6 +111,8 @@ class StaticConfiguration(NamedTuple):
     """Whether the API is enabled, and with it the service ``api@internal``."""
     resolvers: tuple[str, ...] = ()
     """The names of its certificate resolvers."""
+    tls_challenge: bool = False
+    """Whether one of them gets certificates by TLS-ALPN-01."""
     providers: frozenset[str] = frozenset()
     """Its providers, by the names that follow ``@`` in those of routers and middlewares."""
     refusals: tuple[Refusal, ...] = ()
@@ -149,6 +151,10 @@ def read_static(
         locations=root.locations,
         api=api.exists,
         resolvers=tuple(name for name, _ in root.section("certificatesResolvers").sections()),
+        tls_challenge=any(
+            resolver.section("acme").section("tlsChallenge", alone=True).exists
+            for _, resolver in root.section("certificatesResolvers").sections()
+        ),
         providers=_providers(root),
         refusals=refusals,
     )

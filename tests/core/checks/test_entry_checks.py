@@ -316,15 +316,15 @@ def test_redirect_shadows_no_tcp_route(http: str) -> None:
     ],
 )
 def test_entrypoint_without_tls(text: str, why: str) -> None:
-    """An HTTP entry where clients come with HTTPS, but the entrypoint has none, is a warning."""
+    """An HTTP entry where clients come with HTTPS, but the entrypoint has none, is an error."""
     assert only(text, HTTP) == Diagnostic(
         code="entrypoint-without-tls",
         entry=HTTP,
-        message=f"entrypoint ws serves only plain HTTP, though {why}",
-        hint="set entryPoints.ws.http.tls to {}",
+        message=f"entrypoint ws serves only plain HTTP, though {why}: a browser gets 404",
+        hint="set tls: true, or certResolver, for the name in the access file, which needs no"
+        " restart of Traefik, or entryPoints.ws.http.tls to {}",
         span=(1, 3),
         address=ADDRESS,
-        severity=Severity.WARNING,
     )
 
 
@@ -413,7 +413,7 @@ BYPASS = ", allowACMEByPass: true"
 @pytest.mark.parametrize(
     ("text", "names", "intercepted"),
     [
-        pytest.param(with_resolver(challenge="tlsChallenge"), [TLS], [], id="other-challenge"),
+        pytest.param(with_resolver(challenge="dnsChallenge"), [TLS], [], id="other-challenge"),
         pytest.param(with_resolver(), ["_ws_ssh_22._tcp.b.de", HTTP], [], id="no-passthrough"),
         pytest.param(with_resolver(BYPASS), [TLS], [TLS], id="bypass-without-a-route"),
         pytest.param(
@@ -467,7 +467,7 @@ def test_unreachable_wildcard() -> None:
             code="unreachable-wildcard",
             entry=name,
             message="Traefik 3.6 does not support wildcards",
-            hint="use Traefik 3.7 or newer, or write an entry for each name",
+            hint="use Traefik 3.7.0 or newer, or write an entry for each name",
             span=(17, 18),
             address=ADDRESS,
         ),

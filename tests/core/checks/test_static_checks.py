@@ -22,6 +22,7 @@ def not_watched(setting: str, message: str, hint: str) -> Diagnostic:
     return Diagnostic("dynamic-file-not-watched", "", message, hint, (0, 0), setting=setting)
 
 
+BOTH = "set providers.file.directory, in place of filename, to a folder with both files"
 SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
 
 
@@ -50,7 +51,7 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             not_watched(
                 "providers.file.filename",
                 'Traefik reads "/etc/other.yml", not /etc/d.yml',
-                SET_FILENAME,
+                BOTH,
             ),
             id="another-file",
         ),
@@ -58,7 +59,7 @@ SET_FILENAME = 'set providers.file.filename to "/etc/d.yml"'
             "providers: {file: {filename: other.yml}}",
             "/etc/d.yml",
             not_watched(
-                "providers.file.filename", 'Traefik reads "other.yml", not /etc/d.yml', SET_FILENAME
+                "providers.file.filename", 'Traefik reads "other.yml", not /etc/d.yml', BOTH
             ),
             id="relative-with-another-name",
         ),
