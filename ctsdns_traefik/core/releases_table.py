@@ -43,6 +43,7 @@ RELEASES: tuple[tuple[int, ...], ...] = (
 SINCE: dict[str, tuple[int, ...]] = {
     "allowACMEByPass": (3, 2, 0),
     "acme-past-redirect": (3, 6, 10),
+    "tcp-healthCheck": (3, 6, 0),
     "wildcards": (3, 7, 0),
     "no-json": (3, 7, 4),
     "aliasHeadersStrategy": (3, 7, 12),

@@ -128,7 +128,7 @@ def test_tls_challenge_of_a_backend(
 def test_http2_backend_without_tls(tmp_path: Path, stack: ExitStack, web: int) -> None:
     """The scheme h2c is an HTTP route whose backend gets HTTP/2, as Traefik itself speaks it."""
     log = tmp_path / "backend" / "access.log"
-    entrypoints = {"entryPoints": {"web": {}}}
+    entrypoints: Settings = {"entryPoints": {"web": {}}}
     settings = {"accessLog": {"filePath": str(log)}, **entrypoints}
     backend = start(stack, tmp_path / "backend", settings, [f"_web_http_{web}._tcp.a.de"])
     names = [f"_web_h2c_{backend.ports['web']}._tcp.a.de"]

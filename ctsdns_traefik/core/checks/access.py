@@ -26,7 +26,7 @@ from ctsdns_traefik.core.problems import (
     SourceLocation,
     diagnose_setting,
 )
-from ctsdns_traefik.core.releases import NEWEST, Release, has, since
+from ctsdns_traefik.core.releases import NEWEST, Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import (
     UNKNOWN,
     Entrypoint,
@@ -38,7 +38,6 @@ from ctsdns_traefik.core.text import shown
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4-mapped IPv6 addresses, which Traefik reads as IPv4."""
 
-_FIRST_WITH_TCP_CHECKS = (3, 6)
 
 _SUBNETS = {4: 24, 6: 64}
 """The prefix length of the largest network that may be a subnet of proxies, by IP version."""
@@ -314,14 +313,14 @@ def is_bound(entrypoint: Entrypoint, access: Access) -> bool:
     return address.is_loopback or any(address in network for network in networks)
 
 
-def _unsupported(routes: Sequence[Route], version: tuple[int, int]) -> Iterator[Diagnostic]:
+def _unsupported(routes: Sequence[Route], version: Release) -> Iterator[Diagnostic]:
     """Report health checks of TCP services before Traefik 3.6, which refuses the whole file."""
     for route in routes:
-        if route.protocol == "tcp" and route.health_check and version < _FIRST_WITH_TCP_CHECKS:
+        if route.protocol == "tcp" and route.health_check and not has(version, "tcp-healthCheck"):
             yield diagnose(
                 "health-check-unsupported",
                 route.entry,
-                f"Traefik {version[0]}.{version[1]} does not know healthCheck of TCP services, and"
+                f"Traefik {as_text(version)} does not know healthCheck of TCP services, and"
                 " refuses the whole file for it",
                 "use Traefik 3.6 or newer, or remove healthCheck for this name",
             )
