@@ -20,10 +20,11 @@ from campaign.upstream import PATIENCE, Upstream, steady_port
 from local import until
 from support.backends import http_backend
 from support.commands import Watch
-from support.endpoints import ScriptedEndpoint, snapshot
+from support.endpoints import ScriptedEndpoint
 from support.traefik import Answer, Traefik
 
-QUIET = re.compile(r"INFO (connected to|replaced|SIGHUP: connecting again)")
+BEGUN = "INFO (connected to|reading the policy from)"
+QUIET = re.compile(rf"{BEGUN}|INFO (replaced|SIGHUP: )")
 """What watch may log at any time."""
 
 LIVE = Answer(200, "live")
@@ -80,11 +81,15 @@ class Recovery(NamedTuple):
 class Stage:
     """All of it on free ports of 127.0.0.1; a context manager that ends it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, upstream: Upstream | None = None, *options: str, source: str = ""
+    ) -> None:
+        """Take the upstream, options of watch, and its source: a URL with ``{}`` for the port."""
         self.folder = folder
         self.file = folder / "dynamic.yml"
         self.file.write_text("{}\n")
-        self.upstream = Upstream()
+        self.upstream = upstream or Upstream()
+        self._options, self._source = options, source
         self.recoveries: list[Recovery] = []
         self.watch: Watch
         self.cases = self.spoiled = self._version = 0
@@ -97,7 +102,7 @@ class Stage:
         self.server = self._stack.enter_context(ScriptedEndpoint(self.upstream, port=steady_port()))
         self.traefik = self._stack.enter_context(Traefik(self.folder, self.file))
         self._stack.enter_context(self._watch_stack)
-        self.follow(self.server.url)
+        self.follow(self.url)
         until(lambda: self.traefik.get("web", CONSTANT) == LIVE, "no constant route", PATIENCE)
         self.client = self._stack.enter_context(Client(self.traefik, self.file))
         return self
@@ -113,6 +118,11 @@ class Stage:
     def entry(self, domain: str) -> str:
         """Return the name of an entry that leads to the backend."""
         return f"_web_http_{self.port}._tcp.{domain}"
+
+    @property
+    def url(self) -> str:
+        """The source that watch follows."""
+        return self._source.format(self.server.port) if self._source else self.server.url
 
     @property
     def newest_name(self) -> str:
@@ -135,10 +145,16 @@ class Stage:
         upstream.reset()
         self._follows = follows
         self.watch = self._watch_stack.enter_context(
-            Watch(url, self.file, "--retry-delay", "0.1", *options, launcher=launcher)
+            Watch(
+                url,
+                self.file,
+                *("--retry-delay", "0.1", *self._options, *options),
+                environment=upstream.environment(self.server.port),
+                launcher=launcher,
+            )
         )
-        upstream.publish(snapshot(self.hosts()))
-        self.watch.until_logged("connected to")
+        upstream.publish(upstream.framed(self.hosts()))
+        self.watch.until_logged(BEGUN)
         upstream.send(upstream.newest)  # the guard may wait
         self.watch.until_content(self.newest_name)
         self._settled = True
@@ -153,7 +169,7 @@ class Stage:
         launcher: Sequence[str] = (),
     ) -> Iterator[Case]:
         """Give a case; in the end the process lives, no poll failed, no other bytes were seen."""
-        self.follow(url or self.server.url, *options, upstream=upstream, launcher=launcher)
+        self.follow(url or self.url, *options, upstream=upstream, launcher=launcher)
         self.cases += 1
         self._settled = False
         case = Case(self, name, upstream or self.upstream)
@@ -190,7 +206,7 @@ class Case:
     def connections(self) -> int:
         """How often watch has connected since the case began."""
         lines = self.stage.watch.lines[self._mark :]
-        return sum(line.startswith("INFO connected to") for line in lines)
+        return sum(re.match(BEGUN, line) is not None for line in lines)
 
     def connect_again(self) -> None:
         """Make watch connect anew at once."""
@@ -218,7 +234,7 @@ class Case:
 
     def recover(self, **more: object) -> None:
         """Send the next version and more hosts, and see it in the file and served by Traefik."""
-        self.upstream.publish(snapshot(self.stage.hosts() | more))
+        self.upstream.publish(self.upstream.framed(self.stage.hosts() | more))
         self.upstream.gate.set()
         self.applied()
 
