@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable
 
 import click
 
@@ -27,6 +29,18 @@ log_format_option = option(
     type=click.Choice(["text", "json"]),
     help="Log as lines of text for people, or as a JSON object a line; see docs/status.md.",
 )
+
+
+def warn_of_hangup(command: Iterable[str]) -> None:
+    """Log a warning if a command sends SIGHUP where Traefik may have no file provider."""
+    from ctsdns_traefik.logs import as_event
+
+    if any(re.search(r"(?<![A-Za-z])(SIG)?HUP(?![A-Za-z])|^-1$", word) for word in command):
+        log.warning(
+            "--on-change sends SIGHUP, which ends a Traefik that has no file provider; with this"
+            " output Traefik needs no signal",
+            extra=as_event("hangup"),
+        )
 
 
 def warn_unencrypted(peer: object, secure: str) -> None:

@@ -13,7 +13,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import Function, bundle, option
-from ctsdns_traefik.cli.options import warn_unencrypted
+from ctsdns_traefik.cli.options import warn_of_hangup, warn_unencrypted
 from ctsdns_traefik.cli.parameter_types import CHECK_COMMAND, COMMAND, FILE, NO_OUTPUT, OUTPUT
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
 
@@ -133,6 +133,8 @@ class OutputOptions:
 
         if self.on_change is None:
             return None
+        if not self.path:
+            warn_of_hangup(self.on_change)
 
         def ended(error: object | None) -> None:
             publish(HookSucceeded() if error is None else HookFailed(str(error)))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.key_values import (
         Difference,
         KeyValues,
+        UnstorableText,
         difference,
         digest,
         find_guarded,
@@ -84,6 +85,7 @@ __all__ = [
     "Rendering",
     "Route",
     "RouterKey",
+    "UnstorableText",
     "Verdict",
     "build_document",
     "compare",

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from ctsdns_traefik.core.text import quoted
+
 _EMPTY = " "
 """How an empty text is written. Traefik's key-value providers skip a key with an empty value, and a
 router would lack the middleware that it belongs to. The space is harmless: the empty texts are
@@ -35,6 +37,10 @@ ANCHOR = {"http/middlewares/ctsdns-traefik-anchor/addPrefix/prefix": "/"}
 When the last key below its root goes, Traefik is not notified, and it discards a configuration that
 is empty: it would serve the last routes for ever. With this key "no routes" arrives.
 """
+
+
+class UnstorableText(ValueError):
+    """Refuse a text that Traefik would read otherwise from a store."""
 
 
 class Difference(NamedTuple):
@@ -101,6 +107,11 @@ def _flatten(path: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         width = len(str(len(value) - 1))  # Traefik sorts the indexes as text
         for index, item in enumerate(value):
+            if "," in str(item):
+                what = (
+                    f"{path} holds {quoted(str(item))}: Traefik splits a list in a store at commas"
+                )
+                raise UnstorableText(what)
             yield from _flatten(f"{path}/{index:0{width}}", item)
     else:
         yield path, (value or _EMPTY) if isinstance(value, str) else json.dumps(value)

@@ -11,6 +11,7 @@ from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.dynamic import (
     Difference,
     KeyValues,
+    UnstorableText,
     difference,
     digest,
     find_guarded,
@@ -153,7 +154,11 @@ class RedisOutput:
         the new one.
         """
         if content != self._content:
-            self._content, self._wanted = content, to_key_values(from_text(content.decode()))
+            try:
+                self._wanted = to_key_values(from_text(content.decode()))
+            except UnstorableText as why:
+                raise OutputError(str(why)) from why
+            self._content = content
             self._digest = digest(self._wanted)
         try:
             return self._publish(checked=self._check is None)

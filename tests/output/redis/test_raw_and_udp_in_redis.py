@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from local import free_ports, until
 from ruamel.yaml import YAML
 from support.backends import banner_backend, http_backend, udp_backend
@@ -60,6 +62,63 @@ def test_all_kinds_come_and_go(tmp_path: Path, stack: ExitStack) -> None:
     assert servers == [f"http://{HERE}:{port}" for port in sorted(range(web, web + 11), key=str)]
     publish({})
     until(lambda: not traefik.routers(), "the routers stay", 15)
+
+
+def test_twelve_middlewares_keep_their_order(tmp_path: Path, stack: ExitStack) -> None:
+    """Traefik runs the middlewares of a route in the order of the access file, beyond ten too."""
+    server = stack.enter_context(Server(tmp_path))
+    traefik = stack.enter_context(StoreTraefik(tmp_path / "traefik", server))
+    named = [f"m{number}@file" for number in range(11, 0, -1)]
+    access = tmp_path / "access.yml"
+    access.write_text(f"routes: {{app.de: {{access: tailscale-only, middlewares: {named}}}}}")
+    policy = json.dumps({"hosts": {"_web_http_80._tcp.app.de": HERE}}).encode()
+    run("render-once", "-", "-o", server.url, "--access-file", access, stdin=policy)
+    until(traefik.routers, "no router", 15)
+    (router,) = traefik.routers().values()
+    assert router["middlewares"] == ["access-tailnet@redis", *named]
+
+
+def test_comma_in_a_list_is_refused(tmp_path: Path, stack: ExitStack) -> None:
+    """A path with a comma, which Traefik would read as two, never gets into a store."""
+    server = stack.enter_context(Server(tmp_path))
+    access = tmp_path / "access.yml"
+    files = "clientAuth: {ca: {caFiles: ['/etc/a,b.pem']}}"
+    access.write_text(f"{files}\nroutes: {{app.de: {{access: mtls-strict, clientAuth: ca}}}}")
+    policy = json.dumps({"hosts": {"_web_http_80._tcp.app.de": HERE}}).encode()
+    done = run("render-once", "-", "-o", server.url, "--access-file", access, stdin=policy)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert 'holds "/etc/a,b.pem": Traefik splits a list in a store at commas' in done.stderr
+    assert server.keys("*") == {}
+
+
+@pytest.mark.parametrize(
+    ("hook", "warned"),
+    [
+        pytest.param("docker kill --signal=HUP traefik", True, id="name"),
+        pytest.param("pkill -SIGHUP traefik", True, id="long-name"),
+        pytest.param("kill -1 17", True, id="number"),
+        pytest.param("echo HUPFER", False, id="another-word"),
+    ],
+)
+def test_hangup_beside_a_store_is_warned_of(
+    tmp_path: Path, stack: ExitStack, hook: str, warned: bool
+) -> None:
+    """With a store Traefik has no file to read again, and ends at SIGHUP."""
+    server = stack.enter_context(Server(tmp_path))
+    options = ("-o", server.url, "--on-change", f"true {hook}")
+    done = run("render-once", "-", *options, stdin=b'{"hosts": {}}')
+    assert done.returncode == 0
+    assert ("ends a Traefik that has no file provider" in done.stderr) is warned
+    file = run("render-once", "-", "-o", tmp_path / "d.yml", *options[2:], stdin=b'{"hosts": {}}')
+    assert "SIGHUP" not in file.stderr
+
+
+def test_hangup_ends_a_traefik_without_a_file(tmp_path: Path, stack: ExitStack) -> None:
+    """The real Traefik with a store alone does not survive SIGHUP."""
+    server = stack.enter_context(Server(tmp_path))
+    traefik = stack.enter_context(StoreTraefik(tmp_path / "traefik", server))
+    traefik._process.send_signal(signal.SIGHUP)
+    assert traefik._process.wait(10) != 0
 
 
 def ask(port: int) -> bytes:
