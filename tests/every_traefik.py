@@ -18,7 +18,9 @@ from pathlib import Path
 RELEASES = ("3.0.4", "3.2.3", "3.3.6", "3.4.3", "3.5.3", "3.6.15", "3.7.15")
 TESTS = (
     "tests/daemon/test_end_to_end.py",
+    "tests/traefik/test_balance_in_traefik.py",
     "tests/traefik/test_proof.py",
+    "tests/traefik/test_raw_and_udp_in_traefik.py",
     "tests/traefik/test_access_in_traefik.py::test_mtls_beside_a_wildcard_without_tls",
 )
 ROOT = Path(__file__).resolve().parent.parent

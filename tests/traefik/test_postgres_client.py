@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from local import free_ports, running, until
+from local import until
 from support.certificates import Authority
 from support.certified import CertifiedTraefik
 from support.commands import run
-from support.ssh import listens
+from support.databases import needs_postgres, postgres
 
 NAME, OTHER = "db.example.com", "other.example.com"
-OWNER = "postgres"
-"""Whom Debian's package makes for the server, which refuses to run as root."""
-PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"))
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("psql") and (PROGRAMS / "initdb").exists()),
-    reason="there is no Postgres on this machine",
-)
+pytestmark = needs_postgres
 
 
 class Way(NamedTuple):
@@ -58,26 +49,6 @@ class Way(NamedTuple):
             timeout=60,
             check=False,
         )
-
-
-@contextmanager
-def postgres() -> Iterator[int]:
-    """Run a Postgres server that trusts everybody on this machine; give its port."""
-    launcher: list[str] = []
-    (port,) = free_ports(1)
-    # The owner may not enter pytest's own folders.
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid() == 0:
-            owner = pwd.getpwnam(OWNER)
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-            launcher = ["setpriv", f"--reuid={OWNER}", f"--regid={owner.pw_gid}", "--clear-groups"]
-        data = str(Path(folder) / "data")
-        make = [str(PROGRAMS / "initdb"), "-D", data, "-A", "trust", "-U", "me", "--no-sync"]
-        subprocess.run([*launcher, *make], capture_output=True, cwd="/", check=True, timeout=60)
-        serve = [str(PROGRAMS / "postgres"), "-D", data, "-p", str(port), "-k", folder]
-        with running([*launcher, *serve, "-h", "127.0.0.1", "-F"], Path(folder) / "log"):
-            until(lambda: listens(port), "Postgres does not listen", 15)
-            yield port
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def test_plain_http_beside_a_raw_entry(
     traefik = start(stack, tmp_path, {"ep": {}}, *names)
     assert traefik.codes == ["shadowed-by-raw"]
     request = b"GET / HTTP/1.1\r\nHost: app.de\r\n\r\n"
-    assert banner(traefik.ports["ep"], request) == b"ssh"
+    assert banner(traefik.ports["ep"], request).startswith(b"ssh")
 
 
 @pytest.mark.parametrize("kind", ["https", "passthrough", "tcp"])
