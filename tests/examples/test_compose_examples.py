@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from local import until
+from stand_in_tailscale import StandInTailscale
 from stand_in_worker import StandInWorker
 from support.access import recording_backend
 from support.access_files import opening
@@ -164,14 +165,16 @@ def test_unhealthy_traefik(tmp_path: Path) -> None:
 
 
 def test_watch_takes_the_sample(tmp_path: Path, stack: ExitStack) -> None:
-    """With the sample's address changed and the rest left empty, watch follows the worker."""
+    """With the sample's OAuth client filled in, watch follows Tailscale's API."""
     policy = tmp_path / "policy.hujson"
     write_policy(policy, "_web_http_80._tcp.app.example.com")
-    worker = stack.enter_context(StandInWorker(policy, 0.1))
+    api = stack.enter_context(StandInTailscale(policy))
     output = tmp_path / "dynamic.yml"
     environment = environment_of_watch(tmp_path, COMPOSE)
-    environment["TRAEFIK_CONFIG_API_ENDPOINT"] = worker.endpoint
-    environment["TRAEFIK_DYNAMIC_CONFIG_FILE"] = str(output)
+    environment |= {name: value.strip('"') for name, value in sample_of(COMPOSE).items()}
+    assert environment["TRAEFIK_CONFIG_API_ENDPOINT"] == "tailscale:"
+    assert set(api.environment) - {"TAILSCALE_BASE_URL"} < set(environment)
+    environment |= {**api.environment, "TRAEFIK_DYNAMIC_CONFIG_FILE": str(output)}
     watch = stack.enter_context(BareWatch(output, environment))
     watch.until_content("app.example.com")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from stand_in_tailscale import StandInTailscale
 from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.certificates import Authority
@@ -77,6 +78,22 @@ def test_image_opens_nothing_by_itself(tmp_path: Path) -> None:
         container.access.write_text(f"{text}\n")
         stack.enter_context(container)
         container.until(lambda: container.get("web", "app.example.com").status == 403)
+
+
+def test_image_reads_the_policy_from_tailscale(tmp_path: Path) -> None:
+    """With the OAuth client filled into the sample, and nothing else, a route is served."""
+    sample = environment_file(EXAMPLE / ".env.sample")
+    assert "--env-file examples/docker/.env \\" in README
+    assert sample.pop("TRAEFIK_CONFIG_API_ENDPOINT") == "tailscale:"
+    with http_backend("app") as port:
+        policy = tmp_path / "policy.hujson"
+        policy.write_text(f'{{"hosts": {{"_web_http_{port}._tcp.app.example.com": "127.0.0.1"}}}}')
+        with StandInTailscale(policy) as api:
+            assert set(sample) == set(api.environment) - {"TAILSCALE_BASE_URL"}
+            with Container(tmp_path, "tailscale:", api.environment) as container:
+                container.until(
+                    lambda: container.get("web", "app.example.com") == Answer(200, "app")
+                )
 
 
 def test_it_ends_before_the_engine_loses_patience() -> None:

@@ -15,7 +15,7 @@ from support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
 EXAMPLE = EXAMPLES / "kubernetes"
-MANIFESTS = ("namespace.yaml", "priorityclass.yaml", "daemonset.yaml", "token.sample.yaml")
+MANIFESTS = ("namespace.yaml", "priorityclass.yaml", "daemonset.yaml", "secret.sample.yaml")
 
 needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl here")
 
@@ -100,7 +100,7 @@ def test_folder_for_certificates_fits(tmp_path: Path) -> None:
 def test_kustomization_is_complete() -> None:
     """The kustomization names all manifests but the sample, and each file that it names exists."""
     kustomization = load(EXAMPLE / "kustomization.yaml")
-    assert sorted(kustomization["resources"]) == sorted(set(MANIFESTS) - {"token.sample.yaml"})
+    assert sorted(kustomization["resources"]) == sorted(set(MANIFESTS) - {"secret.sample.yaml"})
     generated = {
         each["name"]: [*each.get("envs", ()), *each.get("files", ())]
         for each in kustomization["configMapGenerator"]
@@ -166,16 +166,16 @@ def test_nothing_upstream_restarts_anything() -> None:
 
 
 def test_user_of_watch_can_write_and_read_what_it_has_to() -> None:
-    """The volumes are its group's, and a pod without a token's Secret starts all the same."""
+    """The volumes are its group's, and a pod without the Secret starts all the same."""
     assert POD["securityContext"]["fsGroup"] == WATCH["securityContext"]["runAsGroup"]
-    (token,) = [each["secret"] for each in POD["volumes"] if "secret" in each]
-    sample = load(EXAMPLE / "token.sample.yaml")
-    assert (token["secretName"], token["optional"]) == (sample["metadata"]["name"], True)
-    assert token["defaultMode"] == 0o440
-    (mount,) = [each["mountPath"] for each in WATCH["volumeMounts"] if each["name"] == "worker"]
+    (secret,) = [each["secret"] for each in POD["volumes"] if "secret" in each]
+    sample = load(EXAMPLE / "secret.sample.yaml")
+    assert (secret["secretName"], secret["optional"]) == (sample["metadata"]["name"], True)
+    assert secret["defaultMode"] == 0o440
+    (mount,) = [each["mountPath"] for each in WATCH["volumeMounts"] if each["name"] == "tailscale"]
     (key,) = sample["stringData"]
     settings = (EXAMPLE / "settings.env").read_text()
-    assert f"\n#TRAEFIK_CONFIG_API_TOKEN_FILE={mount}/{key}\n" in settings
+    assert f"\nTAILSCALE_OAUTH_CLIENT_SECRET_FILE={mount}/{key}\n" in settings
 
 
 def test_volumes_fit() -> None:

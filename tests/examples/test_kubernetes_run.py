@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from local import find_traefik, free_ports, running, until
 from ruamel.yaml import YAML
+from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from stand_in_worker import StandInWorker
 from support.access_files import opening
 from support.backends import http_backend
@@ -70,11 +71,13 @@ class Pod:
         return [there, *map(self.placed, words[1:])]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of watch: the settings with the one address changed."""
+        """Return the environment of watch: the settings with another endpoint and client."""
         settings = environment_file(EXAMPLE / "settings.env")
-        assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_ACCESS_FILE"]
+        assert settings["TRAEFIK_CONFIG_API_ENDPOINT"] == "tailscale:"
+        assert settings["TAILSCALE_OAUTH_CLIENT_ID"] == "CHANGE-ME"
+        settings = {name: self.placed(value) for name, value in settings.items()}
         settings["TRAEFIK_CONFIG_API_ENDPOINT"] = self._endpoint
-        settings["TRAEFIK_ACCESS_FILE"] = self.placed(settings["TRAEFIK_ACCESS_FILE"])
+        settings["TAILSCALE_OAUTH_CLIENT_ID"] = CLIENT_ID
         return settings | {each["name"]: self.placed(each["value"]) for each in WATCH["env"]}
 
     def probe(self, name: str) -> int:
@@ -91,8 +94,8 @@ class Pod:
 class PodWatch(Watch):
     """The container of watch."""
 
-    def __init__(self, pod: Pod) -> None:
-        super().__init__("", pod.output, environment=pod.environment())
+    def __init__(self, pod: Pod, **more: str) -> None:
+        super().__init__("", pod.output, environment={**pod.environment(), **more})
         self._log = pod.folder / "watch.log"
         self._command = pod.command(WATCH["command"])
 
@@ -175,8 +178,20 @@ def test_names_are_opened_without_a_new_pod(tmp_path: Path, backend: int) -> Non
                 assert traefik.get("web", "wiki.example.com") == Answer(200, "the app")
 
 
-def test_startup_does_not_wait_for_the_worker(tmp_path: Path) -> None:
-    """Without a worker the startup probe is content, so Traefik starts, with no routes."""
+def test_pod_reads_the_policy_from_tailscale(tmp_path: Path) -> None:
+    """The client of the settings, with the secret in its Secret, reads the policy."""
+    policy = tmp_path / "policy.hujson"
+    policy.write_text('{"hosts": {"_web_http_80._tcp.app.example.com": "100.64.0.1"}}')
+    pod = Pod(tmp_path, "tailscale:")
+    with StandInTailscale(policy) as api, PodWatch(pod, TAILSCALE_BASE_URL=api.url) as watch:
+        watch.until_logged("retrying in")  # the Secret is not there yet
+        (tmp_path / "tailscale" / "secret").write_text(CLIENT_SECRET)
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_content("app.example.com")
+
+
+def test_startup_does_not_wait_for_the_source(tmp_path: Path) -> None:
+    """Without a source the startup probe is content, so Traefik starts, with no routes."""
     pod = Pod(tmp_path, "http://127.0.0.1:1/api/config")
     with PodWatch(pod) as watch:
         watch.until_logged("retrying in")

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from stand_in_worker import StandInWorker
 from support.access_files import opening
 from support.commands import Watch
-from support.endpoints import Feed, ScriptedEndpoint
 from support.paths import ROOT, TESTS
 from support.units import PREFIX, Unit, environment_file
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Machine:
-    """A folder that stands for the machine's own: the state, the status, the token."""
+    """A folder that stands for the machine's own: the state, the status, the secret."""
 
     def __init__(self, folder: Path) -> None:
         self._calls = folder / "calls.json"
@@ -63,12 +63,14 @@ class Machine:
         return text
 
     def environment(self, unit: Unit, endpoint: str) -> dict[str, str]:
-        """Return the environment of a unit: the settings with the one address changed."""
+        """Return the environment of a unit: the settings with another endpoint and client."""
         assert unit.value("EnvironmentFile") == "/etc/ctsdns-traefik/settings.env"
         settings = environment_file(EXAMPLE / "settings.env")
-        assert list(settings) == ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_ACCESS_FILE"]
+        assert settings["TRAEFIK_CONFIG_API_ENDPOINT"] == "tailscale:"
+        assert settings["TAILSCALE_OAUTH_CLIENT_ID"] == "CHANGE-ME"
         assert settings["TRAEFIK_ACCESS_FILE"] == "/etc/ctsdns-traefik/access.yml"
         settings["TRAEFIK_CONFIG_API_ENDPOINT"] = endpoint
+        settings["TAILSCALE_OAUTH_CLIENT_ID"] = CLIENT_ID
         settings["TRAEFIK_ACCESS_FILE"] = self.placed(settings["TRAEFIK_ACCESS_FILE"])
         return {**unit.environment(self._places), **settings}
 
@@ -208,18 +210,15 @@ def test_command_for_its_health(machine: Machine, worker: StandInWorker) -> None
     assert (machine.state.parent / "run" / "status.json").stat().st_mode & 0o777 == 0o644
 
 
-def test_token_is_the_credential(machine: Machine) -> None:
-    """With the drop-in, the token that systemd hands over is what the worker gets."""
-    (machine.credentials / "token").write_text("tskey-example\n")
-    unit = Unit(EXAMPLE / "ctsdns-traefik.service", EXAMPLE / "token.conf")
-    assert unit.value("LoadCredential") == "token:/etc/ctsdns-traefik/token"
-    with (
-        Feed() as feed,
-        ScriptedEndpoint(feed) as server,
-        Service(machine, unit, server.url) as service,
-    ):
-        service.until(lambda: server.requests, "no request came")
-    assert b"\r\nAuthorization: Bearer tskey-example\r\n" in server.requests[0]
+def test_secret_is_the_credential(machine: Machine, policy: Path) -> None:
+    """With the drop-in, the secret that systemd hands over reads the policy from Tailscale's API."""
+    (machine.credentials / "secret").write_text(f"{CLIENT_SECRET}\n")
+    unit = Unit(EXAMPLE / "ctsdns-traefik.service", EXAMPLE / "secret.conf")
+    assert unit.value("LoadCredential") == "secret:/etc/ctsdns-traefik/secret"
+    with StandInTailscale(policy) as api:
+        base = {"TAILSCALE_BASE_URL": api.url}
+        with Service(machine, unit, "tailscale:", **base) as service:
+            service.until_content("app.example.com")
 
 
 def test_unusable_settings_end_it(machine: Machine) -> None:

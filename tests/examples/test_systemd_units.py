@@ -50,9 +50,9 @@ def test_unit_is_clean(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_drop_in_for_the_token_is_clean(folder: Path, name: str) -> None:
-    """Systemd has nothing against a service with the drop-in for a token."""
-    shutil.copy(folder / "token.conf", folder / f"{name}.d")
+def test_drop_in_for_the_secret_is_clean(folder: Path, name: str) -> None:
+    """Systemd has nothing against a service with the drop-in for a secret."""
+    shutil.copy(folder / "secret.conf", folder / f"{name}.d")
     assert complaints(folder / name) == ""
 
 
