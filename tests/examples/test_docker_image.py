@@ -25,6 +25,7 @@ from support.certificates import Authority
 from support.composed import COMPOSE, load, services_of
 from support.containers import ENTRYPOINT, EXAMPLE, PORTS, TEMPLATE, Container
 from support.traefik import Answer
+from support.units import environment_file
 
 from ctsdns_traefik.core.dynamic.rendering import render
 

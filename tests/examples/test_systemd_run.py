@@ -211,7 +211,7 @@ def test_command_for_its_health(machine: Machine, worker: StandInWorker) -> None
 
 
 def test_secret_is_the_credential(machine: Machine, policy: Path) -> None:
-    """With the drop-in, the secret that systemd hands over reads the policy from Tailscale's API."""
+    """With the drop-in, the secret that systemd hands over reads the policy from the API."""
     (machine.credentials / "secret").write_text(f"{CLIENT_SECRET}\n")
     unit = Unit(EXAMPLE / "ctsdns-traefik.service", EXAMPLE / "secret.conf")
     assert unit.value("LoadCredential") == "secret:/etc/ctsdns-traefik/secret"
@@ -223,7 +223,7 @@ def test_secret_is_the_credential(machine: Machine, policy: Path) -> None:
 
 def test_unusable_settings_end_it(machine: Machine) -> None:
     """Settings that cannot be used end it with the status after which systemd does not retry."""
-    with Service(machine, WATCH, "worker.example.com") as service:
+    with Service(machine, WATCH, "tailscale:") as service:  # without the drop-in for the secret
         status = service.process.wait(timeout=30)
     assert str(status) == WATCH.value("RestartPreventExitStatus")
 
