@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from local import free_ports, until
+from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from support.certificates import Authority
 from support.commands import Watch, run
 from support.endpoints import (
@@ -27,6 +28,7 @@ from support.endpoints import (
     snapshot,
 )
 from support.entries import hosts, streaming
+from support.headscale import StandInHeadscale
 from support.paths import ROOT
 from support.traefik import Traefik, any_certificate
 
@@ -171,6 +173,40 @@ symptom("it answers 401")(answered(answering("401 Unauthorized")))
 symptom("it answers 403")(answered(answering("403 Forbidden")))
 symptom("it answers 404")(answered(answering("404 Not Found")))
 symptom("it answers 302")(answered(answering("302 Found", Location=LOGIN)))
+
+
+def refused_by_tailscale(change: Callable[[StandInTailscale], object], **environment: str) -> Bring:
+    """Return what brings about a refusal of Tailscale's API, which is changed before."""
+
+    def bring(_stage: Stage) -> str:
+        with StandInTailscale('{"hosts": {}}') as api:
+            change(api)
+            return fails("render-once", "tailscale:", code=3, **(api.environment | environment))
+
+    return bring
+
+
+def limit_scopes(api: StandInTailscale) -> None:
+    api.clients[CLIENT_ID] = (CLIENT_SECRET, frozenset({"devices:core:read"}))
+
+
+symptom("no token: Tailscale answers 401")(refused_by_tailscale(lambda api: api.clients.clear()))
+symptom("Tailscale answers 403")(refused_by_tailscale(limit_scopes))
+symptom("Tailscale answers 404")(
+    refused_by_tailscale(lambda _: None, TAILSCALE_TAILNET="other.example.com")
+)
+
+
+@symptom("Headscale answers 401")
+def bad_key(_stage: Stage) -> str:
+    with StandInHeadscale("{}") as api:
+        endpoint = api.url.replace("http:", "headscale+http:")
+        return fails("render-once", endpoint, code=3, TRAEFIK_CONFIG_API_TOKEN="wrong")
+
+
+@symptom("tailscale: needs a credential")
+def no_credential(_stage: Stage) -> str:
+    return fails("render-once", "tailscale:")
 
 
 @symptom("connection refused")
