@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access import Access, AccessText, read_access
+from ctsdns_traefik.core.access import Access, AccessText
 from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.core.text import shown
@@ -114,6 +114,8 @@ def _content(path: Path) -> bytes:
 
 
 def _parse(path: Path, content: bytes) -> AccessText:
+    from ctsdns_traefik.core.access import read_access  # it imports much
+
     name = shown(str(path))
     try:
         text = content.decode("utf-8-sig")

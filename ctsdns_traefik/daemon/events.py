@@ -9,9 +9,8 @@ on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from logging import DEBUG, ERROR, INFO, NOTSET, WARNING
-from typing import ClassVar, TypedDict, Unpack, dataclass_transform
+from typing import ClassVar, NoReturn, TypedDict, Unpack, dataclass_transform
 
 from ctsdns_traefik.core.dynamic import NAMED_AT_MOST, Changes, Verdict, listed
 from ctsdns_traefik.core.problems import Diagnostic
@@ -46,7 +45,7 @@ class _Declared(TypedDict, total=False):
 
 @dataclass_transform(frozen_default=True)
 class Event:
-    """Something that happened; its subclasses are frozen dataclasses.
+    """Something that happened; its subclasses are written as frozen dataclasses.
 
     A subclass declares what all events of its kind have in common as arguments of the class; what
     it leaves out is as in its base class.
@@ -66,13 +65,28 @@ class Event:
     """The field of :class:`.Counters` that counts it."""
     begins_step: ClassVar[bool] = False
     """Whether the loop now begins something that may take :data:`LONGEST_STEP`."""
+    _names: ClassVar[tuple[str, ...]] = ()
+    """The names of the fields, in order."""
+    _defaults: ClassVar[dict[str, object]] = {}
 
     def __init_subclass__(cls, **declared: Unpack[_Declared]) -> None:
         for name, value in declared.items():
             setattr(cls, name, value)
-        # What is generated costs each class time at the start and memory: only what is needed is.
-        if "__annotations__" in vars(cls):
-            dataclass(frozen=True, eq=False, repr=False)(cls)
+        annotations = vars(cls).get("__annotations__", {}).items()
+        own = [name for name, kind in annotations if not kind.startswith("ClassVar")]
+        cls._names = tuple(dict.fromkeys((*cls._names, *own)))
+        cls._defaults = {name: getattr(cls, name) for name in cls._names if hasattr(cls, name)}
+
+    def __init__(self, *values: object, **named: object) -> None:
+        # One for all classes: a dataclass would take time at the start, and memory, for each.
+        given = dict(zip(self._names, values, strict=False)) | named
+        fields = self._defaults | given
+        if len(values) + len(named) != len(given) or len(fields) != len(self._names):
+            raise TypeError(f"{type(self).__name__} takes {', '.join(self._names) or 'nothing'}")
+        vars(self).update((name, fields[name]) for name in self._names)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an event is never changed: {name}")
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)

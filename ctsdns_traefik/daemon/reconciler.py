@@ -59,7 +59,7 @@ from ctsdns_traefik.output import Outcome, Output, OutputWarning, WriteResult
 PERSISTENT = 3
 """Snapshots in a row that differ from what another watch writes, until that is a warning."""
 
-MANY_ITEMS = 500
+MANY_ITEMS = 100
 """New routers and services whose rendering leaves memory that is worth a search for it."""
 
 

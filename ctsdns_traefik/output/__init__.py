@@ -5,10 +5,22 @@ Outputs return what they did and log nothing.
 
 from __future__ import annotations
 
-from ctsdns_traefik.output.base import Outcome, Output, OutputWarning, WriteResult
-from ctsdns_traefik.output.file import FileOutput, remove_leftovers, replace_file
-from ctsdns_traefik.output.hooks import PATH, Check, Command, OnChange, command_from, kill_running
-from ctsdns_traefik.output.memory import MemoryOutput
+from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_face
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.output.base import Outcome, Output, OutputWarning, WriteResult
+    from ctsdns_traefik.output.file import FileOutput, remove_leftovers, replace_file
+    from ctsdns_traefik.output.hooks import (
+        PATH,
+        Check,
+        Command,
+        OnChange,
+        command_from,
+        kill_running,
+    )
+    from ctsdns_traefik.output.memory import MemoryOutput
 
 __all__ = [
     "PATH",
@@ -26,3 +38,5 @@ __all__ = [
     "remove_leftovers",
     "replace_file",
 ]
+
+__getattr__ = make_face(__name__, ("base", "file", "memory", "hooks"), __all__)

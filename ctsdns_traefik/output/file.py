@@ -25,15 +25,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ctsdns_traefik.core.dynamic import examine
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError, os_reason
 from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
 from ctsdns_traefik.output.file_content import FileContent
-from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.lock import FileLock, LockHeld, LockUnavailable, WriterConflict
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.output.hooks import Check
 
 NEW_FILE_MODE = 0o644
 

@@ -12,13 +12,12 @@ import os
 import selectors
 import shlex
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.core.text import SHOWN_AT_MOST, printable, shown
@@ -29,6 +28,9 @@ from ctsdns_traefik.errors import (
     map_os_errors,
     os_reason,
 )
+
+if TYPE_CHECKING:
+    import subprocess
 
 Command = tuple[str, ...]
 """The program and its arguments, ``{path}`` among them not yet replaced."""
@@ -116,6 +118,8 @@ def run_hook(
 
 
 def _start(words: list[str]) -> subprocess.Popen[bytes]:
+    import subprocess  # only commands need it
+
     with _signals_unblocked():
         return subprocess.Popen(  # noqa: S603  (to run what the user names is the point)
             words,
@@ -154,12 +158,15 @@ _OF_SOURCE = "TAILSCALE_"
 @contextmanager
 def _ending(process: subprocess.Popen[bytes], stopping: Stopping) -> Iterator[None]:
     """End the process group of a command if the context raises; always close its pipes."""
+    from subprocess import TimeoutExpired
+
     _running.add(process.pid)
     try:
         yield
     except BaseException:
         _signal_group(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
+
+        with suppress(TimeoutExpired):
             process.wait(_GRACE_AT_STOP if stopping() else _GRACE)
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
@@ -187,6 +194,8 @@ def _read_output(process: subprocess.Popen[bytes], tails: _Tails) -> bool:
 
     The pipes may then still be open, inherited by processes in the background.
     """
+    from subprocess import TimeoutExpired
+
     ended = process.poll() is not None
     with selectors.DefaultSelector() as selector:
         for pipe, kept in ((process.stdout, tails.output), (process.stderr, tails.errors)):
@@ -196,7 +205,7 @@ def _read_output(process: subprocess.Popen[bytes], tails: _Tails) -> bool:
             for key, _ in selector.select(0 if ended else _POLL_INTERVAL):
                 _read_piece(key.fileobj, key.data)  # type: ignore[arg-type]
         elif not ended:
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutExpired):
                 process.wait(_POLL_INTERVAL)
     return ended
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from ctsdns_traefik.output.base import Outcome, OutputWarning, WriteResult
-from ctsdns_traefik.output.hooks import Check
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.output.hooks import Check
 
 
 class MemoryOutput:

@@ -5,8 +5,9 @@ Comparing documents, with each other and with what Traefik serves, belongs here 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_face
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic.diff import (
@@ -49,28 +50,6 @@ if TYPE_CHECKING:
         routers_of,
     )
 
-_MODULES = (
-    "routes",
-    "document",
-    "rendering",
-    "diff",
-    "key_values",
-    "ownership",
-    "recovery",
-    "served",
-)
-"""In the order in which they are searched, those that import little first."""
-
-
-def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used, so that parse-host imports only routes."""
-    for module in _MODULES if name in __all__ else ():
-        loaded = import_module(f"{__name__}.{module}")
-        if hasattr(loaded, name):
-            return getattr(loaded, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 __all__ = [
     "INTERNAL",
     "NAMED_AT_MOST",
@@ -110,3 +89,9 @@ __all__ = [
     "to_plain_text",
     "to_text",
 ]
+
+__getattr__ = make_face(
+    __name__,
+    ("routes", "document", "rendering", "diff", "key_values", "ownership", "recovery", "served"),
+    __all__,
+)

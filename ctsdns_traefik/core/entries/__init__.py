@@ -5,23 +5,28 @@ Routes, which need all entries at once, are in core/dynamic.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.entries.address import TAILNET_RANGES
-from ctsdns_traefik.core.entries.client_commands import ClientCommands
-from ctsdns_traefik.core.entries.explanation import (
-    EXAMPLE_PORTS,
-    TRUST,
-    UNKNOWN_PORT,
-    Explanation,
-    describe_route,
-    explain,
-)
-from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT, parse_host
-from ctsdns_traefik.core.entries.notation import (
-    COMMENT,
-    WrittenEntry,
-    read_arguments,
-    read_notation,
-)
+from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_face
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.entries.address import TAILNET_RANGES
+    from ctsdns_traefik.core.entries.client_commands import ClientCommands
+    from ctsdns_traefik.core.entries.explanation import (
+        EXAMPLE_PORTS,
+        TRUST,
+        UNKNOWN_PORT,
+        Explanation,
+        describe_route,
+        explain,
+    )
+    from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT, parse_host
+    from ctsdns_traefik.core.entries.notation import (
+        COMMENT,
+        WrittenEntry,
+        read_arguments,
+        read_notation,
+    )
 
 __all__ = [
     "COMMENT",
@@ -40,3 +45,7 @@ __all__ = [
     "read_arguments",
     "read_notation",
 ]
+
+__getattr__ = make_face(
+    __name__, ("address", "grammar", "client_commands", "notation", "explanation"), __all__
+)

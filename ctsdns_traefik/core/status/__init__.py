@@ -5,23 +5,28 @@ No clock is read here: times are passed in.
 
 from __future__ import annotations
 
-from ctsdns_traefik.core.status.health import BEAT, Health, judge
-from ctsdns_traefik.core.status.prometheus import metrics_to_text
-from ctsdns_traefik.core.status.status import (
-    LISTED_AT_MOST,
-    AccessFile,
-    ErrorRecord,
-    Hook,
-    PendingRemoval,
-    Role,
-    State,
-    Status,
-    TraefikAnswer,
-    WriterLease,
-    summarize,
-)
-from ctsdns_traefik.core.status.status_json import status_to_text
-from ctsdns_traefik.core.status.timestamps import time_to_text
+from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_face
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.status.health import BEAT, Health, judge
+    from ctsdns_traefik.core.status.prometheus import metrics_to_text
+    from ctsdns_traefik.core.status.status import (
+        LISTED_AT_MOST,
+        AccessFile,
+        ErrorRecord,
+        Hook,
+        PendingRemoval,
+        Role,
+        State,
+        Status,
+        TraefikAnswer,
+        WriterLease,
+        summarize,
+    )
+    from ctsdns_traefik.core.status.status_json import status_to_text
+    from ctsdns_traefik.core.status.timestamps import time_to_text
 
 __all__ = [
     "BEAT",
@@ -42,3 +47,7 @@ __all__ = [
     "summarize",
     "time_to_text",
 ]
+
+__getattr__ = make_face(
+    __name__, ("timestamps", "status", "status_json", "prometheus", "health"), __all__
+)
