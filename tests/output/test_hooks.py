@@ -361,6 +361,7 @@ def test_file_written_in_place_is_checked_once(
 
 AS_ANOTHER = f"""
 import os, sys
+import subprocess  # now: another user may not be permitted to read the library
 from pathlib import Path
 from ctsdns_traefik.output.hooks import Check
 from ctsdns_traefik.output.file import write_if_changed
