@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from ctsdns_traefik.cli.report.validation_report import ReportFormat
     from ctsdns_traefik.core.access import AccessText
     from ctsdns_traefik.core.checks import DynamicFiles, StaticText
+    from ctsdns_traefik.core.dynamic import Route
     from ctsdns_traefik.core.policy import HostsMap
     from ctsdns_traefik.core.problems import Diagnostic
+    from ctsdns_traefik.core.static_config import Entrypoint
     from ctsdns_traefik.traefik import Proof, Verdict
 
 
@@ -213,11 +215,19 @@ def _prove(
 
     rendering = render(hosts, access=access.access.self_contained() if access else None)
     entrypoints = static.configuration and [
-        SandboxEntrypoint(each.name, each.protocol == "udp", each.tls)
+        SandboxEntrypoint(each.name, _listens_on_udp(each, rendering.routes), each.tls)
         for each in static.configuration.entrypoints.values()
     ]
     texts = texts_to_load(beside.files) if beside else {}
     return prove(rendering.text, rendering.routes, entrypoints, beside=texts)
+
+
+def _listens_on_udp(entrypoint: Entrypoint, routes: Sequence[Route]) -> bool:
+    """Return whether an entrypoint is for UDP; one known by name alone is for its routes."""
+    if entrypoint.described or entrypoint.address:
+        return entrypoint.protocol == "udp"
+    kinds = {each.protocol for each in routes if each.entry.entrypoint == entrypoint.name}
+    return kinds == {"udp"}
 
 
 def _not_enabled(version: str, verdict: Verdict) -> Diagnostic:

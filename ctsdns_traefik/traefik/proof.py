@@ -80,8 +80,9 @@ def prove(
     Raise :class:`.SettingsError` if there is no Traefik, or none that can be used.
     """
     if entrypoints is None:
-        names = sorted({route.entry.entrypoint for route in routes})
-        entrypoints = [SandboxEntrypoint(name) for name in names]
+        kinds = {(route.entry.entrypoint, route.entry.transport) for route in routes}
+        names = sorted({name for name, _ in kinds})
+        entrypoints = [SandboxEntrypoint(name, (name, "tcp") not in kinds) for name in names]
     if patience is None:
         patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
     run = partial(_judge_all, find_traefik(), list(entrypoints), routes, patience)

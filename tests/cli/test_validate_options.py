@@ -320,6 +320,17 @@ def test_proof(policy: Path, static: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("known", [[], ["--entrypoint=dns", "--entrypoint=ssh"]])
+def test_proof_of_raw_and_udp_routes(tmp_path: Path, known: list[str]) -> None:
+    """Traefik enables both kinds on entrypoints of which only the names are known."""
+    policy = tmp_path / "policy.json"
+    entries = dict.fromkeys(("_dns_dns_53._udp.ns.de", "_ssh_ssh_22._tcp.*"), "100.64.0.1")
+    policy.write_text(json.dumps({"hosts": entries}))
+    done = run("validate", policy, "--prove", *known)
+    assert done.returncode == 0, done.stdout
+    assert "2 routes, 0 errors, 0 warnings; proved by" in done.stdout
+
+
 def test_proof_without_a_traefik(policy: Path, tmp_path: Path) -> None:
     """Without a Traefik --prove is exit code 2, and says how to get one."""
     missing = {"CTSDNS_TRAEFIK": str(tmp_path / "none")}

@@ -421,3 +421,26 @@ def test_only_the_loop_promises_to_be_back() -> None:
     thread.join()
     now[0] = 500 + MARGIN
     assert reporter.lease.is_valid
+
+
+def test_raw_udp_and_balanced_routes_outlive_a_restart(tmp_path: Path) -> None:
+    """Before any hosts have come, the access is in force over them and costs none of them."""
+    access = read_access(
+        "{default: tailscale-only, raw: {ssh: {access: public}}, routes: {ns.de: {access: public},"
+        " app.de: {access: public, balance: true, healthCheck: {interval: 9s}}}}"
+    )
+    entries = (
+        *("_ssh_ssh_22._tcp.*", "_dns_dns_53._udp.ns.de", "_games_tls_443._tcp.*"),
+        *("_web_http_80._tcp.app.de", "_web_http_81._tcp.app.de"),
+    )
+    standing = render(dict.fromkeys(entries, "100.64.0.1"), access=access).text
+    output = tmp_path / "dynamic.yml"
+    output.write_text(standing)
+    Reconciler(FileOutput(output), access=access).prepare()
+    assert output.read_text() == standing
+    Reconciler(FileOutput(output), access=read_access("default: tailscale-only")).prepare()
+    document = json.loads(output.read_text())
+    assert "udp" not in document
+    assert {each["middlewares"][0] for each in document["tcp"]["routers"].values()} == {
+        "access-tailnet"
+    }

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.static_config.configuration import (
     UNKNOWN,
+    Entrypoint,
     StaticConfiguration,
     read_static,
     with_entrypoints,
 )
 from ctsdns_traefik.core.static_config.reader import without_keys
 
-__all__ = ["UNKNOWN", "StaticConfiguration", "read_static", "with_entrypoints", "without_keys"]
+__all__ = [
+    "UNKNOWN",
+    "Entrypoint",
+    "StaticConfiguration",
+    "read_static",
+    "with_entrypoints",
+    "without_keys",
+]

@@ -121,3 +121,14 @@ def test_unused_entrypoint_under_raw() -> None:
     access = "{default: public, raw: {shh: {access: public}}}"
     assert codes(["_ssh_ssh_22._tcp.*"], access, "", (3, 7)) == ["warning access-unused"]
     assert codes(["_shh_ssh_22._tcp.*"], access, "", (3, 7)) == []
+
+
+@pytest.mark.parametrize(
+    ("tls", "found"),
+    [("", ["error dashboard-unreachable"]), (", http: {tls: {}}", ["warning raw-waits"])],
+)
+def test_dashboard_beside_a_raw_entry(tls: str, found: list[str]) -> None:
+    """The dashboard without TLS is never reached beside an entry that takes all without."""
+    access = "dashboard: {domain: t.de, entryPoint: ssh, access: tailscale-only}"
+    text = f"{{api: {{}}, entryPoints: {{ssh: {{address: ':22'{tls}}}}}}}"
+    assert codes(["_ssh_ssh_22._tcp.*"], access, text, (3, 7)) == found

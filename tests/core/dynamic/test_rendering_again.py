@@ -52,6 +52,14 @@ ACCESS_FILES = [
         "  x.y.de: {backend: {serverName: z.de}, acmeChallenge: {entryPoint: web, port: 80}}\n"
         "dashboard: {domain: aa.b.de, entryPoint: web, access: tailscale-only}\n"
     ),
+    read_access(
+        "tailnet: {entryPoints: [ws]}\n"
+        "routes:\n"
+        "  '*.b.de': {access: tailscale-only, balance: true, healthCheck: {interval: 9s}}\n"
+        "  a.b.de: {access: public, balance: true, sticky: true}\n"
+        "  aa.b.de: {access: public}\n"
+        "raw: {web: {access: tailscale-only, balance: true}, ws: {healthCheck: {interval: 9s}}}\n"
+    ),
 ]
 SETTINGS = st.tuples(st.sampled_from(get_args(Format)), st.sampled_from(ACCESS_FILES))
 
