@@ -1,0 +1,147 @@
+"""``POST /webhook``: Tailscale's signed notice that a policy was saved."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from local import until
+from stand_in_tailscale import StandInTailscale
+from support.entries import hosts
+from support.http_traefik import HttpTraefik
+from support.hubs import Hub, Reply
+
+from ctsdns_traefik.server.webhook import SIGNATURE, WebhookError, verify
+
+SECRET = "tskey-webhook-abc"
+
+
+def saved(number: int, kind: str = "policyUpdate") -> bytes:
+    """Return the body of a webhook, each number with another one."""
+    event = {
+        "timestamp": f"2026-11-29T10:00:{number:02}Z",
+        "version": 1,
+        "type": kind,
+        "tailnet": "example.com",
+        "message": "Tailnet policy file updated",
+        "data": {"newPolicy": '{"hosts": {}}'},
+    }
+    return json.dumps([event]).encode()
+
+
+def signature(body: bytes, secret: str = SECRET, at: float | None = None) -> str:
+    """Sign a body as Tailscale does."""
+    stamp = str(int(time.time() if at is None else at))
+    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256)
+    return f"t={stamp},v1={digest.hexdigest()}"
+
+
+class Stage:
+    """A hub that polls every hour, with a token and the secrets of webhooks."""
+
+    def __init__(self, hub: Hub, api: StandInTailscale) -> None:
+        self.hub, self.api = hub, api
+
+    def save(self, names: str) -> None:
+        """Save a policy."""
+        self.api.policy = json.dumps({"hosts": hosts(names)})
+
+    def post(self, body: bytes, header: str | None) -> Reply:
+        """Send a webhook."""
+        headers = {} if header is None else {SIGNATURE: header}
+        return self.hub.get("/webhook", headers, method="POST", body=body)
+
+    def polls(self) -> int:
+        """Return how often the policy was asked for."""
+        return len(self.api.requests_for("/acl"))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Run a hub for all tests here."""
+    folder = tmp_path_factory.mktemp("webhook")
+    (folder / "secret").write_text(f"tskey-webhook-old\n{SECRET}\n")
+    arguments = ["--webhook-secret-file", str(folder / "secret"), "--poll-interval", "3600"]
+    with (
+        StandInTailscale(json.dumps({"hosts": hosts("a")})) as api,
+        Hub("tailscale:", folder / "dynamic.yml", *arguments, environment=api.environment) as hub,
+    ):
+        hub.until_served("router-a-example-com")
+        yield Stage(hub, api)
+
+
+def test_saved_policy_is_a_live_route_within_two_seconds(stage: Stage, tmp_path: Path) -> None:
+    """From the webhook to the route in a Traefik that polls each second, whatever the interval."""
+    with HttpTraefik(tmp_path, stage.hub.url("/traefik.json"), interval="1s") as traefik:
+        until(lambda: "router-a-example-com" in traefik.names(), "not live")
+        stage.save("ab")
+        began = time.monotonic()
+        assert stage.post(saved(1), signature(saved(1))).status == 204
+        until(lambda: "router-b-example-com" in traefik.names(), "not live")
+        assert time.monotonic() - began < 2
+    stage.hub.until_logged("INFO Tailscale reports a saved policy: reading it at once")
+
+
+def test_only_signed_webhooks_cause_a_poll(stage: Stage) -> None:
+    """Unsigned, wrongly signed, stale and changed ones are 401 and cost nothing."""
+    before, now = stage.polls(), time.time()
+    body = saved(2)
+    good = signature(body)
+    for header, sent in (
+        (None, body),
+        ("", body),
+        ("v1=abc", body),
+        (good.replace("v1=", "v2="), body),
+        (signature(body, "another"), body),
+        (signature(body, at=now - 302), body),
+        (signature(body, at=now + 302), body),
+        (good, saved(3)),
+        (f"t=1,{good}", body),
+        (good.replace("t=", "t=0x"), body),
+    ):
+        reply = stage.post(sent, header)
+        assert (reply.status, reply.text[:9]) == (401, "refused: ")
+    assert stage.post(b"{}", signature(b"{}")).status == 400
+    assert stage.post(b"[" * 100_000, signature(b"[" * 100_000)).status == 400
+    assert stage.post(saved(4, "nodeCreated"), signature(saved(4, "nodeCreated"))).status == 204
+    assert stage.hub.get("/webhook").status == 405
+    assert stage.polls() == before
+    stage.hub.until_logged("WARNING a webhook was refused: it is not signed")
+
+
+def test_one_webhook_is_one_poll(stage: Stage) -> None:
+    """A recorded webhook that is sent again causes no poll; the body's policy changes nothing."""
+    before, body = stage.polls(), saved(5)
+    header = signature(body)
+    for _ in range(3):
+        assert stage.post(body, header).status == 204
+    until(lambda: stage.polls() > before, "no poll")
+    other = saved(6)
+    assert stage.post(other, signature(other, "tskey-webhook-old")).status == 204
+    until(
+        lambda: stage.polls() > before + 1, "no poll for a second webhook, signed by the old secret"
+    )
+    assert stage.polls() == before + 2
+    assert "router-a-example-com" in stage.hub.get("/traefik.json").text
+
+
+def test_oversized_body_is_refused(stage: Stage) -> None:
+    """More than Tailscale would send is not read."""
+    body = b"x" * (2 * 1024 * 1024 + 1)
+    with suppress(ConnectionError):  # it may be closed while this one still sends
+        assert stage.post(body, signature(body)).status == 413
+    assert stage.hub.get("/healthz").status == 200
+
+
+def test_any_of_several_signatures_counts() -> None:
+    """While a secret is replaced there are several; parts of unknown kinds are ignored."""
+    good = signature(b"x", at=1000).replace("t=1000,", "")
+    verify(f"t=1000, v1=00ff,{good},v9=abc", b"x", ["other", SECRET], 1299)
+    with pytest.raises(WebhookError, match="more than five minutes"):
+        verify(f"t=1000,{good}", b"x", [SECRET], 1301)
