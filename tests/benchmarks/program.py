@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.budgets import show_budgets
 from benchmarks.comparison import show_peers
 from benchmarks.data import MOST_HOSTS
+from benchmarks.hub import show_hub
 from benchmarks.pieces import show_chain, show_pieces, show_starts
 from benchmarks.scale import QUICK, Scale
 from benchmarks.stores import show_store
@@ -28,6 +29,7 @@ SECTIONS: dict[str, Callable[[Scale, Path], None]] = {
     "chain": show_chain,
     "peers": show_peers,
     "store": show_store,
+    "hub": show_hub,
 }
 
 

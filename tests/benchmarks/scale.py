@@ -24,6 +24,8 @@ class Scale(NamedTuple):
     snapshot_hosts: int = 1_000
     processes: int = 3
     """Processes whose memory is measured."""
+    followers: int = 500
+    """Of one hub."""
     judged: bool = True
     """Whether the budgets are meant for these sizes."""
 
@@ -38,6 +40,7 @@ QUICK = Scale(
     snapshots=(10, 50),
     snapshot_hosts=100,
     processes=1,
+    followers=20,
     judged=False,
 )
 """All sections in half a minute; its ratios say nothing."""

@@ -11,7 +11,7 @@ from local import running
 from support.paths import TESTS
 
 RUN = TESTS / "benchmarks" / "run.py"
-HEADINGS = ["Budgets", "Pieces", "Starts", "Whole way", "Peers", "Store"]
+HEADINGS = ["Budgets", "Pieces", "Starts", "Whole way", "Peers", "Store", "Hub", "Readers"]
 NUMBER = re.compile(r"[0-9][0-9,]*(\.[0-9]+)?")
 BUDGETS = [
     "event of 100 hosts to text / json.loads + json.dumps(indent=2)",

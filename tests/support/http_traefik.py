@@ -15,16 +15,23 @@ class HttpTraefik(Traefik):
     """Traefik with the HTTP provider in place of the file provider, polling often."""
 
     def __init__(
-        self, folder: Path, endpoint: str, *, interval: str = "100ms", **options: Any
+        self,
+        folder: Path,
+        endpoint: str,
+        *,
+        interval: str = "100ms",
+        throttle: str = "50ms",
+        **options: Any,
     ) -> None:
         super().__init__(folder, folder / "unused.yml")
+        self._throttle = throttle
         self._provider = {"endpoint": endpoint, "pollInterval": interval, **options}
 
     def _write_static(self, path: Path) -> dict[str, int]:
         ports = write_static_configuration(path, self._dynamic)
         yaml = YAML()
         static = yaml.load(path)
-        static["providers"] = {"providersThrottleDuration": "50ms", "http": self._provider}
+        static["providers"] = {"providersThrottleDuration": self._throttle, "http": self._provider}
         yaml.dump(static, path)
         return ports
 

@@ -1,0 +1,312 @@
+"""One watch and many readers: three ways to three Traefiks, and what followers and polls cost."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import re
+import selectors
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple, Self
+
+from benchmarks import table
+from benchmarks.chain import UnthrottledTraefik
+from benchmarks.data import make_sample
+from benchmarks.followers import wait
+from benchmarks.measure import Spread
+from benchmarks.memory import NO_PROC
+from benchmarks.scale import Scale
+from benchmarks.source import Source
+from benchmarks.stores import TRAEFIKS, UnthrottledStoreTraefik
+from local import until
+from support.backends import http_backend
+from support.commands import Watch
+from support.endpoints import chunk, snapshot
+from support.http_traefik import HttpTraefik
+from support.hubs import Hub
+from support.stores import Server, StoreWatch
+from support.traefik import Answer, Traefik
+
+_LIVE = Answer(200, "live")
+_APART = ["env"]
+"""Starts a process that shares no memory with a fork server."""
+
+POLLERS = 20
+REST = 10.0
+"""Seconds in which the processor's time is measured."""
+
+
+class Way(NamedTuple):
+    """A source, and the Traefiks that its policies reach in one way."""
+
+    source: Source
+    traefiks: list[Traefik]
+    port: int
+
+    def seconds(self, hosts: dict[str, str], live: str, limit: float) -> float | None:
+        """Send hosts; return the seconds from the event's first byte to a route live on all."""
+        self.source.send(chunk(snapshot(dict(hosts))))
+        return wait(lambda: self._is_live(live), limit, lambda: self.source.began)
+
+    def _is_live(self, live: str) -> bool:
+        return all(traefik.get("web", live) == _LIVE for traefik in self.traefiks)
+
+
+@contextmanager
+def by_http(folder: Path) -> Iterator[Way]:
+    """Have Traefiks poll a hub each second."""
+    with ExitStack() as stack:
+        port = stack.enter_context(http_backend(_LIVE.body))
+        source = stack.enter_context(Source())
+        hub = stack.enter_context(Hub(source.url, folder / "dynamic.yml", launcher=_APART))
+        url = hub.url("/traefik.json")
+        traefiks: list[Traefik] = [
+            stack.enter_context(HttpTraefik(each, url, interval="1s", throttle="0s"))
+            for each in _folders(folder)
+        ]
+        hub.until_logged("connected to")
+        yield Way(source, traefiks, port)
+
+
+@contextmanager
+def by_file(folder: Path) -> Iterator[Way]:
+    """Have Traefiks read one file."""
+    with ExitStack() as stack:
+        port = stack.enter_context(http_backend(_LIVE.body))
+        source = stack.enter_context(Source())
+        file = folder / "dynamic.yml"
+        file.write_text("{}\n")
+        watch = stack.enter_context(Watch(source.url, file, launcher=_APART))
+        traefiks: list[Traefik] = [
+            stack.enter_context(UnthrottledTraefik(each, file)) for each in _folders(folder)
+        ]
+        watch.until_logged("connected to")
+        yield Way(source, traefiks, port)
+
+
+@contextmanager
+def by_store(folder: Path) -> Iterator[Way]:
+    """Have Traefiks read a store."""
+    with ExitStack() as stack:
+        port = stack.enter_context(http_backend(_LIVE.body))
+        server = stack.enter_context(Server(folder))
+        source = stack.enter_context(Source())
+        traefiks: list[Traefik] = [
+            stack.enter_context(UnthrottledStoreTraefik(each, server)) for each in _folders(folder)
+        ]
+        server.run("CONFIG", "SET", "notify-keyspace-events", "Kh")
+        watch = StoreWatch(source.url, server.url, folder / "watch", launcher=_APART)
+        stack.enter_context(watch).until_logged("connected to")
+        yield Way(source, traefiks, port)
+
+
+Rounds = tuple[list[float | None], list[float | None]]
+"""Seconds for versions that change every route, and for one route more."""
+
+WAYS = {"HTTP provider, poll 1 s": by_http, "one file": by_file, "Redis": by_store}
+
+
+def show_hub(scale: Scale, folder: Path) -> None:
+    """Measure the three ways and what readers cost, and print two tables."""
+    _show_ways(scale, folder)
+    _show_readers(scale, folder)
+
+
+def _show_ways(scale: Scale, folder: Path) -> None:
+    times = {}
+    for number, (name, open_way) in enumerate(WAYS.items()):
+        if open_way is by_store and not shutil.which("redis-server"):
+            continue
+        place = folder / f"way-{number}"
+        place.mkdir()
+        with open_way(place) as way:
+            times[name] = _rounds(way, scale)
+    rows = [[name, *_cells(mine, times, scale.limit)] for name, mine in times.items()]
+    columns = ("all changed", *(f"/ {name}" for name in times), "one more")
+    head = ("milliseconds", *columns, *(f"/ {name}" for name in times))
+    notes = f"{scale.hosts:,} hosts, three Traefiks with no throttle; medians of {scale.repeat}."
+    table.show("Hub", head, rows, f"From the event's first byte to the route on all. {notes}")
+
+
+def _cells(mine: Rounds, all_ways: dict[str, Rounds], limit: float) -> Iterator[str]:
+    """Yield both medians, each with its ratios to those of all ways."""
+    for part, times in enumerate(mine):
+        yield _cell(times, limit)
+        for others in all_ways.values():
+            yield table.number(_middle(times, limit) / _middle(others[part], limit))
+
+
+def _rounds(way: Way, scale: Scale) -> Rounds:
+    """Measure versions that change every route, and then some with one route more each."""
+    whole: list[float | None] = []
+    hosts: dict[str, str] = {}
+    for version in range(1, scale.repeat + 2):
+        sample = make_sample(scale.hosts, version, way.port)
+        hosts = sample.hosts
+        whole.append(way.seconds(hosts, sample.live, scale.limit))
+    more = []
+    for number in range(scale.repeat):
+        live = f"zz-more-{number}.example.com"
+        hosts = {**hosts, f"_web_http_{way.port}._tcp.{live}": "127.0.0.1"}
+        more.append(way.seconds(hosts, live, scale.limit))
+    return whole[1:], more  # the first fills what was empty
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for number in range(TRAEFIKS):
+        place = folder / f"t{number}"
+        place.mkdir()
+        yield place
+
+
+def _middle(times: list[float | None], limit: float) -> float:
+    return median(limit if each is None else each for each in times)
+
+
+def _cell(times: list[float | None], limit: float) -> str:
+    sign = "> " if None in times else ""
+    return f"{sign}{table.milliseconds(_middle(times, limit))}"
+
+
+def _show_readers(scale: Scale, folder: Path) -> None:
+    """Measure followers of one hub, and Traefiks that poll it."""
+    rows = []
+    for size in dict.fromkeys((min(1000, scale.hosts), scale.hosts)):
+        place = folder / f"readers-{size}"
+        place.mkdir()
+        rows += [[name.format(size), *cells] for name, *cells in _readers(size, scale, place)]
+    head = ("readers of one hub", "measured", "at most")
+    notes = f"{scale.followers} followers; {POLLERS} clients that take the document in gzip."
+    table.show("Readers", head, rows, notes)
+
+
+def _readers(size: int, scale: Scale, folder: Path) -> Iterator[tuple[str, str, str]]:
+    with Source() as source, Hub(source.url, folder / "x.yml", launcher=_APART) as hub:
+        source.send(make_sample(size, 1).chunk)
+        until(lambda: hub.get("/traefik.json").status == 200, "no document")
+        alone = _Process(hub.process.pid)
+        for version in (2, 3):  # what rendering takes is not the followers' memory
+            _change(source, hub, size, version)
+        before = alone.memory()
+        yield (
+            "CPU at rest without followers, % of a core, {:,} hosts",
+            alone.load(_rest(scale)),
+            "2",
+        )
+        with Crowd(hub.port, scale.followers) as crowd:
+            crowd.until_all_have(b"id: 1\n\n", scale.limit)
+            load = alone.load(_rest(scale))
+            yield "CPU at rest with followers, % of a core, {:,} hosts", load, "2"
+            spreads = []
+            for version in range(4, 4 + scale.repeat):
+                source.send(make_sample(size, version).chunk)
+                times = crowd.until_all_have(b"id: %d\n\n" % (version - 2), scale.limit)
+                spreads.append(max(times) - min(times))
+            shown = table.spread(Spread.of(each * 1000 for each in spreads))
+            yield "change to the last follower after the first, ms, {:,} hosts", shown, "500"
+            more = table.megabytes(alone.memory() - before)
+            yield "memory for the followers, MB, {:,} hosts", more, "60"
+        load = alone.load(_rest(scale), lambda: _poll(hub.port, _rest(scale)))
+        yield f"CPU for {POLLERS} polls a second, % of a core, {{:,}} hosts", load, "15"
+
+
+def _rest(scale: Scale) -> float:
+    return REST if scale.judged else 1.0
+
+
+def _change(source: Source, hub: Hub, size: int, version: int) -> None:
+    sample = make_sample(size, version)
+    source.send(sample.chunk)
+    until(lambda: sample.service in hub.get("/traefik.json").text, "no new document")
+
+
+class _Process:
+    """What Linux shows of a process."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+
+    def memory(self) -> float:
+        """Return the bytes of memory that are its own."""
+        if NO_PROC:
+            return 0.0
+        found = re.search(
+            r"^VmRSS:\s+(\d+) kB$", (self._folder / "status").read_text(), re.MULTILINE
+        )
+        assert found
+        return int(found[1]) * 1024
+
+    def load(self, seconds: float, act: Callable[[], object] | None = None) -> str:
+        """Return how much of a core it takes meanwhile, in percent."""
+        if NO_PROC:
+            return "-"
+        before, began = self._ticks(), time.perf_counter()
+        if act:
+            act()
+        else:
+            time.sleep(seconds)
+        taken = (self._ticks() - before) / os.sysconf("SC_CLK_TCK")
+        return table.number(100 * taken / (time.perf_counter() - began))
+
+    def _ticks(self) -> int:
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+
+class Crowd:
+    """Followers of a relay, all in this thread; a context manager that ends them."""
+
+    def __init__(self, port: int, number: int) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._tails: dict[socket.socket, bytes] = {}
+        for _ in range(number):
+            connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+            connection.sendall(b"GET /api/config HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.setblocking(False)
+            self._tails[connection] = b""
+            self._selector.register(connection, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._tails:
+            connection.close()
+        self._selector.close()
+
+    def until_all_have(self, end: bytes, limit: float) -> list[float]:
+        """Read until each has got some bytes; return when each did."""
+        waiting, times = set(self._tails), []
+        deadline = time.perf_counter() + limit
+        while waiting and time.perf_counter() < deadline:
+            for key, _ in self._selector.select(1):
+                connection = key.fileobj
+                assert isinstance(connection, socket.socket)
+                tail = self._tails[connection][-len(end) - 2 :] + connection.recv(1 << 20)
+                self._tails[connection] = tail[-64:]
+                if end in tail and connection in waiting:
+                    waiting.discard(connection)
+                    times.append(time.perf_counter())
+        assert not waiting, f"{len(waiting)} followers have not got {end!r}"
+        return times
+
+
+def _poll(port: int, seconds: float) -> None:
+    """Take the document as so many Traefiks do, each once a second on a connection that stays."""
+    clients = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(POLLERS)]
+    began = time.perf_counter()
+    for step in range(int(seconds) * POLLERS):
+        time.sleep(max(0.0, began + step / POLLERS - time.perf_counter()))
+        client = clients[step % POLLERS]
+        client.request("GET", "/traefik.json", headers={"Accept-Encoding": "gzip"})
+        body = client.getresponse().read()
+        assert step or gzip.decompress(body)
+    for client in clients:
+        client.close()
