@@ -29,7 +29,7 @@ PRINTING = (
     pytest.param(("parse-host", ENTRY, "--format=json"), id="parse-host-as-json"),
     pytest.param(("validate", "-"), id="validate"),
     pytest.param(("validate", "-", "--format=json"), id="validate-as-json"),
-    pytest.param(("render-once", "-", "-o", "none", "--diff"), id="diff"),
+    pytest.param(("render-once", "-", "-o", "missing.yml", "--diff"), id="diff"),
     pytest.param(("--help",), id="help"),
     pytest.param(("--version",), id="version"),
 )

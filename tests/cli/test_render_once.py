@@ -81,6 +81,17 @@ def captured_document() -> dict[str, Any]:
                 f"service-{secure}-example-com-tls-443": balance(address="100.64.0.2:443"),
             },
         },
+        "udp": {
+            "routers": {
+                f"router-{server1}-example-com-udp": {
+                    "service": f"service-{server1}-example-com-udp-53",
+                    "entryPoints": ["dns"],
+                },
+            },
+            "services": {
+                f"service-{server1}-example-com-udp-53": balance(address="100.64.0.1:53"),
+            },
+        },
     }
 
 

@@ -232,4 +232,5 @@ def test_captured_stream_of_the_worker(path: Path, data: Path) -> None:
         "router-database-wan-example-com-mysql",
         "router-secure-wan-example-com-tls",
     ]
-    assert told == ["INFO", "INFO", "WARNING", "INFO", "WARNING", "WARNING", "WARNING"]
+    assert list(document["udp"]["routers"]) == ["router-server1-wan-example-com-udp"]
+    assert told == ["INFO", "INFO", "INFO", "WARNING", "WARNING", "WARNING"]

@@ -18,7 +18,9 @@ from ctsdns_traefik.core.static_config.configuration import read_static
 EXAMPLES = sorted((ROOT / "examples" / "access").glob("*.yml"))
 STARTED = sorted((ROOT / "examples").rglob("access.yml"))
 """The access files of the examples that start watch."""
-STATIC = read_static((ROOT / "examples" / "traefik" / "traefik.yml").read_text(), "yaml")
+RESOLVER = "certificatesResolvers: {letsencrypt: {acme: {tlsChallenge: {}}}}\n"
+STATIC = read_static((ROOT / "examples" / "traefik" / "traefik.yml").read_text() + RESOLVER, "yaml")
+"""The example's Traefik, with the resolver that some of the access files name."""
 DOCUMENT = (ROOT / "docs" / "access.md").read_text()
 
 
