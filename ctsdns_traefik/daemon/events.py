@@ -79,11 +79,13 @@ class Event:
 
     def __init__(self, *values: object, **named: object) -> None:
         # One for all classes: a dataclass would take time at the start, and memory, for each.
-        given = dict(zip(self._names, values, strict=False)) | named
-        fields = self._defaults | given
-        if len(values) + len(named) != len(given) or len(fields) != len(self._names):
+        given = dict(zip(self._names, values, strict=False))
+        if named or len(given) < len(self._names):
+            known = self._defaults | given | named
+            given = {name: known.pop(name) for name in self._names if name in known} | known
+        if len(given) != len(self._names) or len(values) > len(given):
             raise TypeError(f"{type(self).__name__} takes {', '.join(self._names) or 'nothing'}")
-        vars(self).update((name, fields[name]) for name in self._names)
+        vars(self).update(given)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"an event is never changed: {name}")

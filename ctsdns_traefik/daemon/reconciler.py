@@ -105,6 +105,8 @@ class Reconciler:
     _foreign = False
     """Whether the output holds what somebody else wrote, which is to be replaced."""
     _standing_by = False
+    _warned = True
+    """Whether the last report of the output had warnings, as far as is known."""
 
     def __init__(
         self,
@@ -179,6 +181,7 @@ class Reconciler:
 
         Raise :class:`OutputError` if it can be neither read nor written, or must not be replaced.
         """
+        self._warned = True
         self._publish(OutputReported(str(self._output), self._output.prepare()))
         self._content = self._output.read()
         if self._content is not None:
@@ -294,6 +297,7 @@ class Reconciler:
         self._follow()
         persists = self._differing >= PERSISTENT
         warnings = (OutputWarning("disagreement", ", and this one stands by"),) if persists else ()
+        self._warned = True
         self._publish(OutputReported(str(self._output), warnings))
         self._publish(StandingBy(str(self._output), why.holder, why.agrees))
 
@@ -455,11 +459,14 @@ class Reconciler:
             self._publish(WrittenInPlace(output))
         if result.owner_lost:
             self._publish(OwnerLost(output))
-        self._publish(OutputReported(output, result.warnings))
+        changed = result.outcome is not Outcome.UNCHANGED
+        if changed or result.warnings or self._warned:
+            self._publish(OutputReported(output, result.warnings))
+            self._warned = bool(result.warnings)
         if result.leased:
             self._publish(LeaseTaken(output) if self._standing_by else LeaseHeld())
             self._standing_by = False
-        if result.outcome is not Outcome.UNCHANGED:
+        if changed:
             outcome, routes = result.outcome.value, len(self._outline)
             self._publish(OutputWritten(output, outcome, changes, routes))
 
