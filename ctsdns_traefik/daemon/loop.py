@@ -85,14 +85,14 @@ class Watch:
 
     def _follow(self, attempt: Cancellation) -> tuple[type[Unreachable], str, str]:
         """Follow one run to its end; return the kind of that end, why it came, and its reason."""
-        source, wording = self._source, self._source.wording
+        source = self._source
         requested, delivered = 0.0, False
-        ending, state = Unreachable, wording.failed
+        ending, state = Unreachable, source.wording.failed
         self._publish(Connecting())
         try:
             with source.follow(attempt, self._publisher.expect) as run:
-                ending, state = Disconnected, wording.ended
-                self._publish(Connected(str(source), wording.begun))
+                ending, state = Disconnected, source.wording.ended
+                self._publish(Connected(str(source), source.wording.begun))
                 for received in run:
                     delivered = True
                     hosts = self._hosts_in(received)

@@ -73,7 +73,7 @@ class Source(Protocol):
 
     @property
     def wording(self) -> Wording:
-        """How the log describes its runs."""
+        """How the log describes its runs; it may change once the source has answered."""
 
     @property
     def interval(self) -> float | None:

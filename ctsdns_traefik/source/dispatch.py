@@ -17,7 +17,6 @@ from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT
 from ctsdns_traefik.source.base import Source
 from ctsdns_traefik.source.endpoint import Endpoint, Header, endpoint_from
 from ctsdns_traefik.source.headscale import PATH, HeadscaleSource
-from ctsdns_traefik.source.stream import StreamSource
 from ctsdns_traefik.source.tailscale import (
     BASE_URL,
     OWN_TAILNET,
@@ -29,6 +28,7 @@ from ctsdns_traefik.source.tailscale import (
     TailscaleSource,
     base_from,
 )
+from ctsdns_traefik.source.url import UrlSource
 
 _TAILNET = re.compile(r"[A-Za-z0-9._@+-]+")
 _HEADSCALE = "https://headscale.example.com"
@@ -75,7 +75,7 @@ def source_from(
     endpoint = settings.endpoint(address)
     if endpoint.in_the_clear:
         warn(endpoint)
-    return StreamSource(endpoint)
+    return UrlSource(endpoint, settings.poll_interval)
 
 
 def _headscale(scheme: str, rest: str, settings: SourceSettings) -> Source:

@@ -26,6 +26,10 @@ CONFIRMATION = 2.0
 GRACE = 5.0
 """Seconds beyond those of a wait until the process is taken for hanging."""
 
+POLLING = Wording(
+    "reading the policy from", "cannot read the policy from", "cannot read the policy from"
+)
+
 _OVERLOADED = (Reason.RATE_LIMITED, Reason.SERVER_ERROR)
 _REFUSED = (Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.BAD_CREDENTIALS)
 
@@ -50,12 +54,8 @@ class PollSource(ABC):
     A subclass has :meth:`fetch` and :meth:`read`.
     """
 
-    wording = Wording(
-        "reading the policy from", "cannot read the policy from", "cannot read the policy from"
-    )
-
     def __init__(self, interval: float) -> None:
-        self.interval = max(interval, SHORTEST)
+        self._interval = max(interval, SHORTEST)
         self._lock = threading.Lock()
         self._pausing: Cancellation | None = None
         self._refresh = False
@@ -64,6 +64,16 @@ class PollSource(ABC):
         self._answer: Answer | None = None
         self._last: Policy | Untrusted | None = None
         """What the last answer means."""
+
+    @property
+    def wording(self) -> Wording:
+        """How the log describes its runs."""
+        return POLLING
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds between two polls."""
+        return self._interval
 
     @abstractmethod
     def fetch(self, etag: str, cancellation: Cancellation, expect: Expect) -> Answer | NotModified:
@@ -76,7 +86,7 @@ class PollSource(ABC):
     @contextmanager
     def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
         """Poll once, and go on when what that yields has been taken."""
-        yield self._polls(self._poll(cancellation, expect), cancellation, expect)
+        yield self.polls(self._poll(cancellation, expect), cancellation, expect)
 
     def pause(self, cancellation: Cancellation, seconds: float) -> None:
         """Wait for all of it: the source may have asked for that."""
@@ -93,9 +103,11 @@ class PollSource(ABC):
         """Poll after :data:`CONFIRMATION`, unless this poll was one of that kind."""
         self._soon = not self._confirming
 
-    def _polls(
+    def polls(
         self, first: Received, cancellation: Cancellation, expect: Expect
     ) -> Iterator[Received]:
+        """Yield what the first poll brought, then go on polling."""
+        self._soon = self._confirming = False
         yield first
         while True:
             self._pause(cancellation, expect)
@@ -103,7 +115,7 @@ class PollSource(ABC):
 
     def _pause(self, cancellation: Cancellation, expect: Expect) -> None:
         self._confirming, self._soon = self._soon, False
-        seconds = min(self.interval, CONFIRMATION) if self._confirming else self.interval
+        seconds = min(self._interval, CONFIRMATION) if self._confirming else self._interval
         expect(seconds + GRACE)
         with cancellation.child() as pause:
             with self._lock:
@@ -116,19 +128,33 @@ class PollSource(ABC):
         cancellation.check()
 
     def _poll(self, cancellation: Cancellation, expect: Expect) -> Received:
+        with self.counting():
+            return self.received(self.fetch(self.etag, cancellation, expect))
+
+    @property
+    def etag(self) -> str:
+        """The ETag of the last answer, ``""`` for none."""
+        return self._answer.etag if self._answer else ""
+
+    @property
+    def body(self) -> bytes:
+        """The body of the last answer."""
+        return self._answer.body if self._answer else b""
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count a poll that fails, and ask for a pause after it; one that does not ends the row."""
         with self._lock:
             self._refresh = False
         try:
-            answer = self.fetch(self._answer.etag if self._answer else "", cancellation, expect)
-            received = self._received(answer)
+            yield
         except SourceError as why:
             self._failures += 1
-            why.retry_after = max(why.retry_after, self._backoff(why.reason))
+            why.retry_after = max(why.retry_after, self.backoff(why.reason))
             raise
         self._failures = 0
-        return received
 
-    def _received(self, answer: Answer | NotModified) -> Received:
+    def received(self, answer: Answer | NotModified) -> Received:
         """Return what an answer means; one that is as before means the same, and is not parsed."""
         known, last = self._answer, self._last
         if isinstance(answer, NotModified):
@@ -147,11 +173,11 @@ class PollSource(ABC):
         except SnapshotError as why:
             return Untrusted(str(why))
 
-    def _backoff(self, reason: Reason) -> float:
+    def backoff(self, reason: Reason) -> float:
         """Return for how many seconds the source is left alone after a failure."""
         if reason in _OVERLOADED:
-            return poll_backoff(self.interval, self._failures)
-        return poll_backoff(self.interval, 1) if reason in _REFUSED else 0.0
+            return poll_backoff(self._interval, self._failures)
+        return poll_backoff(self._interval, 1) if reason in _REFUSED else 0.0
 
 
 def _differ(one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""The event stream: one connection, complete events out.
+"""The event stream: one answer, complete events out.
 
 :mod:`ctsdns_traefik.core.sse.framing` finds whole blocks in what ``response.raw.read1()`` returns
 as it comes in; ``sseclient`` reads their fields. The usual ``SSEClient(response)`` waits for 128
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik.cancellation import Cancellation
@@ -29,21 +30,23 @@ from ctsdns_traefik.core.sse import (
     read_blocks,
 )
 from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.errors import Reason
 from ctsdns_traefik.source.base import (
     Expect,
     OtherEvent,
     Policy,
     Received,
     Untrusted,
-    Wording,
     WorkerError,
 )
-from ctsdns_traefik.source.endpoint import Endpoint
+from ctsdns_traefik.source.endpoint import Endpoint, Header
 from ctsdns_traefik.source.http_client import (
     LARGEST_ERROR,
     HttpError,
     map_http_errors,
     open_session,
+    read_body,
+    reason_of,
     require_certificates,
     retry_after,
     send,
@@ -65,11 +68,12 @@ _PIECE = 64 * 1024
 _MOST_LINES = 1_000_000
 _LARGEST_REST = 64 * 1024
 _MOST_DIGITS = 12
-_HEADERS = (
+STREAM_HEADERS = (
     ("Accept", EVENT_STREAM),
     ("Accept-Encoding", "identity"),  # a compressing proxy may hold an event back
     ("Cache-Control", "no-cache"),
 )
+"""What is asked for where only an event stream is expected."""
 _RETRY = re.compile(rb"^retry: ?([0-9]+)$", re.MULTILINE)
 
 
@@ -86,35 +90,6 @@ class Event(NamedTuple):
 
 class StreamError(HttpError):
     """The connection cannot be made, or has ended; the server may ask for a pause in seconds."""
-
-
-class StreamSource:
-    """The worker's event stream as a source; a run is one connection."""
-
-    wording = Wording("connected to", "disconnected from", "cannot connect to")
-    interval = None
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def __str__(self) -> str:
-        return str(self._endpoint)
-
-    @contextmanager
-    def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
-        """Connect, and yield what the events mean."""
-        with open_stream(self._endpoint, cancellation, expect=expect) as events:
-            yield read_received(events)
-
-    def pause(self, cancellation: Cancellation, seconds: float) -> None:
-        """Wait for all of it: only another attempt shows whether the worker is back."""
-        cancellation.pause(seconds)
-
-    def refresh(self) -> None:
-        """Do nothing: the worker sends snapshots by itself."""
-
-    def confirm(self) -> None:
-        """Do nothing: the next snapshot comes by itself."""
 
 
 def read_received(events: Iterable[Event]) -> Iterator[Received]:
@@ -147,22 +122,89 @@ def _meaning(event: Event) -> Received | None:
     return OtherEvent(shown(event.name))
 
 
+class Opened:
+    """An answer that is no error, its body not read yet."""
+
+    def __init__(
+        self,
+        response: requests.Response,
+        endpoint: Endpoint,
+        work: Cancellation,
+        clock: Callable[[], float],
+        expect: Expect,
+    ) -> None:
+        self._response = response
+        self._endpoint = endpoint
+        self._work = work
+        self._clock = clock
+        self._expect = expect
+        self.answer = _answer_of(response)
+        self.patience = endpoint.read_timeout
+        self.etag = response.headers.get("ETag", "")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the content type is that of event streams."""
+        return self.answer.media_type == EVENT_STREAM
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events as they come.
+
+        Raise :class:`StreamError` when the connection breaks or ends, is silent for longer than
+        the read timeout, or is cancelled.
+        """
+        with map_http_errors(self._endpoint, StreamError):
+            yield from read_events(self._pieces())
+        raise StreamError("the endpoint closed the stream", reason=Reason.BROKEN_OFF)
+
+    def body(self, largest: int, seconds: float) -> bytes:
+        """Read the body; raise :class:`.HttpError` if it is too large or takes too long."""
+        late = HttpError(f"its answer is not whole within {seconds:g} s", reason=Reason.TIMEOUT)
+        self._expect(seconds + _GRACE)
+        with map_http_errors(self._endpoint), self._work.limit(seconds, late):
+            body = read_body(self._response, largest)
+            self._work.check()  # a connection that was shut down may look like the end of a body
+        return body
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield what comes in; a line that takes longer than the read timeout is silence too."""
+        patience = self.patience
+        too_slow = StreamError(
+            f"no whole line came within the read timeout of {patience:g} s", reason=Reason.TIMEOUT
+        )
+        line_began = self._clock()
+        while True:
+            self._work.check()  # what was received before a shutdown can still be read
+            self._expect(patience + _GRACE)
+            with self._work.limit(patience + _GRACE, too_slow):
+                piece = self._response.raw.read1(_PIECE, decode_content=True)
+            if not piece:
+                return
+            if b"\n" in piece or b"\r" in piece:
+                line_began = self._clock()
+            elif self._clock() - line_began > patience:
+                raise too_slow
+            yield piece
+
+
 @contextmanager
-def open_stream(
+def open_answer(
     endpoint: Endpoint,
+    headers: Iterable[Header] = STREAM_HEADERS,
     cancellation: Cancellation | None = None,
     clock: Callable[[], float] = time.monotonic,
     expect: Expect = lambda _seconds: None,
-) -> Iterator[Iterator[Event]]:
-    """Connect, and yield the events as they come, until the connection ends.
+) -> Iterator[Opened]:
+    """Send a request, and yield the answer before its body is read.
 
     ``expect`` is called before each wait with the seconds that it may take at most.
-    Raise :class:`StreamError` if there is no event stream, and, from the events, when it breaks,
-    ends, is silent for longer than the read timeout, or is cancelled.
+    Raise :class:`StreamError` for an answer that is an error, or a web page.
     """
     if endpoint.ca_file:
         require_certificates(endpoint.ca_file, StreamError)
-    too_slow = StreamError("it does not answer in time: its answer only trickles in")
+    too_slow = StreamError(
+        "it does not answer in time: its answer only trickles in", reason=Reason.TIMEOUT
+    )
     timeouts = (_connect_timeout(endpoint), endpoint.read_timeout)
     whole = sum(timeouts) + _GRACE
     with (
@@ -173,13 +215,13 @@ def open_stream(
         expect(whole)
         with map_http_errors(endpoint, StreamError), work.limit(whole, too_slow):
             # At once: a head that is cut by the limit is an answer, and the limit then raises.
-            response = stack.enter_context(send(session, endpoint, _HEADERS, timeouts))
+            response = stack.enter_context(send(session, endpoint, headers, timeouts))
         if not hasattr(response.raw, "read1"):
             raise StreamError("the urllib3 installed here is too old: upgrade it to 2.2 or newer")
         expect(whole)
         with map_http_errors(endpoint, StreamError), work.limit(whole, too_slow):
-            _require_event_stream(response)
-        yield _events(response, endpoint, work, clock, expect)
+            _require_usable(response)
+        yield Opened(response, endpoint, work, clock, expect)
 
 
 def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterator[Event]:
@@ -191,7 +233,7 @@ def read_events(pieces: Iterable[bytes], largest: int = LARGEST_EVENT) -> Iterat
         # No variable here: it would hold an event while it is being worked on.
         yield from filter(_is_dispatched, map(parse_block, read_blocks(pieces, largest)))
     except OversizedEvent as why:
-        raise StreamError(str(why)) from why
+        raise StreamError(str(why), reason=Reason.TOO_LARGE) from why
 
 
 def _is_dispatched(event: Event) -> bool:
@@ -250,49 +292,16 @@ def _connect_timeout(endpoint: Endpoint) -> float:
     return min(CONNECT_TIMEOUT, endpoint.read_timeout)
 
 
-def _require_event_stream(response: requests.Response) -> None:
+def _answer_of(response: requests.Response) -> Answer:
     headers = response.headers
-    answer = Answer(
-        response.status_code, headers.get("Content-Type", ""), headers.get("Location", "")
-    )
-    if explain_answer(answer) is None:
+    content_type, location = headers.get("Content-Type", ""), headers.get("Location", "")
+    return Answer(response.status_code, content_type, location)
+
+
+def _require_usable(response: requests.Response) -> None:
+    answer = _answer_of(response)
+    if answer.status == HTTPStatus.NOT_MODIFIED or explain_answer(answer) is None:
         return
     body = response.raw.read(LARGEST_ERROR, decode_content=True)
     fault = explain_answer(answer._replace(body=body)) or ""
-    raise StreamError(fault, retry_after(headers))
-
-
-def _events(
-    response: requests.Response,
-    endpoint: Endpoint,
-    work: Cancellation,
-    clock: Callable[[], float],
-    expect: Expect,
-) -> Iterator[Event]:
-    with map_http_errors(endpoint, StreamError):
-        yield from read_events(_pieces(response, endpoint.read_timeout, work, clock, expect))
-    raise StreamError("the endpoint closed the stream")
-
-
-def _pieces(
-    response: requests.Response,
-    patience: float,
-    work: Cancellation,
-    clock: Callable[[], float],
-    expect: Expect,
-) -> Iterator[bytes]:
-    """Yield what comes in as it comes; a line that takes longer than patience is silence too."""
-    too_slow = StreamError(f"no whole line came within the read timeout of {patience:g} s")
-    line_began = clock()
-    while True:
-        work.check()  # what the system has received before a shutdown can still be read
-        expect(patience + _GRACE)
-        with work.limit(patience + _GRACE, too_slow):
-            piece = response.raw.read1(_PIECE, decode_content=True)
-        if not piece:
-            return
-        if b"\n" in piece or b"\r" in piece:
-            line_began = clock()
-        elif clock() - line_began > patience:
-            raise too_slow
-        yield piece
+    raise StreamError(fault, retry_after(response.headers), reason_of(answer.status))

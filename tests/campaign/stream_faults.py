@@ -201,8 +201,8 @@ ANSWERS = [
     Fault("200 HTML", answering("200 OK", PAGE, Content_Type=HTML), "an HTML page: .*; retrying"),
     Fault(
         "200 JSON",
-        answering("200 OK", POISON.splitlines()[1][6:], Content_Type=JSON),
-        "it answers with application/json, not text/event-stream; retrying",
+        answering("200 OK", b'{"error":"Configuration error"}', Content_Type=JSON),
+        r"it answers with application/json \(Configuration error\), not text/event-stream: .*; ret",
     ),
     Fault("200 of no type", answering("200 OK", POISON), "content of no type.*; retrying"),
 ]

@@ -95,16 +95,18 @@ def test_user_and_password_of_the_url_reach_the_endpoint() -> None:
 
 PAGE = b"<!doctype html><title>Log in</title>"
 NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
+WAY_OUT = "; tailscale: as the endpoint reads the policy without a worker"
+NO_POLICY = "it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)"
 
 FAULTS = (
     pytest.param(
         answering("404 Not Found", b"404 Not Found", Content_Type="text/plain;charset=UTF-8"),
-        f"it answers 404: {NO_SUCH_PATH}",
+        f"it answers 404: {NO_SUCH_PATH}{WAY_OUT}",
         id="not-found",
     ),
     pytest.param(
         answering("200 OK", PAGE, Content_Type="text/html; charset=utf-8"),
-        f"it answers with an HTML page: {NO_SUCH_PATH}, or this is a login page",
+        f"it answers with an HTML page: {NO_SUCH_PATH}, or this is a login page{WAY_OUT}",
         id="html-page",
     ),
     pytest.param(
@@ -124,7 +126,7 @@ FAULTS = (
     ),
     pytest.param(
         answering("200 OK", b"{}", Content_Type="application/json"),
-        "it answers with application/json, not text/event-stream",
+        f"it answers with application/json, not text/event-stream: {NO_POLICY}",
         id="another-type",
     ),
     pytest.param(

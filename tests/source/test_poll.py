@@ -125,16 +125,16 @@ class Counted(PollSource):
 
     def __init__(self, interval: float) -> None:
         super().__init__(interval)
-        self.polls = 0
+        self.asked = 0
         self.free = threading.Event()
         self.free.set()
 
     def fetch(self, etag: str, cancellation: Cancellation, expect: Expect) -> poll.Answer:
         """Count a poll."""
         del etag, cancellation, expect
-        self.polls += 1
+        self.asked += 1
         self.free.wait(10)
-        return poll.Answer(b"%d" % self.polls)
+        return poll.Answer(b"%d" % self.asked)
 
     def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
         """Read nothing."""
@@ -193,7 +193,7 @@ def test_refresh_polls_at_once() -> None:
         running.until_polled(1)
         running.source.refresh()
         running.until_polled(2)
-    assert (running.source.polls, running.waits) == (2, [60 + GRACE] * 2)
+    assert (running.source.asked, running.waits) == (2, [60 + GRACE] * 2)
 
 
 def test_refresh_during_a_poll_is_a_poll_more() -> None:
@@ -202,11 +202,11 @@ def test_refresh_during_a_poll_is_a_poll_more() -> None:
         running.until_polled(1)
         running.source.free.clear()
         running.source.refresh()
-        until(lambda: running.source.polls == 2, "no second poll")
+        until(lambda: running.source.asked == 2, "no second poll")
         running.source.refresh()
         running.source.free.set()
         running.until_polled(3)
-    assert running.source.polls == 3
+    assert running.source.asked == 3
 
 
 def test_confirmation_comes_soon_but_not_twice_in_a_row(

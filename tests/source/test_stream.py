@@ -17,10 +17,10 @@ from support.endpoints import (
     event,
     sending,
 )
-from support.streams import body_of, end_of, events_in
+from support.streams import body_of, end_of, events_in, open_stream
 
 from ctsdns_traefik.source.endpoint import endpoint_from
-from ctsdns_traefik.source.stream import Event, open_stream
+from ctsdns_traefik.source.stream import Event
 
 CLOSED = "the endpoint closed the stream"
 CAPTURED = ["worker-stream.txt", "worker-stream-error.txt"]

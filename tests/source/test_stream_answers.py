@@ -8,10 +8,9 @@ from email.utils import format_datetime
 
 import pytest
 from support.endpoints import STREAM, Script, ScriptedEndpoint, answering, sending
-from support.streams import end_of
+from support.streams import end_of, open_stream
 
 from ctsdns_traefik.source.endpoint import endpoint_from
-from ctsdns_traefik.source.stream import open_stream
 
 HTML = "text/html; charset=UTF-8"
 JSON = "application/json"
@@ -28,12 +27,6 @@ MISCONFIGURED = b'{"error":"Configuration error","message":"TAILSCALE_API_KEY is
             ["HTML page", "/api/config", "login"],
             id="html-page",
         ),
-        pytest.param(
-            answering("200 OK", b"{}", Content_Type=JSON),
-            ["application/json", "text/event-stream"],
-            id="json",
-        ),
-        pytest.param(answering("200 OK"), ["no type", "text/event-stream"], id="no-content-type"),
         pytest.param(answering("204 No Content"), ["204", "nothing to stream"], id="no-content"),
         pytest.param(
             answering("301 Moved Permanently", Location="/elsewhere"),

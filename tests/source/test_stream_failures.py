@@ -24,11 +24,11 @@ from support.endpoints import (
     trickling,
     unanswering,
 )
-from support.streams import end_of
+from support.streams import end_of, open_stream
 
 from ctsdns_traefik.source import stream
 from ctsdns_traefik.source.endpoint import endpoint_from
-from ctsdns_traefik.source.stream import Event, open_stream
+from ctsdns_traefik.source.stream import Event
 
 COMPRESSED = STREAM.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
 MEASURED = STREAM.removesuffix(b"\r\n") + b"Content-Length: 100\r\n\r\n"

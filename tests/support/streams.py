@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ctsdns_traefik.source.endpoint import Endpoint
-from ctsdns_traefik.source.stream import Event, StreamError, open_stream
+from ctsdns_traefik.source.stream import Event, StreamError, open_answer
+
+
+@contextmanager
+def open_stream(endpoint: Endpoint, **options: Any) -> Iterator[Iterator[Event]]:
+    """Connect, and yield the events of the answer."""
+    with open_answer(endpoint, **options) as answer:
+        yield answer.events()
 
 
 def end_of(endpoint: Endpoint) -> tuple[list[Event], StreamError]:

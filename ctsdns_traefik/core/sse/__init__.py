@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.sse.backoff import SHORTEST, poll_backoff, retry_delay
 from ctsdns_traefik.core.sse.framing import OversizedEvent, read_blocks
-from ctsdns_traefik.core.sse.http_errors import EVENT_STREAM, Answer, explain_answer
+from ctsdns_traefik.core.sse.http_errors import (
+    EVENT_STREAM,
+    Answer,
+    explain_answer,
+    explain_content,
+)
 
 __all__ = [
     "EVENT_STREAM",
@@ -15,6 +20,7 @@ __all__ = [
     "Answer",
     "OversizedEvent",
     "explain_answer",
+    "explain_content",
     "poll_backoff",
     "read_blocks",
     "retry_delay",

@@ -1,4 +1,4 @@
-"""Explain HTTP responses that are no event stream by their likely cause."""
+"""Explain HTTP responses that are neither an event stream nor a policy by their likely cause."""
 
 from __future__ import annotations
 
@@ -29,15 +29,29 @@ class Answer(NamedTuple):
 
 
 def explain_answer(answer: Answer) -> str | None:
-    """Explain why a response is no event stream; return ``None`` if it is one."""
+    """Explain a response that cannot be used; return ``None`` for an event stream or a policy.
+
+    A policy may have any content type but that of a web page.
+    """
     if answer.status == HTTPStatus.OK:
-        return _wrong_content(answer)
+        return explain_content(answer) if answer.media_type in _PAGES else None
     if answer.location and answer.status // 100 == _REDIRECTION:
         return f"it answers {answer.status}, {_redirect(answer.location)}"
     return f"it answers {answer.status}{_message(answer)}{_STATUS_CAUSES.get(answer.status, '')}"
 
 
+def explain_content(answer: Answer) -> str:
+    """Explain a response with status 200 whose content is neither an event stream nor a policy."""
+    if answer.media_type in _PAGES:
+        return f"it answers with an HTML page: {_NO_SUCH_PATH}, or this is a login page{_WAY_OUT}"
+    kind = shown(answer.media_type) or "content of no type"
+    return f"it answers with {kind}{_message(answer)}, not {EVENT_STREAM}"
+
+
+_PAGES = ("text/html", "application/xhtml+xml")
+
 _NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
+_WAY_OUT = "; tailscale: as the endpoint reads the policy without a worker"
 
 _REDIRECTION = 3
 
@@ -45,7 +59,7 @@ _STATUS_CAUSES = {
     204: ": it has nothing to stream",
     401: ": it asks for credentials; set the token or the headers",
     403: ": it refuses these credentials; check the token and the headers",
-    404: f": {_NO_SUCH_PATH}",
+    404: f": {_NO_SUCH_PATH}{_WAY_OUT}",
     407: ": a proxy on the way asks for credentials",
     429: ": it is asked too often",
     502: ": the worker does not answer the proxy or tunnel in front of it",
@@ -55,15 +69,6 @@ _STATUS_CAUSES = {
     522: ": Cloudflare cannot connect to the worker",
     524: ": the worker does not answer Cloudflare in time",
 }
-
-
-def _wrong_content(answer: Answer) -> str | None:
-    if answer.media_type == EVENT_STREAM:
-        return None
-    if answer.media_type == "text/html":
-        return f"it answers with an HTML page: {_NO_SUCH_PATH}, or this is a login page"
-    kind = shown(answer.media_type) or "content of no type"
-    return f"it answers with {kind}{_message(answer)}, not {EVENT_STREAM}"
 
 
 def _redirect(location: str) -> str:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctsdns_traefik.core.sse.http_errors import Answer, explain_answer
+from ctsdns_traefik.core.sse.http_errors import Answer, explain_answer, explain_content
 
 NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
+WAY_OUT = "; tailscale: as the endpoint reads the policy without a worker"
 MISCONFIGURED = b'{"error":"Configuration error","message":"TS_API_KEY is missing"}'
 WORDS = "Configuration error: TS_API_KEY is missing"
 ACCESS = (
@@ -39,7 +40,7 @@ def test_event_stream_has_no_fault(content_type: str) -> None:
     [
         pytest.param(
             Answer(200, "text/html; charset=utf-8", body=b"<html>"),
-            f"it answers with an HTML page: {NO_SUCH_PATH}, or this is a login page",
+            f"it answers with an HTML page: {NO_SUCH_PATH}, or this is a login page{WAY_OUT}",
             id="html-page",
         ),
         pytest.param(
@@ -63,8 +64,9 @@ def test_event_stream_has_no_fault(content_type: str) -> None:
     ],
 )
 def test_fault_of_other_content(answer: Answer, fault: str) -> None:
-    """A 200 with other content says what it is instead of an event stream."""
-    assert explain_answer(answer) == fault
+    """A 200 with other content is named; that it cannot be used, only a web page shows itself."""
+    assert explain_content(answer) == fault
+    assert explain_answer(answer) == (fault if "HTML" in fault else None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_fault_of_other_content(answer: Answer, fault: str) -> None:
         pytest.param(
             403, ": it refuses these credentials; check the token and the headers", id="403"
         ),
-        pytest.param(404, f": {NO_SUCH_PATH}", id="404"),
+        pytest.param(404, f": {NO_SUCH_PATH}{WAY_OUT}", id="404"),
         pytest.param(407, ": a proxy on the way asks for credentials", id="407"),
         pytest.param(429, ": it is asked too often", id="429"),
         pytest.param(500, "", id="500"),
