@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=FOLLOWED):
 
     from ctsdns_traefik.core.checks.diagnostics import locate_in_policy
     from ctsdns_traefik.core.dynamic.diff import compare, outline
-    from ctsdns_traefik.core.dynamic.document import Document, Format, from_text
+    from ctsdns_traefik.core.dynamic.document import MAPS, Document, Format, from_text
     from ctsdns_traefik.core.dynamic.rendering import Rendering, render
     from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
     from ctsdns_traefik.core.policy import hujson
@@ -114,10 +114,11 @@ def grammar(data: bytes) -> None:
         require(str(read).isprintable(), "one line", read)
     elif read is not None:
         require((read.address == "") == (address is None), "an address if one is given", read)
-        again = f"_{read.entrypoint}_{read.scheme}_{read.port}._tcp.{read.domain}"
+        again = f"_{read.entrypoint}_{read.scheme}_{read.port}._{read.transport}.{read.domain}"
         same = HostEntry(again, *read[1:])
         require(parse_host(again, read.address or None) == same, "the same again", read)
-        shape = rf"_{read.entrypoint}_(?i:{re.escape(read.scheme)})_0*{read.port}\._tcp\.(.+)"
+        before = rf"_{read.entrypoint}_(?i:{re.escape(read.scheme)})_0*{read.port}"
+        shape = rf"{before}\._{read.transport}\.(.+)"
         parts = re.fullmatch(shape, name, re.ASCII | re.DOTALL)
         require(parts is not None, "the parts of the name", read)
         if parts and parts[1].isascii():
@@ -142,9 +143,9 @@ def document(data: bytes) -> None:
         warnings.simplefilter("always")
         read = from_text(data.decode("utf-8", "surrogateescape"))
     require(not logged, "no warning", [str(warning.message) for warning in logged])
-    require(set(read) <= {"http", "tcp"}, "known sections", read)
-    for parts in read.values():
-        require(set(parts) <= {"routers", "services"}, "known parts", read)
+    require(set(read) <= set(MAPS), "known sections", read)
+    for section, parts in read.items():
+        require(set(parts) <= set(MAPS[section]), "known parts", read)
         for named in parts.values():
             require(all(isinstance(name, str) for name in named), "texts for names", read)
             require(all(isinstance(each, dict) for each in named.values()), "maps", read)
@@ -225,8 +226,11 @@ def _require_sound(hosts: Mapping[str, object]) -> Rendering:
     require(sorted(named) == sorted(service_entries), "served or reported", named)
     for route in rendering.routes:
         rule = RULE.fullmatch(route.rule)
-        kind = "Host" if route.entry.scheme in ("http", "https") else "HostSNI"
-        safe = rule is not None and rule.groups() == (kind, route.entry.domain)
+        kind = "Host" if route.entry.is_http else "HostSNI"
+        if route.entry.transport == "udp":
+            safe = not route.rule
+        else:
+            safe = rule is not None and rule.groups() == (kind, route.entry.domain)
         require(safe, "a rule of one domain", route)
         _require_plain(route.entry)
     _require_plain_document(rendering.document, len(rendering.routes))
@@ -239,8 +243,11 @@ def _require_plain_document(document: Document, routes: int) -> None:
         for name in [*parts["routers"], *parts["services"]]:
             require(PLAIN_NAME.fullmatch(name) is not None, "a plain name", name)
             require(len(name) <= 1024, "a name that a YAML key may be", name)
-        rules += [router["rule"] for router in parts["routers"].values()]
+        rules += [router.get("rule") for router in parts["routers"].values()]
     require(len(rules) == routes, "a router for each route", document)
+    udp = len(document.get("udp", {}).get("routers", ()))
+    require(rules.count(None) == udp, "a rule for each but those of UDP", document)
+    rules = [rule for rule in rules if rule is not None]
     require(all(RULE.fullmatch(rule) for rule in rules), "rules of one domain", rules)
 
 
@@ -249,7 +256,7 @@ def _require_plain(entry: HostEntry) -> None:
     require(re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", entry.scheme) is not None, "safe", entry)
     require(1 <= entry.port <= 65535, "a port", entry)
     domain = DOMAIN.fullmatch(entry.domain) is not None and len(entry.domain) <= 253
-    require(domain, "a domain", entry)
+    require(domain or (entry.domain == "*" and not entry.is_http), "a domain", entry)
     if entry.address:
         address = ipaddress.ip_address(entry.address)
         require(str(address) == entry.address, "an address in short", entry)
