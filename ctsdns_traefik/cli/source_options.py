@@ -17,7 +17,7 @@ from ctsdns_traefik.cli.parameter_types import FILE, HEADER, SECONDS, SECONDS_OR
 from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.source import Header, Policy, Source
+    from ctsdns_traefik.source import Header, MachineList, Policy, Source
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class EndpointOptions:
         address: str,
         read_timeout: float,
         poll_interval: float = settings.POLL_INTERVAL.default,
+        *,
+        check_machines: bool = False,
     ) -> Source:
         """Build the source, and warn of credentials that are sent unencrypted.
 
@@ -48,6 +50,7 @@ class EndpointOptions:
             ca_file=self.ca_file,
             read_timeout=read_timeout,
             poll_interval=poll_interval,
+            check_machines=check_machines,
             environment=os.environ,
         )
         return source_from(address, given, lambda endpoint: warn_unencrypted(endpoint, "https"))
@@ -62,6 +65,7 @@ class StreamOptions(EndpointOptions):
     retry_delay: float
     read_timeout: float
     poll_interval: float
+    check_machines: bool
 
     def build(self, address: str) -> Source:
         """Build the source; raise :class:`.SettingsError`."""
@@ -70,9 +74,11 @@ class StreamOptions(EndpointOptions):
         if address == "-":
             raise click.UsageError("watch follows no standard input: name a file or a URL")
         path = path_from(address)
-        if path:
+        if path and not self.check_machines:
             return FileSource(path)
-        return self.build_source(address, self.read_timeout, self.poll_interval)
+        return self.build_source(
+            address, self.read_timeout, self.poll_interval, check_machines=self.check_machines
+        )
 
     def address(self) -> str:
         """Return the address that was given as argument or option, or else in the variable.
@@ -98,19 +104,25 @@ class SnapshotOptions(EndpointOptions):
     timeout: float
 
     def read(self) -> Policy:
-        """Read one snapshot or policy from a URL, a file or standard input.
+        """Read one snapshot or policy from a URL, a file or standard input, as read_all does."""
+        return self.read_all(check_machines=False)[0]
+
+    def read_all(self, *, check_machines: bool) -> tuple[Policy, MachineList | None]:
+        """Read one policy, and after it the list of machines if that is wanted.
 
         Raise :class:`click.UsageError` if no source is given, :class:`.SourceError` if no snapshot
         can be read from it.
         """
-        from ctsdns_traefik.source import path_from, read_policy
+        from ctsdns_traefik.source import list_machines, path_from, read_policy
 
         if self.source is None:
             raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
         path = path_from(self.source)
-        if path is None:
-            return read_policy(self.build_source(self.source, self.timeout), self.timeout)
-        return read_policy(str(path), self.timeout)
+        if path and not check_machines:
+            return read_policy(str(path), self.timeout), None
+        source = self.build_source(self.source, self.timeout, check_machines=check_machines)
+        policy = read_policy(source, self.timeout)
+        return policy, list_machines(source, self.timeout) if check_machines else None
 
 
 def _missing(name: str) -> click.MissingParameter:
@@ -118,6 +130,11 @@ def _missing(name: str) -> click.MissingParameter:
     (parameter,) = [each for each in context.command.params if each.name == name]
     return click.MissingParameter(ctx=context, param=parameter)
 
+
+CHECK_MACHINES_HELP = (
+    "For a tailscale: source: warn of entries whose machine is unknown or offline, or has an"
+    " expired key. Routes stay. Needs the scope devices:core:read."
+)
 
 _CONNECTION = (
     option(
@@ -177,6 +194,12 @@ stream_options = bundle(
         setting=settings.READ_TIMEOUT,
         type=SECONDS,
         help="Silence that counts as a failure; longer than the worker's interval.",
+    ),
+    option(
+        "--check-machines/--no-check-machines",
+        group="Source",
+        setting=settings.CHECK_MACHINES,
+        help=CHECK_MACHINES_HELP,
     ),
     *_CONNECTION,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -21,7 +23,7 @@ from ctsdns_traefik.cli.command import (
 )
 from ctsdns_traefik.cli.options import access_file_option
 from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, TRAEFIK_VERSION
-from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
+from ctsdns_traefik.cli.source_options import CHECK_MACHINES_HELP, SnapshotOptions, snapshot_options
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.policy import HostsMap
     from ctsdns_traefik.core.problems import Diagnostic
     from ctsdns_traefik.core.static_config import Entrypoint
+    from ctsdns_traefik.source import MachineList
     from ctsdns_traefik.traefik import Proof, Verdict
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class ValidateOptions:
     output: str | None
     traefik_version: tuple[int, ...] | None
     prove: bool
+    check_machines: bool
     form: ReportFormat
     strict: bool
     access_file: Path | None
@@ -63,6 +69,12 @@ class ValidateOptions:
     "options",
     ValidateOptions,
     snapshot_options,
+    option(
+        "--check-machines/--no-check-machines",
+        group="Source",
+        setting=settings.CHECK_MACHINES,
+        help=CHECK_MACHINES_HELP,
+    ),
     option(
         "--static-config",
         group="Traefik",
@@ -126,7 +138,7 @@ def validate(options: ValidateOptions) -> ExitCode:
 
     start_logging()
     static = read_static_config(options.static_config, options.entrypoints, prove=options.prove)
-    hosts, source = options.snapshot.read()
+    (hosts, source), listed = options.snapshot.read_all(check_machines=options.check_machines)
     access = read_access_file(options.access_file) if options.access_file else None
     output = _dynamic_file(options.output)
     beside = _read_beside(output, static)
@@ -138,13 +150,31 @@ def validate(options: ValidateOptions) -> ExitCode:
         access,
         output=output,
         version=options.traefik_version or (proof and release_in(proof.version)) or NEWEST,
-        unproved=map(_not_enabled, repeat(proof.version), proof.failed) if proof else (),
+        unproved=[
+            *(map(_not_enabled, repeat(proof.version), proof.failed) if proof else ()),
+            *(_check_machines(hosts, listed) if listed else ()),
+        ],
         beside=beside and beside._replace(refused=proof.refused if proof else {}),
     )
     version = proof.version if proof else ""
     show_validation(validation, version, options.form)
     failing = Severity if options.strict else (Severity.ERROR,)
-    return ExitCode.FINDINGS if any(map(validation.count, failing)) else ExitCode.OK
+    unchecked = options.strict and listed is not None and bool(listed.error)
+    found = unchecked or any(map(validation.count, failing))
+    return ExitCode.FINDINGS if found else ExitCode.OK
+
+
+def _check_machines(hosts: HostsMap, listed: MachineList) -> tuple[Diagnostic, ...]:
+    """Check the entries against the machines; log why that cannot be done."""
+    from ctsdns_traefik.core.entries import read_hosts
+    from ctsdns_traefik.core.machines import check_machines
+    from ctsdns_traefik.logs import as_event
+
+    if listed.error:
+        extra = as_event("machines-error", error=listed.error)
+        log.warning("the machines cannot be checked: %s", listed.error, extra=extra)
+        return ()
+    return check_machines(read_hosts(hosts).entries, listed.machines, time.time())
 
 
 def _dynamic_file(output: str | None) -> str | None:

@@ -18,6 +18,7 @@ from ctsdns_traefik.core.status import (
     LISTED_AT_MOST,
     ErrorRecord,
     Hook,
+    MachineCheck,
     PendingRemoval,
     Role,
     State,
@@ -356,6 +357,39 @@ class EntriesWarned(Event, topic="entry-warning"):
 
     def lines(self) -> tuple[Event, ...]:
         return tuple(map(EntryWarned, self.diagnostics))
+
+
+class MachineWarned(EntryRefused, event="machine-warning"):
+    """One entry leads to a machine that is unknown or offline, or whose key has expired."""
+
+
+class MachinesUnread(
+    _Failure,
+    event="machines-error",
+    text="the machines cannot be checked, the routes stay: {error}",
+):
+    """Tailscale's list of machines cannot be read."""
+
+
+class MachinesChecked(Event, topic="machine-warning"):
+    """The last check of the machines: its problems, each logged once until it changes.
+
+    With an error it could not be repeated, and the problems are those of the check before.
+    """
+
+    problems: tuple[Diagnostic, ...]
+    error: str = ""
+
+    def lines(self) -> tuple[Event, ...]:
+        failure = (MachinesUnread(self.error),) if self.error else ()
+        return (*map(MachineWarned, self.problems), *failure)
+
+    def change(self, status: Status, now: float) -> Status:
+        if not self.error:
+            return status._replace(machines=MachineCheck(now, self.problems))
+        failure = MachinesUnread(self.error).record(now)
+        known = status.machines or MachineCheck()
+        return status._replace(machines=known._replace(error=failure), last_error=failure)
 
 
 # The output

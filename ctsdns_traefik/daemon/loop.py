@@ -25,10 +25,19 @@ from ctsdns_traefik.daemon.events import (
     WriteFailed,
     WriteRefused,
 )
+from ctsdns_traefik.daemon.machine_checker import MachineChecker
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import CheckRefused, OutputError, Reason, SourceError, internal_error
 from ctsdns_traefik.signals import Signals
-from ctsdns_traefik.source import OtherEvent, Policy, Received, Source, Untrusted, WorkerError
+from ctsdns_traefik.source import (
+    MachineList,
+    OtherEvent,
+    Policy,
+    Received,
+    Source,
+    Untrusted,
+    WorkerError,
+)
 
 
 class Watch:
@@ -57,6 +66,7 @@ class Watch:
         self._publisher = publisher or EventPublisher()
         self._publish = self._publisher.publish
         self._beside = beside or nullcontext()
+        self._checker = MachineChecker(self._publish)
         self._requested_delay = 0.0
         """Seconds that the source wants between runs, until one delivers."""
 
@@ -115,7 +125,10 @@ class Watch:
         """Return the hosts of a policy that can be trusted; publish anything else."""
         match received:
             case Policy():
+                self._checker.hosts = received.hosts
                 return received.hosts
+            case MachineList():
+                self._checker.check(received)
             case Untrusted():
                 self._publish(SnapshotUntrusted(received.error))
             case WorkerError():

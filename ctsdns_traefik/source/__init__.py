@@ -6,6 +6,7 @@ Only this package and the access service speak HTTP through requests.
 from __future__ import annotations
 
 from ctsdns_traefik.source.base import (
+    MachineList,
     OtherEvent,
     Policy,
     Received,
@@ -28,13 +29,14 @@ from ctsdns_traefik.source.http_client import (
     http_get,
     require_certificates,
 )
-from ctsdns_traefik.source.once import read_policy, standard_input
+from ctsdns_traefik.source.once import list_machines, read_policy, standard_input
 
 __all__ = [
     "Endpoint",
     "FileSource",
     "Header",
     "HttpError",
+    "MachineList",
     "OtherEvent",
     "Policy",
     "Received",
@@ -47,6 +49,7 @@ __all__ = [
     "header_from",
     "http_get",
     "is_private",
+    "list_machines",
     "path_from",
     "read_policy",
     "require_certificates",

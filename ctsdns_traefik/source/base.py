@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import HostsMap, SourceText
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.machines import Machine
 
 Expect = Callable[[float], None]
 """Called before each wait, with the seconds that it may take at most."""
@@ -50,7 +53,14 @@ class OtherEvent(NamedTuple):
     name: str
 
 
-Received = Policy | Untrusted | WorkerError | OtherEvent
+class MachineList(NamedTuple):
+    """The machines of the tailnet that the last policy is of, or why they are not known."""
+
+    machines: tuple[Machine, ...] = ()
+    error: str = ""
+
+
+Received = Policy | Untrusted | WorkerError | OtherEvent | MachineList
 
 
 class Wording(NamedTuple):

@@ -44,6 +44,8 @@ class SourceSettings:
     ca_file: Path | None = None
     read_timeout: float = READ_TIMEOUT.default
     poll_interval: float = POLL_INTERVAL.default
+    check_machines: bool = False
+    """Whether Tailscale's list of machines is read, too."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """For the variables of Tailscale's tools; an empty one is not set."""
 
@@ -67,6 +69,8 @@ def source_from(
     ``warn`` is called with an endpoint to which credentials go unencrypted.
     """
     scheme, _, rest = address.partition(":")
+    if settings.check_machines and scheme.lower() != "tailscale":
+        raise SettingsError("--check-machines needs Tailscale's API as the source: tailscale:")
     match scheme.lower():
         case "tailscale":
             return _tailscale(rest, settings)
@@ -123,7 +127,13 @@ def _tailscale(rest: str, settings: SourceSettings) -> Source:
         settings.ca_file,
         settings.read_timeout,
     )
-    return TailscaleSource(base, tailnet, _credential(environment), settings.poll_interval)
+    return TailscaleSource(
+        base,
+        tailnet,
+        _credential(environment),
+        settings.poll_interval,
+        check_machines=settings.check_machines,
+    )
 
 
 def _credential(environment: Mapping[str, str]) -> Credential:

@@ -14,8 +14,9 @@ from ctsdns_traefik.core.policy import SnapshotError, SourceText, hosts_of_text
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SourceError, os_reason
 from ctsdns_traefik.logs import as_event
-from ctsdns_traefik.source.base import Policy, Received, Source, Untrusted, WorkerError
+from ctsdns_traefik.source.base import MachineList, Policy, Received, Source, Untrusted, WorkerError
 from ctsdns_traefik.source.stream import read_events, read_received
+from ctsdns_traefik.source.tailscale import TailscaleSource
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,19 @@ def _read(source: Source | str, stdin: FileIO | None, name: str) -> Policy:
         raise SourceError(f"{name}: {why}") from why
     except (OSError, ValueError) as why:
         raise SourceError(f"cannot read {name}: {os_reason(why)}") from why
+
+
+def list_machines(source: Source, timeout: float) -> MachineList:
+    """List the machines of Tailscale's API; an error, or ``timeout``, is a value here."""
+    if not isinstance(source, TailscaleSource):
+        return MachineList(error="only Tailscale's API lists machines")
+    late = SourceError(f"no list came within {timeout:g} s")
+    try:
+        return run_within(
+            timeout, lambda: source.list_machines(Cancellation(), lambda _seconds: None), late
+        )
+    except SourceError as why:
+        return MachineList(error=str(why))
 
 
 def standard_input() -> FileIO:

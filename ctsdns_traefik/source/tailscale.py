@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +22,7 @@ from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import HostsMap, SourceText, hosts_of_saved_policy
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import Reason, SettingsError, SourceError
-from ctsdns_traefik.source.base import Expect
+from ctsdns_traefik.source.base import Expect, MachineList, Policy, Received
 from ctsdns_traefik.source.endpoint import Endpoint, endpoint_from, read_token, token_from
 from ctsdns_traefik.source.http_client import (
     Response,
@@ -44,6 +45,9 @@ BASE_URL = "https://api.tailscale.com"
 OWN_TAILNET = "-"
 """The tailnet that the credential belongs to."""
 
+POLICY, MACHINES = "acl", "devices?fields=all"
+"""Parts of a tailnet in the API."""
+
 SHORTEST_INTERVAL = 5.0
 """Seconds between two polls at least: Tailscale publishes no rate limit."""
 
@@ -56,6 +60,7 @@ _SCOPE = (
     "the credential needs the scope policy_file:read, and devices:core:read and"
     " devices:posture_attributes:read, which that depends on"
 )
+_MACHINES_SCOPE = "the credential needs the scope devices:core:read"
 
 
 @dataclass(frozen=True)
@@ -137,24 +142,66 @@ class OAuthClient(Credential):
 
 
 class TailscaleSource(PollSource):
-    """The policy of a tailnet; ``base`` is the API's endpoint, without credentials."""
+    """The policy of a tailnet; ``base`` is the API's endpoint, without credentials.
+
+    With ``check_machines`` each policy is followed by the list of the tailnet's machines.
+    """
 
     def __init__(
-        self, base: Endpoint, tailnet: str, credential: Credential, interval: float
+        self,
+        base: Endpoint,
+        tailnet: str,
+        credential: Credential,
+        interval: float,
+        *,
+        check_machines: bool = False,
     ) -> None:
         super().__init__(interval)
         self._base = base
         self._tailnet = tailnet
         self._credential = credential
+        self._check_machines = check_machines
+        self._machines_due = 0.0
 
     def __str__(self) -> str:
         return f"tailscale://{self._tailnet}"
 
+    @contextmanager
+    def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
+        """Poll as others do, and list the machines after each policy if that is wanted."""
+        with super().follow(cancellation, expect) as received:
+            if self._check_machines:
+                yield self._with_machines(received, cancellation, expect)
+            else:
+                yield received
+
+    def list_machines(self, cancellation: Cancellation, expect: Expect) -> MachineList:
+        """Ask for the machines of the tailnet; an error is a value here, and costs no policy."""
+        from ctsdns_traefik.core.machines import MachineListError, read_machines
+
+        try:
+            response = self._get(MACHINES, "", cancellation, expect)
+            if response.status != HTTPStatus.OK:
+                _refuse(response, scope=_MACHINES_SCOPE)
+            return MachineList(read_machines(response.body))
+        except MachineListError as why:
+            return MachineList(error=str(why))
+        except SourceError as why:
+            cancellation.check()
+            self._machines_due = time.monotonic() + why.retry_after
+            return MachineList(error=str(why))
+
+    def _with_machines(
+        self, received: Iterator[Received], cancellation: Cancellation, expect: Expect
+    ) -> Iterator[Received]:
+        for each in received:
+            yield each
+            if isinstance(each, Policy) and time.monotonic() >= self._machines_due:
+                yield self.list_machines(cancellation, expect)
+
     def fetch(self, etag: str, cancellation: Cancellation, expect: Expect) -> Answer | NotModified:
-        """Ask for the policy, with a new token once more if an old one is refused."""
-        response = self._get(etag, cancellation, expect)
-        if response.status == HTTPStatus.UNAUTHORIZED and self._credential.forget():
-            response = self._get(etag, cancellation, expect)
+        """Ask for the policy."""
+        response = self._get(POLICY, etag, cancellation, expect)
         new_etag = response.headers.get("ETag", "")
         if response.status == HTTPStatus.NOT_MODIFIED:
             return NotModified(new_etag)
@@ -169,7 +216,16 @@ class TailscaleSource(PollSource):
         """Read the hosts out of the policy."""
         return hosts_of_saved_policy(body), SourceText(str(self), body)
 
-    def _get(self, etag: str, cancellation: Cancellation, expect: Expect) -> Response:
+    def _get(self, what: str, etag: str, cancellation: Cancellation, expect: Expect) -> Response:
+        """Ask for a part of the tailnet, with a new token once more if an old one is refused."""
+        response = self._get_once(what, etag, cancellation, expect)
+        if response.status == HTTPStatus.UNAUTHORIZED and self._credential.forget():
+            response = self._get_once(what, etag, cancellation, expect)
+        return response
+
+    def _get_once(
+        self, what: str, etag: str, cancellation: Cancellation, expect: Expect
+    ) -> Response:
         def post(path: str, form: Mapping[str, str]) -> Response:
             return self._exchange(path, [], cancellation, expect, form)
 
@@ -181,7 +237,7 @@ class TailscaleSource(PollSource):
         ]
         if etag:
             headers.append(("If-None-Match", etag))
-        path = f"/api/v2/tailnet/{quote(self._tailnet, safe='')}/acl"
+        path = f"/api/v2/tailnet/{quote(self._tailnet, safe='')}/{what}"
         return self._exchange(path, headers, cancellation, expect)
 
     def _exchange(
@@ -234,7 +290,7 @@ def _token_in(answer: Response) -> tuple[str, float]:
     return token, float(seconds) if usable else _USUAL_LIFE  # type: ignore[arg-type]
 
 
-def _refuse(response: Response, what: str = "") -> NoReturn:
+def _refuse(response: Response, what: str = "", scope: str = _SCOPE) -> NoReturn:
     """Raise the error of an answer that is none: the status, the message, what to do, the id."""
     status = response.status
     fields = _object_in(response.body)
@@ -244,6 +300,7 @@ def _refuse(response: Response, what: str = "") -> NoReturn:
     # An OAuth client that is unknown or has another secret is refused with 400 or 401 (RFC 6749).
     denied = what and status == HTTPStatus.BAD_REQUEST
     cause = _CAUSES.get(HTTPStatus.UNAUTHORIZED if denied else status, redirection(status))
+    cause = cause.format(scope=scope)
     raise SourceError(
         f"{what}Tailscale answers {status}"
         f"{f' ({message})' if message else ''}{cause}{f' [{identifier}]' if identifier else ''}",
@@ -253,10 +310,10 @@ def _refuse(response: Response, what: str = "") -> NoReturn:
 
 
 _CAUSES = {
-    401: f": the credential is wrong, expired or revoked; {_SCOPE}",
-    403: f": {_SCOPE}",
+    401: ": the credential is wrong, expired or revoked; {scope}",
+    403: ": {scope}",
     404: ": there is no such tailnet for this credential, or it was made just now, which may be"
-    f" answered so for a while; {_SCOPE}",
+    " answered so for a while; {scope}",
     429: ": it is asked too often",
 }
 

@@ -14,6 +14,7 @@ import pytest
 from support.entries import hosts, names_in
 
 from ctsdns_traefik.cancellation import Cancellation
+from ctsdns_traefik.core.machines import Machine
 from ctsdns_traefik.core.policy import SourceText
 from ctsdns_traefik.daemon.event_publisher import EventPublisher
 from ctsdns_traefik.daemon.loop import Watch
@@ -22,6 +23,7 @@ from ctsdns_traefik.errors import SourceError, Stop
 from ctsdns_traefik.output.file import FileOutput
 from ctsdns_traefik.source.base import (
     Expect,
+    MachineList,
     OtherEvent,
     Policy,
     Received,
@@ -138,6 +140,30 @@ def test_delay_that_a_source_asks_for_lasts_until_it_delivers(tmp_path: Path) ->
     slow, quick = SourceError("slow down", retry_after=60), SourceError("it broke off")
     source = Prepared([slow], [quick], [policy("a"), quick], [quick])
     assert follow(source, tmp_path / "d.yml")[0] == [60, 60, 5, 5]
+
+
+def test_machines_cost_one_line_each_until_they_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Machines are warned of once, also when the list fails in between, and routes never go."""
+    path = tmp_path / "d.yml"
+    there = Machine("nas", ("100.64.0.1",))
+    offline = MachineList((there._replace(offline_since=""),))
+    failed = MachineList(error="no scope")
+    lists = [offline, offline, failed, failed, offline, MachineList((there,)), failed, offline]
+    source = Prepared([policy("a"), *lists, policy("a"), offline, SourceError("end")])
+    with caplog.at_level(logging.WARNING):
+        _, publisher = follow(source, path)
+    lines = [record.getMessage().partition(";")[0] for record in caplog.records[:-1]]
+    warned = "machine-offline: _web_http_80._tcp.a.example.com=100.64.0.1: machine nas is offline"
+    failure = "the machines cannot be checked, the routes stay: no scope"
+    assert lines == [warned, failure, failure, warned]
+    assert names_in(path) == "a"
+    machines = publisher.status.machines
+    assert machines
+    assert [each.code for each in machines.problems] == ["machine-offline"]
+    assert machines.error is None
+    assert publisher.status.counters.writes == 2
 
 
 def test_held_removal_is_to_be_confirmed(tmp_path: Path) -> None:

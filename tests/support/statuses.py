@@ -21,6 +21,7 @@ from ctsdns_traefik.core.status.status import (
     Counters,
     ErrorRecord,
     Hook,
+    MachineCheck,
     PendingRemoval,
     Role,
     State,
@@ -62,6 +63,7 @@ AT = 1_795_266_309.25
 CONNECTED, TRUSTED, APPLIED = Connected("http://h/"), SnapshotTrusted(), SnapshotApplied()
 REMOVAL = Changes((), (), ("router-a", "router-b", "router-c"), before=4)
 REFUSED = Diagnostic("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
+UNKNOWN = Diagnostic("unknown-machine", "_web_http_1._tcp.b.example.com", "none", "fix", (0, 1))
 
 FULL = Status(
     version="1.2.3",
@@ -88,6 +90,7 @@ FULL = Status(
     access=AccessFile(
         "/etc/traefik/access.yml", AT - 80, pending=ErrorRecord(AT - 5, "access-pending", "no")
     ),
+    machines=MachineCheck(AT - 6, (UNKNOWN,) * 102, ErrorRecord(AT - 5, "machines-error", "no")),
     lease=WriterLease(Role.STANDBY, AT - 70, "pid 12 on web-1"),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )

@@ -59,8 +59,8 @@ def check_policy(
     """Check a policy against the grammar, Traefik's static configuration and the access file.
 
     ``output`` is the path of the dynamic file, ``version`` that of the Traefik that will run,
-    ``unproved`` what a real Traefik has reported on the routes, ``beside`` the user's other dynamic
-    files, ``None`` if they are not known.
+    ``unproved`` what a real Traefik or Tailscale's list of machines shows of the entries,
+    ``beside`` the user's other dynamic files, ``None`` if they are not known.
     """
     model = access.access if access else None
     if model and static.configuration:

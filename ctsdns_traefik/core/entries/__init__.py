@@ -20,7 +20,12 @@ if TYPE_CHECKING:
         describe_route,
         explain,
     )
-    from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT, parse_host
+    from ctsdns_traefik.core.entries.grammar import (
+        ENTRYPOINT_NAME,
+        LARGEST_PORT,
+        parse_host,
+        read_hosts,
+    )
     from ctsdns_traefik.core.entries.notation import (
         COMMENT,
         WrittenEntry,
@@ -43,6 +48,7 @@ __all__ = [
     "explain",
     "parse_host",
     "read_arguments",
+    "read_hosts",
     "read_notation",
 ]
 

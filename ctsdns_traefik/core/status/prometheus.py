@@ -8,6 +8,7 @@ https://prometheus.io/docs/practices/naming/ the rules for names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from ctsdns_traefik.core.status.status import Role, State, Status
 from ctsdns_traefik.core.text import printable
 
 PREFIX = "ctsdns_traefik_"
+
+_MACHINE_PROBLEMS = ("unknown-machine", "machine-offline", "machine-expired")
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
@@ -98,6 +101,13 @@ def _traefik(status: Status) -> Iterator[Sample]:
         yield {"state": "disabled"}, len(verdict.errors)
 
 
+def _machines(status: Status) -> Iterator[Sample]:
+    if status.machines and status.machines.checked is not None:
+        codes = Counter(each.code for each in status.machines.problems)
+        for code in _MACHINE_PROBLEMS:
+            yield {"problem": code}, codes[code]
+
+
 METRICS = (
     Metric("build_info", "gauge", "The version, as a label.", _build),
     _gauge("up", "1 while watch runs, 0 once it ends.", lambda s: s.state is not State.STOPPED),
@@ -132,6 +142,14 @@ METRICS = (
         "output_error",
         "1 while the output does not hold what it should.",
         lambda s: s.output_error is not None,
+    ),
+    Metric(
+        "machine_problems", "gauge", "Entries that lead to no live machine, by code.", _machines
+    ),
+    _gauge(
+        "machines_error",
+        "1 while Tailscale's list of machines cannot be read.",
+        lambda s: s.machines.error is not None if s.machines else None,
     ),
     _gauge(
         "writer",

@@ -83,6 +83,16 @@ class AccessFile(NamedTuple):
         return self.unusable or self.pending
 
 
+class MachineCheck(NamedTuple):
+    """What Tailscale's list of machines last showed of those that entries lead to."""
+
+    checked: float | None = None
+    """When the list was last read; ``None`` until it was."""
+    problems: tuple[Diagnostic, ...] = ()
+    error: ErrorRecord | None = None
+    """Why it could not be read since."""
+
+
 class Role(StrEnum):
     """What a watch does among those that share one output."""
 
@@ -153,6 +163,8 @@ class Status(NamedTuple):
     traefik: TraefikAnswer | None = None
     access: AccessFile | None = None
     """``None`` if there is no access file."""
+    machines: MachineCheck | None = None
+    """``None`` unless machines are checked."""
     lease: WriterLease | None = None
     """``None`` for an output that is not shared, and before the first snapshot."""
     counters: Counters = Counters()
@@ -180,6 +192,9 @@ def summarize(status: Status) -> str:
         parts.append(f"last snapshot {time_to_text(status.last_snapshot)[11:19]} UTC")
     if refused:
         parts.append(f"{refused} entr{'y' if refused == 1 else 'ies'} refused")
+    if status.machines and status.machines.problems:
+        number = len(status.machines.problems)
+        parts.append(f"{number} entr{'y leads' if number == 1 else 'ies lead'} to no live machine")
     if status.lease and status.lease.role is Role.STANDBY:
         parts.append(f"standing by for {status.lease.holder}")
     if status.pending_removal:

@@ -11,6 +11,7 @@ from ctsdns_traefik.core.status.status import (
     AccessFile,
     ErrorRecord,
     Hook,
+    MachineCheck,
     PendingRemoval,
     Status,
     TraefikAnswer,
@@ -32,10 +33,7 @@ def status_to_text(status: Status, updated: float) -> str:
         "output": shown(status.output),
         **{name: _time(getattr(status, name)) for name in _TIMES},
         "routes": status.routes,
-        "refused": {
-            "count": len(status.refused),
-            "entries": [_diagnostic(each) for each in status.refused[:LISTED_AT_MOST]],
-        },
+        "refused": _diagnostics(status.refused),
         "consecutive_failures": status.consecutive_failures,
         "last_error": _error(status.last_error),
         "output_error": _error(status.output_error),
@@ -43,6 +41,7 @@ def status_to_text(status: Status, updated: float) -> str:
         "hook": _hook(status.hook),
         "traefik": _answer(status.traefik),
         "access": _access(status.access),
+        "machines": _machines(status.machines),
         "lease": _lease(status.lease),
         "counters": status.counters._asdict(),
     }
@@ -54,6 +53,11 @@ _TIMES = ("connected_since", "last_event", "last_snapshot", "last_applied", "las
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else time_to_text(seconds)
+
+
+def _diagnostics(diagnostics: tuple[Diagnostic, ...]) -> dict[str, Any]:
+    listed = [_diagnostic(each) for each in diagnostics[:LISTED_AT_MOST]]
+    return {"count": len(diagnostics), "entries": listed}
 
 
 def _diagnostic(diagnostic: Diagnostic) -> dict[str, str]:
@@ -99,6 +103,16 @@ def _access(access: AccessFile | None) -> dict[str, Any] | None:
         "path": shown(access.path),
         "enforced": _time(access.enforced),
         "error": _error(access.error),
+    }
+
+
+def _machines(machines: MachineCheck | None) -> dict[str, Any] | None:
+    if machines is None:
+        return None
+    return {
+        "checked": _time(machines.checked),
+        "error": _error(machines.error),
+        **_diagnostics(machines.problems),
     }
 
 

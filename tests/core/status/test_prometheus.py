@@ -50,6 +50,10 @@ def test_every_value() -> None:
         "refused_entries": 102,
         "held_routes": 3,
         "output_error": 1,
+        "machine_problems unknown-machine": 102,
+        "machine_problems machine-offline": 0,
+        "machine_problems machine-expired": 0,
+        "machines_error": 1,
         "writer": 0,
         "access_error": 1,
         "hook_error": 1,
@@ -73,7 +77,7 @@ def test_every_value() -> None:
 def test_what_is_not_known_is_not_there() -> None:
     """Before the first snapshot there are no times of it, rather than times of 1970."""
     samples = values(metrics_to_text(Status(version="1", started=AT), AT))
-    unknown = ("last_", "routes", "hook_", "traefik_", "access_")
+    unknown = ("last_", "routes", "hook_", "traefik_", "access_", "machine")
     assert not any(name.startswith(unknown) for name in samples)
     assert (samples["connected"], samples["snapshots_total trusted"], samples["up"]) == (0, 0, 1)
     assert values(metrics_to_text(Status().after(Stopped("SIGTERM"), AT), AT))["up"] == 0

@@ -6,7 +6,17 @@ import json
 from typing import Any
 
 import pytest
-from support.statuses import APPLIED, AT, CONNECTED, FULL, REFUSED, REMOVAL, SCHEMA, TRUSTED
+from support.statuses import (
+    APPLIED,
+    AT,
+    CONNECTED,
+    FULL,
+    REFUSED,
+    REMOVAL,
+    SCHEMA,
+    TRUSTED,
+    UNKNOWN,
+)
 
 from ctsdns_traefik.core.dynamic.diff import count_by_entrypoint
 from ctsdns_traefik.core.dynamic.served import RouterError, Verdict
@@ -14,6 +24,7 @@ from ctsdns_traefik.core.status.status import (
     Counters,
     ErrorRecord,
     Hook,
+    MachineCheck,
     PendingRemoval,
     State,
     Status,
@@ -27,6 +38,7 @@ from ctsdns_traefik.daemon.events import (
     Disconnected,
     HookFailed,
     HookSucceeded,
+    MachinesChecked,
     OtherEventReceived,
     OutputCreated,
     RemovalHeld,
@@ -135,6 +147,17 @@ def test_text_says_all() -> None:
     said = json.loads(status_to_text(FULL, AT))
     entry = {"entry": REFUSED.entry, "code": "bad-port", "message": "no port"}
     assert said.pop("refused") == {"count": 102, "entries": [entry] * 100}
+    assert said.pop("machines") == {
+        "checked": "2026-11-21T13:05:03.250Z",
+        "error": {
+            "time": "2026-11-21T13:05:04.250Z",
+            "event": "machines-error",
+            "message": "no",
+            "reason": None,
+        },
+        "count": 102,
+        "entries": [{"entry": UNKNOWN.entry, "code": "unknown-machine", "message": "none"}] * 100,
+    }
     assert said == {
         "version": "1.2.3",
         "state": "connected",
@@ -229,12 +252,24 @@ def test_hook_and_traefik() -> None:
     assert status.last_error == failure
 
 
+def test_machines() -> None:
+    """A failed check keeps what is known of the machines; the next one that succeeds ends it."""
+    status = Status().after(MachinesChecked((UNKNOWN,)), AT)
+    assert status.machines == MachineCheck(AT, (UNKNOWN,))
+    status = status.after(MachinesChecked((UNKNOWN,), "no scope"), AT + 1)
+    failure = ErrorRecord(AT + 1, "machines-error", "no scope")
+    assert status.machines == MachineCheck(AT, (UNKNOWN,), failure)
+    assert status.last_error == failure
+    assert status.after(MachinesChecked(()), AT + 2).machines == MachineCheck(AT + 2)
+    assert Status().after(MachinesChecked((), "no"), AT).machines.checked is None  # type: ignore[union-attr]
+
+
 def test_schema_knows_exactly_what_is_said() -> None:
     """The schema and the text name the same fields, states among them."""
     said = json.loads(status_to_text(FULL, AT))
     assert SCHEMA["required"] == list(SCHEMA["properties"]) == list(said)
     assert SCHEMA["properties"]["state"]["enum"] == list(State)
-    for name in ("refused", "hook", "traefik", "counters"):
+    for name in ("refused", "hook", "traefik", "machines", "counters"):
         assert SCHEMA["properties"][name]["required"] == list(said[name])
     access = SCHEMA["properties"]["access"]["anyOf"][1]
     assert access["required"] == list(access["properties"]) == list(said["access"])
@@ -264,7 +299,7 @@ def test_schema_knows_exactly_what_is_said() -> None:
         pytest.param(
             FULL,
             "connected; 4 routes; last snapshot 13:05:07 UTC; 102 entries refused;"
-            " standing by for pid 12 on web-1;"
+            " 102 entries lead to no live machine; standing by for pid 12 on web-1;"
             " a removal of 3 routes waits; the access file is not in force: no; disk full",
             id="full",
         ),

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from stand_in_tailscale import device
 
-from ctsdns_traefik.core.checks.machines import (
+from ctsdns_traefik.core.entries.grammar import read_hosts
+from ctsdns_traefik.core.machines import (
     Machine,
     MachineListError,
     check_machines,
     read_machines,
 )
-from ctsdns_traefik.core.entries.grammar import read_hosts
 
 NOW = 1_800_000_000.0
 """2027-01-15 08:00 UTC"""
