@@ -71,6 +71,7 @@ def test_quickstart_shows_two_live_routes(tmp_path: Path) -> None:
         for name in ("app.example.com", "new.example.com")
     ]
     assert re.search(r'"_web_http_\d+\._tcp\.app\.example\.com": "127\.0\.0\.1"', shown)
+    assert re.search(r"\nLive after \d\.\d\d s \(the API is polled every 5 s\)\.\n", shown)
     assert shown.endswith("\nStopped cleanly; nothing is left behind.\n")
     assert left_behind(tmp_path) == []
 
@@ -98,6 +99,25 @@ def test_quickstart_follows_an_endpoint_that_is_set(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == []
 
 
+def test_quickstart_follows_a_policy_of_ones_own(tmp_path: Path) -> None:
+    """With --endpoint it lists a file's routes, and with --stay it shows what an edit changes."""
+    policy = tmp_path / "policy.hujson"
+    policy.write_text('{"hosts": {"_web_http_80._tcp.app.example.com": "127.0.0.1",}}')
+    with quickstart(tmp_path, "--stay", "--endpoint", str(policy)):
+        until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
+        assert "    web: Host(`app.example.com`): enabled\n" in printed(tmp_path)
+        policy.write_text(policy.read_text().replace("app.example.com", "new.example.com"))
+        until(lambda: "added router-new-example-com" in printed(tmp_path), "the edit is not shown")
+
+
+def test_quickstart_shows_why_watch_has_ended(tmp_path: Path) -> None:
+    """A source that cannot be one fails at once, with what watch has to say of it."""
+    with quickstart(tmp_path, "--endpoint", "ftp://127.0.0.1/") as process:
+        assert process.wait(timeout=30) == 1
+    assert "the endpoint is not a URL like" in printed(tmp_path)
+    assert left_behind(tmp_path) == []
+
+
 def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
     """A further entry is a route, and is refused: the access file does not name it."""
     with quickstart(tmp_path, "--stay"):
@@ -119,7 +139,8 @@ def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
 def test_signal_ends_a_quickstart_that_stays(tmp_path: Path, signum: signal.Signals) -> None:
     """With --stay it runs on until a signal, and takes everything with it."""
-    with quickstart(tmp_path, "--stay") as process:
+    policy = ROOT / "examples" / "quickstart" / "policy.hujson"
+    with quickstart(tmp_path, "--stay", "--endpoint", str(policy)) as process:
         until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
         assert process.poll() is None
         assert len(processes(tmp_path)) == 2  # watch and Traefik
