@@ -22,7 +22,7 @@ from ctsdns_traefik.cli.command import (
     verbosity_options,
 )
 from ctsdns_traefik.cli.options import access_file_option
-from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, TRAEFIK_VERSION
+from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, NO_OUTPUT, TRAEFIK_VERSION
 from ctsdns_traefik.cli.source_options import CHECK_MACHINES_HELP, SnapshotOptions, snapshot_options
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
@@ -180,7 +180,7 @@ def _check_machines(hosts: HostsMap, listed: MachineList) -> tuple[Diagnostic, .
 def _dynamic_file(output: str | None) -> str | None:
     from ctsdns_traefik.output.redis import is_store_url
 
-    return None if output is None or is_store_url(output) else output
+    return None if output in (None, NO_OUTPUT) or is_store_url(str(output)) else output
 
 
 def read_static_config(

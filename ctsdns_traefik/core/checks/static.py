@@ -7,13 +7,16 @@ import posixpath
 from collections.abc import Iterator
 
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
-from ctsdns_traefik.core.releases import Release, has
+from ctsdns_traefik.core.releases import Release, as_text, has
 from ctsdns_traefik.core.static_config.configuration import (
     Entrypoint,
     FileProvider,
     StaticConfiguration,
 )
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
+
+WITHOUT_HEADERS: Release = (3, 6, 6)
+"""The one release whose HTTP provider does not send the headers that it is configured with."""
 
 
 def check_static(
@@ -29,6 +32,7 @@ def check_static(
     if output is not None:
         yield from dynamic_file_not_watched(static.file_provider, output, version)
     yield from dashboard_exposed(static)
+    yield from headers_not_sent(static, version)
 
 
 def redirect_ignored(static: StaticConfiguration) -> Iterator[Diagnostic]:
@@ -91,6 +95,17 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
             " without a password",
             'set entryPoints.traefik.address to "127.0.0.1:8080"',
             Severity.WARNING,
+        )
+
+
+def headers_not_sent(static: StaticConfiguration, version: Release) -> Iterator[Diagnostic]:
+    """Report headers of the HTTP provider, a token for one, that one release does not send."""
+    if static.http_headers and version == WITHOUT_HEADERS:
+        yield diagnose_setting(
+            "headers-not-sent",
+            "providers.http.headers",
+            f"Traefik {as_text(version)} sends none of these headers, and so no token",
+            "use another release, or an address that needs no token",
         )
 
 

@@ -115,6 +115,8 @@ class StaticConfiguration(NamedTuple):
     """Whether one of them gets certificates by TLS-ALPN-01."""
     providers: frozenset[str] = frozenset()
     """Its providers, by the names that follow ``@`` in those of routers and middlewares."""
+    http_headers: bool = False
+    """Whether its HTTP provider is to send headers, such as a token."""
     refusals: tuple[Refusal, ...] = ()
     """Why Traefik does not start with it."""
 
@@ -156,6 +158,7 @@ def read_static(
             for _, resolver in root.section("certificatesResolvers").sections()
         ),
         providers=_providers(root),
+        http_headers=root.section("providers").section("http").has("headers"),
         refusals=refusals,
     )
 

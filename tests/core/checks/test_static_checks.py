@@ -11,7 +11,7 @@ from ctsdns_traefik.core.static_config.configuration import read_static, with_en
 
 
 def problems_of(
-    text: str, output: str | None = None, version: tuple[int, int] = (3, 7)
+    text: str, output: str | None = None, version: tuple[int, ...] = (3, 7)
 ) -> tuple[Diagnostic, ...]:
     """Check a static configuration in YAML."""
     return tuple(check_static(read_static(text, "yaml"), output, version))
@@ -243,3 +243,19 @@ def test_certificate_resolver_of_a_route(access: str, codes: list[str]) -> None:
         {"error"} if "unknown-resolver" in codes else {"warning"}
     )
     assert all(each.line == 3 for each in found if each.setting)
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "codes"),
+    [
+        pytest.param("{headers: {Authorization: x}}", (3, 6, 6), ["headers-not-sent"], id="3.6.6"),
+        pytest.param("{headers: {Authorization: x}}", (3, 6, 7), [], id="a-later-one"),
+        pytest.param("{headers: {Authorization: x}}", (3, 6), [], id="the-last-3.6"),
+        pytest.param("{endpoint: x}", (3, 6, 6), [], id="no-headers"),
+    ],
+)
+def test_headers_not_sent(text: str, version: tuple[int, ...], codes: list[str]) -> None:
+    """One release sends no headers to its HTTP provider, and so no token to a hub."""
+    assert [
+        each.code for each in problems_of(f"providers: {{http: {text}}}", None, version)
+    ] == codes
