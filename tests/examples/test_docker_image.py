@@ -156,7 +156,8 @@ def needed() -> Iterator[Requirement]:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lines = setup["options"]["install_requires"].split()
-    lines += setup["options.extras_require"]["redis"].split()
+    extras = setup["options.extras_require"]
+    lines += extras["redis"].split() + extras["serve"].split()
     waiting, seen = [Requirement(line) for line in lines], set()
     while waiting:
         requirement = waiting.pop()
