@@ -92,7 +92,7 @@ class StreamOptions(EndpointOptions):
         origin = click.get_current_context().get_parameter_source("endpoint")
         differ = self.endpoint is not None and self.endpoint != self.source
         if differ and origin is ParameterSource.COMMANDLINE:
-            raise click.UsageError("the argument URL and --endpoint differ: name one endpoint")
+            raise click.UsageError("the argument SOURCE and --endpoint differ: name one source")
         return self.source
 
 
@@ -144,14 +144,14 @@ _CONNECTION = (
         setting=settings.HEADERS,
         type=HEADER,
         multiple=True,
-        help="Header to send to the endpoint; repeatable, in the variable one a line.",
+        help="Header to send to a URL; repeatable, in the variable one a line.",
     ),
     option(
         "--token-file",
         group="Source",
         setting=settings.TOKEN_FILE,
         type=FILE,
-        help="File with a token for 'Authorization: Bearer', read at each connection."
+        help="File with a token for 'Authorization: Bearer', read at each request."
         f" The token itself can be set as {settings.TOKEN.variable}.",
     ),
     option(
@@ -166,13 +166,14 @@ _CONNECTION = (
 stream_options = bundle(
     "stream",
     StreamOptions,
-    click.argument("source", metavar="[URL]", required=False),
+    click.argument("source", metavar="[SOURCE]", required=False),
     option(
         "--endpoint",
         group="Source",
         setting=settings.ENDPOINT,
-        metavar="URL",
-        help="The worker's /api/config, if not named as URL; required, but not for --health.",
+        metavar="SOURCE",
+        help="Where the policy is, if not named as SOURCE: tailscale:, headscale+https://HOST, a"
+        " URL or a file; required, but not for --health.",
     ),
     option(
         "--retry-delay",
@@ -193,7 +194,7 @@ stream_options = bundle(
         group="Source",
         setting=settings.READ_TIMEOUT,
         type=SECONDS,
-        help="Silence that counts as a failure; longer than the worker's interval.",
+        help="Silence of a stream that counts as a failure; longer than the worker's interval.",
     ),
     option(
         "--check-machines/--no-check-machines",

@@ -55,10 +55,19 @@ class WatchOptions:
     monitoring: MonitoringOptions
     log_format: LogFormat
 
+    @property
+    def lease_seconds(self) -> float:
+        """For how long a writer lease lasts, a slowly polled source considered."""
+        from ctsdns_traefik.core.status import allowed_age
+
+        return allowed_age(self.store_lease, self.stream.poll_interval)
+
 
 @click.command(
     cls=GroupedCommand,
     epilog=epilog(
+        "ctsdns-traefik watch tailscale:",
+        "ctsdns-traefik watch policy.hujson -o dynamic.yml",
         "ctsdns-traefik watch https://worker.example.com/api/config",
         "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
         "ctsdns-traefik watch --health --status-file /run/ctsdns-traefik/status.json",
@@ -79,8 +88,8 @@ class WatchOptions:
         setting=settings.STORE_LEASE,
         type=SECONDS,
         help="For a redis:// output that several watches share: for how long after its last"
-        " snapshot the one that writes keeps the others from writing. At least twice the source's"
-        " interval.",
+        " snapshot the one that writes keeps the others from writing. At least two and"
+        " a half poll intervals.",
     ),
     server_options,
     access_file_option,
@@ -111,7 +120,7 @@ def watch(options: WatchOptions) -> ExitCode:
         check,
         sleep=signals.sleep,
         cancellation=signals.output,
-        lease_seconds=options.store_lease,
+        lease_seconds=options.lease_seconds,
     )
     handover = _build_handover(options)
     publisher = _build_publisher(options, source, output, signals, handover)
@@ -233,7 +242,7 @@ def _build_watch(
         delay=options.stream.retry_delay,
         publisher=publisher,
         beside=_run_threads(
-            reconciler, publisher, followed, options.store_lease if target.is_store else None
+            reconciler, publisher, followed, options.lease_seconds if target.is_store else None
         ),
     )
 

@@ -225,12 +225,15 @@ class Connected(
 
     endpoint: str
     begun: str = "connected to"
+    poll_interval: float | None = None
 
     def fields(self) -> dict[str, object]:
         return {"endpoint": self.endpoint}
 
     def change(self, status: Status, now: float) -> Status:
-        return status._replace(state=State.CONNECTED, connected_since=now)
+        return status._replace(
+            state=State.CONNECTED, connected_since=now, poll_interval=self.poll_interval
+        )
 
 
 class Unreachable(

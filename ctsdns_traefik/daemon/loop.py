@@ -102,7 +102,7 @@ class Watch:
         try:
             with source.follow(attempt, self._publisher.expect) as run:
                 ending, state = Disconnected, source.wording.ended
-                self._publish(Connected(str(source), source.wording.begun))
+                self._publish(Connected(str(source), source.wording.begun, source.interval))
                 for received in run:
                     delivered = True
                     hosts = self._hosts_in(received)

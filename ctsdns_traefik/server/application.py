@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ctsdns_traefik.core.status import Health, judge, metrics_to_text, status_to_text
+from ctsdns_traefik.core.status import Health, allowed_age, judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.representation import Answer, Representation, text_answer
@@ -123,7 +123,7 @@ class Application:
         if status.last_snapshot is None:
             return "this hub has had no trusted snapshot yet"
         age = self._clock() - status.last_snapshot
-        if age <= self._settings.max_age:
+        if age <= allowed_age(self._settings.max_age, status.poll_interval):
             return ""
         error = f"; its last error: {status.last_error.message}" if status.last_error else ""
         return f"this hub's last trusted snapshot is {age:.0f} s old{error}"

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import SnapshotError
 from ctsdns_traefik.core.text import in_quotes, shown
-from ctsdns_traefik.errors import SettingsError, SourceError
+from ctsdns_traefik.errors import Reason, SettingsError, SourceError
 from ctsdns_traefik.followed_file import Content, FollowedFile
 from ctsdns_traefik.source.base import Expect, Policy, Received, Untrusted, Wording
 from ctsdns_traefik.source.once import policy_of_file
@@ -139,7 +139,7 @@ class FileSource:
 
     def _require_readable(self) -> None:
         if self._content and self._content.data is None:
-            raise SourceError(self._content.error)
+            raise SourceError(self._content.error, reason=Reason.UNREADABLE)
 
     def _read(self) -> Received:
         data = self._content.data if self._content else None

@@ -157,7 +157,7 @@ def test_wishes_of_the_server_raise_the_delay(path: Path) -> None:
         ),
         pytest.param(["--format", "toml"], {}, 2, "toml", id="format"),
         pytest.param(["--no-such-option"], {}, 2, "--no-such-option", id="unknown-option"),
-        pytest.param(["http://s3cret/"], {}, 2, "URL and --endpoint differ", id="two-endpoints"),
+        pytest.param(["http://s3cret/"], {}, 2, "SOURCE and --endpoint differ", id="two-endpoints"),
         pytest.param([URL, "second"], {}, 2, "second", id="unexpected-argument"),
         pytest.param(
             [],

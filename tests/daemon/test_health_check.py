@@ -88,6 +88,11 @@ def judged(status: Status, *, updated: float = AT - 3) -> Health:
             id="mended-output",
         ),
         pytest.param(
+            WELL._replace(poll_interval=300).after(TRUSTED, AT - 750).after(APPLIED, AT - 750),
+            "healthy: connected, the last snapshot is 750 s old",
+            id="slow-polls",
+        ),
+        pytest.param(
             GUARDED.after(AccessEnforced(), AT - 30),
             "healthy: connected, the last snapshot is 40 s old",
             id="access-in-force",
@@ -106,6 +111,16 @@ def test_well(status: Status, why: str) -> None:
             WELL.after(TRUSTED, AT - 121).after(APPLIED, AT - 121),
             "the last trusted snapshot is 121 s old, above 120 s; watch is connected",
             id="old-snapshot",
+        ),
+        pytest.param(
+            WELL._replace(poll_interval=30).after(TRUSTED, AT - 121).after(APPLIED, AT - 121),
+            "the last trusted snapshot is 121 s old, above 120 s; watch is connected",
+            id="old-poll",
+        ),
+        pytest.param(
+            WELL._replace(poll_interval=300).after(TRUSTED, AT - 751).after(APPLIED, AT - 751),
+            "the last trusted snapshot is 751 s old, above 750 s; watch is connected",
+            id="old-slow-poll",
         ),
         pytest.param(
             WELL.after(TRUSTED, AT - 200)

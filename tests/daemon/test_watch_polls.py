@@ -41,7 +41,7 @@ def test_watch_through_refusals(tailscale: StandInTailscale, tmp_path: Path) -> 
         watch.until_logged(f"Tailscale answers 403 .*{SCOPES}.*REQ-.*; retrying in")
         failure = until_status(watch, status, state="waiting")
         error_shown = failure["last_error"]
-        assert failure["endpoint"] == "tailscale://-"
+        assert (failure["endpoint"], failure["poll_interval"]) == ("tailscale://-", 60)
         assert (error_shown["event"], error_shown["reason"]) == ("unreachable", "forbidden")
         assert names_in(path) == "ab"
         tailscale.answer_as_usual()

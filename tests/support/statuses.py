@@ -73,6 +73,7 @@ FULL = Status(
     output="/etc/traefik/dynamic.yml",
     state=State.CONNECTED,
     connected_since=AT - 90,
+    poll_interval=30.0,
     last_event=AT - 1,
     last_snapshot=AT - 2,
     last_applied=AT - 32,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ctsdns_traefik.core.face import make_face
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.status.health import BEAT, Health, judge
+    from ctsdns_traefik.core.status.health import BEAT, Health, allowed_age, judge
     from ctsdns_traefik.core.status.prometheus import metrics_to_text
     from ctsdns_traefik.core.status.status import (
         LISTED_AT_MOST,
@@ -43,6 +43,7 @@ __all__ = [
     "Status",
     "TraefikAnswer",
     "WriterLease",
+    "allowed_age",
     "judge",
     "metrics_to_text",
     "status_to_text",

@@ -19,6 +19,15 @@ AHEAD = 5.0
 """Seconds that a time may lie in the future; more, and the clock has been set back."""
 
 
+POLLS = 2.5
+"""Poll intervals that the last trusted snapshot may be old at least: one poll may fail."""
+
+
+def allowed_age(max_age: float, poll_interval: float | None) -> float:
+    """Return how old the last trusted snapshot may be, also if the source is polled slowly."""
+    return max(max_age, POLLS * (poll_interval or 0.0))
+
+
 class Health(NamedTuple):
     """A verdict."""
 
@@ -38,6 +47,7 @@ class _StatusFile(NamedTuple):
     removal_held: bool
     writer: str | None
     """The process that writes while this watch stands by."""
+    poll_interval: float | None
     access: str | None
     """Why the access file is not in force; ``None`` if it is, or there is none."""
 
@@ -56,10 +66,12 @@ def judge(text: bytes, now: float, max_age: float) -> Health:
 
     It is healthy if the file is up to date, the access file is in force, and the last trusted
     snapshot is at most ``max_age`` seconds old and in the output. A snapshot whose removal is held
-    need not be in the output, nor that of a watch that stands by while another writes.
+    need not be in the output, nor that of a watch that stands by while another writes. A source
+    that is polled slowly may be as old as :func:`allowed_age` returns.
     """
     try:
         status = _read(text)
+        max_age = allowed_age(max_age, status.poll_interval)
         _require_alive(status, now)
         _require_access(status)
         age = _age_of_snapshot(status, now, max_age)
@@ -135,6 +147,7 @@ def _read(text: bytes) -> _StatusFile:
             _message(read["last_error"]),
             read["pending_removal"] is not None,
             _writer(read.get("lease")),
+            _seconds(read.get("poll_interval")),
             _access(read.get("access")),
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as why:
@@ -149,6 +162,10 @@ def _access(access: Any) -> str | None:
 
 def _writer(lease: Any) -> str | None:
     return shown(str(lease["holder"])) if lease and lease["role"] == Role.STANDBY else None
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _time(value: Any) -> float | None:

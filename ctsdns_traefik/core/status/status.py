@@ -144,6 +144,8 @@ class Status(NamedTuple):
     output: str = ""
     state: State = State.STARTING
     connected_since: float | None = None
+    poll_interval: float | None = None
+    """Seconds between two polls; ``None`` for a source that reports changes by itself."""
     last_event: float | None = None
     last_snapshot: float | None = None
     """When the last snapshot came that could be trusted."""

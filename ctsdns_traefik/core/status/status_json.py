@@ -31,6 +31,7 @@ def status_to_text(status: Status, updated: float) -> str:
         "updated": time_to_text(updated),
         "endpoint": shown(status.endpoint),
         "output": shown(status.output),
+        "poll_interval": status.poll_interval,
         **{name: _time(getattr(status, name)) for name in _TIMES},
         "routes": status.routes,
         "refused": _diagnostics(status.refused),

@@ -166,6 +166,7 @@ def test_text_says_all() -> None:
         "updated": "2026-11-21T13:05:09.250Z",
         "endpoint": "https://worker.example.com/api/config",
         "output": "/etc/traefik/dynamic.yml",
+        "poll_interval": 30.0,
         "connected_since": "2026-11-21T13:03:39.250Z",
         "last_event": "2026-11-21T13:05:08.250Z",
         "last_snapshot": "2026-11-21T13:05:07.250Z",
