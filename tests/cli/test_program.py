@@ -80,6 +80,7 @@ VARIABLES = {
     settings.FORMAT: ("watch", "render-once"),
     settings.RETRY_DELAY: ("watch",),
     settings.READ_TIMEOUT: ("watch",),
+    settings.CHECK_MACHINES: ("watch", "validate"),
     settings.POLL_INTERVAL: ("watch",),
     settings.SNAPSHOT_TIMEOUT: ("render-once", "validate"),
     settings.HEADERS: ("watch", "render-once", "validate"),
