@@ -256,3 +256,14 @@ def test_bad_options(options: str, error: str) -> None:
         read_access(f"routes:\n  a.de: {{{options}}}")
     assert error in str(raised.value)
     assert raised.value.location.line == 2
+
+
+def test_proof_reaches_no_backend() -> None:
+    """Health checks are left out where Traefik runs on routes only to judge them."""
+    access = read_access(
+        "{raw: {ssh: {healthCheck: {interval: 9s}}}, routes: {a.de: {healthCheck: {interval: 9s}}}}"
+    ).self_contained()
+    assert [each.health_check for each in (*access.raw.values(), *access.routes.values())] == [
+        None,
+        None,
+    ]

@@ -206,3 +206,31 @@ def test_errors_are_reported_once() -> None:
     """What a router and its service say alike is logged once."""
     flawed = {"status": "disabled", "error": ["no", "no"]}
     assert errors_of([flawed, ENABLED, flawed]) == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "good"),
+    [
+        pytest.param(
+            {"path": "/x", "interval": "9s", "timeout": "5s", "mode": "http"}, True, id="it"
+        ),
+        pytest.param({"path": "/x", "interval": "8s", "timeout": "5s"}, False, id="former"),
+        pytest.param(None, False, id="none"),
+    ],
+)
+def test_health_check_is_compared(listed: object, good: bool) -> None:
+    """A service with the same servers and another health check is not the written one."""
+    balancer = {"servers": [{"url": "http://1"}]}
+    check = {"path": "/x", "interval": "9s", "timeout": "5s"}
+    router = {"rule": "Host(`a`)", "service": "s", "entryPoints": ["web"]}
+    written: Any = {
+        "http": {
+            "routers": {"a": router},
+            "services": {"s": {"loadBalancer": {**balancer, "healthCheck": check}}},
+        }
+    }
+    there: Any = {
+        "http/routers": {"a": {**router, **ENABLED}},
+        "http/services": {"s": {"loadBalancer": {**balancer, "healthCheck": listed}, **ENABLED}},
+    }
+    assert judge(written, there).good == good
