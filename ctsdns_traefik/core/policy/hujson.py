@@ -13,23 +13,25 @@ from ctsdns_traefik.core.policy.json_scanner import Member, members_of, with_dec
 
 # Each match starts where the one before ended, so that the time is linear: first everything that
 # stays, matched possessively, then what is blanked out or rejected. An unterminated string or
-# comment extends to the end of the text.
+# comment extends to the end of the text. Alternatives that repeat possessively are atomic, since
+# Python before 3.11.5 loses matches otherwise (gh-106052).
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 _SPACE = r"[ \t\r\n]*+"
 _COMMENT = re.compile(
-    rf'((?:[^"/]++|{_STRING}|/(?![/*]))*+)(?:(?P<blank>//[^\n]*+|/\*.*?\*/)|/\*.*+)?+',
+    rf'((?:(?>[^"/]++|{_STRING}|/(?![/*])))*+)(?:(?P<blank>//[^\n]*+|/\*.*?\*/)|/\*.*+)?',
     re.DOTALL,
 )
 _COMMA = re.compile(
-    rf'((?:[^",\[{{]++|{_STRING}|[\[{{,]{_SPACE},|[\[{{]|,(?!{_SPACE}[}}\]]))*+)(?P<blank>,)?+',
+    rf'((?:(?>[^",\[{{]++|{_STRING}|[\[{{,]{_SPACE},|[\[{{]|,(?!{_SPACE}[}}\]])))*+)'
+    r"(?P<blank>,)?",
     re.DOTALL,
 )
 _MAY_BE_LAST = re.compile(rf",{_SPACE}[}}\]]")
 """A comma that is to be blanked out, unless it is in a string."""
 
 _REJECTED = re.compile(
-    rf'(?:[^"/NI-]++|{_STRING}|/(?![/*])|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+'
-    r"(?P<found>(?P<line>//[^\n]*+)|/\*.*?\*/|(?P<open>/\*.*+)|(?P<constant>NaN|-?Infinity))?+",
+    rf'(?:(?>[^"/NI-]++|{_STRING}|/(?![/*])|N(?!aN)|I(?!nfinity)|-(?!Infinity)))*+'
+    r"(?P<found>(?P<line>//[^\n]*+)|/\*.*?\*/|(?P<open>/\*.*+)|(?P<constant>NaN|-?Infinity))?",
     re.DOTALL,
 )
 _NOT_LINE_END = re.compile(r"[^\n]")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import ROOT
 
 from ctsdns_traefik.core.policy.hujson import find_faults, may_have_faults, to_json
 
@@ -118,3 +121,27 @@ def test_faults_are_searched_for_wherever_there_may_be_some(text: str) -> None:
 def test_work_is_linear_in_the_size_of_broken_text(text: str) -> None:
     """A search that started over at each sign would take hours for a megabyte of these."""
     assert len(to_json(text)) == len(text)
+
+
+SYSTEMS_PYTHON = Path("/usr/bin/python3")
+OF_ALL_KINDS = '{"a": [1,], /* x */ "b": "//", // y\n"c": "/*", "d": 1 / 2,}\n// z'
+
+
+def test_every_python_reads_it_alike() -> None:
+    """The Python of the system, Debian 12's 3.11.2 for one, blanks out and finds the same."""
+    code = (
+        "import json, sys; sys.version_info >= (3, 11) or sys.exit(77)\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from ctsdns_traefik.core.policy.hujson import find_faults, to_json\n"
+        "print(json.dumps([to_json(sys.argv[2]), find_faults(sys.argv[2])]))"
+    )
+    if not SYSTEMS_PYTHON.exists():
+        pytest.skip("this system has no Python of its own")
+    command = [str(SYSTEMS_PYTHON), "-B", "-I", "-c", code, str(ROOT), OF_ALL_KINDS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("the system's Python is too old for this package")
+    assert done.returncode == 0, done.stderr
+    faults = [list(fault) for fault in find_faults(OF_ALL_KINDS)]
+    assert json.loads(done.stdout) == [to_json(OF_ALL_KINDS), faults]
+    assert len(faults) == 1
