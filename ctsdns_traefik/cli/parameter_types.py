@@ -27,6 +27,9 @@ NO_OUTPUT = "none"
 _OLDEST_TRAEFIK = 3
 
 
+_ENTRYPOINT_OPTION = re.compile(r"tls(=(true|false))?|redirect=(:[0-9]+|[A-Za-z0-9][\w-]*)")
+
+
 class TextType(click.ParamType):  # type: ignore[type-arg]
     """A value read from text by a function, whose :class:`SettingsError` becomes bad usage."""
 
@@ -137,16 +140,18 @@ def _read_ca_file(text: str) -> str:
 
 
 def _read_entrypoint(text: str) -> str:
-    """Read ``NAME`` or ``NAME=[HOST]:PORT[/PROTOCOL]``; return a port alone as ``:PORT``."""
+    """Read ``NAME`` or ``NAME=[HOST]:PORT[/PROTOCOL][,OPTION...]``; return a port as ``:PORT``."""
     from ctsdns_traefik.core.entries import ENTRYPOINT_NAME
 
-    name, equals, address = text.partition("=")
+    name, equals, described = text.partition("=")
+    address, *options = described.split(",")
     found = re.fullmatch("(?P<host>.*:)?(?P<port>[0-9]+)(/(tcp|udp))?", address)
     fits = _is_port(found["port"]) if found else not equals
+    fits = fits and all(map(_ENTRYPOINT_OPTION.fullmatch, options))
     if not ENTRYPOINT_NAME.fullmatch(name) or not fits:
-        form = "NAME or NAME=ADDRESS, web or web=:80 for two"
+        form = "NAME, NAME=ADDRESS, NAME=ADDRESS,tls or NAME=ADDRESS,redirect=TARGET"
         raise SettingsError(f"{text!r} is not of the form {form}")
-    return f"{name}=:{address}" if found and not found["host"] else text
+    return f"{name}=:{described}" if found and not found["host"] else text
 
 
 def _is_port(text: str) -> bool:

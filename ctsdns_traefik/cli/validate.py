@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -22,7 +22,13 @@ from ctsdns_traefik.cli.command import (
     verbosity_options,
 )
 from ctsdns_traefik.cli.options import access_file_option
-from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, NO_OUTPUT, TRAEFIK_VERSION
+from ctsdns_traefik.cli.parameter_types import (
+    ENTRYPOINT,
+    FILE,
+    NO_OUTPUT,
+    TRAEFIK_URL,
+    TRAEFIK_VERSION,
+)
 from ctsdns_traefik.cli.source_options import CHECK_MACHINES_HELP, SnapshotOptions, snapshot_options
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
@@ -33,9 +39,19 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic import Route
     from ctsdns_traefik.core.policy import HostsMap
     from ctsdns_traefik.core.problems import Diagnostic
-    from ctsdns_traefik.core.static_config import Entrypoint
+    from ctsdns_traefik.core.releases import Release
+    from ctsdns_traefik.core.static_config import Entrypoint, Form
     from ctsdns_traefik.source import MachineList
-    from ctsdns_traefik.traefik import Proof, Verdict
+    from ctsdns_traefik.traefik import Proof, TraefikApi, Verdict
+
+
+_FORMS: Mapping[str, Form] = {
+    ".yml": "yaml",
+    ".yaml": "yaml",
+    ".toml": "toml",
+    ".env": "variables",
+}
+"""The forms of a static configuration by the ending of the file's name."""
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +63,7 @@ class ValidateOptions:
     snapshot: SnapshotOptions
     static_config: Path | None
     entrypoints: tuple[str, ...]
+    traefik_api: TraefikApi | None
     output: str | None
     traefik_version: tuple[int, ...] | None
     prove: bool
@@ -79,7 +96,8 @@ class ValidateOptions:
         "--static-config",
         group="Traefik",
         type=FILE,
-        help="Traefik's static configuration, .yml, .yaml or .toml, to check the entries against.",
+        help="Traefik's static configuration to check the entries against: .yml, .yaml or .toml, or"
+        " a Compose file, a manifest or an .env file with its flags or variables.",
     ),
     option(
         "--entrypoint",
@@ -87,7 +105,14 @@ class ValidateOptions:
         group="Traefik",
         multiple=True,
         type=ENTRYPOINT,
-        help="An entrypoint that Traefik has from flags or variables; repeatable.",
+        help="An entrypoint of Traefik, web=:80,redirect=websecure or websecure=:443,tls for two;"
+        " repeatable.",
+    ),
+    option(
+        "--traefik-api",
+        group="Traefik",
+        type=TRAEFIK_URL,
+        help="URL before /api of a Traefik that runs, to check against its entrypoints.",
     ),
     option(
         "-o",
@@ -132,12 +157,14 @@ def validate(options: ValidateOptions) -> ExitCode:
     TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
     from ctsdns_traefik.cli.report.validation_report import show_validation
-    from ctsdns_traefik.core.checks import NEWEST, check_policy, release_in
+    from ctsdns_traefik.core.checks import check_policy
     from ctsdns_traefik.core.problems import Severity
     from ctsdns_traefik.daemon import read_access_file
 
     start_logging()
     static = read_static_config(options.static_config, options.entrypoints, prove=options.prove)
+    if options.traefik_api is not None:
+        static = _read_running(options.traefik_api, static)
     (hosts, source), listed = options.snapshot.read_all(check_machines=options.check_machines)
     access = read_access_file(options.access_file) if options.access_file else None
     output = _dynamic_file(options.output)
@@ -149,7 +176,7 @@ def validate(options: ValidateOptions) -> ExitCode:
         static,
         access,
         output=output,
-        version=options.traefik_version or (proof and release_in(proof.version)) or NEWEST,
+        version=_release(options, proof),
         unproved=[
             *(map(_not_enabled, repeat(proof.version), proof.failed) if proof else ()),
             *(_check_machines(hosts, listed) if listed else ()),
@@ -162,6 +189,17 @@ def validate(options: ValidateOptions) -> ExitCode:
     unchecked = options.strict and listed is not None and bool(listed.error)
     found = unchecked or any(map(validation.count, failing))
     return ExitCode.FINDINGS if found else ExitCode.OK
+
+
+def _release(options: ValidateOptions, proof: Proof | None) -> Release:
+    """Return the release that will run: as given, of the proof, of the API, or the newest."""
+    from ctsdns_traefik.core.checks import NEWEST, release_in
+
+    if options.traefik_version:
+        return options.traefik_version
+    if proof:
+        return release_in(proof.version) or NEWEST
+    return (options.traefik_api and release_in(options.traefik_api.version())) or NEWEST
 
 
 def _check_machines(hosts: HostsMap, listed: MachineList) -> tuple[Diagnostic, ...]:
@@ -200,13 +238,17 @@ def read_static_config(
 
     if path is None:
         return StaticText(configuration=with_entrypoints(None, entrypoints))
-    name, suffix = shown(str(path)), path.suffix.lower()
-    if suffix not in (".yml", ".yaml", ".toml"):
-        raise SettingsError(f"{name}: Traefik reads its configuration from .yml, .yaml and .toml")
+    name, form = shown(str(path)), _FORMS.get(path.suffix.lower())
+    if form is None:
+        raise SettingsError(
+            f"{name}: Traefik reads its configuration from .yml, .yaml and .toml (of variables,"
+            " name a file that ends in .env)"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
-        refused = refusal_of(find_traefik(), text, suffix) if prove else None
-        static = read_static(text, "toml" if suffix == ".toml" else "yaml", refused)
+        static = read_static(text, form)
+        if prove:
+            static = read_static(text, form, refusal_of(find_traefik(), text, form))
     except LocatedError as why:
         line, column = in_bytes(why.location, text)
         raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
@@ -215,6 +257,18 @@ def read_static_config(
     except ValueError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why
     return StaticText(str(path), text, with_entrypoints(static, entrypoints))
+
+
+def _read_running(api: TraefikApi, static: StaticText) -> StaticText:
+    """Take the entrypoints from a Traefik that runs; what a static configuration adds stays.
+
+    Raise :class:`SettingsError` if it gives no answer.
+    """
+    from ctsdns_traefik.core.static_config import UNKNOWN, read_running
+
+    known = static.configuration or UNKNOWN
+    found = read_running(api.entrypoints())
+    return static._replace(configuration=known._replace(entrypoints=found))
 
 
 def _read_beside(output: str | None, static: StaticText) -> DynamicFiles | None:

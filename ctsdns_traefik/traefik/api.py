@@ -100,6 +100,28 @@ class TraefikApi:
         except (ValueError, RecursionError) as why:
             raise ApiError(_NOT_TRAEFIK) from why
 
+    def version(self) -> str:
+        """Return Traefik's version; raise :class:`SettingsError` if it gives no answer."""
+        content = self._content("/api/version")
+        return str(content.get("Version")) if isinstance(content, dict) else ""
+
+    def entrypoints(self) -> dict[str, Any]:
+        """Return the entrypoints by name, each as a static configuration has it.
+
+        Raise :class:`SettingsError` if Traefik gives no answer.
+        """
+        content = self._content("/api/entrypoints")
+        try:
+            return dict(_items(content))
+        except ApiError as why:
+            raise SettingsError(f"Traefik's API at {self}: {why}") from why
+
+    def _content(self, path: str) -> Any:
+        try:
+            return self.get(path).content
+        except ApiError as why:
+            raise SettingsError(f"Traefik's API at {self}: {why}") from why
+
     def read(
         self, kind: str, provider: str, check_stop: Callable[[], None] = lambda: None
     ) -> dict[str, dict[str, Any]]:

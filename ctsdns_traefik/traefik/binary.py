@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,15 +43,19 @@ def find_traefik() -> str:
 
 @contextmanager
 def running(
-    command: Sequence[str], folder: Path, output: Path
+    command: Sequence[str],
+    folder: Path,
+    output: Path,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program in a folder with its output in a file, and end it when this context ends.
 
-    It gets none of the caller's variables but the PATH, which a script that starts Traefik may
-    need, and a process group of its own, so that what it may have started ends with it. Raise
-    :class:`SettingsError` if it cannot be run.
+    It gets the given variables and of the caller's only the PATH, which a script that starts
+    Traefik may need, and a process group of its own, so that what it has started ends with it.
+    Raise :class:`SettingsError` if it cannot be run.
     """
     environment = {"HOME": str(folder), "PATH": os.environ.get("PATH", os.defpath)}
+    environment |= variables or {}
     cannot_run = f"cannot run {shown(command[0])}"
     with map_os_errors(cannot_run, SettingsError), output.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  (find_traefik's)

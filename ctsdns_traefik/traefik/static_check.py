@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ctsdns_traefik.core.static_config import Form, read_settings
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.traefik.binary import running
@@ -20,9 +21,10 @@ _WITHIN = 15.0
 _COMMAND = "command healthcheck error: "
 
 
-def refusal_of(traefik: str, text: str, suffix: str) -> str:
-    """Return why Traefik would not start with a configuration file's text, ``""`` if it would.
+def refusal_of(traefik: str, text: str, form: Form) -> str:
+    """Return why Traefik would not start with a static configuration, ``""`` if it would.
 
+    The text is that of the file, or of one with flags or variables. It has been read before.
     Raise :class:`SettingsError` if Traefik cannot be run.
     """
     cannot_write = "cannot make the temporary files of a proof (see TMPDIR)"
@@ -31,9 +33,14 @@ def refusal_of(traefik: str, text: str, suffix: str) -> str:
         tempfile.TemporaryDirectory(prefix="ctsdns-traefik-", ignore_cleanup_errors=True) as made,
     ):
         folder = Path(made)
-        file, output = folder / f"static{suffix}", folder / "output"
+        file, output = folder / f"static.{form}", folder / "output"
         file.write_text(text, encoding="utf-8")
-        with running([traefik, "healthcheck", f"--configFile={file}"], folder, output) as process:
+        arguments, variables = [f"--configFile={file}"], {}
+        if launch := read_settings(text, form)[1]:
+            arguments = [flag for flag, _ in launch.flags]
+            variables = dict(each.split("=", 1) for each, _ in launch.variables)
+        command = [traefik, "healthcheck", *arguments]
+        with running(command, folder, output, variables) as process:
             try:
                 process.wait(_WITHIN)
             except subprocess.TimeoutExpired as why:

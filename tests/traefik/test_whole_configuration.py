@@ -50,7 +50,7 @@ def test_removed_setting(path: str) -> None:
     value: object = {"x": "1"} if path in ("pilot", "providers.marathon") else "true"
     text = json.dumps(nested(path, value), indent=1)
     (refusal,) = read_static(text, "yaml").refusals
-    why = refusal_of(find_traefik(), text, ".yml")
+    why = refusal_of(find_traefik(), text, "yaml")
     assert why
     static = read_static(text, "yaml", why)
     (proved,) = static.refusals
@@ -63,7 +63,7 @@ def test_empty_section(path: str) -> None:
     """Traefik refuses every empty section of the table, by name."""
     text = json.dumps(nested(path, {"x": None}))
     (refusal,) = read_static(text, "yaml").refusals
-    why = refusal_of(find_traefik(), text, ".yml")
+    why = refusal_of(find_traefik(), text, "yaml")
     (proved,) = read_static(text, "yaml", why).refusals
     assert proved.setting == refusal.setting
 
@@ -245,3 +245,46 @@ def test_resolver_of_an_entrypoint(
     assert router["status"] == "enabled"
     client = any_certificate()
     assert directory.traefik.get("web", "a.de", tls=client) == Answer(200, "web")
+
+
+COMPOSE = """
+services:
+  proxy:
+    image: traefik:v3
+    command:
+      - --entrypoints.web.address=:80
+      - --providers.docker.%s=true
+"""
+
+
+@pytest.mark.parametrize(("setting", "line"), [("watch", None), ("swarmMode", 7), ("wathc", 7)])
+def test_traefiks_verdict_on_flags(tmp_path: Path, setting: str, line: int | None) -> None:
+    """--prove has Traefik's verdict on the flags of a Compose file, at the line of the flag."""
+    file = tmp_path / "compose.yml"
+    file.write_text(COMPOSE % setting)
+    found = problems("--prove", "--static-config", file, policy={})
+    assert line == (found.get("static-config-refused") or {"line": None})["line"]
+
+
+def test_entrypoints_of_a_traefik_that_runs(tmp_path: Path, stack: ExitStack) -> None:
+    """--traefik-api takes the entrypoints and the release from a Traefik, however it is set."""
+    redirect = {"entryPoint": {"to": "ws"}}
+    settings = {"entryPoints": {"web": {"http": {"redirections": redirect}}, "ws": {}}}
+    traefik = stack.enter_context(CheckedTraefik(tmp_path, settings, {}))
+    api = f"http://{HERE}:{traefik.ports['traefik']}"
+    names = ("_web_http_80._tcp.a.de", "_ws_http_80._tcp.b.de", "_Web_http_80._tcp.c.de")
+    policy = dict.fromkeys(names, "100.64.0.1")
+    codes = {"redirect-shadows-route", "entrypoint-without-tls", "unknown-entrypoint"}
+    assert {*problems("--traefik-api", api, policy=policy)} == codes
+    given = ("--entrypoint", "web=:80,redirect=ws", "--entrypoint", "ws=:443,tls=false")
+    assert {*problems(*given, policy=policy)} == codes
+    good = ("--entrypoint", "web=:80", "--entrypoint", "Web", "--entrypoint", "ws=:443,tls")
+    assert {*problems(*good, policy=policy)} == set()
+
+
+def test_no_api_there() -> None:
+    """A Traefik that does not answer is one line and bad usage, like a file that is not there."""
+    done = run("validate", "--traefik-api", f"http://{HERE}:1", "-", stdin=b'{"hosts": {}}')
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "Traefik's API at" in done.stderr

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from ctsdns_traefik.core.problems import FILE_START, LocatedError, SourceLocation
-from ctsdns_traefik.core.static_config.reader import location_of, read_yaml
+from ctsdns_traefik.core.static_config.places import location_of
+from ctsdns_traefik.core.static_config.reader import read_yaml
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
 _FORBIDDEN = ("{{", "`", "{}")

@@ -7,10 +7,15 @@ Other settings are ignored. Keys are case-insensitive, a value may be text (``"t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.problems import SourceLocation
-from ctsdns_traefik.core.static_config.reader import Section, read_sections
+from ctsdns_traefik.core.static_config.reader import (
+    Form,
+    Locations,
+    Section,
+    read_settings,
+)
 from ctsdns_traefik.core.static_config.refusals import Refusal, explain, find_refusals
 
 REDIRECT_PRIORITY = 2**63 - 2
@@ -104,7 +109,7 @@ class StaticConfiguration(NamedTuple):
     challenge_entrypoints: tuple[str, ...] = ()
     """Where Traefik answers HTTP-01 challenges for its certificate resolvers."""
     locations: Mapping[str, SourceLocation] = {}
-    """Settings by their dotted paths, columns in characters; empty for TOML."""
+    """Settings by their dotted paths, columns in characters."""
     described: bool = True
     """Whether all of this was read; otherwise only some entrypoints are known."""
     api: bool = False
@@ -131,15 +136,14 @@ UNKNOWN = StaticConfiguration({}, described=False)
 """A static configuration of which nothing is known."""
 
 
-def read_static(
-    text: str, form: Literal["yaml", "toml"], refused: str | None = None
-) -> StaticConfiguration:
-    """Read a static configuration; raise :class:`LocatedError` if it does not parse.
+def read_static(text: str, form: Form, refused: str | None = None) -> StaticConfiguration:
+    """Read a static configuration, or the flags and variables of a Compose file or a manifest.
 
+    Raise :class:`LocatedError` for a file that does not parse or is something else.
     ``refused`` is why a real Traefik does not start with it, ``""`` if it does; ``None`` leaves
     that to the tables of :mod:`.refusals`.
     """
-    root = read_sections(text, form)
+    root, _ = read_settings(text, form)
     refusals = find_refusals(root) if refused is None else (explain(root, refused),) * bool(refused)
     transport = root.section("serversTransport")
     api = root.section("api", alone=True)
@@ -163,15 +167,34 @@ def read_static(
     )
 
 
+def read_running(entrypoints: Mapping[str, Any]) -> dict[str, Entrypoint]:
+    """Read the entrypoints that the API of a Traefik lists, by name."""
+    root = Section("", [{"entryPoints": entrypoints}], Locations(), exists=True)
+    return {
+        name: _entrypoint(name, section) for name, section in root.section("entryPoints").sections()
+    }
+
+
 def with_entrypoints(
     static: StaticConfiguration | None, given: Iterable[str]
 ) -> StaticConfiguration | None:
-    """Add entrypoints given as ``NAME`` or ``NAME=ADDRESS``; ``None`` means nothing is known."""
+    """Add entrypoints given as ``NAME[=ADDRESS[,tls|,tls=false][,redirect=TARGET]]``.
+
+    ``None`` means that nothing is known.
+    """
     entrypoints = dict(static.entrypoints) if static else {}
     for each in given:
-        name, _, address = each.partition("=")
+        name, _, described = each.partition("=")
+        address, *options = described.split(",")
         known = entrypoints.get(name, Entrypoint(name, described=False))
-        entrypoints[name] = known._replace(address=address or known.address)
+        known = known._replace(address=address or known.address)
+        for option in options:
+            key, _, value = option.partition("=")
+            if key == "tls":
+                known = known._replace(tls=value != "false", described=True)
+            else:
+                known = known._replace(redirect=Redirect(value))
+        entrypoints[name] = known
     if static:
         return static._replace(entrypoints=entrypoints)
     return StaticConfiguration(entrypoints, described=False) if entrypoints else None

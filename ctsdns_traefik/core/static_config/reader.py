@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from ctsdns_traefik.core.problems import FILE_START, LocatedError, SourceLocation
+from ctsdns_traefik.core.static_config.launch import Launch, find_launch, launch_of_variables
+from ctsdns_traefik.core.static_config.places import location_of
 from ctsdns_traefik.core.text import quoted, shown
 
 _FLAGS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
@@ -26,6 +28,10 @@ _TOML_PART = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|[\w-]+)\s*""")
 _TOML_KEY = re.compile(
     rf"""\s*(?:(?P<table>\[\[?)\s*)?(?P<key>{_TOML_PART.pattern}(?:\.{_TOML_PART.pattern})*)(?:=|\])"""
 )
+
+
+Form = Literal["yaml", "toml", "variables"]
+"""How a static configuration is written; ``variables`` are lines of TRAEFIK_ variables."""
 
 
 class Locations(dict[str, SourceLocation]):
@@ -167,18 +173,42 @@ class Section:
         return LocatedError(f"{shown(path)} {what}", self.locations.get(path, FILE_START))
 
 
-def read_sections(text: str, form: Literal["yaml", "toml"]) -> Section:
+def read_sections(text: str, form: Form) -> Section:
     """Read a file's text; raise :class:`LocatedError` if it does not parse or has no settings."""
-    root = read_yaml(text) if form == "yaml" else _from_toml(text)
+    return _section(next(_documents(text, form), None), text, form)
+
+
+def read_settings(text: str, form: Form) -> tuple[Section, Launch | None]:
+    """Read a static configuration, and what starts Traefik with it if that is no file.
+
+    Raise :class:`LocatedError` for a file that does not parse or is something else.
+    """
+    if form == "variables":
+        launch: Launch | None = launch_of_variables(text)
+    else:
+        documents = _documents(text, form)
+        root = next(documents, None)
+        launch = find_launch(root, documents)
+    if not launch:
+        return _section(root, text, form), None
+    settings, known = launch.settings
+    return Section("", [settings], Locations(known), exists=True), launch
+
+
+def _section(root: object, text: str, form: Form) -> Section:
     if not root:
         raise LocatedError("there is no setting in it")
     if not isinstance(root, Mapping):
         raise LocatedError("it is not a map of settings")
-    locations = Locations(None if form == "yaml" else _in_toml(text))
+    locations = Locations(_in_toml(text) if form == "toml" else None)
     return Section("", [root], locations, exists=True)
 
 
-def without_keys(text: str, form: Literal["yaml", "toml"], key: str) -> str:
+def _documents(text: str, form: Form) -> Iterator[object]:
+    return _yaml_documents(text) if form == "yaml" else iter([_from_toml(text)])
+
+
+def without_keys(text: str, form: Form, key: str) -> str:
     """Return a file's text as JSON, without a key (in lower case) wherever it is.
 
     Raise :class:`LocatedError` if it does not parse.
@@ -191,11 +221,16 @@ def without_keys(text: str, form: Literal["yaml", "toml"], key: str) -> str:
             }
         return [kept(each) for each in value] if isinstance(value, list) else value
 
-    return json.dumps(kept(read_yaml(text) if form == "yaml" else _from_toml(text)), default=str)
+    return json.dumps(kept(next(_documents(text, form), None)), default=str)
 
 
 def read_yaml(text: str) -> object:
     """Read the first document, as Traefik does; raise :class:`LocatedError` if it is invalid."""
+    return next(_yaml_documents(text), None)
+
+
+def _yaml_documents(text: str) -> Iterator[object]:
+    """Read one document after the other, each when it is asked for."""
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
     from ruamel.yaml.reader import ReaderError
@@ -222,7 +257,7 @@ def read_yaml(text: str) -> object:
     yaml.Constructor = Constructor
     try:
         with warnings.catch_warnings(action="ignore"):
-            return next(iter(yaml.load_all(text)), None)
+            yield from yaml.load_all(text)
     except ReaderError as error:
         what = f"it is not YAML: the character U+{error.character:04X} is not allowed"
         raise LocatedError(what, _end_of(text[: error.position])) from error
@@ -263,15 +298,6 @@ def _in_toml(text: str) -> dict[str, SourceLocation]:
 
 def _end_of(text: str) -> SourceLocation:
     return SourceLocation(text.count("\n") + 1, len(text) - text.rfind("\n"))
-
-
-def location_of(values: Mapping[Any, Any], key: object) -> SourceLocation | None:
-    """Return where a key of a YAML map is, ``None`` for one that was merged in."""
-    at = getattr(values, "lc", None)
-    if at is None or not at.data or key not in at.data:
-        return None
-    line, column = at.data[key][:2]
-    return SourceLocation(line + 1, column + 1)
 
 
 def _as_text(value: object) -> str:

@@ -1,0 +1,264 @@
+"""Static configurations as people have them, read by the real Traefik and by validate alike.
+
+Each has one trait of the public ones. Traefik logs the configuration that it has read before it
+does anything with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local import find_traefik, until
+
+from ctsdns_traefik.core.problems import LocatedError
+from ctsdns_traefik.core.static_config.configuration import (
+    Entrypoint,
+    StaticConfiguration,
+    read_running,
+    read_static,
+)
+from ctsdns_traefik.core.static_config.reader import Form
+
+LOADED = "Static configuration loaded"
+
+
+def static_read_by_traefik(
+    folder: Path, arguments: list[str], variables: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Start Traefik, and end it once it has logged its configuration; ``None`` if it refuses it."""
+    log = folder / "log"
+    log.touch()
+    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], **variables}
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [find_traefik(), *arguments], cwd=folder, env=environment, stdout=output, stderr=output
+        )
+    try:
+        written = folder / "output"
+        until(lambda: LOADED in written.read_text() or process.poll() is not None, "neither", 15)
+    finally:
+        process.kill()
+        process.wait()
+    for line in written.read_text().splitlines():
+        if LOADED in line:
+            read: dict[str, Any] = json.loads(line)["staticConfiguration"]
+            return read
+    return None
+
+
+def read_here(text: str, form: Form) -> StaticConfiguration | None:
+    """Read a configuration as validate does; ``None`` if it says that Traefik does not start."""
+    try:
+        static = read_static(text, form)
+    except LocatedError:
+        return None
+    return None if static.refusals else static
+
+
+def alike(entrypoint: Entrypoint) -> Entrypoint:
+    """Return an entrypoint with what Traefik logs as it stands, defaults aside."""
+    return entrypoint._replace(proxy_protocol=Entrypoint("").proxy_protocol)
+
+
+def require_agreement(
+    static: StaticConfiguration | None, read: dict[str, Any] | None
+) -> StaticConfiguration | None:
+    """Require that validate and Traefik have read the same; return it."""
+    assert (static is None) is (read is None), read
+    if static is None or read is None:
+        return None
+    there = read_running(read["entryPoints"])
+    assert {name: alike(each) for name, each in static.entrypoints.items()} == {
+        name: alike(each) for name, each in there.items()
+    }
+    file = (read.get("providers") or {}).get("file")
+    assert bool(static.file_provider) is bool(file)
+    if file and static.file_provider:
+        assert static.file_provider.filename == file.get("filename", "")
+        assert static.file_provider.directory == file.get("directory", "")
+        assert static.file_provider.watch is file.get("watch", False)
+    assert set(static.resolvers) == set(read.get("certificatesResolvers") or {})
+    assert static.api is ("api" in read)
+    return static
+
+
+DEBUG = "log: {level: DEBUG, format: json}\n"
+WEB = "web: {address: '127.0.0.1:80'}"
+
+YAML_FILES = {
+    "plain": f"entryPoints: {{{WEB}}}",
+    "no-entrypoint": "api: {insecure: true}",
+    "labels-only-tls": f"entryPoints: {{{WEB}, websecure: {{address: ':443'}}}}\n"
+    "providers: {docker: {exposedByDefault: false}}",
+    "tls-and-resolver": "entryPoints: {s: {address: ':443', http: {tls: {certResolver: le}}}}\n"
+    "certificatesResolvers: {le: {acme: {email: a@b.de, storage: a.json, tlsChallenge: true}}}",
+    "tls-true": "entryPoints: {s: {address: ':443', http: {tls: true}}}",
+    "redirect": f"entryPoints: {{s: {{address: ':443'}}, {WEB[:-1]}, http: {{redirections:"
+    " {entryPoint: {to: s, scheme: https, priority: 10}}}}}",
+    "permanent-redirect": f"entryPoints: {{{WEB[:-1]}, http: {{redirections: {{entryPoint:"
+    " {to: ':443', permanent: true}}}}}",
+    "middlewares": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: [a@file, b@docker]}}}}}}",
+    "udp-and-http3": "entryPoints: {s: {address: ':443', http3: {}}, dns: {address: ':53/udp'}}",
+    "forwarded-headers": f"entryPoints: {{{WEB[:-1]}, forwardedHeaders: {{insecure: true}}}}}}",
+    "as-default": f"entryPoints: {{{WEB[:-1]}, asDefault: true, reusePort: true}}}}",
+    "file-provider": f"providers: {{file: {{filename: /etc/d.yml}}}}\nentryPoints: {{{WEB}}}",
+    "directory": f"providers: {{file: {{directory: /d, watch: false}}}}\nentryPoints: {{{WEB}}}",
+    "plugins": f"entryPoints: {{{WEB}}}\nexperimental: {{plugins: {{p: {{moduleName: a/b,"
+    " version: v1.0.0}}}",
+    "anchors": f"x-http: &http {{tls: {{}}}}\nentryPoints: {{{WEB[:-1]}, http: *http}}}}",
+    "merge": f"x: &x {{address: ':1'}}\nentryPoints: {{a: {{<<: *x, reusePort: true}}, {WEB}}}",
+    "text-for-boolean": f"entryPoints: {{{WEB}}}\napi: {{insecure: 'true', dashboard: 1}}",
+    "other-case": "EntryPoints: {Web: {Address: ':80', HTTP: {TLS: {}}}}\nAPI: {}",
+    "unknown-section": f"entryPoints: {{{WEB}}}\nx-notes: {{a: [1]}}\nversion: '3'",
+    "second-document": f"entryPoints: {{{WEB}}}\n---\nentryPoints: [",
+    "ping-and-metrics": f"entryPoints: {{{WEB}}}\nping: {{}}\nmetrics: {{prometheus: {{}}}}",
+    "api-of-its-own": f"entryPoints: {{{WEB}, traefik: {{address: '127.0.0.1:8080'}}}}\napi: {{}}",
+    "old-redirect": f"entryPoints: {{{WEB[:-1]}, redirect: {{entryPoint: s}}}}}}",
+    "old-tls": "entryPoints: {s: {address: ':443', tls: {}}}",
+    "old-pilot": f"entryPoints: {{{WEB}}}\npilot: {{token: x}}",
+    "old-swarm-mode": f"entryPoints: {{{WEB}}}\nproviders: {{docker: {{swarmMode: true}}}}",
+    "old-http3": f"entryPoints: {{{WEB}}}\nexperimental: {{http3: true}}",
+    "empty-tls": "entryPoints:\n  s:\n    address: ':443'\n    http:\n      tls:\n",
+    "empty-provider": f"entryPoints: {{{WEB}}}\nproviders:\n  docker:\n",
+    "duplicate-key": f"entryPoints: {{{WEB}}}\nentryPoints: {{{WEB}}}",
+    "template": f"# {{{{ env `X` }}}}\nentryPoints: {{{WEB}}}",
+}
+
+TOML_FILES = {
+    "tables": "[entryPoints]\n[entryPoints.web]\naddress=':80'\n[entryPoints.web.http.tls]\n",
+    "inline-tables": "entryPoints = {web = {address = ':80', http = {tls = {}}}}\n",
+    "dotted-keys": "entryPoints.web.address = ':80'\nproviders.file.filename = 'd.yml'\n",
+    "old-entrypoint": "defaultEntryPoints = ['http']\n[entryPoints]\n[entryPoints.http]\n"
+    "address=':80'\n[entryPoints.http.redirect]\nentryPoint='https'\n",
+    "no-value": "[entryPoints.web.http]\n",
+}
+
+FLAGS = {
+    "usual": "--entrypoints.web.address=:80 --providers.docker=true --api.insecure=true",
+    "camel-case": "--entryPoints.webSecure.address=:443 --entryPoints.webSecure.http.tls",
+    "one-dash": "-entrypoints.web.address=:80 -api",
+    "apart": "--entrypoints.web.address :80 --providers.file.directory /d",
+    "resolver": "--entrypoints.s.address=:443 --entrypoints.s.http.tls.certresolver=le"
+    " --certificatesresolvers.le.acme.email=a@b.de --certificatesresolvers.le.acme.tlschallenge",
+    "redirect": "--entrypoints.web.address=:80 --entrypoints.s.address=:443"
+    " --entrypoints.web.http.redirections.entrypoint.to=s"
+    " --entrypoints.web.http.redirections.entrypoint.scheme=https",
+    "middlewares": "--entrypoints.web.address=:80 --entrypoints.web.http.middlewares=a@file,b@file",
+    "old": "--entrypoints.web.address=:80 --pilot.token=x",
+    "no-address": "--entrypoints.web=true --entrypoints.web.allowacmebypass=true",
+}
+
+VARIABLES = {
+    "usual": "TRAEFIK_ENTRYPOINTS_WEB_ADDRESS=:80 TRAEFIK_PROVIDERS_DOCKER=true TRAEFIK_API=true",
+    "other-case": "TRAEFIK_ENTRYPOINTS_webSecure_ADDRESS=:443"
+    " TRAEFIK_ENTRYPOINTS_webSecure_HTTP_TLS=true",
+    "resolver": "TRAEFIK_ENTRYPOINTS_S_ADDRESS=:443 TRAEFIK_CERTIFICATESRESOLVERS_A_ACME_EMAIL=a@b",
+}
+
+
+@pytest.mark.parametrize("name", YAML_FILES)
+def test_yaml(tmp_path: Path, name: str) -> None:
+    """Traefik and validate agree on a file in YAML."""
+    text = DEBUG + YAML_FILES[name]
+    file = tmp_path / "static.yml"
+    file.write_text(text)
+    read = static_read_by_traefik(tmp_path, [f"--configFile={file}"], {})
+    static = require_agreement(read_here(text, "yaml"), read)
+    assert (static is None) is name.startswith(("old", "empty", "duplicate"))
+
+
+@pytest.mark.parametrize("name", TOML_FILES)
+def test_toml(tmp_path: Path, name: str) -> None:
+    """Traefik and validate agree on a file in TOML."""
+    text = TOML_FILES[name] + "[log]\nlevel = 'DEBUG'\nformat = 'json'\n"
+    file = tmp_path / "static.toml"
+    file.write_text(text)
+    read = static_read_by_traefik(tmp_path, [f"--configFile={file}"], {})
+    require_agreement(read_here(text, "toml"), read)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("form", ["compose-list", "compose-text", "deployment"])
+def test_flags(tmp_path: Path, name: str, form: str) -> None:
+    """Traefik and validate agree on flags, wherever they stand."""
+    flags = ["--log.level=DEBUG", "--log.format=json", *shlex.split(FLAGS[name])]
+    container: dict[str, Any] = {"image": "docker.io/traefik:v3.7"}
+    if form == "deployment":
+        pod = {"spec": {"containers": [{"image": "a/sidecar"}, {**container, "args": flags}]}}
+        manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": pod}}
+        text = "apiVersion: v1\nkind: Namespace\n---\n" + json.dumps(manifest)
+    else:
+        command = flags if form == "compose-list" else shlex.join(flags)
+        services = {"app": {"image": "traefik/whoami"}, "proxy": {**container, "command": command}}
+        text = json.dumps({"services": services})
+    read = static_read_by_traefik(tmp_path, flags, {})
+    require_agreement(read_here(text, "yaml"), read)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("form", ["compose-map", "compose-list", "pod", "file"])
+def test_variables(tmp_path: Path, name: str, form: str) -> None:
+    """Traefik and validate agree on variables, wherever they stand."""
+    lines = ["TRAEFIK_LOG_LEVEL=DEBUG", "TRAEFIK_LOG_FORMAT=json", *VARIABLES[name].split()]
+    variables = dict(line.split("=", 1) for line in lines)
+    if form == "file":
+        text = "# of the container\n" + "\n".join(lines)
+    elif form == "pod":
+        env = [{"name": key, "value": value} for key, value in variables.items()]
+        spec = {"containers": [{"image": "traefik", "env": env}]}
+        text = json.dumps({"apiVersion": "v1", "kind": "Pod", "spec": spec})
+    else:
+        given = variables if form == "compose-map" else lines
+        text = json.dumps({"services": {"t": {"image": "traefik:v3", "environment": given}}})
+    read = static_read_by_traefik(tmp_path, [], variables)
+    require_agreement(read_here(text, "variables" if form == "file" else "yaml"), read)
+
+
+COMPOSE = """\
+services:
+  traefik:
+    image: traefik:v3.6
+    command:
+      - --entrypoints.web.address=:${HTTP_PORT:-80}
+      - --entrypoints.websecure.address=:${HTTPS_PORT}
+      - --api.dashboard=${DASHBOARD}
+"""
+
+
+def test_places_and_interpolation_of_a_compose_file() -> None:
+    """Settings are at the lines of their flags; defaults of Compose hold, the rest is not known."""
+    static = read_static(COMPOSE, "yaml")
+    assert static.entrypoints["web"].port == "80"
+    assert static.entrypoints["websecure"].described
+    assert static.locations["entryPoints.websecure"] == (6, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        pytest.param("services: {db: {image: postgres}}", "a Compose file without", id="compose"),
+        pytest.param(
+            "services: {t: {image: traefik, volumes: [a]}}", "no flags or variables", id="mounts"
+        ),
+        pytest.param(
+            "services: {t: {image: traefik, command: --configFile=/t.yml}}",
+            "reads a file",
+            id="file",
+        ),
+        pytest.param("kind: Service\napiVersion: v1", "a manifest of Kubernetes", id="kubernetes"),
+        pytest.param("ports: {web: {port: 80}}\nimage: {tag: v3}", "Helm values", id="helm"),
+        pytest.param("http: {routers: {a: {rule: b}}}", "a dynamic configuration", id="dynamic"),
+        pytest.param("hosts: {a: b}", "no setting of Traefik's", id="other"),
+    ],
+)
+def test_file_of_another_kind(text: str, what: str) -> None:
+    """A file that is no static configuration is named as what it is."""
+    with pytest.raises(LocatedError, match=what):
+        read_static(text, "yaml")
