@@ -183,8 +183,7 @@ def validate(options: ValidateOptions) -> ExitCode:
         ],
         beside=beside and beside._replace(refused=proof.refused if proof else {}),
     )
-    version = proof.version if proof else ""
-    show_validation(validation, version, options.form)
+    show_validation(validation, proof.version if proof else "", options.form)
     failing = Severity if options.strict else (Severity.ERROR,)
     unchecked = options.strict and listed is not None and bool(listed.error)
     found = unchecked or any(map(validation.count, failing))

@@ -22,11 +22,14 @@ from ctsdns_traefik.core.text import shown
 SECTIONS = frozenset(
     {
         *("accesslog", "api", "certificatesresolvers", "core", "entrypoints", "experimental"),
-        *("global", "hostresolver", "log", "metrics", "ocsp", "ping", "providers"),
+        *("global", "hostresolver", "log", "metrics", "ocsp", "pilot", "ping", "providers"),
         *("serverstransport", "spiffe", "tcpserverstransport", "tracing"),
     }
 )
-"""The sections of a static configuration, in lower case; Traefik ignores all others."""
+"""The sections of a static configuration, in lower case; Traefik ignores all others.
+
+It refuses ``pilot``, which it had once.
+"""
 
 _NAMED = ("entrypoints", "certificatesresolvers", "plugins")
 """The sections whose keys are names that users choose."""
