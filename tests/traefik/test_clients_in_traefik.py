@@ -24,6 +24,7 @@ from support.certificates import Authority
 from support.certified import CertifiedTraefik
 from support.commands import run
 from support.databases import mariadb, needs_mariadb, needs_postgres, postgres
+from support.paths import ROOT
 from support.ssh import SshServer, listens, needs_ssh
 
 HERE = "127.0.0.1"
@@ -316,3 +317,23 @@ def test_dns(stage: Stage, transport: str) -> None:
     command = stage.printed(stage.raw("dns", transport)).replace("NAME", DNS_NAME)
     assert ("+tcp" in command) == (transport == "tcp")
     assert stage.run(f"{command} +short +time=5 +tries=1") == (0, DNS_ADDRESS)
+
+
+SHOWN = {
+    "SSH": (test_ssh_raw,),
+    "MySQL, MariaDB": (test_mysql_raw, test_mysql_by_sni, test_mysql_by_sni_needs_a_local_port),
+    "Postgres": (test_postgres_raw, test_postgres_by_sni, test_newer_libpq_by_sni),
+    "Redis": (test_redis,),
+    "RDP": (test_rdp,),
+    "DNS": (test_dns,),
+    "other UDP (WireGuard, games)": (),  # datagrams alone, in test_raw_and_udp_in_traefik.py
+}
+"""The rows of the table in docs/tcp-clients.md, and the tests of their cells."""
+
+
+def test_table_has_what_is_shown_here() -> None:
+    """The document's table has a row for each protocol that is tested, and for no other."""
+    text = (ROOT / "docs" / "tcp-clients.md").read_text(encoding="utf-8")
+    table = text.partition("\n| protocol | by SNI ")[2].partition("\n\n")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]]
+    assert rows == list(SHOWN)
