@@ -70,7 +70,7 @@ def encoded(name: bytes, body: bytes) -> bytes:
     return OPEN[:-2] + b"Content-Encoding: %b\r\n\r\n" % name + body
 
 
-LATE = "(it does not answer within|it was silent for|its answer only trickles).*0.8 s"
+LATE = "(it does not answer|it was silent for|its answer is not whole)"
 
 SILENCES = [
     failing("silence at once", saying_nothing, LATE, *IMPATIENT),
@@ -141,7 +141,7 @@ ENDS = [
         "connection reset by peer",
     ),
     failing("gzip that is none", sending(encoded(b"gzip", POISON)), DAMAGED),
-    Fault("gzip cut off", sending(encoded(b"gzip", gzip.compress(POISON)[:-9])), "WARNING "),
+    Fault("gzip cut off", sending(encoded(b"gzip", gzip.compress(POISON)[:-30])), "WARNING "),
     failing(
         "gzip with a wrong checksum",
         sending(encoded(b"gzip", gzip.compress(POISON)[:-8] + b"checksum")),
@@ -216,7 +216,7 @@ class BadPolicy(NamedTuple):
     name: str
     body: bytes
     line: str
-    """A pattern of what the log says of it."""
+    """A pattern of what the log says of it; ``""`` if that depends on the source."""
 
 
 BAD_POLICIES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from getpass import getuser
@@ -11,7 +12,7 @@ from typing import Self
 import pytest
 from local import free_ports, until
 
-NGINX = shutil.which("nginx")
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="there is no nginx on this machine")
 
 _CONFIGURATION = """
