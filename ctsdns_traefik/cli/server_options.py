@@ -40,7 +40,7 @@ class ServerOptions:
         """Raise :class:`click.UsageError` for options that do not fit together."""
         if self.listen is None:
             if not has_output:
-                raise click.UsageError("--output none needs --listen, or nobody gets the routes")
+                raise click.UsageError("--output none needs --listen, or the routes go nowhere")
             return
         if bool(self.listen_cert) != bool(self.listen_key):
             raise click.UsageError("--listen-cert and --listen-key belong together: name both")

@@ -24,7 +24,7 @@ class MemoryOutput:
         return "the served document"
 
     def claim(self) -> AbstractContextManager[None]:
-        """Exclude nobody: no other process can reach it."""
+        """Exclude no process: none but this one can reach it."""
         return nullcontext()
 
     def prepare(self) -> tuple[OutputWarning, ...]:

@@ -195,7 +195,7 @@ class Application:
         return self._settings.webhook.secrets if self._settings.webhook else ()
 
     def _is_replayed(self, signature: str) -> bool:
-        """Return whether a signature came before, from whoever has recorded it."""
+        """Return whether a signature came before, whichever party recorded it."""
         if signature in self._seen:
             return True
         self._seen[signature] = None

@@ -37,4 +37,4 @@ class Certificate:
 
 
 def _no_password() -> str:
-    raise ValueError("the key is encrypted, and a server has nobody to ask for its password")
+    raise ValueError("the key is encrypted, and a server cannot ask for its password")

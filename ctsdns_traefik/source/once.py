@@ -88,7 +88,7 @@ def _from_source(source: Source) -> Policy:
 
 
 def policy_of_file(pieces: Iterator[bytes], path: str) -> Policy:
-    """Read JSON or a captured stream, which the first character tells apart.
+    """Read JSON or a captured stream, by the first character.
 
     Raise :class:`.SnapshotError` or :class:`SourceError` if it holds no policy.
     """

@@ -70,7 +70,7 @@ class PortTaken(SettingsError):
 
 
 class Sandbox:
-    """A Traefik that runs, and what it reports; ``stops`` tells whether a signal has come."""
+    """A Traefik that runs, and what it reports; ``stops`` returns whether a signal has come."""
 
     def __init__(
         self,

@@ -217,7 +217,7 @@ BAD_USAGE = (
 
 
 @pytest.mark.parametrize(("arguments", "named"), BAD_USAGE)
-def test_bad_usage_is_told_without_a_traceback(
+def test_bad_usage_is_reported_without_a_traceback(
     tmp_path: Path, arguments: list[str], named: str
 ) -> None:
     """It exits with 2 at once, nothing on stdout, and names what is wrong in one line."""
@@ -238,7 +238,7 @@ BAD_ENVIRONMENT = (
 
 
 @pytest.mark.parametrize(("variable", "value", "named"), BAD_ENVIRONMENT)
-def test_bad_environment_is_told_like_bad_usage(variable: str, value: str, named: str) -> None:
+def test_bad_environment_is_reported_like_bad_usage(variable: str, value: str, named: str) -> None:
     """A variable that cannot be used ends it with 2 and one line, which repeats no secret."""
     done = run("render-once", "http://127.0.0.1:9/", environment={variable: value})
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

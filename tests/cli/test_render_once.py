@@ -235,7 +235,7 @@ SKIPPED = (
 
 
 @pytest.mark.parametrize(("first", "warning"), SKIPPED)
-def test_what_cannot_be_trusted_is_skipped_and_told(
+def test_what_cannot_be_trusted_is_skipped_and_reported(
     tmp_path: Path, first: bytes, warning: str
 ) -> None:
     """An error event or a broken snapshot is told on stderr, and the next snapshot is used."""

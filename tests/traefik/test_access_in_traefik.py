@@ -263,7 +263,7 @@ ANSWERS = {
 }
 
 
-def test_whoever_asks_gets_what_the_access_says(stage: Stage) -> None:
+def test_every_client_gets_what_the_access_says(stage: Stage) -> None:
     """Each name answers as its access says, or not at all if it has no entry or cannot have it.
 
     With any access for any names and wildcards: the router that Traefik picks holds to it, and no

@@ -218,7 +218,7 @@ def test_dangling_link_in_the_directory(tmp_path: Path, stack: ExitStack) -> Non
     assert [*directory.problems()] == ["directory-file-refused"]
 
 
-def test_health_checks_of_neighbours_dial_nobody(tmp_path: Path, stack: ExitStack) -> None:
+def test_health_checks_of_neighbours_dial_no_backend(tmp_path: Path, stack: ExitStack) -> None:
     """A proof loads the files of the directory without their health checks."""
     port = stack.enter_context(http_backend("web"))
     balancer = {"servers": [{"url": f"http://{HERE}:{port}"}], "healthCheck": {"path": "/x"}}

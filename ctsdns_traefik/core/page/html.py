@@ -147,12 +147,12 @@ _HEADS = "".join(
 
 def _line(row: Row, objections: Mapping[str, str]) -> str:
     objection = objections.get(row.router, "")
-    said = f'<span class="objection">Traefik: {escape(objection)}</span>' if objection else ""
+    shown = f'<span class="objection">Traefik: {escape(objection)}</span>' if objection else ""
     tls = f"<small>{escape(row.tls)}</small>" if row.tls else ""
     kind = "" if row.protocol == "http" else f"<small>{row.protocol.upper()}</small>"
     rule = f"<code>{escape(printable(row.rule))}</code>" if row.rule else "every datagram"
     return (
-        f'<tr role="row"><th role="rowheader" scope="row">{escape(printable(row.name))}{said}</th>'
+        f'<tr role="row"><th role="rowheader" scope="row">{escape(printable(row.name))}{shown}</th>'
         f'<td role="cell">{rule}{kind}</td>'
         f'<td role="cell"><code>{escape(printable(row.backend))}</code>{tls}</td>'
         f'<td role="cell">{escape(printable(row.access))}</td></tr>\n'

@@ -78,7 +78,7 @@ def may_have_constants(text: str) -> bool:
 
 
 def may_have_faults(text: str) -> bool:
-    """Return false, fast, if :func:`find_faults` finds nothing in what :func:`to_json` mends."""
+    """Return false, fast, if :func:`find_faults` finds nothing that :func:`to_json` has hidden."""
     last_line = text[text.rfind("\n") + 1 :]
     mark = _BYTE_ORDER_MARK.decode("iso-8859-1")
     return (

@@ -348,7 +348,7 @@ def test_entrypoint_needs_no_tls(text: str, name: str) -> None:
     assert found(text, name) == []
 
 
-def test_given_entrypoint_is_not_said_to_have_no_tls() -> None:
+def test_given_entrypoint_is_not_reported_to_have_no_tls() -> None:
     """Of an entrypoint that is only named nobody knows whether it has TLS."""
     assert check(entries_of(HTTP), with_entrypoints(None, ["ws=:443"])) == ()
 
@@ -498,7 +498,7 @@ def test_order_of_entries_does_not_matter() -> None:
     assert check(entries[::-1], static) == check(entries, static)
 
 
-def test_nothing_known_is_nothing_said() -> None:
+def test_nothing_known_gives_no_diagnostics() -> None:
     """Without a static configuration the rules that need one are silent."""
     names = (HTTPS, "_web_http_80._tcp.a.de", "_dns_ssh_22._tcp.b.de", "_x_tls_1._tcp.*.de")
     assert check(entries_of(*names), None, output="/etc/a.json") == ()

@@ -265,7 +265,7 @@ def test_machines() -> None:
     assert Status().after(MachinesChecked((), "no"), AT).machines.checked is None  # type: ignore[union-attr]
 
 
-def test_schema_knows_exactly_what_is_said() -> None:
+def test_schema_knows_exactly_what_is_written() -> None:
     """The schema and the text name the same fields, states among them."""
     said = json.loads(status_to_text(FULL, AT))
     assert SCHEMA["required"] == list(SCHEMA["properties"]) == list(said)
