@@ -235,6 +235,13 @@ DOCUMENTS = (
 )
 
 
+def test_readme_lists_every_document() -> None:
+    """README's reading list names each document once."""
+    _, _, reading = text_of("README.md").partition("\n## Read on\n")
+    listed = re.findall(r"^- \[.+?\]\(docs/(.+?)\)", reading, re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     """Each link between the documents leads to a file, and to a heading in it, that exists."""
