@@ -155,7 +155,8 @@ def test_file_that_is_missing_is_waited_for(path: Path, tmp_path: Path) -> None:
     with Watch(str(source), path, *options) as watch:
         missing = f"WARNING cannot read {source}: no such file or directory; retrying in 6"
         watch.until_logged(missing)
-        assert until_status(watch, status, state="waiting")["last_error"]["event"] == "unreachable"
+        error = until_status(watch, status, state="waiting")["last_error"]
+        assert (error["event"], error["reason"]) == ("unreachable", "unreadable")
         assert path.read_text() == "{}\n"
         source.write_text(json.dumps({"hosts": hosts("a")}))
         watch.until(lambda: names_in(path) == "a", "not read when it came", 5)
