@@ -23,7 +23,7 @@ from ctsdns_traefik.core.access.model import (
 from ctsdns_traefik.core.access.modes import not_applicable, part_of, protect
 from ctsdns_traefik.core.access.resources import NOTHING, References, references_of
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, make_route, priority_of
-from ctsdns_traefik.core.entries.grammar import HostEntry
+from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
 from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError
 
 CHALLENGE_PART = "acme-challenge"
@@ -102,6 +102,7 @@ def _is_wildcard(route: Route) -> bool:
 def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
     """Return all routers of one route; raise :class:`DiagnosticError` if one is impossible."""
     _require_another_name(route, access.dashboard)
+    _require_one_access(route, access)
     found: list[Route] = []
     for each, settings in _with_exact_names(route, served, access):
         if settings is None:
@@ -178,6 +179,19 @@ def _require_another_name(route: Route, dashboard: Dashboard | None) -> None:
             f"the access file has Traefik's dashboard at {route.entry.domain}",
             "give one of the two another entrypoint or domain",
         )
+
+
+def _require_one_access(route: Route, access: Access) -> None:
+    """Reject passthrough of every name where some have another access, unless that is wanted."""
+    if not (route.passthrough and route.entry.domain == ANY):
+        return
+    entrypoint, ours = route.entry.entrypoint, _protection(route, access)
+    for each in access.routes.values() if entrypoint not in access.raw else ():
+        if each.is_protected and each.protection != ours:
+            raise not_applicable(
+                f"it would serve {each.pattern} too, which has another access",
+                f"write what holds for all of entrypoint {entrypoint} under raw",
+            )
 
 
 def _others(found: list[Route], below: list[Route], access: Access) -> list[Route]:

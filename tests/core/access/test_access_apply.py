@@ -77,6 +77,35 @@ def test_raw_settings_are_for_one_entrypoint() -> None:
 
 
 @pytest.mark.parametrize(
+    ("routes", "more", "served"),
+    [
+        pytest.param("{a.de: {access: tailscale-only}}", "", False, id="name"),
+        pytest.param(
+            "{'*.a.de': {access: tailscale-only}}", "default: public", False, id="wildcard"
+        ),
+        pytest.param(f"{{a.de: {MTLS}}}", "default: tailscale-only", False, id="another"),
+        pytest.param("{a.de: {access: public}}", "default: tailscale-only", True, id="opened"),
+        pytest.param(
+            "{a.de: {access: tailscale-only}}", "default: tailscale-only", True, id="same"
+        ),
+        pytest.param(
+            "{a.de: {access: tailscale-only}}", "raw: {e: {access: public}}", True, id="wanted"
+        ),
+        pytest.param(
+            "{a.de: {access: tailscale-only}}", "raw: {f: {access: public}}", False, id="elsewhere"
+        ),
+    ],
+)
+def test_passthrough_of_all_names(routes: str, more: str, served: bool) -> None:
+    """It serves names with another access too: then raw has to say what holds for all of them."""
+    rendering = rendered(routes, ALL, RAW, more=more)
+    left_out = [] if served else [(ALL, "access-not-applicable")]
+    assert codes(rendering) == left_out
+    assert ("router-any-tls" in routers(rendering, "tcp")) == served
+    assert "router-any-ssh" in routers(rendering, "tcp")
+
+
+@pytest.mark.parametrize(
     "default",
     [FORWARD, BYPASS, MTLS, "{access: public, certResolver: le}", "{access: public, tls: true}"],
 )
