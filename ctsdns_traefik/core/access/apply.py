@@ -20,7 +20,7 @@ from ctsdns_traefik.core.access.model import (
     RouteAccess,
     wider,
 )
-from ctsdns_traefik.core.access.modes import not_applicable, part_of, protect
+from ctsdns_traefik.core.access.modes import not_applicable, part_of, protect, with_alpn
 from ctsdns_traefik.core.access.resources import NOTHING, References, references_of
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, make_route, priority_of
 from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
@@ -106,7 +106,7 @@ def _routers(route: Route, served: _Served, access: Access) -> list[Route]:
     found: list[Route] = []
     for each, settings in _with_exact_names(route, served, access):
         if settings is None:
-            found.append(each._replace(others=()) if each.others else each)
+            found.append(with_alpn(each._replace(others=()) if each.others else each))
             continue
         found += protect(each, settings, access)
         if settings.challenge and route.passthrough:  # otherwise Traefik has the certificate

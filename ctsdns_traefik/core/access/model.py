@@ -51,6 +51,8 @@ class RouteAccess(NamedTuple):
     cert_resolver: str = ""
     tls: bool | None = None
     """Whether the router has its own TLS section; ``None`` leaves TLS to the entrypoint."""
+    alpn_protocols: tuple[str, ...] = ()
+    """What Traefik negotiates by ALPN, ``()`` for the scheme's or Traefik's own protocols."""
     backend: Backend | None = None
     priority: int | None = None
     balance: bool = False
@@ -133,6 +135,11 @@ class Access(NamedTuple):
         ]
         found = exact or around[:1]
         return next((each for each in found if each.is_protected), (*found, self.default)[0])
+
+    @property
+    def all_settings(self) -> tuple[RouteAccess, ...]:
+        """The settings of every pattern and of the default."""
+        return (*self.routes.values(), *((self.default,) if self.default else ()))
 
     def find(self, domain: str) -> RouteAccess | None:
         """Return the settings for a domain: of its name, its longest wildcard, or the default."""

@@ -23,6 +23,14 @@ TRUSTED_BY_PATTERN = "authResponseHeadersRegex"
 """The options of an auth server that list the headers that only it may set for a backend."""
 
 
+ALPN: Mapping[str, tuple[str, ...]] = {
+    "postgres": ("postgresql",),
+    "postgresql": ("postgresql",),
+}
+"""The ALPN protocols of schemes whose clients offer nothing else: libpq 17 and newer in every
+handshake, which fails where the server knows none of them, as by Traefik's default."""
+
+
 def not_applicable(message: str, hint: str) -> DiagnosticError:
     """Return the error for a route that cannot be served with the access that is required."""
     return DiagnosticError("access-not-applicable", message, hint)
@@ -47,9 +55,14 @@ def drop_headers_name(name: str) -> str:
     return f"access-drop-headers-{name}"
 
 
-def client_auth_name(name: str) -> str:
-    """Return the name of the TLS options with some authorities."""
-    return f"access-client-auth-{name}"
+def client_auth_name(name: str, protocols: tuple[str, ...] = ()) -> str:
+    """Return the name of the TLS options with some authorities, and perhaps ALPN protocols."""
+    return f"access-client-auth-{name}{alpn_name(protocols).removeprefix('access')}"
+
+
+def alpn_name(protocols: tuple[str, ...]) -> str:
+    """Return the name of the TLS options with some ALPN protocols, ``""`` for Traefik's own."""
+    return f"access-alpn.{'+'.join(protocols).replace('/', '_')}" if protocols else ""
 
 
 def transport_name(backend: Backend) -> str:
@@ -135,9 +148,32 @@ def _tls(route: Route, settings: RouteAccess) -> RouterTls | None:
         )
     if route.protocol == "tcp" and not route.entry.is_raw and settings.tls is False:
         raise not_applicable("a TCP route without TLS has no names", "remove tls: false")
-    if settings.cert_resolver or (settings.tls and route.protocol == "http"):
-        return RouterTls(settings.cert_resolver)
+    protocols = _alpn_protocols(route, settings)
+    if settings.cert_resolver or protocols or (settings.tls and route.protocol == "http"):
+        return RouterTls(settings.cert_resolver, alpn_name(protocols))
     return None
+
+
+def with_alpn(route: Route) -> Route:
+    """Return a route without settings with the ALPN protocols that its scheme needs."""
+    protocols = alpn_of(route)
+    return route._replace(tls=RouterTls(options=alpn_name(protocols))) if protocols else route
+
+
+def alpn_of(route: Route) -> tuple[str, ...]:
+    """Return the ALPN protocols without which clients of a route's scheme may be refused."""
+    ends_at_traefik = route.protocol == "tcp" and not route.passthrough and not route.entry.is_raw
+    return ALPN.get(route.entry.scheme, ()) if ends_at_traefik else ()
+
+
+def _alpn_protocols(route: Route, settings: RouteAccess) -> tuple[str, ...]:
+    given = settings.alpn_protocols
+    if given and (route.protocol == "http" or route.passthrough or route.entry.is_raw):
+        raise not_applicable(
+            "alpnProtocols is for TCP routes whose TLS ends at Traefik",
+            "remove alpnProtocols for this name",
+        )
+    return given or alpn_of(route)
 
 
 def _open(route: Route, _settings: RouteAccess, _access: Access) -> tuple[Route, ...]:
@@ -194,11 +230,8 @@ def _mtls_strict(route: Route, settings: RouteAccess, _access: Access) -> tuple[
             "a raw TCP route has no TLS, and so no certificates of clients",
             "use tailscale-only, or give the entry a domain and its clients TLS",
         )
-    return (
-        route._replace(
-            tls=RouterTls(settings.cert_resolver, client_auth_name(settings.client_auth))
-        ),
-    )
+    options = client_auth_name(settings.client_auth, _alpn_protocols(route, settings))
+    return (route._replace(tls=RouterTls(settings.cert_resolver, options)),)
 
 
 def _behind(middleware: str, route: Route) -> Route:

@@ -44,6 +44,7 @@ HIGHEST_PRIORITY = 2**31 - 1
 """The highest priority that a router may be given; Traefik reserves higher ones."""
 
 _MIDDLEWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}(@[a-z][a-z0-9-]{0,62})?")
+_ALPN_PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,30}")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
@@ -56,7 +57,7 @@ _SECTIONS = ("tailnet", "forwardAuth", "clientAuth", "default", "routes", "raw",
 _SHARED = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls", "priority")
 _OF_DEFAULT = ("access", "forwardAuth", "clientAuth", "middlewares", "certResolver", "tls")
 _BALANCING = ("balance", "healthCheck", "sticky")
-_OF_ROUTES = (*_SHARED, "acmeChallenge", "backend", *_BALANCING)
+_OF_ROUTES = (*_SHARED, "acmeChallenge", "backend", "alpnProtocols", *_BALANCING)
 _OF_RAW = ("access", "middlewares", "balance", "healthCheck")
 _RAW_MODES = ("public", "tailscale-only")
 _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
@@ -248,6 +249,7 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
         "certResolver": ("cert_resolver", lambda node: _matching(node, NAME, "a resolver's")),
         "tls": ("tls", Node.flag),
         "backend": ("backend", _backend),
+        "alpnProtocols": ("alpn_protocols", _alpn_protocols),
         "balance": ("balance", Node.flag),
         "healthCheck": ("health_check", _health_check),
         "sticky": ("sticky", Node.flag),
@@ -266,6 +268,14 @@ def _challenge(node: Node) -> Challenge:
     members = node.members(("entryPoint", "port"), required=("entryPoint", "port"))
     entrypoint = _matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's")
     return Challenge(entrypoint, members["port"].number(1, LARGEST_PORT))
+
+
+def _alpn_protocols(node: Node) -> tuple[str, ...]:
+    names = node.texts()
+    for name in names:
+        if not _ALPN_PROTOCOL.fullmatch(name):
+            node.fail(f"holds {quoted(name)}, which is no ALPN protocol")
+    return names
 
 
 def _backend(node: Node) -> Backend:

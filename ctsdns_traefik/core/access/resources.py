@@ -7,8 +7,10 @@ from typing import Any
 
 from ctsdns_traefik.core.access.model import Access, Backend
 from ctsdns_traefik.core.access.modes import (
+    ALPN,
     TAILNET,
     TRUSTED,
+    alpn_name,
     client_auth_name,
     drop_headers_name,
     forward_auth_name,
@@ -44,7 +46,6 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
         for protocol in SECTIONS
     }
     transports = {route.servers_transport for route in routes}
-    options = {route.tls.options for route in routes if route.tls}
     return _without_empty(
         {
             "http": {
@@ -52,7 +53,7 @@ def references_of(routes: Sequence[Route], access: Access) -> References:
                 "serversTransports": _only(transports, _transports(access)),
             },
             "tcp": {"middlewares": _only(used["tcp"], tailnet)},
-            "tls": {"options": _only(options, _tls_options(access))},
+            "tls": {"options": _tls_options(routes, access)},
         }
     )
 
@@ -75,16 +76,20 @@ def _transport(backend: Backend) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value}
 
 
-def _tls_options(access: Access) -> dict[str, Any]:
-    return {
-        client_auth_name(name): {
-            "clientAuth": {
+def _tls_options(routes: Sequence[Route], access: Access) -> dict[str, Any]:
+    """Return the TLS options that routers name, by all that makes their names."""
+    protocols = {(), *(each.alpn_protocols for each in access.all_settings), *ALPN.values()}
+    defined: dict[str, Any] = {}
+    for each in sorted(protocols):
+        alpn = {"alpnProtocols": list(each)} if each else {}
+        defined[alpn_name(each)] = alpn
+        for name, files in access.client_auth.items():
+            client_auth = {
                 "caFiles": list(files),
                 "clientAuthType": "RequireAndVerifyClientCert",
             }
-        }
-        for name, files in access.client_auth.items()
-    }
+            defined[client_auth_name(name, each)] = {**alpn, "clientAuth": client_auth}
+    return _only({route.tls.options for route in routes if route.tls} - {""}, defined)
 
 
 def _only(used: Iterable[str], defined: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from ctsdns_traefik.core.access.modes import alpn_of
 from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose, entrypoint_span, scheme_span
@@ -302,6 +303,21 @@ def tls_challenge_intercepted(context: Context) -> Iterator[Diagnostic]:
             )
 
 
+def alpn_missing(context: Context) -> Iterator[Diagnostic]:
+    """Report routes whose clients offer an ALPN protocol that Traefik's default refuses."""
+    for route in context.routes:
+        if (protocols := alpn_of(route)) and not route.tls:
+            yield diagnose(
+                "alpn-missing",
+                route.entry,
+                f"newer clients of {route.entry.scheme} (libpq 17) offer the ALPN protocol"
+                f" {protocols[0]} alone, which Traefik refuses by default",
+                "give --access-file, which adds it: a file with default: public is enough",
+                Severity.WARNING,
+                scheme_span(route.entry),
+            )
+
+
 def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
     """Report wildcards before Traefik 3.7: literal in HTTP rules, an error in TCP rules."""
     for entry in context.entries:
@@ -353,5 +369,6 @@ ENTRY_RULES: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     https_backend_unverifiable,
     acme_intercepts,
     tls_challenge_intercepted,
+    alpn_missing,
     unreachable_wildcard,
 )
