@@ -52,6 +52,27 @@ class Sample(NamedTuple):
         return f"{_LOCAL}:{_LAST_PORT}"
 
 
+def edit(sample: Sample, version: int) -> Sample:
+    """Give one entry in the middle another address, which each version has for itself."""
+    names = [name for name in sample.hosts if name.startswith("_")]
+    edited = names[(len(names) // 2 + 37 * version) % len(names)]
+    hosts = sample.hosts | {edited: f"127.255.{version >> 8}.{version & 255}"}
+    data = sample.data.replace(_compact(sample.hosts).encode(), _compact(hosts).encode())
+    return sample._replace(hosts=hosts, data=data, event=_event(data, version))
+
+
+def policy_of(sample: Sample) -> bytes:
+    """Return the policy of a sample as Tailscale would store it, in JSON."""
+    return json.dumps({"hosts": sample.hosts, "acls": [_ACCESS]}, indent=2).encode()
+
+
+def with_comments(policy: bytes) -> bytes:
+    """Return a policy as people write it: a comment at each tenth line, and a last comma."""
+    lines = policy.replace(b'"\n  },', b'",\n  },').split(b"\n")
+    lines[::10] = [line + b"  // by the team that runs it" for line in lines[::10]]
+    return b"\n".join([*lines, b""])
+
+
 def make_sample(number: int, version: int = 1, port: int = 3000) -> Sample:
     """Make the snapshot of some hosts; each version gives every route another address.
 
@@ -66,9 +87,12 @@ def make_sample(number: int, version: int = 1, port: int = 3000) -> Sample:
     policy = {"tagOwners": {"tag:dns": ["autogroup:admin"]}, "hosts": hosts, "acls": [_ACCESS]}
     text = f'{{"machines":[{_machines(number)}],"acl":{_compact(policy)}}}'
     data = text.encode()
-    event = b"event: machines-snapshot\ndata: %b\nid: %d\n\n" % (data, version)
     service = f"service-{end.replace('.', '-')}-mysql-{_LAST_PORT}"
-    return Sample(hosts, data, event, live, service)
+    return Sample(hosts, data, _event(data, version), live, service)
+
+
+def _event(data: bytes, version: int) -> bytes:
+    return b"event: machines-snapshot\ndata: %b\nid: %d\n\n" % (data, version)
 
 
 _ACCESS = {"action": "accept", "src": ["*"], "dst": ["*:*"]}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.data import Sample, make_sample
+from benchmarks.data import make_sample
 from benchmarks.scale import Scale
 from benchmarks.source import Source
 from support.commands import Watch
@@ -17,22 +18,6 @@ from support.endpoints import chunk, event
 
 NO_PROC = "" if sys.platform == "linux" else "only Linux has /proc"
 """Why there is nothing to measure here, if so."""
-
-
-class Peak(NamedTuple):
-    """Bytes of memory around one snapshot."""
-
-    idle: int
-    """Connected, before any snapshot."""
-    highest: int
-    after: int
-    event: int
-    """Of the event itself."""
-
-    @property
-    def ratio(self) -> float:
-        """What the snapshot took at most, in its own sizes."""
-        return (self.highest - self.idle) / self.event
 
 
 def growth_with_snapshots(scale: Scale, folder: Path) -> float:
@@ -44,13 +29,31 @@ def growth_with_snapshots(scale: Scale, folder: Path) -> float:
         return scene.memory_after(samples, many - few) / early
 
 
-def peak_of_snapshot(sample: Sample, folder: Path) -> Peak:
-    """Send one snapshot to a fresh watch."""
+def at_rest(folder: Path) -> int:
+    """Return what is resident of a watch with the routes of 100 hosts."""
     with _Scene.open(folder) as scene:
-        idle = scene.memory("VmRSS")
-        Path(f"/proc/{scene.watch.process.pid}/clear_refs").write_text("5")
-        scene.until_taken([sample.chunk])
-        return Peak(idle, scene.memory("VmHWM"), scene.memory("VmRSS"), len(sample.event))
+        return scene.memory_after([make_sample(100).chunk], 1)
+
+
+def of_libraries() -> int:
+    """Return what is resident of a process with nothing but the libraries that watch needs."""
+    code = "import click, requests, sseclient; print(flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        resident = _resident(process.pid)
+        process.communicate(b"\n")
+    return resident
+
+
+def _resident(process: int) -> int:
+    """Return the bytes of a process that are in memory."""
+    status = Path(f"/proc/{process}/status").read_text()
+    found = re.search(r"^VmRSS:\s+([0-9]+) kB$", status, re.MULTILINE)
+    if not found:
+        raise RuntimeError("/proc has no VmRSS")
+    return int(found[1]) * 1024
 
 
 class _Scene(NamedTuple):
@@ -69,18 +72,10 @@ class _Scene(NamedTuple):
             watch.until_logged("connected to")
             yield cls(watch, source)
 
-    def memory(self, field: str) -> int:
-        """Return one of the process's figures in bytes."""
-        status = Path(f"/proc/{self.watch.process.pid}/status").read_text()
-        found = re.search(rf"^{field}:\s+([0-9]+) kB$", status, re.MULTILINE)
-        if not found:
-            raise RuntimeError(f"/proc tells no {field}")
-        return int(found[1]) * 1024
-
     def memory_after(self, chunks: list[bytes], number: int) -> int:
         """Return what is resident after some more snapshots, of some by turns."""
         self.until_taken([chunks[count % len(chunks)] for count in range(number)])
-        return self.memory("VmRSS")
+        return _resident(self.watch.process.pid)
 
     def until_taken(self, chunks: list[bytes]) -> None:
         """Send chunks, and wait until all have been dealt with."""

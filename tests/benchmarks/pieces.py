@@ -116,22 +116,25 @@ def show_starts(scale: Scale, folder: Path) -> None:
         "parse-host ENTRY": starts.PARSE_HOST,
         "render-once FILE of 10 hosts": starts.render_once(snapshot),
     }
-    measures = {name: starts.time_of_process(command) for name, command in commands.items()}
+    measures = {
+        name: starts.time_of_process(command, folder / "bytecode")
+        for name, command in commands.items()
+    }
     rounds = [{name: take() for name, take in measures.items()} for _ in range(scale.starts)]
     rows = [[name, *_three(Spread.of(each[name] * 1000 for each in rounds))] for name in measures]
     head = ("process from start to end", "median ms", "least", "most")
-    table.show("Starts", head, rows, f"Of {scale.starts} by turns. {_idle(folder)}")
+    table.show("Starts", head, rows, f"Of {scale.starts} by turns. {_at_rest(folder)}")
 
 
 def _three(values: Spread) -> list[str]:
     return [table.number(value) for value in values]
 
 
-def _idle(folder: Path) -> str:
+def _at_rest(folder: Path) -> str:
     if memory.NO_PROC:
-        return f"Memory of an idle watch: not measured, {memory.NO_PROC}."
-    idle = memory.peak_of_snapshot(make_sample(10), folder / "idle").idle
-    return f"An idle watch keeps {table.megabytes(idle)} MB resident."
+        return f"Memory of a watch at rest: not measured, {memory.NO_PROC}."
+    resident = memory.at_rest(folder / "rest")
+    return f"A watch at rest with 100 routes keeps {table.megabytes(resident)} MB resident."
 
 
 def show_chain(scale: Scale, folder: Path) -> None:

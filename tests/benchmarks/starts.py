@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -19,9 +20,15 @@ PARSE_HOST = [*COMMAND, "parse-host", ENTRY]
 IMPORT_CLICK = [sys.executable, "-c", "import click"]
 
 
-def time_of_process(command: list[str]) -> Callable[[], float]:
-    """Return what measures a command."""
-    return lambda: wall_seconds(_run, command)
+def time_of_process(command: list[str], cache: Path) -> Callable[[], float]:
+    """Return what measures a command whose modules are compiled, as installing does.
+
+    ``cache`` is a folder for that, the same for what is compared.
+    """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cache)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    _run(command, environment)
+    return lambda: wall_seconds(_run, command, environment)
 
 
 def render_once(file: Path) -> list[str]:
@@ -29,9 +36,11 @@ def render_once(file: Path) -> list[str]:
     return [*COMMAND, "render-once", str(file)]
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], environment: dict[str, str]) -> None:
     """Run a command to its end; waiting with a time-out would look only now and then."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    )
     too_long = threading.Timer(LONGEST, process.kill)
     too_long.start()
     status = process.wait()

@@ -15,14 +15,18 @@ HEADINGS = ["Budgets", "Pieces", "Starts", "Whole way", "Peers", "Store", "Hub",
 NUMBER = re.compile(r"[0-9][0-9,]*(\.[0-9]+)?")
 BUDGETS = [
     "event of 100 hosts to text / json.loads + json.dumps(indent=2)",
-    "unchanged snapshot of 100 hosts / json.loads",
+    "one of 100 entries edited, polled policy to file / c763fe5, event",
+    "one of 100 entries edited, event to file / c763fe5, event",
+    "unchanged poll of 100 entries, body there / json.loads",
+    "unchanged event of 100 hosts / json.loads",
+    "event to live on three Traefiks by the HTTP provider / by one file",
     "event to text, 100 hosts / 10 hosts",
     "parse-host ENTRY / python -c 'import click'",
+    "memory of watch at rest, 100 routes / import click, requests, sseclient",
     "memory after 50 snapshots of 100 hosts / after 10",
-    "memory that a snapshot of 100 hosts takes at most / its size",
-    "event of 100 hosts to file / Traefik's file to last route live",
-    "SSEClient(requests.get()) + ruamel.yaml / watch, 100 hosts",
 ]
+WITH_HISTORY, ELSEWHERE = BUDGETS[1:3], BUDGETS[5]
+"""What a shallow clone cannot measure, and what another section does."""
 PEERS = [
     "ctsdns-traefik watch",
     "SSEClient(response) + ruamel.yaml",
@@ -57,7 +61,8 @@ def test_quick_run_prints_every_table(tmp_path: Path) -> None:
     for name, rows in tables.items():
         for row, cells in rows.items():
             measured = cells[1:2] if name == "Budgets" else cells
-            assert all(is_measured(cell) for cell in measured), (name, row, cells)
+            if cells[-1] != "skipped" or row not in (*WITH_HISTORY, ELSEWHERE):
+                assert all(is_measured(cell) for cell in measured), (name, row, cells)
 
 
 def is_measured(cell: str) -> bool:

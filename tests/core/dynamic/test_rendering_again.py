@@ -45,6 +45,7 @@ clientAuth: {home: {caFiles: [ca.pem]}}
 ACCESS_FILES = [
     None,
     read_access("default: {access: tailscale-only}"),
+    read_access("routes: {a.b.de: {balance: true}, '*.b.de': {balance: true, sticky: true}}"),
     read_access(
         f"{DEFINED}routes:\n"
         "  a.b.de: {access: mtls-strict, clientAuth: home}\n"
