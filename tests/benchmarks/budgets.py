@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -88,7 +89,8 @@ def _times_of_edits(scale: Scale, folder: Path) -> list[tuple[float, float, floa
     with FormerBuild(folder / "former") as former, Poller(folder / "polled.yml") as poller:
         for version in range(scale.repeat + 2):  # the first two warm up
             poller.offer(with_comments(policy_of(sample)))
-            taken = cpu_seconds(poller.poll), cpu_seconds(keep, reconciler, sample.pieces)
+            gc.collect()
+            taken = poller.poll(), cpu_seconds(keep, reconciler, sample.pieces)
             times.append((*taken, former.take(sample)))
             sample = edit(sample, version)
         texts = {path.read_text() for path in folder.rglob("*.yml")}

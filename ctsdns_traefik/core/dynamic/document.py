@@ -243,7 +243,9 @@ def _router_tls(tls: RouterTls) -> dict[str, str]:
 
 def _service(route: Route) -> dict[str, Any]:
     key = SECTIONS[route.protocol].server
-    service: dict[str, Any] = {"servers": [{key: backend} for backend in route.backends]}
+    service: dict[str, Any] = {"servers": [{key: route.backend}]}
+    if route.others:
+        service["servers"] += [{key: backend} for backend in route.others]
     if route.sticky:
         service["sticky"] = {"cookie": {"httpOnly": True}}  # an empty map would cost the whole file
     if route.health_check:
@@ -268,8 +270,7 @@ def _to_json(value: object, levels: int = _EXPANDED_LEVELS, indent: str = "") ->
     inner = indent + "  "
     separator = ",\n" + inner
     if levels == 1:
-        rows = [f"{_json_string(key)}: {_json_line(item)}" for key, item in value.items()]
-        return f"{{\n{inner}{separator.join(rows)}\n{indent}}}"
+        return f"{{\n{inner}{separator.join(_json_members(value))}\n{indent}}}"
     pieces: list[str] = []
     for key in value:
         pieces.append(f"{separator if pieces else separator[1:]}{_json_string(key)}: ")
@@ -284,9 +285,16 @@ def _json_line(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join([_json_line(item) for item in value])}]"
     if isinstance(value, dict):
-        pairs = [f"{_json_string(key)}: {_json_line(item)}" for key, item in value.items()]
-        return f"{{{', '.join(pairs)}}}"
+        return f"{{{', '.join(_json_members(value))}}}"
     return json.dumps(value)
+
+
+def _json_members(value: Mapping[str, Any]) -> list[str]:
+    return [
+        # Without a call for a text, which most values are.
+        f"{_json_string(key)}: {_json_string(item) if isinstance(item, str) else _json_line(item)}"
+        for key, item in value.items()
+    ]
 
 
 def _json_items(items: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:

@@ -173,37 +173,43 @@ def _balance(routes: list[Route], balanced: Balanced) -> list[Route]:
 
 def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnostic]]:
     """Split sorted routes into those to serve and conflicts with one of them."""
-    first: dict[tuple[str, str, Protocol], Route] = {}
-    whole: dict[tuple[str, str], HostEntry] = {}
+    beside: dict[tuple[str, str, str], list[Route]] = {}
     served: list[Route] = []
     conflicts: list[Diagnostic] = []
     for route in routes:
-        entrypoint, domain = route.entry.entrypoint, route.entry.domain
-        if taken := _takes(route.entry):
-            holder = whole.setdefault((entrypoint, taken), route.entry)
-            if holder is route.entry:
-                served.append(route)
-            else:
-                conflicts.append(_conflict_of_all(route.entry, holder, taken))
-            continue
-        same = first.get((entrypoint, domain, route.protocol), route)
-        other = first.get((entrypoint, domain, "tcp" if route.protocol == "http" else "http"))
-        if (same.backends, same.passthrough) != (route.backends, route.passthrough):
-            conflicts.append(_conflict(route.entry, same.entry, "leads to another backend"))
-        # An HTTP router with TLS takes all connections for its names from a TCP router.
-        elif other and (route.passthrough or other.passthrough):
-            conflicts.append(_conflict(route.entry, other.entry, "needs the same TLS connections"))
+        entry, taken = route.entry, _takes(route.entry)
+        others = beside.setdefault((entry.entrypoint, "" if taken else entry.domain, taken), [])
+        if not others:
+            conflict = None
+        elif taken:
+            conflict = _conflict_of_all(entry, others[0].entry, taken)
         else:
-            first.setdefault((entrypoint, domain, route.protocol), route)
+            conflict = _find_conflict(route, others)
+        if conflict:
+            conflicts.append(conflict)
+        else:
+            others.append(route)
             served.append(route)
     return served, conflicts
+
+
+def _find_conflict(route: Route, served: list[Route]) -> Diagnostic | None:
+    """Return the conflict of a route with one of those for its entrypoint and domain, if any."""
+    same = next((each for each in served if each.protocol == route.protocol), route)
+    other = next((each for each in served if each.protocol != route.protocol), None)
+    if (same.backends, same.passthrough) != (route.backends, route.passthrough):
+        return _conflict(route.entry, same.entry, "leads to another backend")
+    # An HTTP router with TLS takes all connections for its names from a TCP router.
+    if other and (route.passthrough or other.passthrough):
+        return _conflict(route.entry, other.entry, "needs the same TLS connections")
+    return None
 
 
 def _takes(entry: HostEntry) -> str:
     """Return what an entry takes of all that reaches its entrypoint, ``""`` for one name."""
     if entry.transport == "udp":
         return "datagrams"
-    return "connections without TLS" if entry.is_raw else ""
+    return "connections without TLS" if entry.domain == ANY and entry.is_raw else ""
 
 
 def _conflict_of_all(entry: HostEntry, served: HostEntry, taken: str) -> Diagnostic:
@@ -238,6 +244,9 @@ def _allot_names(
     for the same backend; the others get a longer name that no route wants. Each protocol has
     names of its own, as in Traefik.
     """
+    keys = {(route.protocol, name) for route, name in zip(routes, wanted, strict=True)}
+    if len(keys) == len(routes):  # as is usual
+        return wanted
     owners: dict[Protocol, dict[str, Hashable]] = {protocol: {} for protocol in SECTIONS}
     for route, name in zip(routes, wanted, strict=True):
         owners[route.protocol].setdefault(name, object_of(route))
