@@ -119,10 +119,17 @@ class SnapshotOptions(EndpointOptions):
             raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
         path = path_from(self.source)
         if path and not check_machines:
-            return read_policy(str(path), self.timeout), None
+            return read_policy(_named(self.source, path), self.timeout), None
         source = self.build_source(self.source, self.timeout, check_machines=check_machines)
         policy = read_policy(source, self.timeout)
         return policy, list_machines(source, self.timeout) if check_machines else None
+
+
+def _named(address: str, path: Path) -> str:
+    """Return a path as the user has written it; a file can be called ``-`` only in other forms."""
+    if path == Path(address):
+        return address
+    return f"./{path}" if str(path) == "-" else str(path)
 
 
 def _missing(name: str) -> click.MissingParameter:

@@ -212,6 +212,22 @@ def test_every_command_takes_a_path(tmp_path: Path, form: str) -> None:
         assert (found.returncode, found.stdout) == (0, given.stdout)
 
 
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("./p.hujson", "./p.hujson"),
+        ("file:p.hujson", "p.hujson"),
+        ("./-", "./-"),
+        ("file:-", "./-"),
+    ],
+)
+def test_path_is_shown_as_it_was_written(tmp_path: Path, form: str, shown: str) -> None:
+    """Problems are in the file as it was named, and a file called - is not standard input."""
+    (tmp_path / shown).write_text('{"hosts": {"_x": "100.64.0.1"}}')
+    done = run("validate", form, cwd=tmp_path)
+    assert done.stdout.startswith(f"{shown}:1:12: error bad-name")
+
+
 def test_watch_takes_a_path_from_the_variable(tmp_path: Path, path: Path) -> None:
     """The variable of the endpoint may hold a file URL."""
     source = tmp_path / "a policy.hujson"
