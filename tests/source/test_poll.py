@@ -189,16 +189,16 @@ def test_interval_between_polls() -> None:
 
 def test_refresh_polls_at_once() -> None:
     """A pause is cut short; the next one is whole again."""
-    with followed(60) as running:
+    with followed(600) as running:
         running.until_polled(1)
         running.source.refresh()
         running.until_polled(2)
-    assert (running.source.asked, running.waits) == (2, [60 + GRACE] * 2)
+    assert (running.source.asked, running.waits) == (2, [600 + GRACE] * 2)
 
 
 def test_refresh_during_a_poll_is_a_poll_more() -> None:
     """What changed after a poll had begun is not missed."""
-    with followed(60) as running:
+    with followed(600) as running:
         running.until_polled(1)
         running.source.free.clear()
         running.source.refresh()
@@ -214,12 +214,12 @@ def test_confirmation_comes_soon_but_not_twice_in_a_row(
 ) -> None:
     """What asks for confirmation again and again gets it every other time."""
     monkeypatch.setattr(poll, "CONFIRMATION", 0.05)
-    with followed(60, lambda source, _: source.confirm()) as running:
+    with followed(600, lambda source, _: source.confirm()) as running:
         running.until_polled(2)
-        assert running.waits == [0.05 + GRACE, 60 + GRACE]
+        assert running.waits == [0.05 + GRACE, 600 + GRACE]
         running.source.refresh()
         running.until_polled(4)
-    assert running.waits == [0.05 + GRACE, 60 + GRACE, 0.05 + GRACE, 60 + GRACE]
+    assert running.waits == [0.05 + GRACE, 600 + GRACE, 0.05 + GRACE, 600 + GRACE]
 
 
 def test_confirmation_is_no_later_than_the_interval() -> None:
@@ -231,7 +231,7 @@ def test_confirmation_is_no_later_than_the_interval() -> None:
 
 def test_pause_ends_with_the_work() -> None:
     """A cancelled run ends at once, and another can follow."""
-    with followed(60) as running:
+    with followed(600) as running:
         running.until_polled(1)
         running.cancellation.cancel()
         assert running.ended.wait(5)

@@ -290,6 +290,15 @@ def test_token_is_kept_and_made_anew_once_after_a_401(tailscale: StandInTailscal
     assert len(tailscale.requests_for("/oauth/token")) == 3
 
 
+def test_new_token_that_is_refused_is_not_replaced_at_once(tailscale: StandInTailscale) -> None:
+    """A poll makes one token at most, and the next poll another."""
+    tailscale.answer_next(error(401, "API token invalid"), float("inf"), "/acl")
+    built = source(tailscale)
+    for polls in (1, 2):
+        assert failure_of(built).reason == Reason.UNAUTHORIZED
+        assert len(tailscale.requests_for("/oauth/token")) == polls
+
+
 def test_token_is_renewed_a_minute_before_its_end() -> None:
     """Its last minute is not used; an answer without a life means an hour."""
     times = [1000.0, 1539.9, 1540.0, 5079.9, 5080.0]
