@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import resource
 import socket
 import ssl
 import stat
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,12 @@ from support.certificates import Authority
 from support.commands import run
 from support.endpoints import ScriptedEndpoint
 from support.entries import streaming
-from support.hubs import Hub
+from support.hubs import Hub, Listener
 
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.server.address import listen_address_from
 from ctsdns_traefik.server.guard import SecretFile, is_allowed_host
+from ctsdns_traefik.server.server import MOST_CONNECTIONS
 from ctsdns_traefik.server.tls import Certificate
 
 URL = "http://127.0.0.1:9/api/config"
@@ -314,3 +317,27 @@ def test_renewed_certificate(authority: Authority) -> None:
     files[0].write_bytes(good)
     certificate.reload()
     assert isinstance(certificate.context, ssl.SSLContext)
+
+
+def test_idle_connections_give_way(path: Path) -> None:
+    """However many connections stay idle, a new client is served, and followers stay."""
+    number = MOST_CONNECTIONS + 50
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < number + 200:
+        pytest.skip("this user may not open so many files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 200), hard))
+    with (
+        ExitStack() as stack,
+        ScriptedEndpoint(streaming("a")) as server,
+        Hub(server.url, path) as hub,
+        Listener(hub.port) as follower,
+    ):
+        hub.until_served("router-a-example-com")
+        follower.read(b"machines-snapshot")
+        address = ("127.0.0.1", hub.port)
+        idle = [stack.enter_context(socket.create_connection(address)) for _ in range(number)]
+        assert hub.get("/traefik.json").status == 200
+        idle[0].settimeout(10)
+        assert idle[0].recv(1) == b""  # it has been idle longest
+        follower.require_open()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -108,6 +109,12 @@ class Listener:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+    def require_open(self) -> None:
+        """Raise :class:`AssertionError` if the hub has closed the connection."""
+        self._socket.settimeout(0.05)
+        with suppress(TimeoutError):
+            assert self._socket.recv(65536)
 
     def read(self, until: bytes, within: float = 10.0) -> bytes:
         """Read on until what has come ends with or holds some bytes; return all since the last."""
