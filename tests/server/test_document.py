@@ -97,6 +97,19 @@ def test_access_is_in_what_is_served(path: Path, tmp_path: Path) -> None:
         assert router["router-a-example-com"]["middlewares"]
 
 
+def test_document_without_its_access_is_not_served(path: Path, tmp_path: Path) -> None:
+    """While the access file cannot be put in force, a file of an earlier run is not handed out."""
+    with ScriptedEndpoint(streaming("a")) as server, Hub(server.url, path) as hub:
+        hub.until_served("router-a-example-com")
+    access = tmp_path / "access.yml"
+    access.write_text("default: tailscale-only\n")
+    arguments = ("--access-file", str(access), "--check-command", "false {path}")
+    with Hub(UNREACHABLE, path, *arguments) as hub:
+        hub.until_logged("the access file is not in force yet")
+        hub.until_logged("retrying in")
+        assert hub.get("/traefik.json").status == 503
+
+
 def test_failed_write_changes_nothing(path: Path) -> None:
     """What the check command refuses is not served."""
     check = "grep -v -q router-b-example-com {path}"

@@ -81,6 +81,7 @@ def test_page_shows_everything(hub: Hub) -> None:
         '<p class="state" role="status">healthy</p>',
     ):
         assert text in page.text
+    assert "<script>alert" not in page.text
     carets = re.search(
         r"^(.*)<mark>99999</mark>.*\n<span[^>]*>( *)\^{5}</span>", page.text, re.MULTILINE
     )
