@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ctsdns_traefik.core.status import Health, allowed_age, judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.representation import Answer, Representation, text_answer
 from ctsdns_traefik.server.webhook import SIGNATURE, WebhookError, reports_saved_policy, verify
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.server.page import Page
 
 DOCUMENT, RELAY, WEBHOOK = "/traefik.json", "/api/config", "/webhook"
 SCRIPT_PATH = "/page.js"
@@ -74,6 +77,7 @@ class Application:
         self._refuse = refuse
         self._clock = clock
         self._made: tuple[bytes, Representation] | None = None
+        self._pages: Page | None = None
         self._page_made: tuple[float, Representation] | None = None
         self._seen: dict[str, None] = {}
         self._paths: Mapping[str, Callable[[Request], Answer]] = {
@@ -155,11 +159,12 @@ class Application:
 
     def _page(self, request: Request) -> Answer:
         """Answer with the page, which is made at most once in :data:`_PAGE_INTERVAL`."""
-        now = self._clock()
-        if self._page_made is None or not 0 <= now - self._page_made[0] < _PAGE_INTERVAL:
-            from ctsdns_traefik.server.page import POLICY, render_page  # most watches show none
+        from ctsdns_traefik.server.page import POLICY, Page  # most watches show none
 
-            text = render_page(self._handover, self._judge(), SCRIPT_PATH)
+        now = self._clock()
+        self._pages = self._pages or Page(SCRIPT_PATH)
+        if self._page_made is None or not 0 <= now - self._page_made[0] < _PAGE_INTERVAL:
+            text = self._pages.render(self._handover, self._judge())
             policy = ("Content-Security-Policy", POLICY)
             self._page_made = now, Representation(text, _HTML, (*_FRESH, policy))
         headers = request.headers

@@ -5,7 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 
-from ctsdns_traefik.core.page import STYLE, Fact, View, page_to_html
+from ctsdns_traefik.core.dynamic import Document
+from ctsdns_traefik.core.page import STYLE, Fact, Row, View, page_to_html, rows_of
 from ctsdns_traefik.core.status import Health, Status, time_to_text
 from ctsdns_traefik.server.handover import Handover
 
@@ -44,26 +45,31 @@ setInterval(() => document.hidden || refresh(), seconds * 1000);
 """
 
 
-def render_page(handover: Handover, health: Health, script: str) -> bytes:
-    """Return the page of the present state, with the path of its script."""
-    status = handover.status
-    answer = status.traefik
-    objections = (
-        {each.router: each.message for each in answer.verdict.errors}
-        if (answer and answer.verdict)
-        else {}
-    )
-    view = View(
-        "ctsdns-traefik",
-        handover.state.document or {},
-        facts=tuple(_facts(status)),
-        state="healthy" if health.well else health.why,
-        well=health.well,
-        diagnostics=status.refused,
-        objections=objections,
-        script=script,
-    )
-    return page_to_html(view).encode("utf-8", "replace")
+class Page:
+    """Renders the present state; the rows of a document, which may be many, are made once."""
+
+    def __init__(self, script: str) -> None:
+        """Take the path of its script."""
+        self._script = script
+        self._made: tuple[Document, list[Row]] = {}, []
+
+    def render(self, handover: Handover, health: Health) -> bytes:
+        """Return the page as HTML in UTF-8."""
+        document, status = handover.state.document or {}, handover.status
+        if document is not self._made[0]:
+            self._made = document, rows_of(document)
+        verdict = status.traefik and status.traefik.verdict
+        view = View(
+            "ctsdns-traefik",
+            self._made[1],
+            facts=tuple(_facts(status)),
+            state="healthy" if health.well else health.why,
+            well=health.well,
+            diagnostics=status.refused,
+            objections={each.router: each.message for each in verdict.errors} if verdict else {},
+            script=self._script,
+        )
+        return page_to_html(view).encode("utf-8", "replace")
 
 
 def _facts(status: Status) -> list[Fact]:

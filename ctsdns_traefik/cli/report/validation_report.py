@@ -65,11 +65,11 @@ def _as_annotations(validation: Validation, traefik: str) -> str:
 def _as_page(validation: Validation, traefik: str) -> str:
     """Return the page that a hub serves, of a policy that is not live yet."""
     from ctsdns_traefik.core.dynamic import build_document
-    from ctsdns_traefik.core.page import View, page_to_html
+    from ctsdns_traefik.core.page import View, page_to_html, rows_of
 
     view = View(
         "What Traefik would do with the policy",
-        build_document(validation.routes),
+        rows_of(build_document(validation.routes)),
         state=_summary(validation, traefik),
         well=not validation.count(Severity.ERROR),
         diagnostics=validation.diagnostics,

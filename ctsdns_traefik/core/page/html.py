@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from ctsdns_traefik.core.dynamic.document import Document
 from ctsdns_traefik.core.page.picture import draw
-from ctsdns_traefik.core.page.rows import Row, by_entrypoint, rows_of
+from ctsdns_traefik.core.page.rows import Row, by_entrypoint
 from ctsdns_traefik.core.page.style import STYLE
 from ctsdns_traefik.core.problems import Diagnostic, excerpt_of_entry
 from ctsdns_traefik.core.text import printable
@@ -32,7 +31,8 @@ class View(NamedTuple):
     """What a page shows."""
 
     title: str
-    document: Document
+    rows: Sequence[Row]
+    """The routes, of :func:`.rows_of`."""
     facts: tuple[Fact, ...] = ()
     state: str = ""
     """How it is, in one line."""
@@ -46,7 +46,7 @@ class View(NamedTuple):
 
 def page_to_html(view: View) -> str:
     """Return a view as an HTML document."""
-    rows = rows_of(view.document)
+    rows = view.rows
     title = escape(printable(view.title))
     script = f'<script src="{escape(view.script)}" defer></script>' if view.script else ""
     policy = (
@@ -108,7 +108,7 @@ def _problem(diagnostic: Diagnostic) -> str:
     )
 
 
-def _picture(rows: list[Row]) -> str:
+def _picture(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     return (
@@ -118,7 +118,7 @@ def _picture(rows: list[Row]) -> str:
     )
 
 
-def _routes(rows: list[Row], objections: Mapping[str, str]) -> str:
+def _routes(rows: Sequence[Row], objections: Mapping[str, str]) -> str:
     tables = "".join(_tables(rows[:MOST_ROWS], objections))
     return (
         f'<section><h2 id="routes" tabindex="-1">Routes <small>{len(rows)}</small></h2>\n'
@@ -126,7 +126,7 @@ def _routes(rows: list[Row], objections: Mapping[str, str]) -> str:
     )
 
 
-def _tables(rows: list[Row], objections: Mapping[str, str]) -> Iterator[str]:
+def _tables(rows: Sequence[Row], objections: Mapping[str, str]) -> Iterator[str]:
     for entrypoint, found in by_entrypoint(rows).items():
         name = escape(printable(entrypoint))
         lines = "".join(_line(row, objections) for row in found)
