@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,10 @@ from support.campaigns import FULL
 from support.certificates import Authority
 
 DATA = Path(__file__).parent / "data"
+
+# Hundreds of processes start here, and without compiled modules each compiles the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Signals that a job in the background, or nohup, does not get."""
