@@ -21,6 +21,7 @@ from ctsdns_traefik.core.dynamic import (
     compare,
     count_by_entrypoint,
     examine,
+    find_removed,
     find_unprotected,
     from_text,
     outline,
@@ -364,7 +365,7 @@ class Reconciler:
         """
         rendering = self._render(hosts)
         self._follow()
-        if self._hold_removal(compare(self._outline, self._last.outline)):
+        if self._hold_removal(find_removed(self._outline, self._last.outline)):
             self._enforce()
             self._restore()
             return

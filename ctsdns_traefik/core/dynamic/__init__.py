@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Outline,
         compare,
         count_by_entrypoint,
+        find_removed,
         listed,
         outline,
     )
@@ -74,6 +75,7 @@ __all__ = [
     "errors_of",
     "examine",
     "find_guarded",
+    "find_removed",
     "find_unprotected",
     "from_key_values",
     "from_text",

@@ -69,6 +69,11 @@ def outline(
     return found
 
 
+def find_removed(old: Outline, new: Outline) -> Changes:
+    """Find only the routers that are removed, in less time than :func:`compare`."""
+    return Changes((), (), _names(old.keys() - new.keys()), before=len(old))
+
+
 def compare(old: Outline, new: Outline) -> Changes:
     """Compare two documents; a router has changed if it or anything it refers to has."""
     return Changes(

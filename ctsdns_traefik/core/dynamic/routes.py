@@ -117,15 +117,16 @@ def plan_routes(entries: Iterable[HostEntry], balanced: Balanced | None = None) 
 def plan(made: list[Route], balanced: Balanced | None = None) -> Plan:
     """Plan routes as :func:`plan_routes` from what :func:`make_route` has made, sorted by entry."""
     routes, conflicts = _without_conflicts(_balance(made, balanced) if balanced else made)
-    routers = _allot_names(routes, [route.router for route in routes], attrgetter("entry.name"))
-    of_service = attrgetter("backend", "others")
-    services = _allot_names(routes, [route.service for route in routes], of_service)
+    short = [route.router for route in routes], [route.service for route in routes]
+    routers = _allot_names(routes, short[0], attrgetter("entry.name"))
+    services = _allot_names(routes, short[1], attrgetter("backend", "others"))
     priorities = _priorities(routes)
-    named = tuple(
-        _named(route, router, service, priorities.get(route.entry.name))
-        for route, router, service in zip(routes, routers, services, strict=True)
-    )
-    return Plan(named, tuple(conflicts))
+    if (routers, services, priorities) != (*short, {}):
+        routes = [
+            _named(route, router, service, priorities.get(route.entry.name))
+            for route, router, service in zip(routes, routers, services, strict=True)
+        ]
+    return Plan(tuple(routes), tuple(conflicts))
 
 
 def _named(route: Route, router: str, service: str, priority: int | None) -> Route:
