@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from logging import DEBUG, ERROR, INFO, NOTSET, WARNING
-from typing import ClassVar, NoReturn, TypedDict, Unpack, dataclass_transform
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypedDict, Unpack, dataclass_transform
 
-from ctsdns_traefik.core.dynamic import NAMED_AT_MOST, Changes, Verdict, listed
+from ctsdns_traefik.core.dynamic import NAMED_AT_MOST, Changes, listed
 from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status import (
     LISTED_AT_MOST,
@@ -28,6 +28,9 @@ from ctsdns_traefik.core.status import (
 )
 from ctsdns_traefik.errors import Reason
 from ctsdns_traefik.output import OutputWarning
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.dynamic import Verdict
 
 LONGEST_STEP = 60.0
 """Seconds that the loop may take to render, check and write, for the command after a change, or to

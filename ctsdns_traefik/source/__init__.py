@@ -5,31 +5,36 @@ Only this package and the access service speak HTTP through requests.
 
 from __future__ import annotations
 
-from ctsdns_traefik.source.base import (
-    MachineList,
-    OtherEvent,
-    Policy,
-    Received,
-    Source,
-    Untrusted,
-    WorkerError,
-)
-from ctsdns_traefik.source.dispatch import SourceSettings, source_from
-from ctsdns_traefik.source.endpoint import (
-    Endpoint,
-    Header,
-    endpoint_from,
-    header_from,
-    is_private,
-)
-from ctsdns_traefik.source.file import FileSource, path_from
-from ctsdns_traefik.source.http_client import (
-    HttpError,
-    Response,
-    http_get,
-    require_certificates,
-)
-from ctsdns_traefik.source.once import list_machines, read_policy, standard_input
+from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_face
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.source.base import (
+        MachineList,
+        OtherEvent,
+        Policy,
+        Received,
+        Source,
+        Untrusted,
+        WorkerError,
+    )
+    from ctsdns_traefik.source.dispatch import SourceSettings, source_from
+    from ctsdns_traefik.source.endpoint import (
+        Endpoint,
+        Header,
+        endpoint_from,
+        header_from,
+        is_private,
+    )
+    from ctsdns_traefik.source.file import FileSource, path_from
+    from ctsdns_traefik.source.http_client import (
+        HttpError,
+        Response,
+        http_get,
+        require_certificates,
+    )
+    from ctsdns_traefik.source.once import list_machines, read_policy, standard_input
 
 __all__ = [
     "Endpoint",
@@ -56,3 +61,6 @@ __all__ = [
     "source_from",
     "standard_input",
 ]
+
+_MODULES = ("base", "endpoint", "http_client", "dispatch", "file", "once")
+__getattr__ = make_face(__name__, _MODULES, __all__)

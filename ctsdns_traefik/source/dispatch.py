@@ -10,25 +10,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctsdns_traefik.core.text import in_quotes
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT
 from ctsdns_traefik.source.base import Source
 from ctsdns_traefik.source.endpoint import Endpoint, Header, endpoint_from
-from ctsdns_traefik.source.headscale import PATH, HeadscaleSource
-from ctsdns_traefik.source.tailscale import (
-    BASE_URL,
-    OWN_TAILNET,
-    SHORTEST_INTERVAL,
-    ApiKey,
-    Credential,
-    OAuthClient,
-    Secret,
-    TailscaleSource,
-    base_from,
-)
 from ctsdns_traefik.source.url import UrlSource
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.source.tailscale import Credential, Secret
 
 _TAILNET = re.compile(r"[A-Za-z0-9._@+-]+")
 _HEADSCALE = "https://headscale.example.com"
@@ -83,6 +75,8 @@ def source_from(
 
 
 def _headscale(scheme: str, rest: str, settings: SourceSettings) -> Source:
+    from ctsdns_traefik.source.headscale import PATH, HeadscaleSource
+
     transport = scheme.partition("+")[2]
     if not transport:
         raise SettingsError(
@@ -106,6 +100,14 @@ def _headscale(scheme: str, rest: str, settings: SourceSettings) -> Source:
 
 
 def _tailscale(rest: str, settings: SourceSettings) -> Source:
+    from ctsdns_traefik.source.tailscale import (
+        BASE_URL,
+        OWN_TAILNET,
+        SHORTEST_INTERVAL,
+        TailscaleSource,
+        base_from,
+    )
+
     environment = {name: value for name, value in settings.environment.items() if value.strip()}
     tailnet = (
         rest.removeprefix("//").removesuffix("/")
@@ -138,6 +140,8 @@ def _tailscale(rest: str, settings: SourceSettings) -> Source:
 
 def _credential(environment: Mapping[str, str]) -> Credential:
     """Return the one credential that is set; raise :class:`SettingsError` for none or several."""
+    from ctsdns_traefik.source.tailscale import ApiKey, OAuthClient
+
     key = _secret(environment, "TAILSCALE_API_KEY")
     client = _secret(environment, "TAILSCALE_OAUTH_CLIENT_ID")
     secret = _secret(environment, "TAILSCALE_OAUTH_CLIENT_SECRET")
@@ -170,6 +174,8 @@ def _credential(environment: Mapping[str, str]) -> Credential:
 
 def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
     """Return a secret from a variable, or from the file that another names."""
+    from ctsdns_traefik.source.tailscale import Secret
+
     text, path = environment.get(name), environment.get(f"{name}_FILE")
     if text and path:
         raise SettingsError(f"{name} and {name}_FILE are both set: keep one of them")

@@ -16,7 +16,6 @@ from ctsdns_traefik.errors import SourceError, os_reason
 from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.source.base import MachineList, Policy, Received, Source, Untrusted, WorkerError
 from ctsdns_traefik.source.stream import read_events, read_received
-from ctsdns_traefik.source.tailscale import TailscaleSource
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +54,8 @@ def _read(source: Source | str, stdin: FileIO | None, name: str) -> Policy:
 
 def list_machines(source: Source, timeout: float) -> MachineList:
     """List the machines of Tailscale's API; an error, or ``timeout``, is a value here."""
+    from ctsdns_traefik.source.tailscale import TailscaleSource
+
     if not isinstance(source, TailscaleSource):
         return MachineList(error="only Tailscale's API lists machines")
     late = SourceError(f"no list came within {timeout:g} s")

@@ -94,6 +94,6 @@ __all__ = [
 
 __getattr__ = make_face(
     __name__,
-    ("routes", "document", "rendering", "diff", "key_values", "ownership", "recovery", "served"),
+    ("routes", "document", "rendering", "diff", "ownership", "recovery", "key_values", "served"),
     __all__,
 )

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ctsdns_traefik.core.dynamic.served import Verdict
 from ctsdns_traefik.core.problems import Diagnostic
 from ctsdns_traefik.core.status.timestamps import time_to_text
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.dynamic.served import Verdict
 
 LISTED_AT_MOST = 100
 """Refused entries, or routers, that a status or a log line lists; it counts all."""
