@@ -269,7 +269,7 @@ class Case:
         """
         lines = self.stage.watch.lines[self._mark :]
         written = [n for n, line in enumerate(lines) if line.startswith("INFO replaced")]
-        recovered = min(written, default=len(lines))
+        recovered = max(written, default=len(lines))  # the first may belong to the case before
         reported = [
             line
             for n, line in enumerate(lines)
