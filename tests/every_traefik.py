@@ -18,6 +18,7 @@ from pathlib import Path
 RELEASES = ("3.0.4", "3.2.3", "3.3.6", "3.4.3", "3.5.3", "3.6.15", "3.7.15")
 TESTS = (
     "tests/daemon/test_end_to_end.py",
+    "tests/server/test_traefik.py",
     "tests/traefik/test_balance_in_traefik.py",
     "tests/traefik/test_proof.py",
     "tests/traefik/test_raw_and_udp_in_traefik.py",

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from local import write_static_configuration
 from ruamel.yaml import YAML
 from support.traefik import Traefik
 
@@ -28,7 +27,7 @@ class HttpTraefik(Traefik):
         self._provider = {"endpoint": endpoint, "pollInterval": interval, **options}
 
     def _write_static(self, path: Path) -> dict[str, int]:
-        ports = write_static_configuration(path, self._dynamic)
+        ports = super()._write_static(path)
         yaml = YAML()
         static = yaml.load(path)
         static["providers"] = {"providersThrottleDuration": self._throttle, "http": self._provider}
