@@ -187,7 +187,7 @@ stream_options = bundle(
         group="Source",
         setting=settings.RETRY_DELAY,
         type=SECONDS_OR_ZERO,
-        help=f"Pause before connecting again; less than {SHORTEST:g} counts as {SHORTEST:g}.",
+        help=f"Pause after a failure; less than {SHORTEST:g} counts as {SHORTEST:g}.",
     ),
     option(
         "--poll-interval",

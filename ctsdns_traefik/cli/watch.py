@@ -104,9 +104,9 @@ class WatchOptions:
     verbosity_options,
 )
 def watch(options: WatchOptions) -> ExitCode:
-    """Follow the endpoint and keep the file current, until stopped.
+    """Follow the policy and keep the output current, until stopped.
 
-    SIGTERM and SIGINT stop it, SIGHUP makes it connect again at once.
+    SIGTERM and SIGINT stop it, SIGHUP makes it poll or connect again at once.
     """
     if options.monitoring.health:
         return options.monitoring.report_health()

@@ -183,5 +183,5 @@ def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
         if value and in_quotes(value.strip()):
             raise SettingsError(f"the value of {variable} is in quotes: write it without")
     if path:
-        return Secret(path=Path(path.strip()))
+        return Secret(path=Path(path.strip()), variable=f"{name}_FILE")
     return Secret(text) if text else None

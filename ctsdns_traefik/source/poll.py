@@ -109,6 +109,7 @@ class PollSource(ABC):
         """Yield what the first poll brought, then go on polling."""
         self._soon = self._confirming = False
         yield first
+        del first  # megabytes that are not needed once another has come
         while True:
             self._pause(cancellation, expect)
             yield self._poll(cancellation, expect)

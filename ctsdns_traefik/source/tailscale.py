@@ -69,13 +69,16 @@ class Secret:
 
     text: str = field(default="", repr=False)
     path: Path | None = None
+    variable: str = ""
+    """The variable that names the file."""
 
     def read(self) -> str:
         """Return the secret; raise :class:`.SourceError` if the file cannot be used."""
         try:
             return read_token(self.path) if self.path else token_from(self.text)
         except SettingsError as why:
-            raise SourceError(str(why), reason=Reason.BAD_CREDENTIALS) from why
+            where = f"{self.variable}: " if self.path else ""
+            raise SourceError(f"{where}{why}", reason=Reason.BAD_CREDENTIALS) from why
 
 
 class Credential(ABC):

@@ -67,7 +67,9 @@ class UrlSource(PollSource):
             if first is None:
                 yield read_received(opened.events())
                 return
-        yield self.polls(first, cancellation, expect)
+        polls = self.polls(first, cancellation, expect)
+        del first  # the polls release it when another policy comes
+        yield polls
 
     def fetch(self, etag: str, cancellation: Cancellation, expect: Expect) -> Answer | NotModified:
         """Ask for the policy."""

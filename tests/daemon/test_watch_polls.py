@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,27 @@ def test_commands_that_end(tailscale: StandInTailscale) -> None:
     done = run("render-once", "tailscale:", environment=tailscale.environment)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("ctsdns-traefik: error: tailscale://-: Tailscale would not save")
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["in-a-poll", "in-a-pause"])
+def test_stop_comes_at_once(
+    tailscale: StandInTailscale,
+    tmp_path: Path,
+    hangs: bool,
+) -> None:
+    """Neither an answer that does not come nor the interval keeps a stop waiting."""
+    options = ("--poll-interval", "600")
+    environment = tailscale.environment
+    with Watch("tailscale:", tmp_path / "d.yml", *options, environment=environment) as watch:
+        watch.until_logged("replaced")
+        if hangs:
+            tailscale.released.clear()
+            before = len(tailscale.requests)
+            watch.process.send_signal(signal.SIGHUP)
+            watch.until(lambda: len(tailscale.requests) > before, "no poll")
+        began = time.monotonic()
+        assert watch.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 1.5
 
 
 def test_usage(tailscale: StandInTailscale) -> None:

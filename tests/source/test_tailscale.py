@@ -99,6 +99,19 @@ def test_every_credential(
     assert isinstance(first_of(built), Policy)
 
 
+def test_file_that_cannot_be_read(tailscale: StandInTailscale, tmp_path: Path) -> None:
+    """The variable and the path are named, and nothing of the content."""
+    file = tmp_path / "secret"
+    built = source(tailscale, OAUTH_CLIENT_ID="id", OAUTH_CLIENT_SECRET_FILE=str(file))
+    name = f"TAILSCALE_OAUTH_CLIENT_SECRET_FILE: the token file {file} cannot be"
+    failure = failure_of(built)
+    assert str(failure) == f"{name} read: no such file or directory"
+    assert failure.reason == Reason.BAD_CREDENTIALS
+    file.write_text("s3cret word")
+    assert str(failure_of(built)).startswith(f"{name} used: ")
+    assert "s3cret" not in str(failure_of(built))
+
+
 @pytest.mark.parametrize(
     ("address", "variables", "path"),
     [

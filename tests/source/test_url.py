@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ from support.nginx import Nginx, needs_nginx
 from support.polls import HOSTS, POLICY, failure_of, first_of, source_at
 
 from ctsdns_traefik.cancellation import Cancellation
+from ctsdns_traefik.core.policy import HostsMap, SourceText
 from ctsdns_traefik.errors import Reason, SourceError
-from ctsdns_traefik.source.base import Policy, Untrusted
+from ctsdns_traefik.source.base import Policy, Received, Untrusted
+from ctsdns_traefik.source.endpoint import endpoint_from
+from ctsdns_traefik.source.url import UrlSource
 
 SNAPSHOT = json.dumps({"machines": [], "acl": {"hosts": HOSTS}}).encode()
 HUJSON = POLICY.encode()
@@ -215,6 +219,38 @@ def test_headscale_by_tailscales_api() -> None:
         received = first_of(source)
         assert isinstance(received, Policy)
         assert (received.hosts, first_of(source) is received) == (HOSTS, True)
+
+
+class Hosts(dict[str, object]):
+    """A hosts map that can be referred to weakly."""
+
+
+class Releasing(UrlSource):
+    """A source whose hosts can be referred to weakly."""
+
+    def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
+        """Read the hosts."""
+        hosts, text = super().read(body)
+        return Hosts(hosts), text
+
+
+def test_former_policy_is_released() -> None:
+    """Once another policy has come, nothing keeps the memory of the first one."""
+    scripts = [answering("200 OK", HUJSON), answering("200 OK", b'{"acls": []}')]
+    with ScriptedEndpoint(*scripts) as server:
+        source = Releasing(endpoint_from(server.url), 0.1)
+        with source.follow(Cancellation(), lambda _: None) as run:
+            first = weakref.ref(hosts_in(next(run)))
+            assert first() is not None
+            assert hosts_in(next(run)) == {}
+            assert first() is None
+
+
+def hosts_in(received: Received) -> Hosts:
+    """Return the hosts of a trusted policy."""
+    assert isinstance(received, Policy)
+    assert isinstance(received.hosts, Hosts)
+    return received.hosts
 
 
 @needs_nginx
