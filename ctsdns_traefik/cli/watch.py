@@ -55,12 +55,14 @@ class WatchOptions:
     monitoring: MonitoringOptions
     log_format: LogFormat
 
-    @property
-    def lease_seconds(self) -> float:
-        """For how long a writer lease lasts, a slowly polled source considered."""
+    def lease_seconds(self, source: Source) -> float:
+        """Return for how long a writer lease lasts, which a slowly polled source makes longer."""
         from ctsdns_traefik.core.status import allowed_age
 
-        return allowed_age(self.store_lease, self.stream.poll_interval)
+        # A URL polls or streams: which, is not known before its first answer.
+        interval = self.stream.poll_interval
+        slow = interval if interval > settings.POLL_INTERVAL.default else 0.0
+        return allowed_age(self.store_lease, max(source.interval or 0.0, slow))
 
 
 @click.command(
@@ -120,7 +122,7 @@ def watch(options: WatchOptions) -> ExitCode:
         check,
         sleep=signals.sleep,
         cancellation=signals.output,
-        lease_seconds=options.lease_seconds,
+        lease_seconds=options.lease_seconds(source),
     )
     handover = _build_handover(options)
     publisher = _build_publisher(options, source, output, signals, handover)
@@ -235,15 +237,14 @@ def _build_watch(
         readers=handover,
     )
     expect_large_snapshots()
+    lease = options.lease_seconds(source)
     return Watch(
         source,
         reconciler,
         signals,
         delay=options.stream.retry_delay,
         publisher=publisher,
-        beside=_run_threads(
-            reconciler, publisher, followed, options.lease_seconds if target.is_store else None
-        ),
+        beside=_run_threads(reconciler, publisher, followed, lease if target.is_store else None),
     )
 
 
