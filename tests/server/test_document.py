@@ -16,6 +16,10 @@ from support.endpoints import STREAM, Feed, ScriptedEndpoint, saying_nothing, se
 from support.entries import hosts, names_in, streaming
 from support.hubs import Hub
 
+from ctsdns_traefik.core.status import State, Status
+from ctsdns_traefik.server.application import Application, Request, Settings
+from ctsdns_traefik.server.handover import Handover
+
 UNREACHABLE = "http://127.0.0.1:9/api/config"
 
 
@@ -155,6 +159,21 @@ def test_health_is_that_of_the_health_check(path: Path, tmp_path: Path) -> None:
             assert "above 1 s" in hub.get("/readyz").text
             done = run("watch", "--health", "--status-file", status, "--max-age", "1")
             assert (done.returncode, done.stdout[:30]) == (1, hub.get("/healthz").text[:30])
+
+
+def test_hanging_loop_is_unhealthy() -> None:
+    """When the loop has not reported for half a minute, the probes say so from their own thread."""
+    handover = Handover()
+    handover.follow_status(lambda: Status(state=State.CONNECTED, last_snapshot=1000.0))
+    application = Application(handover, Settings(), clock=lambda: 1031.0)
+    probe = Request("GET", "/healthz", {"Host": "localhost"})
+    assert application.answer(probe).body == b"unhealthy: watch is starting\n"
+    handover.beat(Status(), 1000.0)
+    answer = application.answer(probe)
+    assert (answer.status, answer.body) == (
+        503,
+        b"unhealthy: the status file was last updated 31 s ago: watch is dead or hangs\n",
+    )
 
 
 def test_metrics_are_those_of_the_file(path: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +21,9 @@ from support.endpoints import (
 )
 from support.entries import hosts, names_in
 from support.hubs import Hub, Listener
+from tornado.iostream import IOStream
 
-from ctsdns_traefik.server.relay import snapshot_event
+from ctsdns_traefik.server.relay import STALLED, Relay, snapshot_event
 
 GREETING = event("connected", {"message": "SSE stream established"}, 0)
 
@@ -171,3 +174,31 @@ def test_event_is_one_line_of_json(value: object, shown: bytes) -> None:
     assert framed == (
         b'event: machines-snapshot\ndata: {"machines":[],"acl":{"hosts":{"_x":%b}}}\nid: ' % shown
     )
+
+
+def test_silent_hub_sends_comments_and_closes_who_does_not_read() -> None:
+    """Comments show that the hub lives; a follower that reads nothing for a minute is closed."""
+
+    async def play() -> tuple[bytes, int, int]:
+        now = 0.0
+        relay = Relay(lambda: now, lambda: "")
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        ours.setblocking(False)
+        with theirs:
+            relay.follow(IOStream(ours), chunked=True)
+            await asyncio.sleep(0.05)  # the second event follows the first in the loop's next turn
+            received = theirs.recv(65536)
+            assert received.endswith(b"id: 1\n\n\r\n")
+            relay.keep_alive()
+            comment = theirs.recv(65536)
+            relay.change({f"_{number}": "x" * 100 for number in range(10_000)})
+            now = STALLED
+            relay.keep_alive()
+            before = len(relay)
+            now = STALLED + 1
+            relay.keep_alive()
+            await asyncio.sleep(0.01)
+            return comment, before, len(relay)
+
+    assert asyncio.run(play()) == (b"3\r\n:\n\n\r\n", 1, 0)
