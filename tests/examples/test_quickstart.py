@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pytest
 from local import until
 from stand_in_worker import StandInWorker
 from support.paths import ROOT
@@ -60,6 +59,16 @@ def left_behind(folder: Path) -> list[str]:
     return [*(path.name for path in (folder / "tmp").iterdir()), *processes(folder)]
 
 
+def require_end(process: subprocess.Popen[bytes], folder: Path, signum: signal.Signals) -> None:
+    """End a quickstart that stays by a signal, and require that it takes everything with it."""
+    assert process.poll() is None
+    assert len(processes(folder)) == 2  # watch and Traefik
+    process.send_signal(signum)
+    assert process.wait(timeout=20) == 0
+    assert printed(folder).endswith("\nStopped cleanly; nothing is left behind.\n")
+    assert left_behind(folder) == []
+
+
 def test_quickstart_shows_two_live_routes(tmp_path: Path) -> None:
     """It shows an answer through the first route and one through a route added meanwhile."""
     with quickstart(tmp_path) as process:
@@ -103,11 +112,12 @@ def test_quickstart_follows_a_policy_of_ones_own(tmp_path: Path) -> None:
     """With --endpoint it lists a file's routes, and with --stay it shows what an edit changes."""
     policy = tmp_path / "policy.hujson"
     policy.write_text('{"hosts": {"_web_http_80._tcp.app.example.com": "127.0.0.1",}}')
-    with quickstart(tmp_path, "--stay", "--endpoint", str(policy)):
+    with quickstart(tmp_path, "--stay", "--endpoint", str(policy)) as process:
         until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
         assert "    web: Host(`app.example.com`): enabled\n" in printed(tmp_path)
         policy.write_text(policy.read_text().replace("app.example.com", "new.example.com"))
         until(lambda: "added router-new-example-com" in printed(tmp_path), "the edit is not shown")
+        require_end(process, tmp_path, signal.SIGTERM)
 
 
 def test_quickstart_shows_why_watch_has_ended(tmp_path: Path) -> None:
@@ -120,7 +130,7 @@ def test_quickstart_shows_why_watch_has_ended(tmp_path: Path) -> None:
 
 def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
     """A further entry is a route, and is refused: the access file does not name it."""
-    with quickstart(tmp_path, "--stay"):
+    with quickstart(tmp_path, "--stay") as process:
         until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
         (policy,) = (tmp_path / "tmp").glob("*/policy.hujson")
         policy.write_text(policy.read_text().replace("new.example.com", "other.example.com"))
@@ -134,17 +144,4 @@ def test_quickstart_opens_only_what_it_asks_for(tmp_path: Path) -> None:
                 return connection.getresponse().status
 
         until(lambda: status() == 403, "it is not refused", 15)
-
-
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
-def test_signal_ends_a_quickstart_that_stays(tmp_path: Path, signum: signal.Signals) -> None:
-    """With --stay it runs on until a signal, and takes everything with it."""
-    policy = ROOT / "examples" / "quickstart" / "policy.hujson"
-    with quickstart(tmp_path, "--stay", "--endpoint", str(policy)) as process:
-        until(lambda: "Running until Ctrl-C." in printed(tmp_path), "it does not get that far", 60)
-        assert process.poll() is None
-        assert len(processes(tmp_path)) == 2  # watch and Traefik
-        process.send_signal(signum)
-        assert process.wait(timeout=20) == 0
-    assert printed(tmp_path).endswith("\nStopped cleanly; nothing is left behind.\n")
-    assert left_behind(tmp_path) == []
+        require_end(process, tmp_path, signal.SIGINT)
