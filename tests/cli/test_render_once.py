@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from stand_in_worker import StandInWorker
 from support.certificates import Authority
 from support.commands import COMMAND, run
 from support.endpoints import (
@@ -24,6 +23,7 @@ from support.endpoints import (
     snapshot,
 )
 from support.paths import TESTS
+from support.worker import StandInWorker
 
 from ctsdns_traefik.core.policy import hujson
 

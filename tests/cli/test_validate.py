@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stand_in_worker import StandInWorker
 from support.commands import UNCHECKED, run
 from support.endpoints import STREAM, ScriptedEndpoint, sending
+from support.worker import StandInWorker
 
 from ctsdns_traefik.source.once import read_policy
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from local import until
-from stand_in_worker import StandInWorker
 from support.backends import banner_backend, http_backend
 from support.certificates import Authority
 from support.commands import Watch
 from support.traefik import Answer, Traefik, any_certificate, needs_wildcards
+from support.worker import StandInWorker
 
 
 class Stage:

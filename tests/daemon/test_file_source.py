@@ -184,7 +184,7 @@ def test_large_removal_waits_for_two_seconds(path: Path, tmp_path: Path) -> None
 
 
 def test_followed_file_costs_next_to_nothing(path: Path, tmp_path: Path) -> None:
-    """At rest the process uses less than a fiftieth of a processor."""
+    """At rest the process uses less than a twentieth of a processor."""
     source = tmp_path / "policy.hujson"
     source.write_text(policy("a.example.com"))
     with Watch(str(source), path) as watch:
@@ -196,7 +196,7 @@ def test_followed_file_costs_next_to_nothing(path: Path, tmp_path: Path) -> None
 
         began, before = time.monotonic(), used()
         until(lambda: time.monotonic() - began > 2, "time stands still")
-        assert used() - before <= 0.02 * (time.monotonic() - began) + 0.02
+        assert used() - before <= 0.05 * (time.monotonic() - began)
 
 
 @pytest.mark.parametrize("form", ["policy.hujson", "./policy.hujson", "file:policy.hujson"])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from local import free_ports
-from stand_in_worker import StandInWorker
 from support.commands import Watch
 from support.endpoints import (
     CHUNKED_STREAM,
@@ -25,6 +24,7 @@ from support.endpoints import (
     trickling,
 )
 from support.entries import hosts, names_in, routers, streaming
+from support.worker import StandInWorker
 
 from ctsdns_traefik.core.dynamic.rendering import render
 

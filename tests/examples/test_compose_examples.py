@@ -14,7 +14,6 @@ import jsonschema
 import pytest
 from local import until
 from stand_in_tailscale import StandInTailscale
-from stand_in_worker import StandInWorker
 from support.access import recording_backend
 from support.access_files import opening
 from support.backends import http_backend
@@ -30,6 +29,7 @@ from support.composed import (
 )
 from support.paths import ROOT
 from support.traefik import Answer
+from support.worker import StandInWorker
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render

@@ -16,9 +16,9 @@ import pytest
 from local import free_ports, running, until
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
-from stand_in_worker import StandInWorker
 from support.commands import Watch
 from support.composed import TUNNEL, ComposedTraefik
+from support.worker import StandInWorker
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 MOSQUITTO = shutil.which("mosquitto", path=PATH) or ""

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import pytest
 from local import free_ports, until
-from stand_in_worker import StandInWorker
 from support.backends import banner_backend, http_backend
 from support.containers import (
     ENTRYPOINT,
@@ -24,6 +23,7 @@ from support.containers import (
     first_process,
 )
 from support.traefik import Answer, any_certificate
+from support.worker import StandInWorker
 
 from ctsdns_traefik.core.dynamic.rendering import render
 

@@ -19,13 +19,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from stand_in_tailscale import StandInTailscale
-from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.certificates import Authority
 from support.composed import COMPOSE, load, services_of
 from support.containers import ENTRYPOINT, EXAMPLE, PORTS, TEMPLATE, Container
 from support.traefik import Answer
 from support.units import environment_file
+from support.worker import StandInWorker
 
 from ctsdns_traefik.core.dynamic.rendering import render
 

@@ -18,12 +18,12 @@ import pytest
 from examples.test_kubernetes import NEWEST, complaints
 from local import find_traefik, free_ports, running, until
 from ruamel.yaml import YAML
-from stand_in_worker import StandInWorker
 from support.backends import http_backend
 from support.commands import BareWatch
 from support.paths import ROOT, TESTS
 from support.traefik import Answer, Traefik
 from support.units import Unit
+from support.worker import StandInWorker
 
 HUB = ROOT / "examples" / "hub"
 SYSTEMD = ROOT / "examples" / "systemd" / "ctsdns-traefik.service"

@@ -19,13 +19,13 @@ import pytest
 from local import find_traefik, free_ports, running, until
 from ruamel.yaml import YAML
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
-from stand_in_worker import StandInWorker
 from support.access_files import opening
 from support.backends import http_backend
 from support.commands import Watch
 from support.paths import ROOT
 from support.traefik import Answer, Traefik
 from support.units import environment_file
+from support.worker import StandInWorker
 
 EXAMPLE = ROOT / "examples" / "kubernetes"
 POD = YAML(typ="safe").load(EXAMPLE / "daemonset.yaml")["spec"]["template"]["spec"]

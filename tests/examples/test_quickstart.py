@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from local import until
-from stand_in_worker import StandInWorker
 from support.paths import ROOT
+from support.worker import StandInWorker
 
 QUICKSTART = ROOT / "examples" / "quickstart" / "run.py"
 

@@ -16,11 +16,11 @@ from typing import Self
 
 import pytest
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
-from stand_in_worker import StandInWorker
 from support.access_files import opening
 from support.commands import Watch
 from support.paths import ROOT, TESTS
 from support.units import PREFIX, Unit, environment_file
+from support.worker import StandInWorker
 
 EXAMPLE = ROOT / "examples" / "systemd"
 WATCH = Unit(EXAMPLE / "ctsdns-traefik.service")

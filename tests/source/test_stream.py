@@ -7,7 +7,6 @@ import zlib
 from pathlib import Path
 
 import pytest
-from stand_in_worker import StandInWorker
 from support.endpoints import (
     CHUNKED_STREAM,
     STREAM,
@@ -18,6 +17,7 @@ from support.endpoints import (
     sending,
 )
 from support.streams import body_of, end_of, events_in, open_stream
+from support.worker import StandInWorker
 
 from ctsdns_traefik.source.endpoint import endpoint_from
 from ctsdns_traefik.source.stream import Event

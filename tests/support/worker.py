@@ -1,7 +1,5 @@
 """A stand-in for the cloudflare-tailscale-dns worker: the same bytes, from a policy in a file.
 
-    python stand_in_worker.py policy.hujson [INTERVAL]
-
 It answers ``GET /api/config`` with Server-Sent Events: ``connected`` once, then at every interval a
 ``machines-snapshot`` of the policy as it then is, or an ``error`` if that cannot be read.
 """
@@ -9,7 +7,6 @@ It answers ``GET /api/config`` with Server-Sent Events: ``connected`` once, then
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -114,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(self._NOT_FOUND)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the quickstart's own lines are enough."""
+        """Log nothing."""
 
 
 def _event(name: str, data: dict[str, Any], number: int) -> bytes:
@@ -128,15 +125,3 @@ def _machine(name: str, address: object) -> dict[str, Any] | None:
         return None
     device = {"addresses": [address], "name": f"{name}.tailnet.ts.net", "hostname": name}
     return {"device": device, "classifiedIPs": {"tailscaleIP": address}}
-
-
-def main() -> None:
-    """Serve a policy on a free port until interrupted."""
-    interval = float(sys.argv[2]) if len(sys.argv) > 2 else INTERVAL  # noqa: PLR2004
-    with StandInWorker(Path(sys.argv[1]), interval) as worker, suppress(KeyboardInterrupt):
-        print(worker.endpoint, flush=True)
-        worker.stopping.wait()
-
-
-if __name__ == "__main__":
-    main()
