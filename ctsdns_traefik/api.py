@@ -214,7 +214,7 @@ def _as_bytes(text: str | bytes) -> bytes:
 
 def _read_policy(content: bytes) -> HostsMap:
     try:
-        return hosts_of_text(content)
+        return hosts_of_text(content, is_file=True)
     except SnapshotError as error:
         raise InputError("policy", str(error)) from error
 

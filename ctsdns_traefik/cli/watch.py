@@ -221,6 +221,7 @@ def _build_watch(
 ) -> Watch:
     """Build the loop of watch, and what it drives."""
     from ctsdns_traefik.daemon import Reconciler, Watch, expect_large_snapshots, follow_access_file
+    from ctsdns_traefik.source import UrlSource
 
     target, monitoring = options.target, options.monitoring
     access_file, publish = options.access_file, publisher.publish
@@ -229,6 +230,7 @@ def _build_watch(
         output,
         target.document_form,
         guard=options.removal_guard,
+        damaged=isinstance(source, UrlSource),
         check_stop=signals.check,
         access=followed.access if followed else None,
         publisher=publisher,

@@ -467,9 +467,10 @@ class RemovalHeld(Event, event="removal-held", level=WARNING):
     changes: Changes
 
     def __str__(self) -> str:
-        removed = self.changes.removed
+        removed, changed = self.changes.removed, self.changes.changed
+        beside = "" if self.changes.exceeds_guard else f" and change {len(changed)}"
         return (
-            f"the snapshot would remove {len(removed)} of {self.changes.before} routes:"
+            f"the snapshot would remove {len(removed)} of {self.changes.before} routes{beside}:"
             f" waiting for the next one to agree ({listed(removed)})"
         )
 

@@ -96,11 +96,12 @@ class _Last(NamedTuple):
 class Reconciler:
     """Keeps one output at what the last trusted snapshot and the access file want.
 
-    ``guard`` holds large removals until the next snapshot agrees. ``check_stop`` is called before
-    each write, and raises if the process is to stop: a write that has begun is completed, reported,
-    and followed by its hook. ``access`` is in force until :meth:`change_access`; ``on_change`` is
-    called after each change, ``verifier`` gets each document that was written, and ``readers`` get
-    that, too, and the hosts.
+    ``guard`` holds large removals until the next snapshot agrees, and with ``damaged`` removals
+    together with changes: what survives of a damaged policy may lead to other machines.
+    ``check_stop`` is called before each write, and raises if the process is to stop: a write that
+    has begun is completed, reported, and followed by its hook. ``access`` is in force until
+    :meth:`change_access`; ``on_change`` is called after each change, ``verifier`` gets each
+    document that was written, and ``readers`` get that, too, and the hosts.
     """
 
     _foreign = False
@@ -115,6 +116,7 @@ class Reconciler:
         form: Format = "json",
         *,
         guard: bool = True,
+        damaged: bool = False,
         check_stop: Callable[[], None] = lambda: None,
         access: Access | None = None,
         publisher: EventPublisher | None = None,
@@ -126,6 +128,7 @@ class Reconciler:
         self._output = output
         self._form: Format = form
         self._guard = guard
+        self._damaged = damaged
         self._check_stop = check_stop
         self._lock = threading.Lock()
         self._access = access
@@ -137,7 +140,7 @@ class Reconciler:
         """The hosts of what the output holds, if they are known."""
         self._last = _Last(None, {}, 0)
         self._held: tuple[str, ...] = ()
-        """The routers of the removal that is held."""
+        """The routers of the removal that is held, and of changes with it."""
         self._waiting: HostsMap | None = None
         """The hosts of the last snapshot, while another process holds the writer lease."""
         self._differing = 0
@@ -425,16 +428,18 @@ class Reconciler:
         self._complete(result, unchanged if same else compare(before, self._outline))
 
     def _hold_removal(self, changes: Changes) -> bool:
-        """Return whether a removal is so large that the next snapshot has to agree first.
+        """Return whether a removal is such that the next snapshot has to agree first.
 
         The threshold is :attr:`.Changes.exceeds_guard`, in core/dynamic/diff.py.
         """
-        if not (self._guard and changes.exceeds_guard):
+        mixed = self._damaged and changes.removed and changes.changed
+        if not (self._guard and (changes.exceeds_guard or mixed)):
             self._held = ()
             return False
-        if self._held == changes.removed:
+        held = (*changes.removed, *(changes.changed if mixed else ()))
+        if self._held == held:
             return False
-        self._held = changes.removed
+        self._held = held
         self._publish(RemovalHeld(changes))
         return True
 

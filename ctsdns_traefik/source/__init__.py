@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         require_certificates,
     )
     from ctsdns_traefik.source.once import list_machines, read_policy, standard_input
+    from ctsdns_traefik.source.url import UrlSource
 
 __all__ = [
     "Endpoint",
@@ -49,6 +50,7 @@ __all__ = [
     "Source",
     "SourceSettings",
     "Untrusted",
+    "UrlSource",
     "WorkerError",
     "endpoint_from",
     "header_from",

@@ -10,7 +10,7 @@ from io import FileIO
 from itertools import chain
 
 from ctsdns_traefik.cancellation import Cancellation, run_within
-from ctsdns_traefik.core.policy import SnapshotError, SourceText, hosts_of_text
+from ctsdns_traefik.core.policy import SnapshotError, SourceText, hosts_of_text, kind_of
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SourceError, os_reason
 from ctsdns_traefik.logs import as_event
@@ -100,14 +100,19 @@ def policy_of_file(pieces: Iterator[bytes], path: str) -> Policy:
             break
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in _STARTS_OF_POLICIES:
         content = start + b"".join(pieces)
-        return Policy(hosts_of_text(content), SourceText(path, content))
+        return Policy(hosts_of_text(content, is_file=True), SourceText(path, content))
     return _from_capture(chain([start], pieces), path)
 
 
 def _from_capture(pieces: Iterator[bytes], path: str) -> Policy:
     """Read a captured stream up to its first snapshot, and find its position."""
     seen: list[bytes] = []
-    policy = _first_policy(read_received(read_events(_recording(pieces, seen))))
+    try:
+        policy = _first_policy(read_received(read_events(_recording(pieces, seen))))
+    except SourceError as why:
+        if kind := kind_of(b"".join(seen)):
+            raise SourceError(kind) from why
+        raise
     data, content = policy.text.content, b"".join(seen)
     at = content.find(data)
     return (

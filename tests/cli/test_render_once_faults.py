@@ -26,7 +26,7 @@ TOO_DEEP = b"[" * 200_000
 UNUSABLE = (
     pytest.param(b"garbage\n", NO_SNAPSHOT, id="garbage"),
     pytest.param(bytes(range(256)) * 400, NO_SNAPSHOT, id="binary"),
-    pytest.param(b"<!doctype html><title>Log in</title>\n", NO_SNAPSHOT, id="html-page"),
+    pytest.param(b"<!doctype html><title>Log in</title>\n", "it is a page of HTML", id="html-page"),
     pytest.param(
         b'{"hosts": {\n',
         f"{NOT_SAVED}line 2, column 1: Expecting property name enclosed in double quotes",
@@ -49,7 +49,9 @@ UNUSABLE = (
         id="last-comment-without-a-line-end",
     ),
     pytest.param(
-        b'# ours\n{"hosts": {}}', f"{NOT_SAVED}line 1, column 1: Expecting value", id="hash"
+        b'# ours\n{"hosts": {}}',
+        f"{NOT_SAVED}line 1, column 1: # starts no comment in HuJSON: write //",
+        id="hash",
     ),
     pytest.param(
         b'{"Hosts": []}',

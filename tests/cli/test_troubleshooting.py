@@ -273,7 +273,7 @@ def last_comment(stage: Stage) -> str:
 
 @symptom("it is neither a snapshot")
 def other_file(stage: Stage) -> str:
-    return fails("render-once", stage.write("package.json", "{}"), code=3)
+    return fails("render-once", stage.write("package.json", '{"name": "x"}'), code=3)
 
 
 def refused(*entries: str) -> Bring:

@@ -158,3 +158,23 @@ def test_confirmed_removal_that_cannot_be_written_is_not_held_again(path: Path) 
     path.with_name("kept").rename(path)
     reconciler.reconcile(hosts("d"))
     assert names_in(path) == "d"
+
+
+def test_removal_with_a_change_of_a_worker_waits(path: Path) -> None:
+    """What survives of a damaged policy may lead to another machine: the next one has to agree."""
+    before = hosts("abc")
+    damaged = dict.fromkeys(hosts("ab"), "100.64.0.7")
+    reconciler = Reconciler(FileOutput(path), damaged=True)
+    reconciler.prepare()
+    reconciler.reconcile(before)
+    reconciler.reconcile(damaged)
+    assert names_in(path) == "abc"
+    assert "100.64.0.7" not in path.read_text()
+    reconciler.reconcile(before)
+    reconciler.reconcile(damaged)
+    reconciler.reconcile(damaged)
+    assert names_in(path) == "ab"
+    reconciler.reconcile(hosts("ab"))
+    assert "100.64.0.7" not in path.read_text()
+    reconciler.reconcile(hosts("a"))
+    assert names_in(path) == "a"

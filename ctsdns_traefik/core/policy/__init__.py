@@ -6,6 +6,7 @@ What the names in a hosts map mean belongs to core/entries.
 from __future__ import annotations
 
 from ctsdns_traefik.core.policy.locations import SourceText, in_bytes
+from ctsdns_traefik.core.policy.other_files import kind_of
 from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
 from ctsdns_traefik.core.policy.snapshot import (
     hosts_of_saved_policy,
@@ -22,5 +23,6 @@ __all__ = [
     "hosts_of_snapshot",
     "hosts_of_text",
     "in_bytes",
+    "kind_of",
     "message_of_error",
 ]

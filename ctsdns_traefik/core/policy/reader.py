@@ -23,8 +23,8 @@ HostsMap = Mapping[str, object]
 
 POLICY_SECTIONS = frozenset(
     (
-        *("acls", "autoApprovers", "defaultSrcPosture", "derpMap", "disableIPv4", "grants"),
-        *("groups", "hosts", "ipsets", "nodeAttrs", "OneCGNATRoute", "postures"),
+        *("acls", "attrConfig", "autoApprovers", "defaultSrcPosture", "derpMap", "disableIPv4"),
+        *("grants", "groups", "hosts", "ipsets", "nodeAttrs", "OneCGNATRoute", "postures"),
         *("randomizeClientPort", "ssh", "sshTests", "tagOwners", "tests"),
     )
 )
@@ -81,7 +81,9 @@ def _hosts_in_hujson(text: str, inside: str, json_text: str) -> HostsMap:
     try:
         hosts = _hosts_in(json_text or hujson.to_json(text), inside)
     except JSONDecodeError as why:
-        found = [*hujson.find_faults(text), (why.pos, why.msg)]
+        hash_sign = text.startswith("#", why.pos)
+        what = "# starts no comment in HuJSON: write //" if hash_sign else why.msg
+        found = [*hujson.find_faults(text), (why.pos, what)]
         _reject(text, *min(found, key=itemgetter(0)))
     except RecursionError as why:
         raise SnapshotError(TOO_DEEP) from why

@@ -13,6 +13,7 @@ from json import JSONDecodeError
 
 from ctsdns_traefik.core.policy import hujson
 from ctsdns_traefik.core.policy.json_scanner import Enter, Member, members_of
+from ctsdns_traefik.core.policy.other_files import kind_of, kind_of_answer
 from ctsdns_traefik.core.policy.reader import (
     TOO_DEEP,
     HostsMap,
@@ -38,22 +39,27 @@ def hosts_of_snapshot(data: bytes) -> HostsMap:
     return _hosts_of_acl(text, _members(text))
 
 
-def hosts_of_text(data: bytes) -> HostsMap:
+def hosts_of_text(data: bytes, *, is_file: bool = False) -> HostsMap:
     """Return the hosts map of a file that holds a snapshot or a policy, in JSON or HuJSON.
 
+    In a file an object without members is a policy, too; an answer with one may be anything.
     Raise :class:`SnapshotError` for neither, and for a policy that Tailscale would not save.
     """
     try:
         text, members = hujson.root_members(data)
     except (JSONDecodeError, TypeError):
+        if kind := kind_of(data):
+            raise SnapshotError(kind) from None
         return _hosts_of_broken(data)
     except RecursionError as why:
         raise SnapshotError(TOO_DEEP) from why
     names = {member.name for member in members}
+    if names & {"acl", "policy"} and (kind := kind_of_answer(text, members)):
+        raise SnapshotError(kind)
     if not _SNAPSHOT_MEMBERS.isdisjoint(names):
         _require_utf8(data)
         return _hosts_of_acl(text, members)
-    if not is_policy(names):
+    if not is_policy(names) and (names or not is_file):
         raise SnapshotError(
             "it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)"
         )
@@ -130,7 +136,7 @@ def _members(text: str) -> Iterator[Member]:
         yield from _walk(text)
     except JSONDecodeError as why:
         where = f"line {why.lineno}, column {why.colno}"
-        raise SnapshotError(f"it is not JSON: {why.msg} at {where}") from why
+        raise SnapshotError(f"it is not JSON: {why.msg.removesuffix(' at')} at {where}") from why
 
 
 def _walk(text: str, enter: Enter | None = None) -> Iterator[Member]:

@@ -11,6 +11,8 @@ import pytest
 from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
 from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text, message_of_error
 from ctsdns_traefik.core.sse.framing import read_blocks
+from ctsdns_traefik.errors import SourceError
+from ctsdns_traefik.source.once import policy_of_file
 
 Reader = Callable[[bytes], HostsMap]
 
@@ -223,3 +225,38 @@ def test_hosts_keep_their_order() -> None:
     """The hosts map is what the text holds, in its order."""
     hosts = {f"host-{number}": "::1" for number in (3, 1, 2)}
     assert list(hosts_of_text(json.dumps({"hosts": hosts}).encode()).items()) == list(hosts.items())
+
+
+@pytest.mark.parametrize("text", ["{}", "{ // nothing yet\n}", '{"attrConfig": {}}'])
+def test_policy_without_hosts(text: str) -> None:
+    """An object without members, or with sections other than hosts, is a policy without routes."""
+    assert hosts_of_text(text.encode(), is_file=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        pytest.param(
+            'resource "tailscale_acl" "x" {\n  acl = <<EOF\n{}\nEOF\n}', "Terraform", id="hcl"
+        ),
+        pytest.param("  acl = jsonencode({})", "Terraform", id="hcl-part"),
+        pytest.param('# hosts\n{"hosts": {}}', "line 1, column 1: # starts no comment", id="hash"),
+        pytest.param('{\n  # x\n  "hosts": {}}', "line 2, column 3: # starts no", id="inner-hash"),
+        pytest.param("---\nserver_url: https://x\npolicy:\n  mode: file", "YAML", id="headscale"),
+        pytest.param("hosts:\n  a: 100.64.0.1\n", "YAML", id="yaml"),
+        pytest.param("<!DOCTYPE html>", "HTML", id="page"),
+        pytest.param('{"acl": "e30=", "warnings": null}', "details, whose acl is base64", id="api"),
+        pytest.param('{"policy": "{}", "updatedAt": ""}', "Headscale's API", id="headscale-api"),
+    ],
+)
+def test_file_of_another_kind(text: str, what: str) -> None:
+    """A policy in another form, and what is none, is named as what it is."""
+    with pytest.raises((SnapshotError, SourceError), match=what):
+        policy_of_file(iter([text.encode()]), "file")
+
+
+def test_error_of_a_snapshot_reads_well() -> None:
+    """A control character is at a line and a column, once."""
+    why = refusal(hosts_of_snapshot, b'{"acl": {"hosts": {"a": "\n"}}}')
+    assert "at line 1, column" in why
+    assert "at at" not in why
