@@ -176,6 +176,16 @@ def test_hanging_loop_is_unhealthy() -> None:
     )
 
 
+def test_policy_of_a_rare_poll_is_not_stale() -> None:
+    """As for health, what counts is the poll interval if that is long."""
+    handover = Handover()
+    application = Application(handover, Settings(max_age=120), clock=lambda: 2000.0)
+    for interval, stale in ((30.0, "this hub's last trusted snapshot is 1000 s old"), (3600.0, "")):
+        status = Status(last_snapshot=1000.0, poll_interval=interval)
+        handover.follow_status(lambda status=status: status)  # type: ignore[misc]
+        assert application.why_stale() == stale
+
+
 def test_metrics_are_those_of_the_file(path: Path, tmp_path: Path) -> None:
     """Prometheus gets the series that the metrics file has, in a type that it knows."""
     metrics = tmp_path / "x.prom"
