@@ -154,6 +154,8 @@ def test_every_problem_is_explained() -> None:
     """docs/problems.md has a section for each code that a problem can have, and for no other."""
     assert len(EXPLAINED) == len(set(EXPLAINED))
     assert set(EXPLAINED) == {*problem_codes(*MAKERS), *FROM_ELSEWHERE}
+    contents = text_of("docs/problems.md").partition("\n## ")[0]
+    assert sorted(re.findall(r"\]\(#(.+?)\)", contents)) == sorted(EXPLAINED)
 
 
 @pytest.mark.parametrize("code", EXPLAINED)
