@@ -9,7 +9,8 @@ router's name, ``~`` and their purpose; no name that is made of entries contains
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import (
@@ -36,6 +37,12 @@ API = f"api{INTERNAL}"
 """Traefik's own service for the API and the dashboard."""
 
 
+Known = Mapping[str, tuple[Route, Sequence[Route]]]
+"""Routes and all routers of each, by entry name, where these depend on nothing but the access."""
+
+NOTHING_KNOWN: Known = {}
+
+
 class Applied(NamedTuple):
     """The routes to serve, what they refer to, and diagnostics for those left out."""
 
@@ -43,22 +50,34 @@ class Applied(NamedTuple):
     """In the order of the entries' names, the dashboard first."""
     references: References = NOTHING
     diagnostics: tuple[Diagnostic, ...] = ()
+    known: Known = NOTHING_KNOWN
 
 
-def apply_access(routes: Iterable[Route], access: Access) -> Applied:
-    """Give each route its routers; leave out and report a route whose access cannot be enforced."""
+def apply_access(routes: Iterable[Route], access: Access, known: Known = NOTHING_KNOWN) -> Applied:
+    """Give each route its routers; leave out and report a route whose access cannot be enforced.
+
+    ``known`` is from any other call with the same access, and saves most of the time.
+    """
     served = _Served()
     served.add(_dashboard(access.dashboard, access))
     diagnostics: list[Diagnostic] = []
+    now_known: dict[str, tuple[Route, Sequence[Route]]] = {}
     # Names before wildcards: a wildcard also serves the names that are left out, and must then
     # enforce their settings.
     for route in sorted(routes, key=_is_wildcard):
+        same, found = known.get(route.entry.name, (None, ()))
         try:
-            served.add(_routers(route, served, access))
+            found = found if same == route else _routers(route, served, access)
         except DiagnosticError as error:
             diagnostics.append(error.diagnostic_for(route.entry.name, route.entry.address))
-    in_order = tuple(sorted(served.routes, key=lambda route: route.entry.name))
-    return Applied(in_order, references_of(in_order, access), tuple(diagnostics))
+            continue
+        served.add(found)
+        # A wildcard depends on the names below it, and an ACME challenge on other challenges.
+        if not (route.passthrough or _is_wildcard(route)):
+            now_known[route.entry.name] = route, found
+    in_order = tuple(sorted(served.routes, key=attrgetter("entry.name")))
+    references = references_of(in_order, access)
+    return Applied(in_order, references, tuple(diagnostics), now_known)
 
 
 Key = tuple[str, str, str]

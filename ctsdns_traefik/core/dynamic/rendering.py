@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access.apply import Applied, apply_access
+from ctsdns_traefik.core.access.apply import NOTHING_KNOWN, Applied, Known, apply_access
 from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.core.dynamic.document import (
     NO_ROWS,
@@ -37,6 +37,7 @@ class Basis(NamedTuple):
     """The route of each entry before any conflict or access, by the entry's name, sorted."""
     form: Format
     access: Access | None
+    protected: Known
     document: Document
     rows: Rows
 
@@ -74,7 +75,8 @@ def render(
     made = known | {entry.name: make_route(entry) for entry in read}
     made = {name: made[name] for name in sorted(made)}
     planned, conflicts = plan(list(made.values()), access.balanced if access else None)
-    applied = apply_access(planned, access) if access else Applied(planned)
+    protected = previous.protected if previous and previous.access == access else NOTHING_KNOWN
+    applied = apply_access(planned, access, protected) if access else Applied(planned)
     document = build_document(applied.routes, applied.references)
     alike = previous if previous and (previous.form, previous.access) == (form, access) else None
     fresh = find_fresh(document, alike.document) if alike else document
@@ -88,7 +90,7 @@ def render(
         text,
         fresh,
         find_near_misses(others, entries),
-        Basis(hosts, made, form, access, document, rows),
+        Basis(hosts, made, form, access, applied.known, document, rows),
     )
 
 
