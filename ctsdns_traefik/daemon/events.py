@@ -305,9 +305,16 @@ class SnapshotUntrusted(
     text="the policy cannot be trusted, the output stays: {error}",
     counter="snapshots_untrusted",
 ):
-    """A policy cannot be trusted, and is not used."""
+    """A policy cannot be trusted, and is not used.
+
+    ``repeated`` is whether a poll has brought it before; then it is not logged again.
+    """
 
     reason: str = Reason.UNTRUSTED_POLICY
+    repeated: bool = False
+
+    def lines(self) -> tuple[Event, ...]:
+        return () if self.repeated else super().lines()
 
     def change(self, status: Status, now: float) -> Status:
         return super().change(status, now)._replace(last_event=now)

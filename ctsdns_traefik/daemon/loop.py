@@ -67,6 +67,8 @@ class Watch:
         self._publish = self._publisher.publish
         self._beside = beside or nullcontext()
         self._checker = MachineChecker(self._publish)
+        self._untrusted: Untrusted | None = None
+        """The last policy that could not be trusted."""
         self._requested_delay = 0.0
         """Seconds that the source wants between runs, until one delivers."""
 
@@ -125,12 +127,14 @@ class Watch:
         """Return the hosts of a policy that can be trusted; publish anything else."""
         match received:
             case Policy():
+                self._untrusted = None
                 self._checker.hosts = received.hosts
                 return received.hosts
             case MachineList():
                 self._checker.check(received)
             case Untrusted():
-                self._publish(SnapshotUntrusted(received.error))
+                repeated, self._untrusted = received is self._untrusted, received
+                self._publish(SnapshotUntrusted(received.error, repeated=repeated))
             case WorkerError():
                 self._publish(WorkerFailed(received.error))
             case OtherEvent():

@@ -34,7 +34,10 @@ class Policy(NamedTuple):
 
 
 class Untrusted(NamedTuple):
-    """A policy that cannot be trusted, and why; the routes that are live must stay."""
+    """A policy that cannot be trusted, and why; the routes that are live must stay.
+
+    A poll whose answer is that of the poll before yields the same value again.
+    """
 
     error: str
     more: bool = False

@@ -173,3 +173,16 @@ def test_held_removal_is_to_be_confirmed(tmp_path: Path) -> None:
     follow(source, tmp_path / "d.yml")
     assert source.confirmed == ["abcd", "abcd", "abcd"]
     assert names_in(tmp_path / "d.yml") == "d"
+
+
+def test_bad_policy_that_polls_repeat_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same value counts each time, and is logged again only after another."""
+    bad = Untrusted("it is broken")
+    source = Prepared([bad, bad, policy("a"), bad, Untrusted("it is broken")])
+    with caplog.at_level(logging.WARNING):
+        _, publisher = follow(source, tmp_path / "d.yml")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if "it is broken" in line]) == 3
+    assert publisher.status.counters.snapshots_untrusted == 4
