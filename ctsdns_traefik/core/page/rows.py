@@ -25,7 +25,7 @@ class Row(NamedTuple):
     rule: str
     backend: str
     machine: str
-    """The address of the backend; the name of one of Traefik's own services."""
+    """The addresses of the backends; the name of one of Traefik's own services."""
     access: str
     tls: str
 
@@ -71,7 +71,12 @@ def _backend(service: Mapping[str, Any]) -> str:
     return ", ".join(str(each.get("url") or each.get("address") or "") for each in servers)
 
 
-def _machine(backend: str) -> str:
+def _machine(backends: str) -> str:
+    """Return the address of a backend, or of each machine of several."""
+    return ", ".join(dict.fromkeys(map(_address, backends.split(", "))))
+
+
+def _address(backend: str) -> str:
     try:
         return urlsplit(backend if "://" in backend else f"//{backend}").hostname or backend
     except ValueError:
