@@ -20,11 +20,12 @@ from ctsdns_traefik.core.dynamic.rendering import Basis, Rendering, render
 NAMES = st.builds(
     "{}_{}_{}_{}._{}.{}".format,
     st.sampled_from(["_", "_", "_", "_", ""]),
-    st.sampled_from(["web", "ws", "web-http-80"]),
-    st.sampled_from(["http", "https", "tls", "ssh", "htp"]),
-    st.sampled_from(["80", "443", "0"]),
+    st.sampled_from(["web", "web", "ws", "web-http-80"]),
+    st.sampled_from(["http", "http", "https", "tls", "ssh", "htp"]),
+    st.sampled_from(["80", "80", "443", "0"]),
     st.sampled_from(["tcp", "tcp", "tcp", "udp"]),
-    st.sampled_from(
+    st.sampled_from(["a.b.de", "aa.b.de", "*.b.de"])
+    | st.sampled_from(
         [
             *("a.b.de", "a-b.de", "a.b-de", "aa.b.de", "*.b.de", "wildcard.b.de", "x.y.de"),
             *("a.b.de-web", "a-b-de-ssh", "*", "*.de", "A.b.de.", "b\u00fc.de"),
@@ -88,6 +89,30 @@ def test_edits_give_the_same_as_from_nothing(steps: list[Step]) -> None:
         assert compared(again) == compared(render(hosts, *settings_of_step))
         before, basis = outline(again.document, again.fresh, before), again.basis
         assert before == outline(again.document)
+
+
+WILDCARD, NAME = "_web_http_80._tcp.*.b.de", "_web_http_80._tcp.a.b.de"
+FIRST, SECOND = "_tls1_tls_443._tcp.x.y.de", "_tls2_tls_443._tcp.x.y.de"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param([WILDCARD], [WILDCARD, NAME], id="name-below-a-wildcard-comes"),
+        pytest.param([WILDCARD, NAME], [WILDCARD], id="name-below-a-wildcard-goes"),
+        pytest.param([FIRST, SECOND], [SECOND], id="first-with-a-challenge-goes"),
+        pytest.param([SECOND], [FIRST, SECOND], id="another-with-a-challenge-comes"),
+    ],
+)
+def test_what_depends_on_other_entries_is_protected_anew(
+    before: list[str], after: list[str]
+) -> None:
+    """A wildcard's routers depend on the names below it, a challenge's on other challenges."""
+    access = ACCESS_FILES[-1]
+    basis = render(dict.fromkeys(before, "100.64.0.1"), access=access).basis
+    hosts = dict.fromkeys(after, "100.64.0.1")
+    again = render(hosts, access=access, previous=basis)
+    assert compared(again) == compared(render(hosts, access=access))
 
 
 def compared(result: Rendering) -> tuple[object, ...]:
