@@ -7,8 +7,10 @@ themselves are shared by all, and one that has fallen behind gets the last event
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from tornado.iostream import IOStream, StreamClosedError
@@ -31,8 +33,11 @@ _UNCHUNKED_HEAD = (
 )
 _CONNECTED = b'event: connected\ndata: {"message":"SSE stream established"}\nid: '
 _COMMENT = b":\n\n"
-_JOINED = 16 * 1024
-"""Bytes up to which the parts of an event are joined, so that they are one packet."""
+_JOINED = 4 * 1024
+"""Bytes up to which an event is copied for each follower, so that it is one packet."""
+
+_PIECE = 64 * 1024
+"""Bytes of an event that one follower gets before the next one does."""
 
 
 def snapshot_event(hosts: HostsMap) -> bytes:
@@ -66,6 +71,7 @@ class _Follower:
         self._clock = clock
         self._number = 0
         self._behind: bytes | None = None
+        self._pieces: Iterator[bytes | memoryview] = iter(())
         self._sending_since: float | None = None
 
     def send(self, event: bytes) -> None:
@@ -95,24 +101,33 @@ class _Follower:
         head, end = b"", b""
         if self._chunked:
             head, end = b"%x\r\n" % (len(event) + len(tail)), b"\r\n"
-        try:
-            if len(event) < _JOINED:
-                written = self._stream.write(head + event + tail + end)
-            else:
-                self._stream.write(head)
-                self._stream.write(memoryview(event))  # shared with the other followers
-                written = self._stream.write(tail + end)
-        except StreamClosedError:
-            return
-        written.add_done_callback(self._sent)
+        if len(event) <= _JOINED:
+            self._pieces = iter((head + event + tail + end,))
+        else:
+            self._pieces = chain((head,), _pieces_of(event), (tail + end,))
+        self._write_piece()
 
-    def _sent(self, written: Any) -> None:
-        if written.cancelled() or written.exception():
-            return  # it is closed
+    def _write_piece(self) -> None:
+        """Write the next piece once the last one is out, so that followers take turns."""
+        piece = next(self._pieces, None)
+        if piece is not None:
+            with suppress(StreamClosedError):
+                self._stream.write(piece).add_done_callback(self._sent)
+            return
         self._sending_since = None
         behind, self._behind = self._behind, None
         if behind is not None:
             self.send(behind)
+
+    def _sent(self, written: Any) -> None:
+        if not written.cancelled() and written.exception() is None:  # it is not closed
+            self._write_piece()
+
+
+def _pieces_of(event: bytes) -> Iterator[memoryview]:
+    """Yield an event in pieces, which all followers share."""
+    for at in range(0, len(event), _PIECE):
+        yield memoryview(event)[at : at + _PIECE]
 
 
 class Relay:

@@ -146,6 +146,7 @@ class Reader:
 def kill(stage: Stage) -> None:
     """Kill the hub, and start it again."""
     stage.hub.process.kill()
+    stage.hub.process.wait()
     stage.until_failing()
     stage.start(stage.source.url)
 
@@ -160,6 +161,7 @@ def hang(stage: Stage) -> None:
 def restart_without_a_source(stage: Stage) -> None:
     """Start a hub whose source is away: it serves the file."""
     stage.hub.process.kill()
+    stage.hub.process.wait()
     stage.start(NOWHERE)
     stage.hub.until_served(CONSTANT)
     stage.start(stage.source.url)
@@ -168,6 +170,7 @@ def restart_without_a_source(stage: Stage) -> None:
 def restart_with_an_empty_disk(stage: Stage) -> None:
     """Start a hub that has neither its file nor a source: it answers 503."""
     stage.hub.process.kill()
+    stage.hub.process.wait()
     stage.file.unlink()
     stage.start(NOWHERE)
     assert stage.hub.get("/traefik.json").status == 503
@@ -178,6 +181,7 @@ def restart_with_an_empty_disk(stage: Stage) -> None:
 def serve_from_memory(stage: Stage) -> None:
     """Start a hub without an output, before its source, and go back to one with a file."""
     stage.hub.process.kill()
+    stage.hub.process.wait()
     stage.start(NOWHERE, "none")
     assert stage.hub.get("/traefik.json").status == 503
     stage.start(stage.source.url, "none")

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -143,7 +144,8 @@ class Fork:
     def send_signal(self, sig: int) -> None:
         """Send a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with suppress(ProcessLookupError):  # it has just ended, which is not reported yet
+                os.kill(self.pid, sig)
 
     def kill(self) -> None:
         """End it at once."""
