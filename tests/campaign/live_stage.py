@@ -211,7 +211,12 @@ class Case:
         return sum(re.match(BEGUN, line) is not None for line in lines)
 
     def connect_again(self) -> None:
-        """Make watch connect anew at once."""
+        """Make watch connect anew at once, unless it does so by itself in a moment.
+
+        A poll that SIGHUP cancels is not logged: the answer that is to be played would be lost.
+        """
+        if self.upstream.polled_often:
+            return
         self.stage.watch.process.send_signal(signal.SIGHUP)
 
     @property

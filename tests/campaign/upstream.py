@@ -32,6 +32,9 @@ def steady_port() -> int:
 class Upstream:
     """Plays the scripts in its queue, one a connection; else it streams the newest snapshot."""
 
+    polled_often = False
+    """Whether it is asked several times a second without any doing."""
+
     def __init__(self) -> None:
         self.gate = threading.Event()
         """Closed, it keeps good connections without an answer."""
@@ -107,6 +110,7 @@ class PolledUpstream(Upstream):
     """Answers each request with the newest policy, save where a script is to be played."""
 
     content_type = "text/plain; charset=utf-8"
+    polled_often = True
 
     def framed(self, hosts: Mapping[str, object]) -> bytes:
         """Write a policy in HuJSON."""
@@ -138,6 +142,7 @@ class TailscaleUpstream(PolledUpstream):
     """Tailscale's API with an API key, as far as a policy goes."""
 
     content_type = "application/hujson"
+    polled_often = False
 
     def environment(self, port: int) -> dict[str, str]:
         """Name the key, and the port in place of the real API."""
