@@ -10,5 +10,5 @@ def load_library() -> None:
     try:
         import tornado.tcpserver  # noqa: F401
     except ImportError as why:
-        advice = "pip install 'ctsdns-traefik[serve]'"
+        advice = "install ctsdns-traefik with its extra 'serve'"
         raise SettingsError(f"--listen needs tornado: {advice}") from why

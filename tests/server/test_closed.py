@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 import stat
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from support.hubs import Hub, Listener
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.server.address import listen_address_from
 from ctsdns_traefik.server.guard import SecretFile, is_allowed_host
+from ctsdns_traefik.server.library import load_library
 from ctsdns_traefik.server.server import MOST_CONNECTIONS
 from ctsdns_traefik.server.tls import Certificate
 
@@ -341,3 +343,10 @@ def test_idle_connections_give_way(path: Path) -> None:
         assert idle[0].recv(1) == b""  # it has been idle longest
         follower.require_open()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra the error says which one to install."""
+    monkeypatch.setitem(sys.modules, "tornado.tcpserver", None)
+    with pytest.raises(SettingsError, match="install ctsdns-traefik with its extra 'serve'"):
+        load_library()
