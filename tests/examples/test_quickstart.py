@@ -38,8 +38,12 @@ def quickstart(
         yield process
     finally:
         if process.poll() is None:
+            process.terminate()  # a killed one would leave watch and Traefik behind
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.wait()
+            process.wait()
 
 
 def printed(folder: Path) -> str:
