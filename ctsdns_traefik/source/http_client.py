@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +38,12 @@ _GRACE = 1.0
 _PIECE = 64 * 1024
 _REDIRECTION = 3
 _MOST_DIGITS = 12
+
+_CODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
+"""The codings of bodies that can be read without more packages."""
+
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 _NO_TLS = "WRONG_VERSION_NUMBER"
 """What OpenSSL makes of an answer in plain text; a server that is too old has other errors."""
@@ -135,16 +143,32 @@ def send(
     """
     if form is not None:
         headers = (*headers, ("Content-Type", "application/x-www-form-urlencoded"))
-    return session.request(
+    answer = session.request(
         "GET" if form is None else "POST",
         endpoint.url,
         data=form,
         auth=_sending(_merged(endpoint, headers)),
-        verify=str(endpoint.ca_file) if endpoint.ca_file else True,
+        verify=_trusted(endpoint),
         timeout=timeouts,
         allow_redirects=False,
         stream=True,
     )
+    coding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in _CODINGS:
+        answer.close()
+        raise HttpError(
+            f"its answer is compressed with {shown(coding)}, which was not asked for",
+            reason=Reason.UNEXPECTED_ANSWER,
+        )
+    return answer
+
+
+def _trusted(endpoint: Endpoint) -> str | bool:
+    """Return the certificates to trust; ``requests`` itself reads only its own two variables."""
+    if endpoint.ca_file:
+        return str(endpoint.ca_file)
+    own = any(os.environ.get(name) for name in _CA_VARIABLES)
+    return (not own and os.environ.get("SSL_CERT_FILE")) or True
 
 
 @contextmanager
@@ -318,7 +342,7 @@ def _explain(error: BaseException, endpoint: Endpoint) -> tuple[str, Reason]:  #
                 silence = f"{endpoint.read_timeout:g} s"
                 return f"it was silent for the read timeout of {silence}", Reason.TIMEOUT
             case exceptions.ProxyError():
-                return "the proxy on the way cannot be used", Reason.UNREACHABLE
+                return _proxy_fault(cause, endpoint), Reason.UNREACHABLE
             case exceptions.DecodeError():
                 return "its compressed answer is damaged", Reason.UNEXPECTED_ANSWER
             case http.client.RemoteDisconnected():
@@ -336,7 +360,54 @@ def _explain(error: BaseException, endpoint: Endpoint) -> tuple[str, Reason]:  #
                 return os_reason(cause), Reason.BROKEN_OFF
             case OSError() if cause.strerror:
                 return os_reason(cause), Reason.UNREACHABLE
+    if setting := _bad_setting(error, endpoint):
+        return setting, Reason.BAD_CREDENTIALS if "SOCKS" in setting else Reason.UNREACHABLE
     return "the connection broke off", Reason.BROKEN_OFF
+
+
+def _proxy_fault(error: Exception, endpoint: Endpoint) -> str:
+    """Return what a proxy refused, or why it cannot be reached."""
+    name = _proxy_variable(endpoint)
+    for cause in _causes(error):
+        if tunnel := _TUNNEL.search(str(cause)):
+            fault = _TUNNEL_FAULTS.get(tunnel[1], "answers {status}").format(status=tunnel[1])
+            return f"the proxy that {name} names {fault}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"the proxy that {name} names cannot be reached: {os_reason(cause)}"
+    return f"the proxy that {name} names cannot be used"
+
+
+_TUNNEL_FAULTS = {
+    "403": "does not allow this connection (403)",
+    "407": "asks for credentials (407): write them in its URL",
+}
+
+
+def _bad_setting(error: BaseException, endpoint: Endpoint) -> str:
+    """Return which variable made a request fail before anything was sent, ``""`` if none did."""
+    import requests.exceptions as faults
+    import urllib3.exceptions
+
+    text, name = str(error), _proxy_variable(endpoint)
+    if isinstance(error, faults.InvalidSchema) and "SOCKS" in text:
+        return f"{name} names a SOCKS proxy, which needs PySocks: pip install 'requests[socks]'"
+    parsed = isinstance(error, faults.InvalidProxyURL | urllib3.exceptions.LocationParseError)
+    if name != _NO_PROXY and (parsed or isinstance(error, faults.InvalidURL | ValueError)):
+        return f"{name} is not the URL of a proxy, such as http://127.0.0.1:3128"
+    if isinstance(error, OSError) and "CA certificate bundle" in text:
+        named = [each for each in (*_CA_VARIABLES, "SSL_CERT_FILE") if os.environ.get(each)]
+        return f"{named[0] if named else 'a setting'} names no file with certificates"
+    return ""
+
+
+_NO_PROXY = "no variable"
+
+
+def _proxy_variable(endpoint: Endpoint) -> str:
+    """Return the name of the variable whose proxy requests to an endpoint take."""
+    scheme = urlsplit(endpoint.url).scheme
+    names = [f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"]
+    return next((name for name in names if os.environ.get(name)), _NO_PROXY)
 
 
 def _in_plain(endpoint: Endpoint) -> str:

@@ -1,0 +1,101 @@
+"""Variables that keep a request from being sent, and proxies that refuse it, are named."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack
+from importlib.util import find_spec
+
+import pytest
+from local import free_ports
+from support.commands import run
+from support.endpoints import ScriptedEndpoint, answering
+
+AWAY = "https://policy.example.com/acl"
+
+
+def failure(url: str, **environment: str) -> str:
+    """Return the one line of a render-once that fails."""
+    unset = dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "no_proxy", "NO_PROXY"), "")
+    done = run("render-once", "--timeout", "20", url, environment={**unset, **environment})
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        pytest.param(
+            "HTTPS_PROXY",
+            "socks5://127.0.0.1:1",
+            "HTTPS_PROXY names a SOCKS proxy, which needs PySocks",
+            id="socks",
+            marks=pytest.mark.skipif(find_spec("socks") is not None, reason="PySocks is there"),
+        ),
+        pytest.param(
+            "https_proxy",
+            "http://127.0.0.1:port",
+            "https_proxy is not the URL of a proxy",
+            id="port",
+        ),
+        pytest.param(
+            "REQUESTS_CA_BUNDLE",
+            "/nowhere/ca.pem",
+            "REQUESTS_CA_BUNDLE names no file with certificates",
+            id="bundle",
+        ),
+        pytest.param(
+            "SSL_CERT_FILE",
+            "/nowhere/ca.pem",
+            "SSL_CERT_FILE names no file with certificates",
+            id="system",
+        ),
+    ],
+)
+def test_variable_that_cannot_be_used(name: str, value: str, what: str) -> None:
+    """Nothing is sent, and the variable is named."""
+    assert what in failure(AWAY, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        pytest.param("403 Forbidden", "does not allow this connection (403)", id="forbidden"),
+        pytest.param("407 Proxy Authentication Required", "asks for credentials (407)", id="auth"),
+        pytest.param("502 Bad Gateway", "answers 502", id="other"),
+    ],
+)
+def test_proxy_that_refuses(stack: ExitStack, status: str, what: str) -> None:
+    """What a proxy answers in place of a tunnel is told from an answer of the source."""
+    proxy = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+    def refuse() -> None:
+        connection, _ = proxy.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    thread = threading.Thread(target=refuse, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+    assert f"the proxy that HTTPS_PROXY names {what}" in failure(AWAY, HTTPS_PROXY=url)
+    thread.join(10)
+
+
+def test_proxy_that_is_not_there() -> None:
+    """A dead proxy is no dead source."""
+    (port,) = free_ports(1)
+    line = failure(AWAY, HTTPS_PROXY=f"http://127.0.0.1:{port}")
+    assert "the proxy that HTTPS_PROXY names cannot be reached: connection refused" in line
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+def test_answer_in_a_coding_that_was_not_asked_for(coding: str) -> None:
+    """A body that cannot be read is not taken for a damaged policy."""
+    script = answering(
+        "200 OK", b"\x0b\x02", Content_Type="application/json", Content_Encoding=coding
+    )
+    with ScriptedEndpoint(script) as endpoint:
+        assert f"compressed with {coding}, which was not asked for" in failure(endpoint.url)
