@@ -1,4 +1,4 @@
-"""Which release of Traefik first has what. Made by tests/traefik_releases.py; do not edit."""
+"""Which release of Traefik first has what. Made by tests/traefik_releases.py."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ RELEASES: tuple[tuple[int, ...], ...] = (
     (3, 0, 4),
     (3, 2, 0),
     (3, 2, 1),
+    (3, 2, 2),
     (3, 2, 3),
     (3, 3, 2),
+    (3, 3, 3),
+    (3, 3, 4),
     (3, 3, 5),
     (3, 3, 6),
     (3, 4, 0),
+    (3, 4, 1),
     (3, 4, 3),
     (3, 5, 0),
     (3, 5, 1),
@@ -25,6 +29,7 @@ RELEASES: tuple[tuple[int, ...], ...] = (
     (3, 6, 9),
     (3, 6, 10),
     (3, 6, 11),
+    (3, 6, 12),
     (3, 6, 13),
     (3, 6, 14),
     (3, 6, 15),
@@ -33,18 +38,30 @@ RELEASES: tuple[tuple[int, ...], ...] = (
     (3, 7, 4),
     (3, 7, 5),
     (3, 7, 6),
+    (3, 7, 7),
+    (3, 7, 8),
+    (3, 7, 9),
     (3, 7, 10),
     (3, 7, 12),
     (3, 7, 13),
     (3, 7, 15),
 )
-"""Those that were asked."""
+"""Those that are known."""
 
 SINCE: dict[str, tuple[int, ...]] = {
-    "allowACMEByPass": (3, 2, 0),
     "acme-past-redirect": (3, 6, 10),
+    "aliasHeadersStrategy": (3, 7, 12),
+    "allowACMEByPass": (3, 2, 0),
+    "encodedCharacters": (3, 6, 4),
+    "forwardAuth.authSigninURL": (3, 7, 0),
+    "forwardAuth.forwardBody": (3, 3, 2),
+    "forwardAuth.headerField": (3, 2, 0),
+    "forwardAuth.maxBodySize": (3, 3, 2),
+    "forwardAuth.maxResponseBodySize": (3, 6, 9),
+    "forwardAuth.preserveLocationHeader": (3, 3, 2),
+    "forwardAuth.preserveRequestMethod": (3, 4, 0),
+    "no-json": (3, 7, 4),
+    "sanitizePath": (3, 3, 6),
     "tcp-healthCheck": (3, 6, 0),
     "wildcards": (3, 7, 0),
-    "no-json": (3, 7, 4),
-    "aliasHeadersStrategy": (3, 7, 12),
 }

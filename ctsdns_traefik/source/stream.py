@@ -122,6 +122,12 @@ def _meaning(event: Event) -> Received | None:
     return OtherEvent(shown(event.name))
 
 
+_HELD_BACK = (
+    ", and nothing has come since it answered 200: a proxy between may hold the stream back, and a"
+    " longer timeout does not help; turn its buffering off (nginx: proxy_buffering off)"
+)
+
+
 class Opened:
     """An answer that is no error, its body not read yet."""
 
@@ -138,6 +144,7 @@ class Opened:
         self._work = work
         self._clock = clock
         self._expect = expect
+        self._begun = False
         self.answer = _answer_of(response)
         self.patience = endpoint.read_timeout
         self.etag = response.headers.get("ETag", "")
@@ -153,8 +160,13 @@ class Opened:
         Raise :class:`StreamError` when the connection breaks or ends, is silent for longer than
         the read timeout, or is cancelled.
         """
-        with map_http_errors(self._endpoint, StreamError):
-            yield from read_events(self._pieces())
+        try:
+            with map_http_errors(self._endpoint, StreamError):
+                yield from read_events(self._pieces())
+        except StreamError as why:
+            if why.reason is Reason.TIMEOUT and not self._begun:
+                raise StreamError(f"{why}{_HELD_BACK}", reason=why.reason) from why
+            raise
         raise StreamError("the endpoint closed the stream", reason=Reason.BROKEN_OFF)
 
     def body(self, largest: int, seconds: float) -> bytes:
@@ -180,6 +192,7 @@ class Opened:
                 piece = self._response.raw.read1(_PIECE, decode_content=True)
             if not piece:
                 return
+            self._begun = True
             if b"\n" in piece or b"\r" in piece:
                 line_began = self._clock()
             elif self._clock() - line_began > patience:

@@ -216,3 +216,15 @@ def test_ca_file_that_cannot_be_used(tmp_path: Path, content: str | None) -> Non
         url = server.url.replace("http:", "https:")
         _, error = end_of(endpoint_from(url, ca_file=ca_file))
     assert str(ca_file) in str(error)
+
+
+@pytest.mark.parametrize("head", [STREAM, CHUNKED_STREAM], ids=["closed-at-the-end", "chunked"])
+def test_stream_that_is_silent_from_its_start(head: bytes) -> None:
+    """An answer of 200 without one byte of a stream is what a proxy that buffers makes of it."""
+    with ScriptedEndpoint(sending(head, then=saying_nothing)) as server:
+        events, error = end_of(endpoint_from(server.url, read_timeout=0.4))
+    assert events == []
+    assert str(error).startswith(
+        "it was silent for the read timeout of 0.4 s, and nothing has come"
+    )
+    assert "nginx: proxy_buffering off" in str(error)

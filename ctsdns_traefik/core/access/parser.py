@@ -40,6 +40,9 @@ from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.problems import DiagnosticError
 from ctsdns_traefik.core.text import quoted
 
+LARGEST_BODY = 2**40
+"""The largest limit of a body, in bytes."""
+
 HIGHEST_PRIORITY = 2**31 - 1
 """The highest priority that a router may be given; Traefik reserves higher ones."""
 
@@ -358,5 +361,13 @@ _FORWARD_AUTH_READERS: dict[str, Callable[[Node], object]] = {
     "authRequestHeaders": Node.texts,
     "addAuthCookiesToResponse": Node.texts,
     "tls": _auth_server_tls,
+    "authSigninURL": Node.text,
+    "forwardBody": Node.flag,
+    "headerField": Node.text,
+    "maxBodySize": lambda node: node.number(0, LARGEST_BODY),
+    "maxResponseBodySize": lambda node: node.number(0, LARGEST_BODY),
+    "preserveLocationHeader": Node.flag,
+    "preserveRequestMethod": Node.flag,
 }
-"""The options of Traefik 3.0.4: it rejects a whole file for one option that it does not know."""
+"""Traefik's options. It rejects a whole file for one that it does not know: the last seven are
+those of newer releases, which validate checks (core/checks)."""

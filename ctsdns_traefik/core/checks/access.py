@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ctsdns_traefik.core.access.apply import CHALLENGE_PART, DASHBOARD
-from ctsdns_traefik.core.access.model import Access, wider
+from ctsdns_traefik.core.access.model import EVERY, Access, wider
 from ctsdns_traefik.core.access.modes import (
     TRUSTED,
     TRUSTED_BY_PATTERN,
@@ -27,6 +27,7 @@ from ctsdns_traefik.core.problems import (
     diagnose_setting,
 )
 from ctsdns_traefik.core.releases import NEWEST, Release, as_text, has, since
+from ctsdns_traefik.core.releases_table import SINCE
 from ctsdns_traefik.core.static_config.configuration import (
     UNKNOWN,
     Entrypoint,
@@ -66,6 +67,7 @@ def check_access(
         *_proxied(routes, static),
         *_reachable(routes, access, static),
         *_unsupported(routes, version),
+        *_unsupported_options(access, version),
         *check_unused(entries, access),
     )
 
@@ -324,6 +326,25 @@ def _unsupported(routes: Sequence[Route], version: Release) -> Iterator[Diagnost
                 " refuses the whole file for it",
                 "use Traefik 3.6 or newer, or remove healthCheck for this name",
             )
+
+
+def _unsupported_options(access: Access, version: Release) -> Iterator[Diagnostic]:
+    """Report options of auth servers that a release does not know: it refuses the whole file."""
+    for each in (*access.all_settings, *((access.dashboard.access,) if access.dashboard else ())):
+        for option in access.forward_auth.get(each.forward_auth, ()):
+            feature = f"forwardAuth.{option}"
+            if feature in SINCE and not has(version, feature):
+                yield diagnose_setting(
+                    "option-unsupported",
+                    DASHBOARD
+                    if access.dashboard and each == access.dashboard.access
+                    else "default"
+                    if each.pattern == EVERY
+                    else _setting(each.pattern),
+                    f"Traefik {as_text(version)} does not know {option} of forwardAuth"
+                    f" {each.forward_auth}, and refuses the whole file for it",
+                    f"use Traefik {since(feature)} or newer, or remove {option}",
+                )
 
 
 def _described(names: Iterable[str], static: StaticConfiguration) -> Iterator[Entrypoint]:

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterator
 
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
-from ctsdns_traefik.core.releases import Release, as_text, has
+from ctsdns_traefik.core.releases import Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import (
     Entrypoint,
     FileProvider,
@@ -27,6 +27,14 @@ def check_static(
         return
     for refusal in static.refusals:
         yield diagnose_setting("static-config-refused", *refusal)
+    for feature, setting in static.newer:
+        if not has(version, feature):
+            yield diagnose_setting(
+                "static-config-refused",
+                setting,
+                f"Traefik {as_text(version)} does not know {shown(setting)}, and does not start",
+                f"use Traefik {since(feature)} or newer, or remove it",
+            )
     yield from redirect_ignored(static)
     yield from entrypoint_resolvers(static)
     if output is not None:

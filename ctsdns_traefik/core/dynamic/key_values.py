@@ -23,8 +23,18 @@ values of headers, which Traefik trims."""
 _GUARD = re.compile("((?:http|tcp)/routers/[^/]+)/(?:middlewares/|tls/options$)")
 _NUMBER = re.compile("[0-9]{1,18}")
 
-_NUMBERS = frozenset({"priority"})
-_FLAGS = frozenset({"httpOnly", "insecureSkipVerify", "passthrough", "trustForwardHeader"})
+_NUMBERS = frozenset({"maxBodySize", "maxResponseBodySize", "priority"})
+_FLAGS = frozenset(
+    {
+        "forwardBody",
+        "httpOnly",
+        "insecureSkipVerify",
+        "passthrough",
+        "preserveLocationHeader",
+        "preserveRequestMethod",
+        "trustForwardHeader",
+    }
+)
 """The fields that are not text, by name: the text of others, a resolver's name, may look like a
 number."""
 

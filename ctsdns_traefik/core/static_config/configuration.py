@@ -16,7 +16,7 @@ from ctsdns_traefik.core.static_config.reader import (
     Section,
     read_settings,
 )
-from ctsdns_traefik.core.static_config.refusals import Refusal, explain, find_refusals
+from ctsdns_traefik.core.static_config.refusals import Refusal, explain, find_newer, find_refusals
 
 REDIRECT_PRIORITY = 2**63 - 2
 """The priority of an entrypoint's redirect that sets none, in a 64-bit Traefik."""
@@ -124,6 +124,8 @@ class StaticConfiguration(NamedTuple):
     """Whether its HTTP provider is to send headers, such as a token."""
     refusals: tuple[Refusal, ...] = ()
     """Why Traefik does not start with it."""
+    newer: tuple[tuple[str, str], ...] = ()
+    """Its settings that not every release has: their names in the table of releases, and paths."""
 
     def redirect_of(self, entrypoint: Entrypoint) -> Redirect | None:
         """Return an entrypoint's redirect; Traefik ignores one to an unknown entrypoint."""
@@ -164,6 +166,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         providers=_providers(root),
         http_headers=root.section("providers").section("http").has("headers"),
         refusals=refusals,
+        newer=find_newer(root) if refused is None else (),
     )
 
 

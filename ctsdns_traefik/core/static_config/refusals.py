@@ -67,6 +67,14 @@ NEVER_EMPTY = (
 )
 """The sections that must have a setting with a value."""
 
+NEWER = {
+    "allowACMEByPass": "entryPoints.*.allowACMEByPass",
+    "aliasHeadersStrategy": "entryPoints.*.http.aliasHeadersStrategy",
+    "encodedCharacters": "entryPoints.*.http.encodedCharacters",
+    "sanitizePath": "entryPoints.*.http.sanitizePath",
+}
+"""Settings that older releases refuse, by their names in the table of releases."""
+
 _NODE = re.compile(r"field not found, node: (\S+)")
 _ALONE = re.compile(r"(\S+) cannot be a standalone element")
 
@@ -82,6 +90,11 @@ class Refusal(NamedTuple):
 def find_refusals(root: Section) -> tuple[Refusal, ...]:
     """Return what the two tables know to keep Traefik 3 from starting."""
     return (*_removed(root), *_empty(root))
+
+
+def find_newer(root: Section) -> tuple[tuple[str, str], ...]:
+    """Return the settings that not every release has, each after its name in the table."""
+    return tuple((name, path) for name, pattern in NEWER.items() for path, _ in root.find(pattern))
 
 
 def explain(root: Section, why: str) -> Refusal:

@@ -184,8 +184,8 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
             id="misspelt-option",
         ),
         pytest.param(
-            "forwardAuth: {o: {address: 'http://a', forwardBody: true}}",
-            "forwardAuth.o.forwardBody is not known",
+            "forwardAuth: {o: {address: 'http://a', forwardBody: 1}}",
+            "forwardAuth.o.forwardBody is neither true nor false",
             *(1, 40),
             id="option-of-newer-releases",
         ),

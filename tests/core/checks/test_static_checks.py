@@ -259,3 +259,29 @@ def test_headers_not_sent(text: str, version: tuple[int, ...], codes: list[str])
     assert [
         each.code for each in problems_of(f"providers: {{http: {text}}}", None, version)
     ] == codes
+
+
+@pytest.mark.parametrize(
+    ("option", "first"),
+    [
+        ("authSigninURL: 'https://login.example.com/'", (3, 7, 0)),
+        ("maxResponseBodySize: 1000", (3, 6, 9)),
+        ("preserveRequestMethod: true", (3, 4, 0)),
+        ("trustForwardHeader: true", (3, 0, 4)),
+    ],
+)
+def test_options_of_newer_releases(option: str, first: tuple[int, int, int]) -> None:
+    """An option is right from its first release on, and costs the whole file before."""
+    access = f"forwardAuth: {{o: {{address: 'http://a/', {option}}}}}\n"
+    access += "routes: {a.de: {access: forward-auth, forwardAuth: o}}"
+    policy = '{"hosts": {"_web_http_80._tcp.a.de": "100.64.0.1"}}'
+    for version in ((3, 0, 4), (3, 4, 0), (3, 6, 9), (3, 7, 15)):
+        found = validate_policy(policy, access=access, traefik_version=version).diagnostics
+        assert [each.code for each in found] == ["option-unsupported"] * (version < first)
+
+
+def test_static_settings_of_newer_releases() -> None:
+    """A static setting that a release does not know keeps it from starting."""
+    text = "entryPoints:\n  web: {address: ':80', allowACMEByPass: true}\n"
+    assert [each.code for each in problems_of(text, version=(3, 0, 4))] == ["static-config-refused"]
+    assert problems_of(text, version=(3, 2, 0)) == problems_of(text) == ()
