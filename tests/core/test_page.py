@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctsdns_traefik.core.dynamic.document import Document
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.page import Fact, View, page_to_html, picture_to_svg, rows_of
 
@@ -15,17 +16,17 @@ HOSTS = {
 def test_rows_of_each_protocol() -> None:
     """A row has what its router and service say, whatever the protocol."""
     assert [
-        (row.entrypoint, row.name, row.protocol, row.backend, row.machine, row.access, row.tls)
+        (row.entrypoint, row.name, row.protocol, row.backend, row.machines, row.access, row.tls)
         for row in rows_of(render(HOSTS).document)
     ] == [
-        ("dns", "dns-example-com-dns", "udp", "100.64.0.2:53", "100.64.0.2", "public", ""),
+        ("dns", "dns-example-com-dns", "udp", "100.64.0.2:53", ("100.64.0.2",), "public", ""),
         (
-            *("websecure", "app.example.com", "http", "http://100.64.0.1:3000", "100.64.0.1"),
+            *("websecure", "app.example.com", "http", "http://100.64.0.1:3000", ("100.64.0.1",)),
             *("public", ""),
         ),
         (
             *("websecure", "pass.example.com", "tcp", "[fd7a:115c:a1e0::5]:443"),
-            *("fd7a:115c:a1e0::5", "public", "TLS passthrough"),
+            *(("fd7a:115c:a1e0::5",), "public", "TLS passthrough"),
         ),
     ]
 
@@ -52,3 +53,15 @@ def test_same_document_gives_the_same_picture() -> None:
     """The order of the entries makes no difference."""
     backwards = dict(reversed(HOSTS.items()))
     assert picture_to_svg(render(HOSTS).document) == picture_to_svg(render(backwards).document)
+
+
+def test_service_with_several_servers() -> None:
+    """A name that several machines serve has a line to each of them."""
+    servers = [{"url": f"http://100.64.0.{number}:80"} for number in (1, 2)]
+    router = {"rule": "Host(`a.b`)", "service": "s", "entryPoints": ["web"]}
+    services = {"s": {"loadBalancer": {"servers": servers}}}
+    document: Document = {"http": {"routers": {"router-a": router}, "services": services}}
+    (row,) = rows_of(document)
+    assert row.machines == ("100.64.0.1", "100.64.0.2")
+    assert row.backend == "http://100.64.0.1:80, http://100.64.0.2:80"
+    assert picture_to_svg(document).count("<path") == 3

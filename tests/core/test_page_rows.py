@@ -18,16 +18,20 @@ ONE, TWO = "100.64.0.1", "fd7a:115c:a1e0::2"
         pytest.param(
             {"_ssh_ssh_22._tcp.*": ONE},
             Row(
-                *("ssh", "any-ssh", "tcp", "router-any-ssh", "HostSNI(`*`)"),
-                *(f"{ONE}:22", ONE, "public", "no TLS at Traefik"),
+                *("ssh", "any-ssh", "tcp", "router-any-ssh", "HostSNI(`*`)", f"{ONE}:22"),
+                machines=(ONE,),
+                access="public",
+                tls="no TLS at Traefik",
             ),
             id="raw",
         ),
         pytest.param(
             {"_dns_dns_53._udp.ns.de": TWO},
             Row(
-                *("dns", "ns-de-dns", "udp", "router-ns-de-dns", ""),
-                *(f"[{TWO}]:53", TWO, "public", ""),
+                *("dns", "ns-de-dns", "udp", "router-ns-de-dns", "", f"[{TWO}]:53"),
+                machines=(TWO,),
+                access="public",
+                tls="",
             ),
             id="udp",
         ),
@@ -36,7 +40,9 @@ ONE, TWO = "100.64.0.1", "fd7a:115c:a1e0::2"
             Row(
                 *("w", "a.de", "http", "router-a-de", "Host(`a.de`)"),
                 f"http://{ONE}:80, http://{ONE}:81, http://[{TWO}]:82",
-                *(f"{ONE}, {TWO}", "public", ""),
+                machines=(ONE, TWO),
+                access="public",
+                tls="",
             ),
             id="several-machines",
         ),

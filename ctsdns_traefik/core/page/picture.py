@@ -37,8 +37,8 @@ def draw(rows: Sequence[Row], style: str = "") -> str:
     """Draw rows as an ``svg`` element; ``style`` goes into it if nothing around it has it."""
     drawn = rows[:MOST]
     heights = [_TOP + _STEP * (index + 0.5) for index in range(len(drawn))]
-    entrypoints = dict(_middles((row.entrypoint for row in drawn), heights))
-    machines = dict(_spread(_middles((row.machine for row in drawn), heights)))
+    entrypoints = dict(_middles([row.entrypoint for row in drawn], heights))
+    machines = dict(_spread(_middles(*_by_machine(drawn, heights))))
     lowest = max([_TOP, *heights, *machines.values()])
     more = len(rows) - len(drawn)
     bottom = lowest + _STEP + (_STEP if more else 0)
@@ -68,7 +68,17 @@ def _summary(rows: Sequence[Row]) -> str:
     return f"{names}, drawn from entrypoint to name to machine"
 
 
-def _middles(names: Iterable[str], heights: Sequence[float]) -> Iterator[Spot]:
+def _by_machine(rows: Sequence[Row], heights: Sequence[float]) -> tuple[list[str], list[float]]:
+    """Return the machines of all rows, and beside them the heights of their rows."""
+    pairs = [
+        (machine, height)
+        for row, height in zip(rows, heights, strict=True)
+        for machine in row.machines
+    ]
+    return [machine for machine, _ in pairs], [height for _, height in pairs]
+
+
+def _middles(names: Sequence[str], heights: Sequence[float]) -> Iterator[Spot]:
     """Yield each name once, in the middle of the rows that have it; from top to bottom."""
     found: dict[str, list[float]] = {}
     for name, height in zip(names, heights, strict=True):
@@ -94,9 +104,8 @@ def _edges(
     row: Row, height: float, entrypoints: dict[str, float], machines: dict[str, float]
 ) -> str:
     kind = "edge" if row.access == "public" else "edge restricted"
-    return _edge(0, entrypoints[row.entrypoint], height, kind) + _edge(
-        1, height, machines[row.machine], kind
-    )
+    to_machines = (_edge(1, height, machines[each], kind) for each in row.machines)
+    return "".join([_edge(0, entrypoints[row.entrypoint], height, kind), *to_machines])
 
 
 def _edge(column: int, begin: float, end: float, kind: str) -> str:

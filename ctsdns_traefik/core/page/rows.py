@@ -24,8 +24,8 @@ class Row(NamedTuple):
     router: str
     rule: str
     backend: str
-    machine: str
-    """The addresses of the backends; the name of one of Traefik's own services."""
+    machines: tuple[str, ...]
+    """The addresses of the backends, each once; the name of one of Traefik's own services."""
     access: str
     tls: str
 
@@ -60,7 +60,7 @@ def _rows_of_section(document: Document, protocol: str) -> Iterator[Row]:
                 router,
                 rule,
                 backend,
-                _machine(backend),
+                tuple(dict.fromkeys(map(_address, backend.split(", ")))),
                 _access(fields),
                 _tls(protocol, fields),
             )
@@ -69,11 +69,6 @@ def _rows_of_section(document: Document, protocol: str) -> Iterator[Row]:
 def _backend(service: Mapping[str, Any]) -> str:
     servers = service.get("loadBalancer", {}).get("servers", ())
     return ", ".join(str(each.get("url") or each.get("address") or "") for each in servers)
-
-
-def _machine(backends: str) -> str:
-    """Return the address of a backend, or of each machine of several."""
-    return ", ".join(dict.fromkeys(map(_address, backends.split(", "))))
 
 
 def _address(backend: str) -> str:
