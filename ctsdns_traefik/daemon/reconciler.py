@@ -368,7 +368,10 @@ class Reconciler:
         """
         rendering = self._render(hosts)
         self._follow()
-        if self._hold_removal(find_removed(self._outline, self._last.outline)):
+        changes = find_removed(self._outline, self._last.outline)
+        if self._damaged and changes.removed:
+            changes = compare(self._outline, self._last.outline)
+        if self._hold_removal(changes):
             self._enforce()
             self._restore()
             return
