@@ -74,6 +74,7 @@ class Poller:
         self._reconciler.prepare()
         self._stack = ExitStack()
         self._run: Iterator[Received] | None = None
+        self._kept: list[bytes] = []
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +85,7 @@ class Poller:
     def offer(self, *bodies: bytes) -> None:
         """Have the next polls answered with copies of these."""
         self._source.bodies = [bytes(bytearray(body)) for body in reversed(bodies)]
+        self._kept = list(self._source.bodies)  # to free them belongs to reading answers
 
     def poll(self) -> float:
         """Poll once, with what follows from it; return the CPU seconds since the body was there."""
