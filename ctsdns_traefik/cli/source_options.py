@@ -17,7 +17,7 @@ from ctsdns_traefik.cli.parameter_types import FILE, HEADER, SECONDS, SECONDS_OR
 from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.source import Header, MachineList, Policy, Source
+    from ctsdns_traefik.source import Header, MachineList, OnAnswer, Policy, Source
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class EndpointOptions:
         poll_interval: float = settings.POLL_INTERVAL.default,
         *,
         check_machines: bool = False,
+        on_answer: OnAnswer | None = None,
     ) -> Source:
         """Build the source, and warn of credentials that are sent unencrypted.
 
@@ -52,6 +53,7 @@ class EndpointOptions:
             poll_interval=poll_interval,
             check_machines=check_machines,
             environment=os.environ,
+            on_answer=on_answer,
         )
         return source_from(address, given, lambda endpoint: warn_unencrypted(endpoint, "https"))
 
@@ -67,7 +69,7 @@ class StreamOptions(EndpointOptions):
     poll_interval: float
     check_machines: bool
 
-    def build(self, address: str) -> Source:
+    def build(self, address: str, on_answer: OnAnswer | None = None) -> Source:
         """Build the source; raise :class:`.SettingsError`."""
         from ctsdns_traefik.source import FileSource, path_from
 
@@ -77,7 +79,11 @@ class StreamOptions(EndpointOptions):
         if path and not self.check_machines:
             return FileSource(path)
         return self.build_source(
-            address, self.read_timeout, self.poll_interval, check_machines=self.check_machines
+            address,
+            self.read_timeout,
+            self.poll_interval,
+            check_machines=self.check_machines,
+            on_answer=on_answer,
         )
 
     def address(self) -> str:

@@ -26,7 +26,7 @@ from ctsdns_traefik.cli.file_arguments import require_different
 from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
 from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
-from ctsdns_traefik.cli.parameter_types import SECONDS
+from ctsdns_traefik.cli.parameter_types import FILE, SECONDS
 from ctsdns_traefik.cli.server_options import ServerOptions, server_options
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
 from ctsdns_traefik.errors import ExitCode
@@ -52,6 +52,8 @@ class WatchOptions:
     server: ServerOptions
     access_file: Path | None
     removal_guard: bool
+    check: bool
+    static_config: Path | None
     monitoring: MonitoringOptions
     log_format: LogFormat
 
@@ -101,6 +103,19 @@ class WatchOptions:
         setting=settings.REMOVAL_GUARD,
         help="Hold back a snapshot that removes most routes until the next one agrees.",
     ),
+    option(
+        "--check",
+        group="Safety",
+        is_flag=True,
+        help="Do not watch; check the source, the output, the access file, Traefik and the clock,"
+        " and write nothing.",
+    ),
+    option(
+        "--static-config",
+        group="Safety",
+        type=FILE,
+        help="For --check: Traefik's static configuration: does it read the output?",
+    ),
     monitoring_options,
     log_format_option,
     verbosity_options,
@@ -110,8 +125,18 @@ def watch(options: WatchOptions) -> ExitCode:
 
     SIGTERM and SIGINT stop it, SIGHUP makes it poll or connect again at once.
     """
+    if options.static_config and not options.check:
+        raise click.UsageError("--static-config is for --check: watch itself does not read it")
     if options.monitoring.health:
+        if options.check:
+            raise click.UsageError("--check and --health are two questions: ask one at a time")
         return options.monitoring.report_health()
+    if options.check:
+        from ctsdns_traefik.cli.check import run_checks
+
+        start_logging(form=options.log_format)
+        _require_usable(options)
+        return run_checks(options)
     start_logging(dated=True, form=options.log_format)
     address = options.stream.address()
     _require_usable(options)

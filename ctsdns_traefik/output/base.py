@@ -50,6 +50,12 @@ class Output(Protocol):
         output takes its writer lease with each write, and frees it when the context ends.
         """
 
+    def inspect(self) -> str:
+        """Find out whether writing is possible, without a write; return what is to be known.
+
+        Raise :class:`.OutputError` if it is impossible. The content is not read here.
+        """
+
     def prepare(self) -> tuple[OutputWarning, ...]:
         """Remove what killed processes left; return what is to be logged.
 

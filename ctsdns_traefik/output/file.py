@@ -92,6 +92,15 @@ class FileOutput:
         finally:
             self._lock.release()
 
+    def inspect(self) -> str:
+        """Return which watch keeps the file now; raise :class:`OutputError` without permission."""
+        require_permitted(self._path)
+        try:
+            self._lock.require_free()
+        except LockHeld as why:
+            return f"a watch keeps it now, {why}"
+        return ""
+
     def prepare(self) -> tuple[OutputWarning, ...]:
         """Remove what killed writers left; raise :class:`OutputError` if writing is impossible."""
         if not self._lock.is_held:
@@ -260,6 +269,21 @@ def require_writable(path: Path) -> None:
                 raise
         with target.open("r+b"):
             return
+
+
+def require_permitted(path: Path) -> None:
+    """Raise :class:`OutputError` if the permissions do not allow writing; create nothing."""
+    target = _resolved(path)
+    old = read_if_there(target)
+    with _mapping_errors(path):
+        target.parent.stat()
+    folder = os.access(target.parent, os.W_OK | os.X_OK)
+    if not (folder or (old is not None and os.access(target, os.W_OK))):
+        name = shown(str(target.parent))
+        raise OutputError(
+            f"cannot write {shown(str(path))}: this user may not write in {name}; run as the user"
+            " of watch, or make the folder writable for it"
+        )
 
 
 def remove_leftovers(path: Path) -> None:

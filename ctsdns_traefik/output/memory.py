@@ -27,6 +27,10 @@ class MemoryOutput:
         """Exclude no process: none but this one can reach it."""
         return nullcontext()
 
+    def inspect(self) -> str:
+        """Find nothing: memory can be written."""
+        return ""
+
     def prepare(self) -> tuple[OutputWarning, ...]:
         """Find nothing to remove."""
         return ()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.source.endpoint import (
         Endpoint,
         Header,
+        OnAnswer,
         endpoint_from,
         header_from,
         is_private,
@@ -31,10 +32,16 @@ if TYPE_CHECKING:
     from ctsdns_traefik.source.http_client import (
         HttpError,
         Response,
+        clock_offset,
         http_get,
         require_certificates,
     )
-    from ctsdns_traefik.source.once import list_machines, read_policy, standard_input
+    from ctsdns_traefik.source.once import (
+        list_machines,
+        read_policy,
+        scopes_of,
+        standard_input,
+    )
     from ctsdns_traefik.source.url import UrlSource
 
 __all__ = [
@@ -43,6 +50,7 @@ __all__ = [
     "Header",
     "HttpError",
     "MachineList",
+    "OnAnswer",
     "OtherEvent",
     "Policy",
     "Received",
@@ -52,6 +60,7 @@ __all__ = [
     "Untrusted",
     "UrlSource",
     "WorkerError",
+    "clock_offset",
     "endpoint_from",
     "header_from",
     "http_get",
@@ -60,6 +69,7 @@ __all__ = [
     "path_from",
     "read_policy",
     "require_certificates",
+    "scopes_of",
     "source_from",
     "standard_input",
 ]

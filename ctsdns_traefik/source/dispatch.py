@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ctsdns_traefik.core.text import in_quotes
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT
 from ctsdns_traefik.source.base import Source
-from ctsdns_traefik.source.endpoint import Endpoint, Header, endpoint_from
+from ctsdns_traefik.source.endpoint import Endpoint, Header, OnAnswer, endpoint_from
 from ctsdns_traefik.source.url import UrlSource
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ class SourceSettings:
     """Whether Tailscale's list of machines is read, too."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """For the variables of Tailscale's tools; an empty one is not set."""
+    on_answer: OnAnswer | None = None
 
     def endpoint(self, url: str) -> Endpoint:
         """Build the endpoint of a URL, with all of this."""
-        return endpoint_from(
+        endpoint = endpoint_from(
             url,
             headers=self.headers,
             token=self.token,
@@ -51,6 +52,7 @@ class SourceSettings:
             ca_file=self.ca_file,
             read_timeout=self.read_timeout,
         )
+        return replace(endpoint, on_answer=self.on_answer)
 
 
 def source_from(
@@ -130,7 +132,7 @@ def _tailscale(rest: str, settings: SourceSettings) -> Source:
         settings.read_timeout,
     )
     return TailscaleSource(
-        base,
+        replace(base, on_answer=settings.on_answer),
         tailnet,
         _credential(environment),
         settings.poll_interval,

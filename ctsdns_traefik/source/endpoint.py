@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -20,6 +20,9 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 Header = tuple[str, str]
+
+OnAnswer = Callable[[Mapping[str, str]], None]
+"""Called with the headers of each answer, whatever its status."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Endpoint:
     token_file: Path | None = None
     ca_file: Path | None = None
     read_timeout: float = READ_TIMEOUT.default
+    on_answer: OnAnswer | None = field(default=None, repr=False, compare=False)
 
     @property
     def in_the_clear(self) -> bool:

@@ -153,6 +153,8 @@ def send(
         allow_redirects=False,
         stream=True,
     )
+    if endpoint.on_answer:
+        endpoint.on_answer(answer.headers)
     coding = answer.headers.get("Content-Encoding", "").strip().lower()
     if coding not in _CODINGS:
         answer.close()
@@ -240,13 +242,30 @@ def retry_after(headers: Mapping[str, str]) -> float:
     value = headers.get("Retry-After", "")
     if value.isascii() and value.isdigit():
         return float(value[:_MOST_DIGITS])
+    seconds = _seconds_until(value)
+    return 0.0 if seconds is None else max(0.0, seconds)
+
+
+def clock_offset(headers: Mapping[str, str]) -> float | None:
+    """Return by how many seconds our clock is ahead of the server's, ``None`` if it sends no Date.
+
+    An answer out of a cache has the Date of its origin, and its Age since then (RFC 9111, 5.1).
+    """
+    seconds = _seconds_until(headers.get("Date", ""))
+    age = headers.get("Age", "")
+    spent = float(age[:_MOST_DIGITS]) if age.isascii() and age.isdigit() else 0.0
+    return None if seconds is None else -seconds - spent
+
+
+def _seconds_until(date: str) -> float | None:
+    """Return the seconds from now to a date of HTTP, ``None`` if it is none."""
     try:
-        when = parsedate_to_datetime(value)
+        when = parsedate_to_datetime(date)
     except (ValueError, OverflowError):
-        return 0.0
+        return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return (when - datetime.now(UTC)).total_seconds()
 
 
 def _in_bytes(number: int) -> str:

@@ -67,6 +67,13 @@ def list_machines(source: Source, timeout: float) -> MachineList:
         return MachineList(error=str(why))
 
 
+def scopes_of(source: Source) -> str:
+    """Return the scopes that Tailscale's last answer gave to an OAuth client, ``""`` if unknown."""
+    from ctsdns_traefik.source.tailscale import TailscaleSource
+
+    return source.scopes if isinstance(source, TailscaleSource) else ""
+
+
 def standard_input() -> FileIO:
     """Open standard input for bytes; raise :class:`SourceError` if there is none.
 

@@ -88,6 +88,11 @@ class Credential(ABC):
     def token(self, exchange_form: ExchangeForm) -> str:
         """Return the token to send; one that has to be made first is asked for by the function."""
 
+    @property
+    def scopes(self) -> str:
+        """What the last answer allows, the scopes of a token for one; ``""`` if unknown."""
+        return ""
+
     def forget(self) -> bool:
         """Forget a token that was refused; return whether a new one may do better at once."""
         return False
@@ -121,6 +126,12 @@ class OAuthClient(Credential):
     _token: str = field(default="", repr=False, init=False)
     _renewal: float = field(default=0.0, init=False)
     _fresh: bool = field(default=False, init=False)
+    _scopes: str = field(default="", init=False)
+
+    @property
+    def scopes(self) -> str:
+        """The scopes of the last token."""
+        return self._scopes
 
     def token(self, exchange_form: ExchangeForm) -> str:
         """Return a token, a new one if the last is at its end."""
@@ -140,7 +151,7 @@ class OAuthClient(Credential):
         form = {"client_id": self.client_id.read(), name: self.proof.read()}
         asked = self.clock()
         answer = exchange_form(f"/api/v2/oauth/{path}", form)
-        token, seconds = _token_in(answer)
+        token, seconds, self._scopes = _token_in(answer)
         self._token, self._renewal = token, asked + max(0.0, seconds - RENEWED_BEFORE)
 
 
@@ -168,6 +179,11 @@ class TailscaleSource(PollSource):
 
     def __str__(self) -> str:
         return f"tailscale://{self._tailnet}"
+
+    @property
+    def scopes(self) -> str:
+        """The scopes of the credential, as far as the last answer has them."""
+        return self._credential.scopes
 
     @contextmanager
     def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
@@ -279,8 +295,8 @@ def base_from(url: str, ca_file: Path | None, read_timeout: float) -> Endpoint:
     return base
 
 
-def _token_in(answer: Response) -> tuple[str, float]:
-    """Return the token of an answer, and for how many seconds it is good."""
+def _token_in(answer: Response) -> tuple[str, float, str]:
+    """Return the token of an answer, for how many seconds it is good, and its scopes."""
     if answer.status != HTTPStatus.OK:
         _refuse(answer, "no token: ")
     fields = _object_in(answer.body)
@@ -290,7 +306,9 @@ def _token_in(answer: Response) -> tuple[str, float]:
         raise SourceError("Tailscale's answer to the request for a token has none") from why
     seconds = fields.get("expires_in")
     usable = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return token, float(seconds) if usable else _USUAL_LIFE  # type: ignore[arg-type]
+    life = float(seconds) if usable else _USUAL_LIFE  # type: ignore[arg-type]
+    scopes = fields.get("scope")
+    return token, life, shown(scopes) if isinstance(scopes, str) else ""
 
 
 def _refuse(response: Response, what: str = "", scope: str = _SCOPE) -> NoReturn:

@@ -173,6 +173,10 @@ def test_closed_file_in_a_closed_folder(open_folder: Path, *, there: bool) -> No
     open_folder.chmod(0o755)
     complaint = f"cannot write {path}: permission denied"
     assert as_stranger(path, "require_writable(path)") == complaint
+    assert as_stranger(path, "FileOutput(path).inspect()") == (
+        f"cannot write {path}: this user may not write in {open_folder}; run as the user of watch,"
+        " or make the folder writable for it"
+    )
     assert as_stranger(path, "write_if_changed(path, b'new\\n')") == complaint
     assert path.exists() is there
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.checks.access import check_unused
 from ctsdns_traefik.core.checks.dynamic_files import DynamicFile, DynamicFiles
+from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.checks.validation import StaticText, Validation, check_policy
 from ctsdns_traefik.core.releases import NEWEST, release_in
 
@@ -17,6 +18,7 @@ __all__ = [
     "StaticText",
     "Validation",
     "check_policy",
+    "check_static",
     "check_unused",
     "release_in",
 ]

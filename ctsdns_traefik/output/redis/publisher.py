@@ -102,6 +102,12 @@ class RedisOutput:
                 with suppress(OutputError), self._connected(_RELEASE_TIMEOUT) as store:
                     store.release(self._lease)
 
+    def inspect(self) -> str:
+        """Return who holds the writer lease; raise :class:`OutputError` if the store is away."""
+        with self._connected() as store:
+            lease = store.read_state()[1]
+        return f"{lease.holder} holds the writer lease" if lease else ""
+
     def prepare(self) -> tuple[OutputWarning, ...]:
         """Do nothing: a transaction leaves nothing behind."""
         return ()

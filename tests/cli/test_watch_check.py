@@ -1,0 +1,296 @@
+"""``watch --check``: what it finds in sources, outputs and a Traefik, with nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
+from support.commands import COMMAND, Watch, run
+from support.endpoints import STREAM, ScriptedEndpoint, answering, saying_nothing, sending, snapshot
+from support.entries import hosts
+from support.processes import start
+from support.stores import Server
+from support.traefik import Traefik
+
+POLICY = json.dumps({"hosts": hosts("ab")})
+RIGHTS = (
+    "the credential has the scopes devices:core:read devices:posture_attributes:read"
+    " policy_file:read"
+)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Write a policy with two entries."""
+    file = tmp_path / "policy.json"
+    file.write_text(POLICY)
+    return file
+
+
+@pytest.fixture
+def tailscale() -> Iterator[StandInTailscale]:
+    """Run a stand-in for Tailscale's API."""
+    with StandInTailscale(POLICY) as server:
+        yield server
+
+
+def check(*arguments: str | Path, **environment: str) -> tuple[int, list[str], str]:
+    """Run the check; return its exit code, its lines, and what it logs."""
+    done = run("watch", "--check", *arguments, environment=environment)
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def state_of(folder: Path) -> list[tuple[str, int, int]]:
+    """Return the names below a folder, the folder's own too, with inode and time of change."""
+    there = [folder, *sorted(folder.rglob("*"))]
+    return [(str(each), each.stat().st_ino, each.stat().st_mtime_ns) for each in there]
+
+
+def test_everything_is_in_order(tailscale: StandInTailscale, path: Path, tmp_path: Path) -> None:
+    """Each check has a line, also with a real Traefik; nothing is written, and no secret shown."""
+    environment = {**tailscale.environment, "TRAEFIK_DYNAMIC_CONFIG_FILE": str(path)}
+    access = tmp_path / "access.yml"
+    access.write_text("default: tailscale-only\nroutes:\n  b.example.com: {access: public}\n")
+    options: list[str | Path] = ["--access-file", access, "--check-machines"]
+    assert run("render-once", "tailscale:", *options[:2], environment=environment).returncode == 0
+    leftover = path.with_name(".dynamic.yml.abcdefgh.tmp")
+    leftover.touch()
+    with Traefik(tmp_path, path) as traefik:
+        api = f"http://127.0.0.1:{traefik.ports['traefik']}"
+        options += ["--traefik-api", api, "--static-config", tmp_path / "traefik.yml"]
+        version = json.loads(traefik.get("traefik", "localhost", "/api/version").body)["Version"]
+        before = state_of(path.parent)
+        code, lines, logged = check("tailscale:", *options, **environment)
+    assert (code, logged) == (0, "")
+    assert lines == [
+        f"ok access file: {access} can be used",
+        f"ok source: tailscale://- has a policy with 2 routes; {RIGHTS}",
+        "ok machines: 0 machines are listed",
+        "ok clock: it agrees with that of the source",
+        f"ok output: {path} can be written",
+        f"ok static configuration: Traefik with {tmp_path}/traefik.yml reads {path}",
+        f"ok traefik: Traefik {version} at {api} serves all 2 routers that the output has",
+    ]
+    assert state_of(path.parent) == before
+    assert CLIENT_SECRET not in "".join(lines)
+
+
+def test_output_that_traefik_does_not_read(policy: Path, path: Path, tmp_path: Path) -> None:
+    """A real Traefik that watches another file is found out, by its API and its configuration."""
+    assert run("render-once", policy, "-o", path).returncode == 0
+    other = path.with_name("other.yml")
+    other.write_text("{}")
+    with Traefik(tmp_path, other) as traefik:
+        api = f"http://127.0.0.1:{traefik.ports['traefik']}"
+        static = tmp_path / "traefik.yml"
+        options: list[str | Path] = ["-o", path, "--traefik-api", api, "--static-config", static]
+        code, lines, _ = check(policy, *options)
+        assert code == 1
+        assert lines[:2] == [
+            f"ok source: {policy} has a policy with 2 routes",
+            f"ok output: {path} can be written",
+        ]
+        assert lines[2].startswith(
+            f'failed static configuration: {static}: Traefik reads "{other}", not {path}; set'
+        )
+        assert "serves 0 of the 2 routers" in lines[3]
+        code, lines, _ = check(policy, "-o", "none", "--listen", "1", "--traefik-api", api)
+    assert code == 1
+    assert "it has no http provider" in lines[-1]
+
+
+def test_traefik_that_is_away(policy: Path, path: Path) -> None:
+    """An API without an answer keeps watch from nothing: it is a finding."""
+    code, lines, _ = check(policy, "-o", path, "--traefik-api", "http://127.0.0.1:1")
+    assert code == 1
+    assert lines[-1] == (
+        "failed traefik: Traefik's API at http://127.0.0.1:1: connection refused; correct"
+        " --traefik-api"
+    )
+
+
+def test_credential_without_a_scope(tailscale: StandInTailscale, path: Path) -> None:
+    """The answer names the scopes that are missing; the credential itself is not shown."""
+    tailscale.clients[CLIENT_ID] = (CLIENT_SECRET, frozenset({"devices:core:read"}))
+    code, lines, _ = check("tailscale:", "-o", path, **tailscale.environment)
+    assert code == 3
+    assert lines[0].startswith("failed source: tailscale://-: Tailscale answers 403")
+    assert "needs the scope policy_file:read" in lines[0]
+    assert "the scopes" not in lines[0]
+    assert CLIENT_SECRET not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        pytest.param(
+            ["missing.json"],
+            3,
+            "failed source: missing.json: no such file or directory; check the path and its"
+            " permissions",
+            id="no-file",
+        ),
+        pytest.param(
+            ["http://user:secret@127.0.0.1:1/x?token=secret"],
+            3,
+            "failed source: http://127.0.0.1:1/x: connection refused; check the address, the"
+            " network and its name server",
+            id="no-server",
+        ),
+        pytest.param(
+            ["tailscale:"], 2, "failed source: tailscale: needs a credential: ", id="no-credential"
+        ),
+        pytest.param(
+            ["policy.json", "-o", "away/dynamic.yml"],
+            4,
+            "failed output: cannot write away/dynamic.yml: there is no folder ",
+            id="no-folder",
+        ),
+        pytest.param(
+            ["policy.json", "-o", "foreign.yml"],
+            4,
+            "failed output: foreign.yml is not a file of ctsdns-traefik, ",
+            id="foreign-file",
+        ),
+        pytest.param(
+            ["policy.json", "-o", "foreign.yml", "--adopt"],
+            0,
+            "ok output: foreign.yml is to be adopted, with a copy",
+            id="adopted",
+        ),
+        pytest.param(
+            ["policy.json", "--access-file", "foreign.yml"],
+            2,
+            "failed access file: foreign.yml:1:1: ",
+            id="access-file",
+        ),
+        pytest.param(
+            ["missing.json", "-o", "away/dynamic.yml"],
+            4,
+            "failed source: ",
+            id="output-before-source",
+        ),
+        pytest.param(
+            ["policy.json", "-o", "redis://:secret@127.0.0.1:1/0"],
+            4,
+            "failed output: cannot publish to redis://127.0.0.1:1/0?rootKey=traefik: connection"
+            " refused; check that the store runs",
+            id="no-store",
+        ),
+    ],
+)
+def test_failure_is_named(
+    policy: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, line: str
+) -> None:
+    """Each failure has a line with the fix and its exit code, and leaves the files alone."""
+    monkeypatch.chdir(policy.parent)
+    Path("foreign.yml").write_text("log:\n  level: DEBUG\n")
+    before = state_of(policy.parent)
+    given = arguments if "-o" in arguments else [*arguments, "-o", "dynamic.yml"]
+    status, lines, logged = check(*given)
+    assert status == code
+    assert [each for each in lines if each.startswith(line)], lines
+    assert state_of(policy.parent) == before
+    assert "secret" not in "".join(lines) + logged
+
+
+@pytest.mark.parametrize(
+    ("minutes", "age", "code", "line"),
+    [
+        pytest.param(4, 0, 0, "ok clock: it agrees with that of the source", id="near"),
+        pytest.param(-12, 0, 1, "failed clock: it is 12 minutes ahead of that", id="ahead"),
+        pytest.param(12, 0, 1, "failed clock: it is 12 minutes behind that", id="behind"),
+        pytest.param(-12, 720, 0, "ok clock: it agrees", id="cached-answer"),
+        pytest.param(None, 0, 0, None, id="no-date"),
+    ],
+)
+def test_clock_is_compared_with_the_source(
+    path: Path, minutes: int | None, age: int, code: int, line: str | None
+) -> None:
+    """More than five minutes off is a finding; an answer without a Date is none."""
+    headers = {"Age": str(age)}
+    if minutes is not None:
+        date = datetime.now(UTC) + timedelta(minutes=minutes)
+        headers["Date"] = format_datetime(date, usegmt=True)
+    with ScriptedEndpoint(answering("200 OK", POLICY.encode(), **headers)) as server:
+        status, lines, _ = check(server.url, "-o", path)
+    clock = [each for each in lines if " clock: " in each]
+    assert status == code
+    assert clock[0].startswith(line) if line else clock == [], lines
+
+
+def test_stream_that_sends_no_policy(path: Path) -> None:
+    """A stream is waited for no longer than its read timeout."""
+    with ScriptedEndpoint(sending(STREAM, then=saying_nothing)) as server:
+        code, lines, _ = check(server.url, "-o", path, "--read-timeout", "0.5")
+    assert code == 3
+    assert "0.5 s; check the address, and the firewalls on the way" in lines[0]
+
+
+def test_beside_a_running_watch(path: Path) -> None:
+    """What a running watch holds is in order, and stays as it is; refused entries are counted."""
+    entries = {**hosts("a"), "_web_http_99999._tcp.b.example.com": "100.64.0.1"}
+    script = sending(STREAM, snapshot(entries), then=saying_nothing)
+    with ScriptedEndpoint(script) as server, Watch(server.url, path) as watch:
+        watch.until_content("router-a-example-com")
+        before = state_of(path.parent)[:-1]  # the log grows
+        code, lines, _ = check(server.url, "-o", path)
+        assert state_of(path.parent)[:-1] == before
+        assert watch.stop() == 0
+    assert code == 0
+    assert "1 route, 1 refused (see 'ctsdns-traefik validate')" in lines[0]
+    assert f"ok output: {path} can be written; a watch keeps it now, process " in lines[-1]
+
+
+def test_store_is_read(tmp_path: Path, policy: Path) -> None:
+    """A store is asked, and not written."""
+    with Server(tmp_path) as server:
+        code, lines, _ = check(policy, "-o", server.url)
+        assert server.keys("*") == {}
+    assert code == 0
+    assert lines[-1] == f"ok output: {server.shown} is empty yet"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "marks"), [("utf-8", ("✓", "✗")), ("ascii", ("ok", "failed"))]
+)
+def test_marks_on_a_terminal(
+    policy: Path, tmp_path: Path, encoding: str, marks: tuple[str, str]
+) -> None:
+    """A terminal shows a tick or a cross if it has UTF-8, words otherwise."""
+    terminal, inner = pty.openpty()
+    process = start(
+        [*COMMAND, "watch", "--check", str(policy), "-o", str(tmp_path / "away" / "d.yml")],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        environment={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    os.close(inner)
+    assert process.wait() == 4
+    shown = os.read(terminal, 65536).decode().splitlines()
+    os.close(terminal)
+    assert [line.partition(" ")[0] for line in shown] == list(marks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--static-config", "t.yml"], "--static-config is for --check", id="static"),
+        pytest.param(["--check", "--health"], "ask one at a time", id="health"),
+        pytest.param(["--check"], "Missing option '--endpoint'", id="no-source"),
+        pytest.param(["--check", "-o", "none", "x"], "needs --listen", id="no-output"),
+    ],
+)
+def test_options_that_do_not_fit(arguments: list[str], message: str) -> None:
+    """Wrong usage is one line, and nothing is checked."""
+    done = run("watch", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
