@@ -65,7 +65,7 @@ def test_every_mode_has_an_example() -> None:
 
 def test_file_of_the_document() -> None:
     """The document's own file can be read."""
-    (text,) = re.findall(r"^```yaml\n(tailnet:.+?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(r"^```yaml\n(tailnet:\n.+?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
     access = read_access(text)
     assert len(access.routes) == 6
     assert access.dashboard
@@ -88,7 +88,7 @@ def test_every_example_that_starts_watch_has_an_access_file() -> None:
     folders = {str(path.parent.relative_to(ROOT / "examples")) for path in STARTED}
     assert folders == {
         *("compose/access", "compose/cloudflared/access", "docker/access", "kubernetes"),
-        *("quickstart", "redis", "sni-clients", "systemd"),
+        *("hub/kubernetes", "quickstart", "redis", "sni-clients", "systemd"),
     }
     for path in STARTED:
         modes = {route.mode for route in read_access(path.read_text()).routes.values()}
