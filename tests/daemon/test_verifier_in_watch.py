@@ -119,7 +119,7 @@ def test_routes_are_logged_when_they_are_live(path: Path, traefik: Throttled) ->
     with (
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
-        Watch(server.url, path, "--traefik-api", url_of(traefik)) as watch,
+        Watch(server.url, path, "--no-removal-guard", "--traefik-api", url_of(traefik)) as watch,
     ):
         watch.until_logged("Traefik serves no routes")
         for names, reported in (
