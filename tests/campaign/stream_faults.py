@@ -65,8 +65,8 @@ def compressed(pieces: Iterable[bytes]) -> bytes:
     return b"".join([*map(press.compress, pieces), press.flush()])
 
 
-SILENCE = "it was silent for the read timeout of 0.8 s; retrying in 0.1 s"
-SLOWNESS = "within the read timeout of 0.8 s; retrying in 0.1 s"
+SILENCE = "it was silent for the read timeout of 0.8 s.*; retrying in 0.1 s"
+SLOWNESS = "within the read timeout of 0.8 s.*; retrying in 0.1 s"
 TRICKLE = "cannot connect to http.*: .*only trickles in; retrying in 0.1 s"
 CLOSED = "disconnected from http.*: the endpoint closed the stream; retrying"
 BROKEN = "disconnected from http.*: the connection broke off; retrying"
