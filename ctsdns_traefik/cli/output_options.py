@@ -14,7 +14,14 @@ import click
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import Function, bundle, option
 from ctsdns_traefik.cli.options import warn_of_hangup, warn_unencrypted
-from ctsdns_traefik.cli.parameter_types import CHECK_COMMAND, COMMAND, FILE, NO_OUTPUT, OUTPUT
+from ctsdns_traefik.cli.parameter_types import (
+    CHECK_COMMAND,
+    COMMAND,
+    FILE,
+    NO_OUTPUT,
+    OUTPUT,
+    complete_files,
+)
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
 
 if TYPE_CHECKING:
@@ -157,6 +164,7 @@ def output_options(
             setting=settings.OUTPUT,
             default=default,
             type=OUTPUT,
+            shell_complete=complete_files,
             help=text,
         ),
         option(

@@ -16,6 +16,8 @@ from ctsdns_traefik.core.text import in_quotes, shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ctsdns_traefik.output import Command
     from ctsdns_traefik.server import ListenAddress
     from ctsdns_traefik.source import Header
@@ -28,6 +30,17 @@ _OLDEST_TRAEFIK = 3
 
 
 _ENTRYPOINT_OPTION = re.compile(r"tls(=(true|false))?|redirect=(:[0-9]+|[A-Za-z0-9][\w-]*)")
+
+
+def complete_files(
+    ctx: click.Context,  # noqa: ARG001  (click gives it by name)
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[CompletionItem]:
+    """Let a shell complete a value that may be a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 class TextType(click.ParamType):  # type: ignore[type-arg]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik.cli.command import GroupedCommand, epilog, option, verbosity_options
-from ctsdns_traefik.cli.parameter_types import CA_FILE, ENTRYPOINT_PORT, FILE
+from ctsdns_traefik.cli.parameter_types import CA_FILE, ENTRYPOINT_PORT, FILE, complete_files
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError, map_os_errors
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     "--ca-file",
     group="Output",
     type=CA_FILE,
+    shell_complete=complete_files,
     help="The certificates that clients trust, as a path on their machines."
     "  [default: those of Debian's system]",
 )

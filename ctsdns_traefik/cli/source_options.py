@@ -13,7 +13,13 @@ from click.core import ParameterSource
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import bundle, option
 from ctsdns_traefik.cli.options import warn_unencrypted
-from ctsdns_traefik.cli.parameter_types import FILE, HEADER, SECONDS, SECONDS_OR_ZERO
+from ctsdns_traefik.cli.parameter_types import (
+    FILE,
+    HEADER,
+    SECONDS,
+    SECONDS_OR_ZERO,
+    complete_files,
+)
 from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
@@ -179,12 +185,13 @@ _CONNECTION = (
 stream_options = bundle(
     "stream",
     StreamOptions,
-    click.argument("source", metavar="[SOURCE]", required=False),
+    click.argument("source", metavar="[SOURCE]", required=False, shell_complete=complete_files),
     option(
         "--endpoint",
         group="Source",
         setting=settings.ENDPOINT,
         metavar="SOURCE",
+        shell_complete=complete_files,
         help="Where the policy is, if not named as SOURCE: tailscale:, headscale+https://HOST, a"
         " URL or a file; required, but not for --health.",
     ),
@@ -221,7 +228,12 @@ stream_options = bundle(
 snapshot_options = bundle(
     "snapshot",
     SnapshotOptions,
-    click.argument("source", required=False, envvar=settings.ENDPOINT.variable),
+    click.argument(
+        "source",
+        required=False,
+        envvar=settings.ENDPOINT.variable,
+        shell_complete=complete_files,
+    ),
     option(
         "--timeout",
         group="Source",
