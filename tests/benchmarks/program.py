@@ -81,6 +81,8 @@ def _forget_settings() -> None:
     for variable in list(os.environ):
         if variable.startswith("TRAEFIK_") or variable.lower().endswith("_proxy"):
             del os.environ[variable]
+    # A snapshot that changes every route and removes one would wait for the next to agree.
+    os.environ["TRAEFIK_CONFIG_REMOVAL_GUARD"] = "false"
 
 
 def _machine() -> str:
