@@ -370,7 +370,7 @@ class Reconciler:
         self._follow()
         changes = find_removed(self._outline, self._last.outline)
         if self._damaged and changes.removed:
-            changes = compare(self._outline, self._last.outline)
+            changes = compare(self._outline, self._outline_as_held(rendering))
         if self._hold_removal(changes):
             self._enforce()
             self._restore()
@@ -383,6 +383,16 @@ class Reconciler:
             if hosts != self._hosts:
                 self._enforce()
             raise
+
+    def _outline_as_held(self, rendering: Rendering) -> Outline:
+        """Return the outline of a rendering as the output would hold it.
+
+        A store loses the order of fields and the types of values: compared with what it holds,
+        every router of the rendering itself would have changed.
+        """
+        content = rendering.text.encode()
+        held = self._output.as_held(content)
+        return self._last.outline if held is content else outline(_document_in(held))
 
     def write(
         self, rendering: Rendering, hosts: HostsMap | None = None, *, ordered: bool = False

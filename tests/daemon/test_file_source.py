@@ -153,7 +153,7 @@ def test_file_that_is_missing_is_waited_for(path: Path, tmp_path: Path) -> None:
     source, status = tmp_path / "policy.hujson", tmp_path / "status.json"
     options = ["--status-file", str(status), "--retry-delay", "60"]
     with Watch(str(source), path, *options) as watch:
-        missing = f"WARNING cannot read {source}: no such file or directory; retrying in 6"
+        missing = f"WARNING cannot read {source}: no such file or directory; retrying in "
         watch.until_logged(missing)
         error = until_status(watch, status, state="waiting")["last_error"]
         assert (error["event"], error["reason"]) == ("unreachable", "unreadable")

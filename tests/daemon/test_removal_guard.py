@@ -81,10 +81,11 @@ def test_snapshots_in_a_row(path: Path, steps: list[str], access: Access | None)
 
 @needs_redis
 @STEPS
-def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str]) -> None:
-    """Likewise for a store."""
+@pytest.mark.parametrize("damaged", [False, True], ids=["policy", "worker"])
+def test_snapshots_in_a_row_to_a_store(server: Server, steps: list[str], damaged: bool) -> None:
+    """Likewise for a store, and for snapshots of the worker, which change no route that stays."""
     server.run("FLUSHALL")
-    reconciler = Reconciler(RedisOutput(address_from(server.url)))
+    reconciler = Reconciler(RedisOutput(address_from(server.url)), damaged=damaged)
     reconciler.prepare()
     seen = []
     for step in steps:

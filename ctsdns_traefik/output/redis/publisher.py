@@ -147,8 +147,11 @@ class RedisOutput:
         return _text(values) if values else None
 
     def as_held(self, content: bytes) -> bytes:
-        """Return what :meth:`read` would after a write: the order of fields is lost."""
-        return _text(to_key_values(from_text(content.decode())))
+        """Return what :meth:`read` would after a write: the order of fields is lost.
+
+        Raise :class:`OutputError` for what a store cannot keep.
+        """
+        return _text(_key_values(content))
 
     def write(self, content: bytes) -> WriteResult:
         """Make the store hold a document, given as JSON, and take or renew the writer lease.
@@ -160,10 +163,7 @@ class RedisOutput:
         the new one.
         """
         if content != self._content:
-            try:
-                self._wanted = to_key_values(from_text(content.decode()))
-            except UnstorableText as why:
-                raise OutputError(str(why)) from why
+            self._wanted = _key_values(content)
             self._content = content
             self._digest = digest(self._wanted)
         try:
@@ -253,6 +253,13 @@ class RedisOutput:
         self._sleep(min(_SETTLE_SECONDS + len(values) / _KEYS_A_SECOND, _SETTLE_AT_MOST))
         if self._require_lease(store) != mark:
             raise Conflict
+
+
+def _key_values(content: bytes) -> KeyValues:
+    try:
+        return to_key_values(from_text(content.decode()))
+    except UnstorableText as why:
+        raise OutputError(str(why)) from why
 
 
 def _text(values: KeyValues) -> bytes:
