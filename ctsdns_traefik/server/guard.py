@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
+from ctsdns_traefik.secret_file import read_secret_file
 
-_LARGEST_SECRET = 64 * 1024
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@/\\ ]+)(:[0-9]{1,5})?")
 
 
@@ -75,13 +75,10 @@ class SecretFile:
 
     def reload(self) -> None:
         """Read it again; raise :class:`.SettingsError`, and keep the old secrets, if that fails."""
-        try:
-            with map_os_errors(f"{self._name} cannot be read", SettingsError):
-                text = self._path.read_text(encoding="utf-8")
-        except ValueError as why:
-            raise SettingsError(f"{self._name} cannot be read: it is not text") from why
+        with map_os_errors(f"{self._name} cannot be read", SettingsError):
+            text = read_secret_file(self._path)
         secrets = tuple(line.strip() for line in text.splitlines() if line.strip())
-        if not secrets or len(text) > _LARGEST_SECRET:
+        if not secrets:
             raise SettingsError(f"{self._name} cannot be used: it holds no secret, one a line")
         if any(not line.isascii() or not line.isprintable() or " " in line for line in secrets):
             raise SettingsError(

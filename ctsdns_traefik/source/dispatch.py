@@ -16,7 +16,7 @@ from ctsdns_traefik.core.text import in_quotes
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT
 from ctsdns_traefik.source.base import Source
-from ctsdns_traefik.source.endpoint import Endpoint, Header, OnAnswer, endpoint_from
+from ctsdns_traefik.source.endpoint import Endpoint, Header, OnAnswer, endpoint_from, token_from
 from ctsdns_traefik.source.url import UrlSource
 
 if TYPE_CHECKING:
@@ -186,4 +186,12 @@ def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
             raise SettingsError(f"the value of {variable} is in quotes: write it without")
     if path:
         return Secret(path=Path(path.strip()), variable=f"{name}_FILE")
-    return Secret(text) if text else None
+    return Secret(_usable(name, text)) if text else None
+
+
+def _usable(variable: str, text: str) -> str:
+    """Return the token that a variable holds; raise :class:`SettingsError`, which names it."""
+    try:
+        return token_from(text)
+    except SettingsError as why:
+        raise SettingsError(f"the value of {variable} cannot be used: {why}") from why

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ctsdns_traefik.core.entries import TAILNET_RANGES
 from ctsdns_traefik.core.text import in_quotes, quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
+from ctsdns_traefik.secret_file import read_secret_file
 from ctsdns_traefik.settings import READ_TIMEOUT
 
 _TAILNET = tuple(map(ipaddress.ip_network, TAILNET_RANGES))
@@ -124,7 +125,7 @@ def read_token(path: Path) -> str:
     """Read a token from a file; raise :class:`SettingsError` if it cannot be used."""
     name = f"the token file {shown(str(path))}"
     with map_os_errors(f"{name} cannot be read", SettingsError):
-        text = path.read_text(encoding="utf-8")
+        text = read_secret_file(path)
     try:
         return token_from(text)
     except SettingsError as why:

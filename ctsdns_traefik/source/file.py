@@ -33,7 +33,7 @@ CONFIRM = 2.0
 _GRACE = 1.0
 
 
-_SCHEME = re.compile(r"(?:https?|tailscale|headscale(?:\+https?)?):|.*?://")
+_SCHEME = re.compile(r"(?:https?|tailscale|headscale(?:\+https?)?):|.*?://", re.IGNORECASE)
 """How an address begins that is no path; a path that does can have ``file:`` or ``./`` in front."""
 
 _MAY_HOLD_SECRET = re.compile(r"[^./][^/]*@|[^./].*\?")

@@ -56,6 +56,7 @@ RENEWED_BEFORE = 60.0
 
 _LARGEST_TOKEN = 64 * 1024
 _USUAL_LIFE = 3600.0
+_LONGEST_LIFE = 366 * 86_400.0
 _SCOPE = (
     "the credential needs the scope policy_file:read, and devices:core:read and"
     " devices:posture_attributes:read, which that depends on"
@@ -301,14 +302,21 @@ def _token_in(answer: Response) -> tuple[str, float, str]:
         _refuse(answer, "no token: ")
     fields = _object_in(answer.body)
     try:
-        token = token_from(str(fields["access_token"]))
-    except (KeyError, SettingsError) as why:
+        token = token_from(_text(fields.get("access_token")))
+    except SettingsError as why:
         raise SourceError("Tailscale's answer to the request for a token has none") from why
-    seconds = fields.get("expires_in")
+    return token, _life(fields.get("expires_in")), shown(_text(fields.get("scope")))
+
+
+def _life(seconds: object) -> float:
+    """Return for how many seconds a token is good; the usual time if the answer makes no sense."""
     usable = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    life = float(seconds) if usable else _USUAL_LIFE  # type: ignore[arg-type]
-    scopes = fields.get("scope")
-    return token, life, shown(scopes) if isinstance(scopes, str) else ""
+    # Compared before it is converted: JSON has numbers that no float can hold.
+    return float(seconds) if usable and 0 <= seconds <= _LONGEST_LIFE else _USUAL_LIFE  # type: ignore[operator, arg-type]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _refuse(response: Response, what: str = "", scope: str = _SCOPE) -> NoReturn:

@@ -42,6 +42,8 @@ class UrlSource(PollSource):
         self._endpoint = endpoint
         self._is_policy = False
         """Whether the last answer was a policy; before the first, a stream is expected."""
+        self._was_policy = False
+        """Whether any answer was one: a broken policy is one, too, then."""
 
     def __str__(self) -> str:
         return str(self._endpoint)
@@ -64,6 +66,7 @@ class UrlSource(PollSource):
                 opened = stack.enter_context(self._open(self.etag, cancellation, expect))
                 first = None if opened.is_stream else self._first(opened)
                 self._is_policy = first is not None
+                self._was_policy = self._was_policy or self._is_policy
             if first is None:
                 yield read_received(opened.events())
                 return
@@ -92,7 +95,7 @@ class UrlSource(PollSource):
         What is no policy either is an error, unless a policy has come from here before.
         """
         received = self.received(_read(opened))
-        if isinstance(received, Untrusted) and not self._is_policy:
+        if isinstance(received, Untrusted) and not self._was_policy:
             kind = explain_content(opened.answer._replace(body=self.body[:LARGEST_ERROR]))
             raise SourceError(f"{kind}: {received.error}", reason=Reason.UNTRUSTED_POLICY)
         return received

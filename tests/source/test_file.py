@@ -41,6 +41,7 @@ def test_address_that_is_a_path(address: str, path: str) -> None:
     "address",
     [
         *("http://h", "https:/h", "ftp://h", "tailscale:", "tailscale://t", "headscale+https://h"),
+        *("TAILSCALE:", "HEADSCALE:", "Headscale+HTTPS:x", "HTTPS:/h"),
         *("headscale://h", "me:PASSWORD@host/api", "host/api?key=SECRET"),
     ],
 )

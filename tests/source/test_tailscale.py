@@ -163,6 +163,19 @@ USAGE = (
         "tailscale:", {"OAUTH_CLIENT_SECRET": "s3cret"}, "without TAILSCALE_OAUTH", id="no-client"
     ),
     pytest.param("tailscale:", {"API_KEY": "'s3cret'"}, "is in quotes", id="quotes"),
+    *(
+        pytest.param(
+            "tailscale:",
+            {"OAUTH_CLIENT_ID": "id", name: value},
+            f"the value of TAILSCALE_{name} cannot be used: the token .* holds a space",
+            id=f"unusable-{name}",
+        )
+        for name, value in (
+            ("OAUTH_CLIENT_SECRET", "a s3cret"),
+            ("IDENTITY_TOKEN", "s3cr\u00e9t s3cret"),
+        )
+    ),
+    pytest.param("tailscale:", {"API_KEY": "a s3cret"}, "of TAILSCALE_API_KEY cannot", id="key"),
     pytest.param("tailscale:example.com", {"API_KEY": "s3cret"}, "tailscale://", id="no-slashes"),
     pytest.param("tailscale://a/b", {"API_KEY": "s3cret"}, "not named as in", id="path"),
     pytest.param(
@@ -277,6 +290,15 @@ def test_scope_that_is_missing(tailscale: StandInTailscale) -> None:
             Reason.UNEXPECTED_ANSWER,
             id="no-token",
         ),
+        *(
+            pytest.param(
+                json_answer({"access_token": token}),
+                "Tailscale's answer to the request for a token has none",
+                Reason.UNEXPECTED_ANSWER,
+                id=f"token-{token}",
+            )
+            for token in (None, 123, ["x"])
+        ),
     ],
 )
 def test_token_that_is_not_given(
@@ -327,6 +349,22 @@ def test_token_is_renewed_a_minute_before_its_end() -> None:
     while len(tokens) < len(times):
         tokens.append(client.token(post))
     assert tokens == ["t1", "t1", "t2", "t2", "t3"]
+
+
+@pytest.mark.parametrize("life", ["9" * 400, "1e999", "NaN", "-5", "-Infinity", "true"])
+def test_life_that_makes_no_sense(life: str) -> None:
+    """The token is used for the usual hour."""
+    times = [1000.0, 4539.0, 4540.0]
+    client = OAuthClient(Secret("id"), Secret("secret"), clock=lambda: times[len(tokens)])
+    tokens: list[str] = []
+
+    def post(_path: str, _form: object) -> Response:
+        body = f'{{"access_token": "t{len(tokens)}", "expires_in": {life}}}'
+        return Response(200, {}, body.encode())
+
+    while len(tokens) < len(times):
+        tokens.append(client.token(post))
+    assert tokens == ["t0", "t0", "t2"]
 
 
 def test_nothing_is_sent_to_another_host(tailscale: StandInTailscale) -> None:

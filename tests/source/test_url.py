@@ -200,6 +200,22 @@ def test_policy_that_turns_bad_is_polled_on() -> None:
     assert kinds == [Policy, Untrusted, Policy]
 
 
+def test_policy_that_is_bad_after_a_stream() -> None:
+    """What has been a policy once is polled on, even if a stream came in between."""
+    good = answering("200 OK", HUJSON, Content_Type="text/plain")
+    stream = sending(STREAM, snapshot(HOSTS), then=saying_nothing)
+    bad = answering("200 OK", b"{", Content_Type="text/plain")
+    with ScriptedEndpoint(good, stream, bad) as server:
+        source = source_at(server.url)
+        assert isinstance(first_of(source), Policy)
+        assert isinstance(first_of(source), Policy)
+        received = first_of(source)
+    assert isinstance(received, Untrusted)
+    assert "line 1, column 2: " in received.error
+    assert "event-stream" not in received.error
+    assert source.interval == 30
+
+
 def test_failures_of_a_stream_are_not_slowed_down() -> None:
     """Only what was a policy backs off by itself; a worker is tried again after the usual delay."""
     away = answering("503 Service Unavailable")

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
+from ctsdns_traefik.secret_file import read_secret_file
 from ctsdns_traefik.source import is_private
 
 SCHEMES = ("redis", "rediss")
@@ -52,7 +53,7 @@ class Address:
             return self.password
         name = f"the password file {shown(str(self.password_file))}"
         with map_os_errors(f"{name} cannot be read", SettingsError):
-            password = self.password_file.read_text(encoding="utf-8").strip("\r\n")
+            password = read_secret_file(self.password_file).strip("\r\n")
         if not password:
             raise SettingsError(f"{name} is empty")
         return password
