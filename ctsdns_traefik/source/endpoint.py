@@ -15,6 +15,7 @@ from ctsdns_traefik.core.text import in_quotes, quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.secret_file import read_secret_file
 from ctsdns_traefik.settings import READ_TIMEOUT
+from ctsdns_traefik.source.secrets import SentSecrets
 
 _TAILNET = tuple(map(ipaddress.ip_network, TAILNET_RANGES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -41,6 +42,8 @@ class Endpoint:
     ca_file: Path | None = None
     read_timeout: float = READ_TIMEOUT.default
     on_answer: OnAnswer | None = field(default=None, repr=False, compare=False)
+    sent: SentSecrets = field(default_factory=SentSecrets, repr=False, compare=False)
+    """What was sent as a secret, by this endpoint and those that :meth:`at` returns."""
 
     @property
     def in_the_clear(self) -> bool:

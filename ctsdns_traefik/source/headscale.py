@@ -33,7 +33,7 @@ class HeadscaleSource(PollSource):
     """A Headscale server; ``endpoint`` is that of its policy, with a key as token."""
 
     def __init__(self, endpoint: Endpoint, name: str, interval: float) -> None:
-        super().__init__(interval)
+        super().__init__(interval, endpoint.sent)
         self._endpoint = endpoint
         self._name = name
 
@@ -92,10 +92,14 @@ def _message(body: bytes) -> str:
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        return "" if text.startswith("<") else shown(text[:_LONGEST_TEXT])
+        return "" if text.startswith("<") else shown(_cut(text))
     fields = answer if isinstance(answer, dict) else {}
     parts = (fields.get(name) for name in ("message", "detail", "title"))
     return shown(next((part for part in parts if isinstance(part, str) and part), ""))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 _LONGEST_TEXT = 80

@@ -143,11 +143,13 @@ def send(
     """
     if form is not None:
         headers = (*headers, ("Content-Type", "application/x-www-form-urlencoded"))
+    merged = _merged(endpoint, headers)
+    _note_secrets(endpoint, merged, form or {})
     answer = session.request(
         "GET" if form is None else "POST",
         endpoint.url,
         data=form,
-        auth=_sending(_merged(endpoint, headers)),
+        auth=_sending(merged),
         verify=_trusted(endpoint),
         timeout=timeouts,
         allow_redirects=False,
@@ -285,6 +287,16 @@ def _merged(endpoint: Endpoint, headers: Iterable[Header]) -> tuple[Header, ...]
         *((name, value) for name, value in ours.items() if name.lower() not in given),
         *endpoint.headers,
     )
+
+
+def _note_secrets(endpoint: Endpoint, headers: Iterable[Header], form: Mapping[str, str]) -> None:
+    """Note what messages must not repeat: the user's headers, credentials, query and form."""
+    for name, value in headers:
+        if name.lower() == "authorization" or (name, value) in endpoint.headers:
+            endpoint.sent.add_header(name, value)
+    endpoint.sent.add_credentials(endpoint.credentials or "")
+    endpoint.sent.add_query(urlsplit(endpoint.url).query)
+    endpoint.sent.add_form(form.items())
 
 
 def _sending(

@@ -13,6 +13,7 @@ from ctsdns_traefik.core.policy import HostsMap, SnapshotError, SourceText
 from ctsdns_traefik.core.sse import SHORTEST, poll_backoff
 from ctsdns_traefik.errors import Reason, SourceError
 from ctsdns_traefik.source.base import Expect, Policy, Received, Untrusted, Wording
+from ctsdns_traefik.source.secrets import SentSecrets
 
 LARGEST_POLICY = 64 * 1024 * 1024
 """Bytes of an answer at most, decompressed."""
@@ -54,7 +55,8 @@ class PollSource(ABC):
     A subclass has :meth:`fetch` and :meth:`read`.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, sent: SentSecrets | None = None) -> None:
+        self._sent = sent or SentSecrets()
         self._interval = max(interval, SHORTEST)
         self._lock = threading.Lock()
         self._pausing: Cancellation | None = None
@@ -152,6 +154,7 @@ class PollSource(ABC):
         except SourceError as why:
             self._failures += 1
             why.retry_after = max(why.retry_after, self.backoff(why.reason))
+            why.args = (self.blank(str(why)),)
             raise
         self._failures = 0
 
@@ -172,7 +175,11 @@ class PollSource(ABC):
         try:
             return Policy(*self.read(body))
         except SnapshotError as why:
-            return Untrusted(str(why))
+            return Untrusted(self.blank(str(why)))
+
+    def blank(self, text: str) -> str:
+        """Return a text from an answer without the secrets that were sent."""
+        return self._sent.blank(text)
 
     def backoff(self, reason: Reason) -> float:
         """Return for how many seconds the source is left alone after a failure."""

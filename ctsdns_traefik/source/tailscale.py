@@ -171,7 +171,7 @@ class TailscaleSource(PollSource):
         *,
         check_machines: bool = False,
     ) -> None:
-        super().__init__(interval)
+        super().__init__(interval, base.sent)
         self._base = base
         self._tailnet = tailnet
         self._credential = credential
@@ -184,7 +184,7 @@ class TailscaleSource(PollSource):
     @property
     def scopes(self) -> str:
         """The scopes of the credential, as far as the last answer has them."""
-        return self._credential.scopes
+        return self.blank(self._credential.scopes)
 
     @contextmanager
     def follow(self, cancellation: Cancellation, expect: Expect) -> Iterator[Iterator[Received]]:
@@ -205,11 +205,11 @@ class TailscaleSource(PollSource):
                 _refuse(response, scope=_MACHINES_SCOPE)
             return MachineList(read_machines(response.body))
         except MachineListError as why:
-            return MachineList(error=str(why))
+            return MachineList(error=self.blank(str(why)))
         except SourceError as why:
             cancellation.check()
             self._machines_due = time.monotonic() + why.retry_after
-            return MachineList(error=str(why))
+            return MachineList(error=self.blank(str(why)))
 
     def _with_machines(
         self, received: Iterator[Received], cancellation: Cancellation, expect: Expect

@@ -13,7 +13,7 @@ from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import HostsMap, SourceText, hosts_of_text
 from ctsdns_traefik.core.sse import explain_content
 from ctsdns_traefik.errors import Reason, SourceError
-from ctsdns_traefik.source.base import Expect, Received, Untrusted, Wording
+from ctsdns_traefik.source.base import Expect, OtherEvent, Received, Untrusted, Wording, WorkerError
 from ctsdns_traefik.source.endpoint import Endpoint, Header
 from ctsdns_traefik.source.http_client import LARGEST_ERROR
 from ctsdns_traefik.source.poll import (
@@ -38,7 +38,7 @@ class UrlSource(PollSource):
     """What an http or https URL answers with."""
 
     def __init__(self, endpoint: Endpoint, interval: float) -> None:
-        super().__init__(interval)
+        super().__init__(interval, endpoint.sent)
         self._endpoint = endpoint
         self._is_policy = False
         """Whether the last answer was a policy; before the first, a stream is expected."""
@@ -68,7 +68,7 @@ class UrlSource(PollSource):
                 self._is_policy = first is not None
                 self._was_policy = self._was_policy or self._is_policy
             if first is None:
-                yield read_received(opened.events())
+                yield map(self._blanked, read_received(opened.events()))
                 return
         polls = self.polls(first, cancellation, expect)
         del first  # the polls release it when another policy comes
@@ -88,6 +88,14 @@ class UrlSource(PollSource):
     def backoff(self, reason: Reason) -> float:
         """Return for how many seconds it is left alone; a stream only as long as it asks for."""
         return super().backoff(reason) if self._is_policy else 0.0
+
+    def _blanked(self, received: Received) -> Received:
+        match received:
+            case Untrusted() | WorkerError():
+                return received._replace(error=self.blank(received.error))
+            case OtherEvent(name):
+                return OtherEvent(self.blank(name))
+        return received
 
     def _first(self, opened: Opened) -> Received:
         """Return what the first answer of a run means, if it is no event stream.
