@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ctsdns_traefik.core.text import in_quotes
 from ctsdns_traefik.errors import SettingsError
-from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT
+from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT, TOKEN
 from ctsdns_traefik.source.base import Source
 from ctsdns_traefik.source.endpoint import Endpoint, Header, OnAnswer, endpoint_from, token_from
 from ctsdns_traefik.source.url import UrlSource
@@ -47,7 +47,7 @@ class SourceSettings:
         endpoint = endpoint_from(
             url,
             headers=self.headers,
-            token=self.token,
+            token=None if self.token is None else _usable(TOKEN.variable, self.token),
             token_file=self.token_file,
             ca_file=self.ca_file,
             read_timeout=self.read_timeout,

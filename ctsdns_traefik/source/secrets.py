@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote
@@ -32,7 +33,8 @@ class SentSecrets:
         if name.lower() not in _HARMLESS:
             parts = re.split(r"[\s;,]+", value)
             parts += [part.partition("=")[2] for part in parts]
-            self._add([value, *(part for part in parts if len(part) >= _SHORTEST_PART)])
+            long = (part for part in parts if len(part) >= _SHORTEST_PART)
+            self._add([value, value.partition(" ")[2], *long])
 
     def add_credentials(self, credentials: str) -> None:
         """Note ``user:password``, together and the password alone."""
@@ -62,9 +64,11 @@ class SentSecrets:
             del self._secrets[old]
 
     def _forms(self) -> Iterator[str]:
-        """Yield the secrets as they were sent, as messages show them, and as URLs have them."""
+        """Yield the secrets as they were sent, as messages show them, and in URLs and JSON."""
         for secret in list(self._secrets):
+            escaped = json.dumps(secret)[1:-1]
             yield from (secret, printable(secret), quote(secret, safe=""))
+            yield from (escaped, escaped.replace("/", r"\/"))
 
 
 def _pattern(secret: str) -> re.Pattern[str]:

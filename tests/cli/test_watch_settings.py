@@ -145,7 +145,13 @@ def test_wishes_of_the_server_raise_the_delay(path: Path) -> None:
         pytest.param(
             [], {"TRAEFIK_CONFIG_API_HEADERS": "A: b\ns3cret"}, 2, "'Name: value'", id="headers"
         ),
-        pytest.param([], {"TRAEFIK_CONFIG_API_TOKEN": "s3cret s3cret"}, 2, "the token", id="token"),
+        pytest.param(
+            [],
+            {"TRAEFIK_CONFIG_API_TOKEN": "s3cret s3cret"},
+            2,
+            "of TRAEFIK_CONFIG_API_TOKEN cannot",
+            id="token",
+        ),
         pytest.param(["--retry-delay", "soon"], {}, 2, "soon", id="delay-in-words"),
         pytest.param(["--retry-delay", "-1"], {}, 2, "-1", id="delay-negative"),
         pytest.param(["--retry-delay", "nan"], {}, 2, "nan", id="delay-not-a-number"),

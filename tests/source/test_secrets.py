@@ -24,9 +24,12 @@ from support.headscale import HEADSCALE_KEY, StandInHeadscale
 from support.polls import POLICY, failure_of, first_of, headscale_at, source_at
 
 from ctsdns_traefik.cancellation import Cancellation
+from ctsdns_traefik.core.policy import HostsMap, SnapshotError, SourceText
 from ctsdns_traefik.source.base import OtherEvent, Source, Untrusted, WorkerError
+from ctsdns_traefik.source.endpoint import endpoint_from
 from ctsdns_traefik.source.once import list_machines
 from ctsdns_traefik.source.secrets import SentSecrets
+from ctsdns_traefik.source.url import UrlSource
 
 
 @pytest.fixture
@@ -73,23 +76,16 @@ def test_token_endpoint(
     assert "(not for ***)" in str(failure_of(built))
 
 
-@pytest.mark.parametrize("form", ["text", "json", "policy"])
+@pytest.mark.parametrize("form", ["text", "json"])
 def test_headscale(tmp_path: Path, form: str) -> None:
-    """So is the key in plain text, also where that is cut, and in a policy that is broken."""
+    """So is the key in plain text, also where that is cut, and in JSON."""
     with StandInHeadscale(POLICY) as headscale:
         answers = {
             "text": Answer(401, f"{'x' * 70} {HEADSCALE_KEY}".encode()),
             "json": headscale.error(401, 16, f"bad {HEADSCALE_KEY}"),
-            "policy": json_answer({"policy": json.dumps({"hosts": HEADSCALE_KEY})}),
         }
         headscale.answer_next(answers[form])
-        built = headscale_at(headscale.url, HEADSCALE_KEY, tmp_path)
-        if form == "policy":
-            received = first_of(built)
-            assert isinstance(received, Untrusted)
-            assert HEADSCALE_KEY not in received.error
-            return
-        message = str(failure_of(built))
+        message = str(failure_of(headscale_at(headscale.url, HEADSCALE_KEY, tmp_path)))
     assert "***" in message
     assert HEADSCALE_KEY[:5] not in message
 
@@ -122,6 +118,32 @@ def test_url(tmp_path: Path) -> None:
     blanked = [*shown[1:], reported.error, other.name]
     assert [text for text in blanked if "*** *** *** *** *** *** *** ***" not in text] == []
     assert [secret for secret in secrets if secret in shown[0]] == []
+
+
+class Quoting(UrlSource):
+    """A source that quotes what it cannot read."""
+
+    def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
+        """Take only an empty object for a policy."""
+        if body == b"{}":
+            return {}, SourceText("", body)
+        raise SnapshotError(f"no policy: {body.decode()}")
+
+
+def test_policy_that_cannot_be_trusted() -> None:
+    """So is what an error quotes of a policy."""
+    with ScriptedEndpoint(answering("200 OK", b"{}"), answering("200 OK", b"tok3n")) as server:
+        built = Quoting(endpoint_from(server.url, token="tok3n"), 30)
+        first_of(built)
+        assert first_of(built) == Untrusted("no policy: ***")
+
+
+@pytest.mark.parametrize("text", [r"a\/\"b\"", '"a/\\"b\\""', "a%2F%22b%22", 'A/"B"'])
+def test_escaped(text: str) -> None:
+    """A secret is found as JSON and URLs escape it, too."""
+    sent = SentSecrets()
+    sent.add_form([("jwt", 'a/"b"')])
+    assert "b" not in sent.blank(text).lower()
 
 
 def test_rest_of_a_message_stays() -> None:
