@@ -37,7 +37,7 @@ def test_watch_through_refusals(tailscale: StandInTailscale, tmp_path: Path) -> 
     with Watch("tailscale:", path, *options, environment=tailscale.environment) as watch:
         watch.until_logged("replaced")
         assert "INFO reading the policy from tailscale://-" in watch.lines
-        tailscale.answer_next(error(403, "no"), float("inf"))
+        tailscale.answer_next(error(403, f"no {CLIENT_SECRET}"), float("inf"))
         watch.process.send_signal(signal.SIGHUP)
         watch.until_logged(f"Tailscale answers 403 .*{SCOPES}.*REQ-.*; retrying in")
         failure = until_status(watch, status, state="waiting")
