@@ -41,6 +41,7 @@ class ServerOptions:
         if self.listen is None:
             if not has_output:
                 raise click.UsageError("--output none needs --listen, or the routes go nowhere")
+            self._require_unused()
             return
         if bool(self.listen_cert) != bool(self.listen_key):
             raise click.UsageError("--listen-cert and --listen-key belong together: name both")
@@ -50,6 +51,20 @@ class ServerOptions:
                 " token, or allow everybody with --listen-open"
             )
 
+    def _require_unused(self) -> None:
+        """Raise :class:`click.UsageError` for what is set about a server that is not there."""
+        for name, is_set in {
+            "--listen-token-file": self.listen_token_file,
+            "--listen-open": self.listen_open,
+            "--listen-host": self.listen_hosts,
+            "--listen-cert": self.listen_cert,
+            "--listen-key": self.listen_key,
+            "--listen-interval": self.listen_interval != settings.LISTEN_INTERVAL.default,
+            "--webhook-secret-file": self.webhook_secret_file,
+        }.items():
+            if is_set:
+                raise click.UsageError(f"{name} needs --listen, which names where to serve")
+
     @contextmanager
     def serving(
         self,
@@ -58,7 +73,6 @@ class ServerOptions:
         *,
         refresh: Callable[[], object],
         max_age: float,
-        is_yaml: bool,
     ) -> Iterator[None]:
         """Serve what a handover gets, in a thread, until the context ends.
 
@@ -71,7 +85,7 @@ class ServerOptions:
         from ctsdns_traefik.server import close_listener, load_library, open_listener
 
         load_library()
-        build = self._prepare(handover, publish, refresh, max_age, is_yaml=is_yaml)
+        build = self._prepare(handover, publish, refresh, max_age)
         listener = open_listener(self.listen)
         try:
             with build(listener):
@@ -86,8 +100,6 @@ class ServerOptions:
         publish: Publish,
         refresh: Callable[[], object],
         max_age: float,
-        *,
-        is_yaml: bool,
     ) -> Callable[[socket], Server]:
         """Read the files, and return what builds the server on a listening socket."""
         from ctsdns_traefik.daemon import ListeningFailed, WebhookReceived, WebhookRefused
@@ -102,7 +114,7 @@ class ServerOptions:
         tokens = SecretFile(token, "token") if token else None
         secrets = SecretFile(secret, "webhook secret") if secret else None
         certificate = Certificate(*tls) if tls else None
-        settings = Settings(tokens, frozenset(self.listen_hosts), secrets, is_yaml, max_age)
+        settings = Settings(tokens, frozenset(self.listen_hosts), secrets, max_age)
         if self.listen and self.listen.path:
             settings = replace(settings, any_host=True)
         application = Application(

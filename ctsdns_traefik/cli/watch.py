@@ -201,7 +201,6 @@ def _serving(
         publisher.publish,
         refresh=source.refresh,
         max_age=options.monitoring.max_age,
-        is_yaml=options.target.document_form == "yaml",
     )
 
 

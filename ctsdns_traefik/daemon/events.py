@@ -194,10 +194,8 @@ class WebhookReceived(
     """A signed webhook reports that the policy was saved."""
 
 
-class WebhookRefused(
-    _Failure, event="webhook-refused", text="a webhook was refused: {error}", topic="webhook"
-):
-    """A webhook is not signed by the secret, or not now; logged once until the reason changes."""
+class WebhookRefused(_Failure, event="webhook-refused", text="a webhook was refused: {error}"):
+    """A webhook is not signed by the secret, or not now; each reason at most once an hour."""
 
 
 class StatusFileFailed(

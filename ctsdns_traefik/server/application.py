@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +29,13 @@ _PAGE_INTERVAL = 1.0
 """Seconds for which a page is served that was made, however many ask for it."""
 
 _LONGEST_REPLAY = 1024
-"""Signatures that are remembered; each is good for five minutes."""
+"""Webhooks that are remembered; each is good for five minutes."""
+
+_REFUSAL_INTERVAL = 3600.0
+"""Seconds for which a reason to refuse webhooks is not reported again: anybody can cause it."""
+
+_JSON = re.compile(rb'\s*\{\s*["}]')
+"""How a document in JSON begins, and none in YAML but the empty one, which is both."""
 
 
 class Request(NamedTuple):
@@ -48,8 +56,6 @@ class Settings:
     names: frozenset[str] = frozenset()
     """Of this server, beside its addresses and localhost."""
     webhook: SecretFile | None = None
-    yaml: bool = False
-    """Whether the document is YAML, not JSON."""
     max_age: float = 120.0
     """Seconds that the last trusted snapshot may be old, as for ``--health``."""
     any_host: bool = False
@@ -79,7 +85,10 @@ class Application:
         self._made: tuple[bytes, Representation] | None = None
         self._pages: Page | None = None
         self._page_made: tuple[float, Representation] | None = None
-        self._seen: dict[str, None] = {}
+        self._seen: dict[bytes, None] = {}
+        """Digests of the webhooks that have come."""
+        self._refused: dict[str, float] = {}
+        """When each reason to refuse webhooks was reported."""
         self._paths: Mapping[str, Callable[[Request], Answer]] = {
             DOCUMENT: self._document,
             "/healthz": self._health,
@@ -139,7 +148,8 @@ class Application:
             text = "there is no document yet: no trusted snapshot has come"
             return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, text, retry)
         if self._made is None or self._made[0] is not content:
-            kind = "application/yaml" if self._settings.yaml else "application/json"
+            # A file of an earlier run may be in another format than --format.
+            kind = "application/json" if _JSON.match(content) else "application/yaml"
             self._made = content, Representation(content, kind, _FRESH)
         headers = request.headers
         return self._made[1].answer(headers.get("Accept-Encoding"), headers.get("If-None-Match"))
@@ -185,31 +195,36 @@ class Application:
     def _webhook(self, request: Request) -> Answer:
         signature = request.headers.get(SIGNATURE)
         try:
-            verify(signature, request.body, self._webhook_secrets(), self._clock())
+            digest = verify(signature, request.body, self._webhook_secrets(), self._clock())
         except WebhookError as why:
             return self._unsigned(why)
         try:
             saved = reports_saved_policy(request.body)
         except WebhookError as why:
             return text_answer(HTTPStatus.BAD_REQUEST, f"refused: {why}")
-        if saved and not self._is_replayed(str(signature)):
-            self._refresh()
+        if not self._is_replayed(digest):
+            self._refused.clear()
+            if saved:
+                self._refresh()
         return Answer(HTTPStatus.NO_CONTENT, content_type="")
 
     def _webhook_secrets(self) -> tuple[str, ...]:
         return self._settings.webhook.secrets if self._settings.webhook else ()
 
-    def _is_replayed(self, signature: str) -> bool:
-        """Return whether a signature came before, whichever party recorded it."""
-        if signature in self._seen:
+    def _is_replayed(self, digest: bytes) -> bool:
+        """Return whether a webhook came before, whichever party recorded it."""
+        if digest in self._seen:
             return True
-        self._seen[signature] = None
+        self._seen[digest] = None
         while len(self._seen) > _LONGEST_REPLAY:
             del self._seen[next(iter(self._seen))]
         return False
 
     def _unsigned(self, why: WebhookError) -> Answer:
-        self._refuse(str(why))
+        now, reason = self._clock(), str(why)
+        if not 0 <= now - self._refused.get(reason, math.inf) < _REFUSAL_INTERVAL:
+            self._refused[reason] = now
+            self._refuse(reason)
         return text_answer(HTTPStatus.UNAUTHORIZED, f"refused: {why}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import resource
 import socket
 import ssl
@@ -58,6 +59,8 @@ MOST_BODIES = 8
 
 RELOAD_INTERVAL = 30.0
 """Seconds after which certificate, tokens and secrets are read again."""
+
+_ABSOLUTE = re.compile(r"https?://(?P<host>[^/?]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
 _SPARE_FILES = 128
 """Open files that the rest of watch needs."""
@@ -245,7 +248,11 @@ class _Exchange(HTTPMessageDelegate):
     ) -> None:
         start_line = cast("RequestStartLine", start_line)
         self._connections.mark_busy(self._connection.stream)
-        self._request = Request(start_line.method, start_line.path.partition("?")[0], headers)
+        target = start_line.path
+        if absolute := _ABSOLUTE.fullmatch(target):  # as proxies are asked (RFC 9112, 3.2.2)
+            headers["Host"], target = absolute["host"], absolute["path"]
+        path = target.partition("?")[0] or "/"
+        self._request = Request(start_line.method, path, headers)
         self._head = start_line.method == "HEAD"
         refusal = self._connections.application.check(self._request) or self._check_body()
         if refusal:

@@ -27,8 +27,11 @@ class WebhookError(Exception):
     """A request that is not a webhook of Tailscale's, and why."""
 
 
-def verify(header: str | None, body: bytes, secrets: Iterable[str], now: float) -> None:
-    """Raise :class:`WebhookError` unless one of some secrets has signed a body just now."""
+def verify(header: str | None, body: bytes, secrets: Iterable[str], now: float) -> bytes:
+    """Return a digest of what is signed: time and body; the rest of a header anybody may change.
+
+    Raise :class:`WebhookError` unless one of some secrets has signed it just now.
+    """
     if not header:
         raise WebhookError("it is not signed")
     parts = [part.strip().partition("=") for part in header.split(",")]
@@ -36,16 +39,15 @@ def verify(header: str | None, body: bytes, secrets: Iterable[str], now: float) 
     given = [value for name, _, value in parts if name == "v1"]
     if len(times) != 1 or not _TIME.fullmatch(times[0]) or not given:
         raise WebhookError(f"its {SIGNATURE} is malformed")
-    wanted = [
-        hmac.new(secret.encode(), f"{times[0]}.".encode() + body, hashlib.sha256).hexdigest()
-        for secret in secrets
-    ]
+    signed = f"{times[0]}.".encode() + body
+    wanted = [hmac.new(each.encode(), signed, hashlib.sha256).hexdigest() for each in secrets]
     if not any(
         hmac.compare_digest(one.encode(), other.encode()) for one in given for other in wanted
     ):
         raise WebhookError("its signature is not that of the secret")
     if abs(now - int(times[0])) > OLDEST:
         raise WebhookError("its signature is more than five minutes old, or a clock is wrong")
+    return hashlib.sha256(signed).digest()
 
 
 def reports_saved_policy(body: bytes) -> bool:

@@ -86,6 +86,13 @@ def test_bad_address_is_bad_usage(text: str) -> None:
         pytest.param(["--listen", "0.0.0.0:0"], "name --listen-token-file", id="open-to-others"),
         pytest.param(["--listen", "[::]:0"], "name --listen-token-file", id="open-to-others-ipv6"),
         pytest.param(["--listen", "0", "--listen-cert", "x"], "belong together", id="no-key"),
+        pytest.param(["--listen-token-file", "x"], "--listen-token-file needs", id="token-file"),
+        pytest.param(["--listen-open"], "--listen-open needs --listen", id="open"),
+        pytest.param(["--listen-host", "a"], "--listen-host needs --listen", id="host"),
+        pytest.param(["--listen-cert", "x"], "--listen-cert needs --listen", id="certificate"),
+        pytest.param(["--listen-key", "x"], "--listen-key needs --listen", id="key"),
+        pytest.param(["--listen-interval", "5"], "--listen-interval needs", id="interval"),
+        pytest.param(["--webhook-secret-file", "x"], "secret-file needs --listen", id="webhook"),
         pytest.param(["-o", "none"], "--output none needs --listen", id="nobody-reads"),
         pytest.param(
             ["--listen", "0", "--listen-host", "a:80"], "not the name of a host", id="bad-name"
@@ -235,6 +242,28 @@ def test_bad_requests_are_refused(hub: Hub, request_bytes: bytes, status: bytes)
     assert b"200 OK" not in answer
     assert hub.get("/traefik.json", {"Authorization": "Bearer new-token"}).status == 200
     assert "ERROR" not in hub.log
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        pytest.param(b"http://127.0.0.1:1/metrics", b"127.0.0.1:1", b"200", id="absolute"),
+        pytest.param(b"HTTPS://hub.internal/metrics?x=/y", b"hub.internal", b"200", id="https"),
+        pytest.param(b"http://localhost/metrics", b"evil.example", b"200", id="host-is-ignored"),
+        pytest.param(b"http://evil.example/metrics", b"localhost", b"421", id="other-name"),
+        pytest.param(b"http://localhost@evil.example/metrics", b"localhost", b"421", id="user"),
+        pytest.param(b"http:///metrics", b"localhost", b"421", id="no-authority"),
+        pytest.param(b"http://localhost", b"localhost", b"200", id="no-path"),
+        pytest.param(b"http://localhost?x=http://y/", b"localhost", b"200", id="only-a-query"),
+        pytest.param(b"//localhost/metrics", b"localhost", b"404", id="two-slashes"),
+        pytest.param(b"ftp://localhost/metrics", b"localhost", b"404", id="other-scheme"),
+    ],
+)
+def test_absolute_target(hub: Hub, target: bytes, host: bytes, status: bytes) -> None:
+    """A target as a proxy gets it is the same path, and its host counts, not the header's."""
+    head = HEAD.replace(b"/metrics", target).replace(b"Host: localhost", b"Host: " + host)
+    answer = exchange(hub.port, head + b"Connection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + status)
 
 
 def test_pipelined_requests_are_answered_in_order(hub: Hub) -> None:

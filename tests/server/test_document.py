@@ -89,6 +89,22 @@ def test_file_of_an_earlier_run_is_served_at_once(path: Path) -> None:
         assert hub.get("/readyz").status == 503
 
 
+@pytest.mark.parametrize(("before", "after"), [("yaml", "json"), ("json", "yaml")])
+def test_file_in_the_other_format_is_labelled_by_what_it_is(
+    path: Path, before: str, after: str
+) -> None:
+    """After a restart with another --format the file of before is served as what it holds."""
+    with (
+        ScriptedEndpoint(streaming("a")) as server,
+        Hub(server.url, path, "--format", before) as hub,
+    ):
+        hub.until_served("router-a-example-com")
+    with Hub(UNREACHABLE, path, "--format", after) as hub:
+        served = hub.until_served("router-a-example-com")
+    assert served.body == path.read_bytes()
+    assert served.headers["content-type"] == f"application/{before}"
+
+
 def test_access_is_in_what_is_served(path: Path, tmp_path: Path) -> None:
     """A file of an earlier run is served with the access file of this one, never without."""
     with ScriptedEndpoint(streaming("a")) as server, Hub(server.url, path) as hub:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from local import until
@@ -17,6 +18,9 @@ from support.entries import hosts
 from support.http_traefik import HttpTraefik
 from support.hubs import Hub, Reply
 
+from ctsdns_traefik.server.application import Application, Request, Settings
+from ctsdns_traefik.server.guard import SecretFile
+from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.webhook import SIGNATURE, WebhookError, verify
 
 SECRET = "tskey-webhook-abc"
@@ -137,6 +141,58 @@ def test_one_webhook_is_one_poll(stage: Stage) -> None:
     )
     assert stage.polls() == before + 2
     assert "router-a-example-com" in stage.hub.get("/traefik.json").text
+
+
+def test_changed_header_is_the_same_webhook(stage: Stage) -> None:
+    """Parts that nobody signed, their order, and one signature of two make it no other one."""
+    before, body = stage.polls(), saved(7)
+    stamp, _, digest = signature(body).partition(",")
+    old = signature(body, "tskey-webhook-old").partition(",")[2]
+    changed = (f"{stamp},{digest},x={number}" for number in range(10))
+    for header in (
+        f"{stamp},{digest},{old}",
+        *changed,
+        f"{digest} , {stamp}",
+        f"{stamp},v1=0,{digest}",
+        f"{stamp},{old}",
+    ):
+        assert stage.post(body, header).status == 204
+    until(lambda: stage.polls() > before, "no poll")
+    other = saved(8)
+    assert stage.post(other, signature(other)).status == 204
+    until(lambda: stage.polls() > before + 1, "no poll for another webhook")
+    assert stage.polls() == before + 2
+
+
+def test_refusals_do_not_flood_the_log() -> None:
+    """Each reason is reported once an hour, and again once a webhook has come that is signed."""
+    now, refused = 1_000_000.0, list[str]()
+    with NamedTemporaryFile("w") as file:
+        file.write(SECRET)
+        file.flush()
+        settings = Settings(webhook=SecretFile(Path(file.name), "webhook secret"))
+    application = Application(Handover(), settings, refuse=refused.append, clock=lambda: now)
+
+    def post(header: str, body: bytes = b"[]") -> int:
+        headers = {"Host": "localhost", SIGNATURE: header}
+        request = Request("POST", "/webhook", headers, body)
+        return (application.check(request) or application.answer(request)).status
+
+    def flood() -> None:
+        for _ in range(10):
+            for header in ("", "x", f"t={now:.0f},v1=0", signature(b"[]", at=now - 400)):
+                assert post(header) == 401
+
+    flood()
+    assert len(refused) == len(set(refused)) == 4
+    now += 3601
+    flood()
+    assert len(refused) == 8
+    good = signature(saved(1), at=now)
+    for _ in range(3):  # one that is recorded and sent again is no sign that all is well
+        assert post(good, saved(1)) == 204
+        flood()
+    assert len(refused) == 12
 
 
 def test_oversized_body_is_refused(stage: Stage) -> None:
