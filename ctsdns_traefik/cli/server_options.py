@@ -71,13 +71,14 @@ class ServerOptions:
         handover: Handover,
         publish: Publish,
         *,
-        refresh: Callable[[], object],
+        refresh: Callable[[], str],
         max_age: float,
     ) -> Iterator[None]:
         """Serve what a handover gets, in a thread, until the context ends.
 
-        ``refresh`` has the policy read at once. Raise :class:`.SettingsError` for files that cannot
-        be used, :class:`.OutputError` if the address is taken.
+        ``refresh`` has the policy read at once, and returns what follows, for the log. Raise
+        :class:`.SettingsError` for files that cannot be used, :class:`.OutputError` if the address
+        is taken.
         """
         if self.listen is None:
             yield
@@ -98,7 +99,7 @@ class ServerOptions:
         self,
         handover: Handover,
         publish: Publish,
-        refresh: Callable[[], object],
+        refresh: Callable[[], str],
         max_age: float,
     ) -> Callable[[socket], Server]:
         """Read the files, and return what builds the server on a listening socket."""
@@ -106,8 +107,8 @@ class ServerOptions:
         from ctsdns_traefik.server import Application, Certificate, SecretFile, Server, Settings
 
         def refresh_and_report() -> None:
-            publish(WebhookReceived())
-            refresh()
+            if plan := refresh():
+                publish(WebhookReceived(plan))
 
         token, secret = self.listen_token_file, self.webhook_secret_file
         tls = self.listen_cert and self.listen_key and (self.listen_cert, self.listen_key)

@@ -189,9 +189,14 @@ class ListeningFailed(_Failure, event="listen-error"):
 
 
 class WebhookReceived(
-    Event, event="webhook", level=INFO, text="Tailscale reports a saved policy: reading it at once"
+    Event, event="webhook", level=INFO, text="Tailscale reports a saved policy: {plan}"
 ):
-    """A signed webhook reports that the policy was saved."""
+    """A signed webhook reports that the policy was saved, and what follows."""
+
+    plan: str
+
+    def fields(self) -> dict[str, object]:
+        return {}
 
 
 class WebhookRefused(_Failure, event="webhook-refused", text="a webhook was refused: {error}"):

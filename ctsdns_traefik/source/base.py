@@ -21,6 +21,10 @@ Expect = Callable[[float], None]
 """Called before each wait, with the seconds that it may take at most."""
 
 
+BY_ITSELF = "the source reports changes by itself"
+"""What :meth:`Source.refresh` leads to where nothing is polled."""
+
+
 class Policy(NamedTuple):
     """A policy that can be trusted.
 
@@ -104,11 +108,12 @@ class Source(Protocol):
     def pause(self, cancellation: Cancellation, seconds: float) -> None:
         """Wait for so long between two runs, or until the source is known to be back."""
 
-    def refresh(self) -> None:
+    def refresh(self) -> str:
         """Poll at once, or, if a poll is under way, directly after it; any thread may call this.
 
-        A pause after a failure is not cut short: the source may have asked for it. A source that
-        reports changes by itself does nothing.
+        A pause after a failure is cut short, unless the source has asked for it or is overloaded.
+        A source that reports changes by itself does nothing. Return what follows, for the log;
+        ``""`` if it was asked for before and has not begun.
         """
 
     def confirm(self) -> None:

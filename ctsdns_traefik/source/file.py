@@ -14,7 +14,7 @@ from ctsdns_traefik.core.policy import SnapshotError
 from ctsdns_traefik.core.text import in_quotes, shown
 from ctsdns_traefik.errors import Reason, SettingsError, SourceError
 from ctsdns_traefik.followed_file import Content, FollowedFile
-from ctsdns_traefik.source.base import Expect, Policy, Received, Untrusted, Wording
+from ctsdns_traefik.source.base import BY_ITSELF, Expect, Policy, Received, Untrusted, Wording
 from ctsdns_traefik.source.once import policy_of_file
 
 PAUSE = 0.1
@@ -107,8 +107,9 @@ class FileSource:
             if self._has_changed():
                 return
 
-    def refresh(self) -> None:
+    def refresh(self) -> str:
         """Do nothing: changes are seen at once."""
+        return BY_ITSELF
 
     def confirm(self) -> None:
         """Yield the policy again soon, if it does not change."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +25,18 @@ LONGEST_POLL = 30.0
 CONFIRMATION = 2.0
 """Seconds until a policy is asked for again that is to be confirmed."""
 
+BURST = 0.5
+"""Seconds between two polls that others have asked for."""
+
 GRACE = 5.0
 """Seconds beyond those of a wait until the process is taken for hanging."""
 
 POLLING = Wording(
     "reading the policy from", "cannot read the policy from", "cannot read the policy from"
 )
+
+AT_ONCE, LATER = "reading it at once", "the source is read after the pause that it needs"
+"""What :meth:`PollSource.refresh` leads to."""
 
 _OVERLOADED = (Reason.RATE_LIMITED, Reason.SERVER_ERROR)
 _REFUSED = (Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.BAD_CREDENTIALS)
@@ -60,7 +67,9 @@ class PollSource(ABC):
         self._interval = max(interval, SHORTEST)
         self._lock = threading.Lock()
         self._pausing: Cancellation | None = None
-        self._refresh = False
+        self._refresh = self._needs_pause = self._is_held = False
+        self._refreshed = -BURST
+        """When a poll began last that was asked for."""
         self._soon = self._confirming = False
         self._failures = 0
         self._answer: Answer | None = None
@@ -91,15 +100,25 @@ class PollSource(ABC):
         yield self.polls(self._poll(cancellation, expect), cancellation, expect)
 
     def pause(self, cancellation: Cancellation, seconds: float) -> None:
-        """Wait for all of it: the source may have asked for that."""
-        cancellation.pause(seconds)
+        """Wait until something asks for a poll; for all of it if the source needs that."""
+        if not self._needs_pause:
+            self._wait(cancellation, seconds)
+            return
+        self._is_held = True
+        try:
+            cancellation.pause(seconds)
+        finally:
+            self._is_held = False
 
-    def refresh(self) -> None:
-        """Poll at once, or directly after the poll that is under way."""
+    def refresh(self) -> str:
+        """Poll at once, or directly after the poll that is under way, but not in bursts."""
         with self._lock:
-            self._refresh = True
+            known, self._refresh = self._refresh, True
             if self._pausing:
                 self._pausing.cancel()
+        if known:
+            return ""
+        return LATER if self._is_held else AT_ONCE
 
     def confirm(self) -> None:
         """Poll after :data:`CONFIRMATION`, unless this poll was one of that kind."""
@@ -120,15 +139,20 @@ class PollSource(ABC):
         self._confirming, self._soon = self._soon, False
         seconds = min(self._interval, CONFIRMATION) if self._confirming else self._interval
         expect(seconds + GRACE)
+        self._wait(cancellation, seconds)
+        cancellation.check()
+
+    def _wait(self, cancellation: Cancellation, seconds: float) -> None:
+        """Wait until something asks for a poll, but for :data:`BURST` since the last of that."""
         with cancellation.child() as pause:
             with self._lock:
                 self._pausing = pause
                 if self._refresh:
                     pause.cancel()
-            pause.pause(seconds)
+            if pause.pause(seconds):
+                cancellation.pause(max(0.0, self._refreshed + BURST - time.monotonic()))
             with self._lock:
                 self._pausing = None
-        cancellation.check()
 
     def _poll(self, cancellation: Cancellation, expect: Expect) -> Received:
         with self.counting():
@@ -148,11 +172,14 @@ class PollSource(ABC):
     def counting(self) -> Iterator[None]:
         """Count a poll that fails, and ask for a pause after it; one that does not ends the row."""
         with self._lock:
-            self._refresh = False
+            if self._refresh:
+                self._refreshed = time.monotonic()
+            self._refresh = self._needs_pause = False
         try:
             yield
         except SourceError as why:
             self._failures += 1
+            self._needs_pause = why.retry_after > 0 or why.reason in _OVERLOADED
             why.retry_after = max(why.retry_after, self.backoff(why.reason))
             why.args = (self.blank(str(why)),)
             raise

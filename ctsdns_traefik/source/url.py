@@ -13,7 +13,15 @@ from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import HostsMap, SourceText, hosts_of_text
 from ctsdns_traefik.core.sse import explain_content
 from ctsdns_traefik.errors import Reason, SourceError
-from ctsdns_traefik.source.base import Expect, OtherEvent, Received, Untrusted, Wording, WorkerError
+from ctsdns_traefik.source.base import (
+    BY_ITSELF,
+    Expect,
+    OtherEvent,
+    Received,
+    Untrusted,
+    Wording,
+    WorkerError,
+)
 from ctsdns_traefik.source.endpoint import Endpoint, Header
 from ctsdns_traefik.source.http_client import LARGEST_ERROR
 from ctsdns_traefik.source.poll import (
@@ -44,6 +52,7 @@ class UrlSource(PollSource):
         """Whether the last answer was a policy; before the first, a stream is expected."""
         self._was_policy = False
         """Whether any answer was one: a broken policy is one, too, then."""
+        self._is_streaming = False
 
     def __str__(self) -> str:
         return str(self._endpoint)
@@ -68,11 +77,19 @@ class UrlSource(PollSource):
                 self._is_policy = first is not None
                 self._was_policy = self._was_policy or self._is_policy
             if first is None:
-                yield map(self._blanked, read_received(opened.events()))
+                self._is_streaming = True
+                try:
+                    yield map(self._blanked, read_received(opened.events()))
+                finally:
+                    self._is_streaming = False
                 return
         polls = self.polls(first, cancellation, expect)
         del first  # the polls release it when another policy comes
         yield polls
+
+    def refresh(self) -> str:
+        """Poll at once, or connect at once in a pause; do nothing during a stream."""
+        return BY_ITSELF if self._is_streaming else super().refresh()
 
     def fetch(self, etag: str, cancellation: Cancellation, expect: Expect) -> Answer | NotModified:
         """Ask for the policy."""

@@ -68,8 +68,9 @@ class Prepared:
         """Have the pause kept."""
         cancellation.pause(seconds)
 
-    def refresh(self) -> None:
+    def refresh(self) -> str:
         """Do nothing."""
+        return ""
 
     def confirm(self) -> None:
         """Keep what the output held."""

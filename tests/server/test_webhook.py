@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 
 import pytest
 from local import until
-from stand_in_tailscale import StandInTailscale
+from stand_in_tailscale import StandInTailscale, error
 from support.entries import hosts
 from support.http_traefik import HttpTraefik
 from support.hubs import Hub, Reply
@@ -162,6 +162,34 @@ def test_changed_header_is_the_same_webhook(stage: Stage) -> None:
     assert stage.post(other, signature(other)).status == 204
     until(lambda: stage.polls() > before + 1, "no poll for another webhook")
     assert stage.polls() == before + 2
+
+
+@pytest.mark.parametrize(
+    ("status", "log"),
+    [
+        pytest.param(403, "INFO .*saved policy: reading it at once", id="refused"),
+        pytest.param(429, "INFO .*saved policy: the source is read after the pause", id="held"),
+    ],
+)
+def test_webhook_in_a_pause_after_a_failure(tmp_path: Path, status: int, log: str) -> None:
+    """It ends a pause of minutes, unless that is for the source; then the log has it once."""
+    (tmp_path / "secret").write_text(SECRET)
+    arguments = ["--webhook-secret-file", str(tmp_path / "secret"), "--poll-interval", "3600"]
+    with StandInTailscale(json.dumps({"hosts": hosts("a")})) as api:
+        api.answer_next(error(status, "not now"))
+        path = tmp_path / "dynamic.yml"
+        with Hub("tailscale:", path, *arguments, environment=api.environment) as hub:
+            stage = Stage(hub, api)
+            hub.until_logged("retrying in")
+            for number in range(3):
+                body = saved(number)
+                assert stage.post(body, signature(body)).status == 204
+            hub.until_logged(log)
+            if status == 403:
+                hub.until_served("router-a-example-com")
+            else:
+                assert hub.log.count("saved policy") == 1
+                assert (len(api.requests), hub.get("/traefik.json").status) == (1, 503)
 
 
 def test_refusals_do_not_flood_the_log() -> None:

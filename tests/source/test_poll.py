@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from typing import NamedTuple
 import pytest
 from local import until
 from stand_in_tailscale import API_KEY, Answer, StandInTailscale, error
+from support.endpoints import ScriptedEndpoint
+from support.entries import streaming
 from support.polls import POLICY, failure_of, first_of, source_at
 
 from ctsdns_traefik.cancellation import Cancellation, Cancelled
@@ -17,7 +20,7 @@ from ctsdns_traefik.core.policy import HostsMap, SourceText
 from ctsdns_traefik.core.sse import poll_backoff
 from ctsdns_traefik.errors import Reason, SourceError
 from ctsdns_traefik.source import poll
-from ctsdns_traefik.source.base import Expect, Policy, Received, Source, Untrusted
+from ctsdns_traefik.source.base import BY_ITSELF, Expect, Policy, Received, Source, Untrusted
 from ctsdns_traefik.source.poll import GRACE, NotModified, PollSource
 
 
@@ -207,6 +210,80 @@ def test_refresh_during_a_poll_is_a_poll_more() -> None:
         running.source.free.set()
         running.until_polled(3)
     assert running.source.asked == 3
+
+
+def test_refreshes_in_a_burst_are_few_polls() -> None:
+    """Polls that are asked for one after another have some time between them."""
+    with followed(600) as running:
+        running.until_polled(1)
+        began = time.monotonic()
+        while time.monotonic() < began + 1.2:
+            running.source.refresh()
+            time.sleep(0.01)
+        running.until_polled(4)
+    assert running.source.asked <= 5
+
+
+@pytest.mark.parametrize(
+    ("failure", "cut"),
+    [
+        pytest.param(error(401, "no"), True, id="401"),
+        pytest.param(error(403, "no"), True, id="403"),
+        pytest.param(error(404, "no"), True, id="404"),
+        pytest.param(Answer(200, b""), True, id="no-policy"),
+        pytest.param(error(429, "slowly"), False, id="429"),
+        pytest.param(error(503, "oh"), False, id="503"),
+        pytest.param(Answer(403, b"", {"Retry-After": "60"}), False, id="retry-after"),
+    ],
+)
+def test_refresh_in_the_pause_after_a_failure(
+    tailscale: StandInTailscale, failure: Answer, *, cut: bool
+) -> None:
+    """It ends the pause, unless the source wants to be left alone; a second one is no news."""
+    tailscale.answer_next(failure)
+    built = source(tailscale)
+    if failure.status == 200:
+        assert isinstance(first_of(built), Untrusted)
+    else:
+        failure_of(built)
+    ended, cancellation = threading.Event(), Cancellation()
+
+    def pause() -> None:
+        built.pause(cancellation, 600)
+        ended.set()
+
+    thread = threading.Thread(target=pause)
+    thread.start()
+    try:
+        assert built.refresh() == (poll.AT_ONCE if cut else poll.LATER)
+        assert built.refresh() == ""
+        assert ended.wait(5 if cut else 0.3) is cut
+    finally:
+        cancellation.cancel()
+        thread.join(10)
+    first_of(built)
+    assert built.refresh() == poll.AT_ONCE
+
+
+def test_unreachable_source_is_asked_at_once_on_a_refresh() -> None:
+    """What does not connect has not asked for a pause."""
+    environment = {"TAILSCALE_API_KEY": API_KEY, "TAILSCALE_BASE_URL": "http://127.0.0.1:9"}
+    built = source_at("tailscale:", environment)
+    failure_of(built)
+    assert built.refresh() == poll.AT_ONCE
+    began = time.monotonic()
+    built.pause(Cancellation(), 60)
+    assert time.monotonic() < began + 5
+
+
+def test_refresh_does_nothing_during_a_stream() -> None:
+    """It reports changes by itself; after its end a pause is cut short as any other."""
+    with ScriptedEndpoint(streaming("a")) as server:
+        built = source_at(server.url, {})
+        with built.follow(Cancellation(), lambda _: None) as run:
+            next(run)
+            assert built.refresh() == BY_ITSELF
+        assert built.refresh() == poll.AT_ONCE
 
 
 def test_confirmation_comes_soon_but_not_twice_in_a_row(
