@@ -63,12 +63,14 @@ class FileContent:
         with suppress(OSError):
             # Opening, unlike stat, makes a network file system ask its server.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with FileIO(descriptor) as file:
-                return self._is_equal(file, content)
+            try:
+                return self._is_equal(descriptor, content)
+            finally:
+                os.close(descriptor)  # FileIO would leave that of a directory open
         return False
 
-    def _is_equal(self, file: FileIO, content: bytes) -> bool:
-        status = os.fstat(file.fileno())
+    def _is_equal(self, descriptor: int, content: bytes) -> bool:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size != len(content):
             return False
         signature = _signature_of(status)
@@ -76,8 +78,8 @@ class FileContent:
         if self._proven == content:
             return True
         settled = self._clock() - self._seen >= signature.tick
-        equal = file.readall() == content
-        if equal and settled and _signature_of(os.fstat(file.fileno())) == signature:
+        equal = FileIO(descriptor, closefd=False).readall() == content
+        if equal and settled and _signature_of(os.fstat(descriptor)) == signature:
             self._proven = content
         return equal
 
