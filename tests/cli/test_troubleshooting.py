@@ -201,7 +201,7 @@ symptom("Tailscale answers 404")(
 def bad_key(_stage: Stage) -> str:
     with StandInHeadscale("{}") as api:
         endpoint = api.url.replace("http:", "headscale+http:")
-        return fails("render-once", endpoint, code=3, TRAEFIK_CONFIG_API_TOKEN="hskey-of-another-server")
+        return fails("render-once", endpoint, code=3, TRAEFIK_CONFIG_API_TOKEN="hskey-of-another")
 
 
 @symptom("tailscale: needs a credential")
