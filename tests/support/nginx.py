@@ -71,7 +71,11 @@ class Nginx:
         self._process.terminate()
         self._process.wait(10)
 
-    def statuses(self) -> list[str]:
-        """Return the status of each answer so far, with its encoding if it has one."""
-        lines = (self._folder / "access.log").read_text().splitlines()
-        return [line.removesuffix(" -") for line in lines]
+    def statuses(self, count: int) -> list[str]:
+        """Return the status of each answer, with its encoding if it has one.
+
+        Wait for so many first: nginx logs an answer after the client has it.
+        """
+        log = self._folder / "access.log"
+        until(lambda: len(log.read_text().splitlines()) >= count, "nginx logs no more answers")
+        return [line.removesuffix(" -") for line in log.read_text().splitlines()]
