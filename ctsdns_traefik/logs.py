@@ -108,7 +108,7 @@ def _rich_handler(stream: TextIO) -> logging.Handler:
 
 
 class OneLine(logging.Formatter):
-    """Keeps a message on one line, whatever it quotes."""
+    """Keeps a message on one line by escaping line ends in what it quotes."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format as usual, control characters escaped."""

@@ -50,7 +50,7 @@ class Signals:
         """Cancelled by a stop, after :data:`OUTPUT_GRACE`."""
         self._received, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
-        # Python's C-level handler writes each signal's number here, whatever the main thread does.
+        # Python's C-level handler writes each signal's number here, even if the main thread blocks.
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         start_thread("signals", self._receive)
         for number in (*Stop.EXIT_CODES, signal.SIGHUP):

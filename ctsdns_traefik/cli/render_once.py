@@ -51,6 +51,7 @@ class RenderOptions:
 @click.command(
     cls=GroupedCommand,
     epilog=epilog(
+        "ctsdns-traefik render-once tailscale:",
         "ctsdns-traefik render-once policy.hujson --strict",
         "ctsdns-traefik render-once policy.hujson -o dynamic.yml --check --diff",
         "ctsdns-traefik render-once https://worker.example.com/api/config -o dynamic.yml",

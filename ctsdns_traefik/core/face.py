@@ -5,7 +5,7 @@ A command needs few of the modules behind a face, and each costs time at its sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 
 
@@ -23,5 +23,19 @@ def make_face(
             if hasattr(loaded, name):
                 return getattr(loaded, name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get_exported
+
+
+def make_mapped_face(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+    """Return a package's ``__getattr__``, which imports no module but that of the name.
+
+    ``modules`` maps the names to the modules that have them.
+    """
+
+    def get_exported(name: str) -> object:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{modules[name]}"), name)
 
     return get_exported

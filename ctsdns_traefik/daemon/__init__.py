@@ -6,8 +6,9 @@ document does not.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_mapped_face
 
 if TYPE_CHECKING:
     from ctsdns_traefik.daemon.access_file import (
@@ -66,12 +67,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used: --health needs no loop."""
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+__getattr__ = make_mapped_face(__name__, _MODULES)
 
 __all__ = [
     "AccessReloader",

@@ -69,7 +69,7 @@ class Heartbeat:
         self._woken.set()
 
     def end(self, within: float) -> None:
-        """Repeat the action once more, whatever the lease, and wait so many seconds for that."""
+        """Repeat the action once more without regard to the lease; wait for ``within`` seconds."""
         self._ending.set()
         self._woken.set()
         if self._thread:

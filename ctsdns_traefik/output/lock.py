@@ -166,7 +166,7 @@ def _write_owner(descriptor: int) -> bool:
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} {os.uname().nodename}\n".encode(), 0)
-        os.fchmod(descriptor, _MODE)  # whatever the umask: others have to read it
+        os.fchmod(descriptor, _MODE)  # the umask may have taken the right to read from others
     except OSError as why:
         # A full disk leaves the file empty, but locked; one opened for reading is another user's.
         return why.errno not in (errno.EBADF, errno.EINVAL)

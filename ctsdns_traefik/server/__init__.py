@@ -6,8 +6,9 @@ the relay and the server modules import tornado, when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ctsdns_traefik.core.face import make_mapped_face
 
 if TYPE_CHECKING:
     from ctsdns_traefik.server.address import (
@@ -39,12 +40,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used: a watch that does not listen needs none."""
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+__getattr__ = make_mapped_face(__name__, _MODULES)
 
 __all__ = [
     "Application",

@@ -21,10 +21,12 @@ _TAILNET = tuple(map(ipaddress.ip_network, TAILNET_RANGES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
+_LIKE = "https://git.example.com/policy.hujson, nor tailscale:, headscale+https://HOST or a file"
+
 Header = tuple[str, str]
 
 OnAnswer = Callable[[Mapping[str, str]], None]
-"""Called with the headers of each answer, whatever its status."""
+"""Called with the headers of each answer, errors included."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def endpoint_from(
     ca_file: Path | None = None,
     read_timeout: float = READ_TIMEOUT.default,
     what: str = "the endpoint",
-    like: str = "https://worker.example.com/api/config",
+    like: str = _LIKE,
 ) -> Endpoint:
     """Build an endpoint from what the user set; errors call it ``what``.
 

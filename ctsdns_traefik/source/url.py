@@ -144,6 +144,6 @@ def _read(opened: Opened) -> Answer | NotModified:
     if opened.answer.status == HTTPStatus.NOT_MODIFIED:
         return NotModified(opened.etag)
     body = opened.body(LARGEST_POLICY, min(LONGEST_POLL, opened.patience))
-    if body.lstrip()[:1] == b"<":  # a web page, whatever its label
+    if body.lstrip()[:1] == b"<":  # a web page, even if its label differs
         raise SourceError(explain_content(opened.answer._replace(content_type="text/html")))
     return Answer(body, opened.etag)

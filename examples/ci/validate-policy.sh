@@ -34,7 +34,7 @@ if [ "$findings" -gt 1 ]; then
   exit "$findings"
 fi
 
-# A policy may be new, or this change may mend one that cannot be read (3).
+# A policy may be new, or this change may fix one that cannot be read (3).
 if git cat-file -e "$commit:./$policy" 2>/dev/null; then
   before=0
   git show "$commit:./$policy" |

@@ -122,7 +122,7 @@ def write_static(settings: Settings) -> None:
 def environment_of_traefik(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without what is meant for watch, secrets among it.
 
-    Traefik would take every variable that begins with TRAEFIK_, in whatever case, for a setting.
+    Traefik would take each variable that begins with TRAEFIK_, in either case, for a setting.
     """
     mine = ("TRAEFIK_", "CTSDNS_", "TAILSCALE_")
     return {name: value for name, value in environment.items() if not name.upper().startswith(mine)}
@@ -173,7 +173,7 @@ class Supervisor:
             self.wait(left)
         for name in self._running.values():
             say(f"{name} did not stop within {GRACE:g} s; killing it")
-        for group in self._groups:  # with whatever it may have started and left behind
+        for group in self._groups:  # with what it may have started and left behind
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
         for pid in self._running:
@@ -184,7 +184,7 @@ class Supervisor:
             os.kill(pid, signum)
 
     def _reap(self) -> None:
-        """Collect whatever has ended; the first process of a container inherits orphans too."""
+        """Collect the processes that have ended; a container's first process inherits orphans."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 name = self._running.pop(ended[0], None)
@@ -229,7 +229,7 @@ def main() -> int:
     except DiagnosticError as why:
         say(str(why))
         return why.status
-    # Both are told the same file, also where the variable is set but empty.
+    # Both get the same file, also where the variable is set but empty.
     environment = {**os.environ, DYNAMIC_FILE: str(settings.dynamic)}
     return run(settings, environment)
 

@@ -267,5 +267,6 @@ def test_variable_that_holds_no_url_is_not_repeated(command: str, url: str) -> N
     done = run(command, environment={"TRAEFIK_CONFIG_API_ENDPOINT": url})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"{PREFIX}the endpoint is not a URL like https://worker.example.com/api/config\n"
+        f"{PREFIX}the endpoint is not a URL like https://git.example.com/policy.hujson,"
+        " nor tailscale:, headscale+https://HOST or a file\n"
     )

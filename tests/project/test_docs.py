@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from ctsdns_traefik.cli.command import Group, Option
 from ctsdns_traefik.cli.program import cli
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.entries.near_misses import PROTOCOLS
-from ctsdns_traefik.errors import MEANINGS
+from ctsdns_traefik.errors import MEANINGS, Reason
 
 
 def text_of(name: str) -> str:
@@ -148,6 +149,16 @@ EXPLAINED = re.findall(r"^## (.+)$", text_of("docs/problems.md"), re.MULTILINE)
 
 FROM_ELSEWHERE = {"duplicate-key", "merged-section", "not-enabled"}
 """Codes of problems that validate alone finds: in a file, or by asking Traefik."""
+
+
+def test_every_reason_is_in_schema_and_document() -> None:
+    """The reasons of failures are those of the program, in the schema and docs/status.md."""
+    schema = text_of("ctsdns_traefik/schemas/status.schema.json")
+    (listed,) = re.findall(r'"reason": \{.*?"enum": (\[.*?\])', schema, re.DOTALL)
+    section = text_of("docs/status.md").partition("### Reasons")[2].partition("\n## ")[0]
+    reasons = [str(reason) for reason in Reason]
+    assert [each for each in json.loads(listed) if each] == reasons
+    assert re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE) == reasons
 
 
 def test_every_problem_is_explained() -> None:

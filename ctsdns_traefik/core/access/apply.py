@@ -242,8 +242,8 @@ def _without(others: list[Route], wildcard: Route) -> Route:
 
     A router with its own TLS section matches only TLS requests; one without, depending on the
     entrypoint, only plain HTTP. Plain requests for a name with mTLS would reach the wildcard. The
-    names are excluded by pattern, since up to 3.7.12 Traefik takes a name in ``!Host`` for one of
-    the wildcard's, finds two TLS options for it and applies neither.
+    names are excluded by pattern: up to 3.7.12 Traefik counts an excluded name as one of the
+    wildcard's own, finds two TLS options for it and applies neither.
     """
     apart = {
         name.entry.domain

@@ -69,7 +69,7 @@ def check(
 def passthrough_shadowed(context: Context) -> Iterator[Diagnostic]:
     """Report TCP entries whose connections go to an HTTP entry for the same name.
 
-    An HTTP router with TLS takes precedence over every TCP router for its names, whatever the rule.
+    An HTTP router with TLS takes precedence over every TCP router for its names.
     """
     takers: dict[tuple[str, str], HostEntry] = {}
     own_tls = {route.entry for route in context.routes if route.tls}
