@@ -73,17 +73,19 @@ def with_comments(policy: bytes) -> bytes:
     return b"\n".join([*lines, b""])
 
 
-def make_sample(number: int, version: int = 1, port: int = 3000) -> Sample:
+def make_sample(number: int, version: int = 1, port: int = 3000, last: int = 0) -> Sample:
     """Make the snapshot of some hosts; each version gives every route another address.
 
     All addresses are of loopback. The last two entries are an HTTP route to a port of this
-    machine and, at the end of any document, a TCP route; their names are the version's own.
+    machine and, at the end of any document, a TCP route; their names are the version's own. Those
+    of the versions before stay: watch makes a snapshot wait that both drops and changes routes.
+    With *last* the names end with that version's.
     """
-    live = f"zz-live-{version}.example.com"
-    end = f"zz-end-{version}.example.com"
     hosts = dict(_host(index, version) for index in range(number - 2))
-    hosts[f"_web_http_{port}._tcp.{live}"] = _LOCAL
-    hosts[f"_tcp_mysql_{_LAST_PORT}._tcp.{end}"] = _LOCAL
+    for each in range(1, (last or version) + 1):
+        live, end = f"zz-live-{each:03}.example.com", f"zz-end-{each:03}.example.com"
+        hosts[f"_web_http_{port}._tcp.{live}"] = _LOCAL
+        hosts[f"_tcp_mysql_{_LAST_PORT}._tcp.{end}"] = _LOCAL
     policy = {"tagOwners": {"tag:dns": ["autogroup:admin"]}, "hosts": hosts, "acls": [_ACCESS]}
     text = f'{{"machines":[{_machines(number)}],"acl":{_compact(policy)}}}'
     data = text.encode()

@@ -31,7 +31,7 @@ class FormerBuild:
 
     def __enter__(self) -> Self:
         code = self._folder / "code"
-        _check_out(code)
+        check_out(code)
         self._event = self._folder / "event"
         command = [sys.executable, str(_SCRIPT), str(self._folder / "dynamic.yml")]
         self._process = self._stack.enter_context(
@@ -57,7 +57,8 @@ class FormerBuild:
         return float(self._process.stdout.readline())
 
 
-def _check_out(folder: Path) -> None:
+def check_out(folder: Path) -> None:
+    """Write its package into a folder; raise :class:`NoFormerBuild` without its history."""
     try:
         archive = subprocess.run(
             ["git", "-C", ROOT, "archive", COMMIT, "ctsdns_traefik"],

@@ -11,27 +11,28 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Self
 
 from benchmarks import table
-from benchmarks.chain import UnthrottledTraefik
 from benchmarks.data import make_sample
 from benchmarks.followers import wait
+from benchmarks.former import NoFormerBuild, check_out
 from benchmarks.measure import Spread
 from benchmarks.memory import NO_PROC
 from benchmarks.scale import Scale
 from benchmarks.source import Source
-from benchmarks.stores import TRAEFIKS, UnthrottledStoreTraefik
+from benchmarks.stores import TRAEFIKS
 from local import until
 from support.backends import http_backend
 from support.commands import Watch
 from support.endpoints import chunk, snapshot
 from support.http_traefik import HttpTraefik
 from support.hubs import Hub
-from support.stores import Server, StoreWatch
+from support.stores import Server, StoreTraefik, StoreWatch
 from support.traefik import Answer, Traefik
 
 _LIVE = Answer(200, "live")
@@ -59,6 +60,11 @@ class Way(NamedTuple):
         return all(traefik.get("web", live) == _LIVE for traefik in self.traefiks)
 
 
+def _running(code: Path | None) -> dict[str, str]:
+    """Return the environment in which the command is another build's."""
+    return {"PYTHONPATH": str(code)} if code else {}
+
+
 @contextmanager
 def by_http(folder: Path) -> Iterator[Way]:
     """Have Traefiks poll a hub each second."""
@@ -68,7 +74,7 @@ def by_http(folder: Path) -> Iterator[Way]:
         hub = stack.enter_context(Hub(source.url, folder / "dynamic.yml", launcher=_APART))
         url = hub.url("/traefik.json")
         traefiks: list[Traefik] = [
-            stack.enter_context(HttpTraefik(each, url, interval="1s", throttle="0s"))
+            stack.enter_context(HttpTraefik(each, url, interval="1s", throttle="250ms"))
             for each in _folders(folder)
         ]
         hub.until_logged("connected to")
@@ -76,33 +82,41 @@ def by_http(folder: Path) -> Iterator[Way]:
 
 
 @contextmanager
-def by_file(folder: Path) -> Iterator[Way]:
-    """Have Traefiks read one file."""
+def by_file(folder: Path, code: Path | None = None) -> Iterator[Way]:
+    """Have Traefiks read one file, of this build or of another's code."""
     with ExitStack() as stack:
         port = stack.enter_context(http_backend(_LIVE.body))
         source = stack.enter_context(Source())
         file = folder / "dynamic.yml"
         file.write_text("{}\n")
-        watch = stack.enter_context(Watch(source.url, file, launcher=_APART))
+        watch = stack.enter_context(
+            Watch(source.url, file, launcher=_APART, environment=_running(code))
+        )
         traefiks: list[Traefik] = [
-            stack.enter_context(UnthrottledTraefik(each, file)) for each in _folders(folder)
+            stack.enter_context(Traefik(each, file)) for each in _folders(folder)
         ]
         watch.until_logged("connected to")
         yield Way(source, traefiks, port)
 
 
 @contextmanager
-def by_store(folder: Path) -> Iterator[Way]:
-    """Have Traefiks read a store."""
+def by_store(folder: Path, code: Path | None = None) -> Iterator[Way]:
+    """Have Traefiks read a store, written by this build or by another's code."""
     with ExitStack() as stack:
         port = stack.enter_context(http_backend(_LIVE.body))
         server = stack.enter_context(Server(folder))
         source = stack.enter_context(Source())
         traefiks: list[Traefik] = [
-            stack.enter_context(UnthrottledStoreTraefik(each, server)) for each in _folders(folder)
+            stack.enter_context(StoreTraefik(each, server)) for each in _folders(folder)
         ]
         server.run("CONFIG", "SET", "notify-keyspace-events", "Kh")
-        watch = StoreWatch(source.url, server.url, folder / "watch", launcher=_APART)
+        watch = StoreWatch(
+            source.url,
+            server.url,
+            folder / "watch",
+            launcher=_APART,
+            environment=_running(code),
+        )
         stack.enter_context(watch).until_logged("connected to")
         yield Way(source, traefiks, port)
 
@@ -110,37 +124,60 @@ def by_store(folder: Path) -> Iterator[Way]:
 Rounds = tuple[list[float | None], list[float | None]]
 """Seconds for versions that change every route, and for one route more."""
 
-WAYS = {"HTTP provider, poll 1 s": by_http, "one file": by_file, "Redis": by_store}
-
 
 def show_hub(scale: Scale, folder: Path) -> None:
-    """Measure the three ways and what readers cost, and print two tables."""
+    """Measure the ways to three Traefiks and what readers cost, and print two tables."""
     _show_ways(scale, folder)
     _show_readers(scale, folder)
 
 
+def _ways(folder: Path) -> dict[str, Callable[[Path], AbstractContextManager[Way]]]:
+    """Return this build's ways, and the former build's beside them."""
+    ways: dict[str, Callable[[Path], AbstractContextManager[Way]]] = {
+        "HTTP provider, poll 1 s": by_http,
+        "one file": by_file,
+        "Redis": by_store,
+    }
+    try:
+        check_out(folder / "former")
+    except NoFormerBuild as why:
+        print(f"Without the former build: {why}.")
+    else:
+        ways["one file, former build"] = partial(by_file, code=folder / "former")
+        ways["Redis, former build"] = partial(by_store, code=folder / "former")
+    if shutil.which("redis-server"):
+        return ways
+    return {name: way for name, way in ways.items() if not name.startswith("Redis")}
+
+
 def _show_ways(scale: Scale, folder: Path) -> None:
     times = {}
-    for number, (name, open_way) in enumerate(WAYS.items()):
-        if open_way is by_store and not shutil.which("redis-server"):
-            continue
+    for number, (name, open_way) in enumerate(_ways(folder).items()):
         place = folder / f"way-{number}"
         place.mkdir()
         with open_way(place) as way:
             times[name] = _rounds(way, scale)
-    rows = [[name, *_cells(mine, times, scale.limit)] for name, mine in times.items()]
-    columns = ("all changed", *(f"/ {name}" for name in times), "one more")
-    head = ("milliseconds", *columns, *(f"/ {name}" for name in times))
-    notes = f"{scale.hosts:,} hosts, three Traefiks with no throttle; medians of {scale.repeat}."
-    table.show("Hub", head, rows, f"From the event's first byte to the route on all. {notes}")
+    mine = next(iter(times.values()))
+    rows = [[name, *_cells(mine, others, scale.limit)] for name, others in times.items()]
+    head = (
+        "milliseconds",
+        "all changed",
+        "HTTP provider / this",
+        "one more",
+        "HTTP provider / this",
+    )
+    notes = f"{scale.hosts:,} hosts, three Traefiks, throttle 250 ms; medians of {scale.repeat}."
+    budgets = "Budgets against the former build: one file 0.9; Redis 0.42, one more 0.4."
+    table.show(
+        "Hub", head, rows, f"From the event's first byte to the route on all. {notes} {budgets}"
+    )
 
 
-def _cells(mine: Rounds, all_ways: dict[str, Rounds], limit: float) -> Iterator[str]:
-    """Yield both medians, each with its ratios to those of all ways."""
-    for part, times in enumerate(mine):
+def _cells(mine: Rounds, others: Rounds, limit: float) -> Iterator[str]:
+    """Yield a way's medians, each with the ratio of the HTTP provider's to it."""
+    for first, times in zip(mine, others, strict=True):
         yield _cell(times, limit)
-        for others in all_ways.values():
-            yield table.number(_middle(times, limit) / _middle(others[part], limit))
+        yield table.number(_middle(first, limit) / _middle(times, limit))
 
 
 def _rounds(way: Way, scale: Scale) -> Rounds:
