@@ -101,7 +101,7 @@ def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> En
     if urlsplit(endpoint.url).scheme != "https" and not _is_loopback(endpoint.host):
         raise SettingsError("the keys' URL is not https: a machine on the way could forge keys")
     if ca_file:
-        require_certificates(ca_file, SettingsError)
+        require_certificates(ca_file)
     return endpoint
 
 

@@ -33,6 +33,8 @@ class EndpointOptions:
     headers: tuple[Header, ...]
     token_file: Path | None
     ca_file: Path | None
+    client_cert: Path | None
+    client_key: Path | None
 
     def build_source(
         self,
@@ -55,6 +57,8 @@ class EndpointOptions:
             token=os.environ.get(settings.TOKEN.variable) or None,
             token_file=self.token_file,
             ca_file=self.ca_file,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
             read_timeout=read_timeout,
             poll_interval=poll_interval,
             check_machines=check_machines,
@@ -179,6 +183,21 @@ _CONNECTION = (
         setting=settings.CA_FILE,
         type=FILE,
         help="Certificates to trust instead of the usual ones, for an https endpoint.",
+    ),
+    option(
+        "--client-cert",
+        group="Source",
+        setting=settings.CLIENT_CERT,
+        type=FILE,
+        help="Certificate to show to an https endpoint that demands one, in PEM, read at each"
+        " connection; its key may stand in the same file.",
+    ),
+    option(
+        "--client-key",
+        group="Source",
+        setting=settings.CLIENT_KEY,
+        type=FILE,
+        help="Key of the client certificate, in PEM and not encrypted.",
     ),
 )
 

@@ -34,6 +34,8 @@ class SourceSettings:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     read_timeout: float = READ_TIMEOUT.default
     poll_interval: float = POLL_INTERVAL.default
     check_machines: bool = False
@@ -49,10 +51,25 @@ class SourceSettings:
             headers=self.headers,
             token=None if self.token is None else _usable(TOKEN.variable, self.token),
             token_file=self.token_file,
-            ca_file=self.ca_file,
-            read_timeout=self.read_timeout,
         )
-        return replace(endpoint, on_answer=self.on_answer)
+        return self.connecting(endpoint)
+
+    def connecting(self, endpoint: Endpoint) -> Endpoint:
+        """Return an endpoint with what is set about connections; raise :class:`SettingsError`."""
+        if self.client_key and not self.client_cert:
+            raise SettingsError("--client-key needs --client-cert, the certificate that it is of")
+        if self.client_cert and not endpoint.url.startswith("https:"):
+            raise SettingsError(
+                "--client-cert is for an https URL: with this one no certificate would be shown"
+            )
+        return replace(
+            endpoint,
+            ca_file=self.ca_file,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            read_timeout=self.read_timeout,
+            on_answer=self.on_answer,
+        )
 
 
 def source_from(
@@ -126,13 +143,9 @@ def _tailscale(rest: str, settings: SourceSettings) -> Source:
         raise SettingsError(
             f"--poll-interval is at least {SHORTEST_INTERVAL:g} seconds for Tailscale's API"
         )
-    base = base_from(
-        environment.get("TAILSCALE_BASE_URL", BASE_URL).strip(),
-        settings.ca_file,
-        settings.read_timeout,
-    )
+    base = base_from(environment.get("TAILSCALE_BASE_URL", BASE_URL).strip())
     return TailscaleSource(
-        replace(base, on_answer=settings.on_answer),
+        settings.connecting(base),
         tailnet,
         _credential(environment),
         settings.poll_interval,

@@ -42,6 +42,9 @@ class Endpoint:
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    """``None`` if the key stands in the certificate's file."""
     read_timeout: float = READ_TIMEOUT.default
     on_answer: OnAnswer | None = field(default=None, repr=False, compare=False)
     sent: SentSecrets = field(default_factory=SentSecrets, repr=False, compare=False)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import re
@@ -23,6 +24,7 @@ from ctsdns_traefik import __version__
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import Reason, SettingsError, SourceError, os_reason
+from ctsdns_traefik.key_pair import load_key_pair
 from ctsdns_traefik.source.endpoint import Endpoint, Header
 
 if TYPE_CHECKING:
@@ -151,6 +153,7 @@ def send(
         data=form,
         auth=_sending(merged),
         verify=_trusted(endpoint),
+        cert=_shown_certificate(endpoint),
         timeout=timeouts,
         allow_redirects=False,
         stream=True,
@@ -170,9 +173,23 @@ def send(
 def _trusted(endpoint: Endpoint) -> str | bool:
     """Return the certificates to trust; ``requests`` itself reads only its own two variables."""
     if endpoint.ca_file:
+        require_certificates(endpoint.ca_file)
         return str(endpoint.ca_file)
     own = any(os.environ.get(name) for name in _CA_VARIABLES)
     return (not own and os.environ.get("SSL_CERT_FILE")) or True
+
+
+def _shown_certificate(endpoint: Endpoint) -> str | tuple[str, str] | None:
+    """Return the files of the client certificate; raise :class:`SettingsError` for bad ones.
+
+    They are read anew for each connection. OpenSSL would ask a terminal for a key's password.
+    """
+    certificate, key = endpoint.client_cert, endpoint.client_key
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    load_key_pair(context, certificate, key, "the client certificate")
+    return (str(certificate), str(key)) if key else str(certificate)
 
 
 @contextmanager
@@ -190,14 +207,17 @@ def map_http_errors(endpoint: Endpoint, error: type[HttpError] = HttpError) -> I
         raise error(str(why), reason=Reason.BAD_CREDENTIALS) from why
 
 
-def require_certificates(path: Path, error: Callable[[str], Exception]) -> None:
-    """Raise an error with the file's name if it holds none; the libraries do not name it."""
+def require_certificates(path: Path) -> None:
+    """Raise :class:`SettingsError` if a file holds none; the libraries do not name it."""
+    name = shown(str(path))
+    if path.is_fifo():
+        raise SettingsError(f"cannot read the certificates {name}: it is not a regular file")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as why:
-        raise error(f"{shown(str(path))} holds no certificates to trust") from why
+        raise SettingsError(f"{name} holds no certificates to trust") from why
     except OSError as why:
-        raise error(f"cannot read the certificates {shown(str(path))}: {os_reason(why)}") from why
+        raise SettingsError(f"cannot read the certificates {name}: {os_reason(why)}") from why
 
 
 def read_body(answer: requests.Response, largest: int) -> bytes:
@@ -205,7 +225,10 @@ def read_body(answer: requests.Response, largest: int) -> bytes:
     if answer.status_code // 100 == _REDIRECTION:
         return b""
     if answer.status_code != HTTPStatus.OK:
-        return bytes(answer.raw.read(LARGEST_ERROR, decode_content=True))
+        start = bytes(answer.raw.read(LARGEST_ERROR, decode_content=True))
+        if answer.status_code == HTTPStatus.BAD_REQUEST and (fault := _nginx_fault(start)):
+            raise HttpError(fault, reason=Reason.UNAUTHORIZED)
+        return start
     body = bytearray()
     while piece := answer.raw.read1(_PIECE, decode_content=True):
         body += piece
@@ -349,6 +372,14 @@ def _connect_by(cancellation: Cancellation, manager: PoolManager) -> None:
             def _new_conn(self) -> Any:
                 return cancellation.connect(super()._new_conn)
 
+            def send(self, data: Any) -> None:
+                try:
+                    super().send(data)
+                except ssl.SSLEOFError as why:
+                    # In TLS 1.3 a refused certificate ends a handshake that looked complete. With
+                    # this error urllib3 goes on to read the answer, which is the server's alert.
+                    raise BrokenPipeError(errno.EPIPE, "the connection was closed") from why
+
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
     classes = manager.pool_classes_by_scheme
@@ -380,13 +411,8 @@ def _explain(error: BaseException, endpoint: Endpoint) -> tuple[str, Reason]:  #
                 return "it closed the connection without an answer", Reason.BROKEN_OFF
             case http.client.BadStatusLine():
                 return "it does not speak HTTP", Reason.UNEXPECTED_ANSWER
-            case ssl.SSLCertVerificationError():
-                fault = shown(cause.verify_message)
-                return f"its certificate cannot be trusted: {fault}", Reason.TLS_FAILED
-            case ssl.SSLError() if cause.reason == _NO_TLS:
-                return f"it speaks plain HTTP; write {_in_plain(endpoint)}", Reason.TLS_FAILED
             case ssl.SSLError():
-                return f"TLS failed: {shown(cause.reason or str(cause))}", Reason.TLS_FAILED
+                return _tls_fault(cause, endpoint)
             case ConnectionResetError() | BrokenPipeError():
                 return os_reason(cause), Reason.BROKEN_OFF
             case OSError() if cause.strerror:
@@ -394,6 +420,50 @@ def _explain(error: BaseException, endpoint: Endpoint) -> tuple[str, Reason]:  #
     if setting := _bad_setting(error, endpoint):
         return setting, Reason.BAD_CREDENTIALS if "SOCKS" in setting else Reason.UNREACHABLE
     return "the connection broke off", Reason.BROKEN_OFF
+
+
+_DEMAND = "it demands a client certificate: set --client-cert"
+
+
+def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
+    """Return what an error of TLS means, and whether the server has judged our certificate."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        fault = f"its certificate cannot be trusted: {shown(error.verify_message)}"
+        return fault, Reason.TLS_FAILED
+    fault = shown(error.reason or str(error))
+    if fault == _NO_TLS:
+        return f"it speaks plain HTTP; write {_in_plain(endpoint)}", Reason.TLS_FAILED
+    alert, ours = fault.partition("_ALERT_")[2], endpoint.client_cert
+    if alert in _CERTIFICATE_ALERTS:
+        kind = alert.lower().replace("_", " ")
+        refused = f"it refuses the client certificate {shown(str(ours))} ({kind})"
+        return refused if ours else _DEMAND, Reason.UNAUTHORIZED
+    # TLS 1.2 has no alert of its own for a missing certificate.
+    missing = alert == "HANDSHAKE_FAILURE" and not ours
+    perhaps = "; perhaps it demands a client certificate (--client-cert)" if missing else ""
+    return f"TLS failed: {fault}{perhaps}", Reason.TLS_FAILED
+
+
+_CERTIFICATE_ALERTS = (
+    "ACCESS_DENIED",
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_REQUIRED",
+    "CERTIFICATE_REVOKED",
+    "CERTIFICATE_UNKNOWN",
+    "DECRYPT_ERROR",
+    "UNKNOWN_CA",
+    "UNSUPPORTED_CERTIFICATE",
+)
+"""Of RFC 8446, section 6.2; a server that sends one has judged a client's certificate."""
+
+
+def _nginx_fault(page: bytes) -> str:
+    """Return what a page of nginx's means, which answers over HTTP where others send an alert."""
+    if b"No required SSL certificate was sent" in page:
+        return _DEMAND
+    refused = b"The SSL certificate error" in page
+    return "it refuses the client certificate, says nginx" if refused else ""
 
 
 def _proxy_fault(error: Exception, endpoint: Endpoint) -> str:

@@ -47,7 +47,6 @@ from ctsdns_traefik.source.http_client import (
     open_session,
     read_body,
     reason_of,
-    require_certificates,
     retry_after,
     send,
 )
@@ -213,8 +212,6 @@ def open_answer(
     ``expect`` is called before each wait with the seconds that it may take at most.
     Raise :class:`StreamError` for an answer that is an error, or a web page.
     """
-    if endpoint.ca_file:
-        require_certificates(endpoint.ca_file, StreamError)
     too_slow = StreamError(
         "it does not answer in time: its answer only trickles in", reason=Reason.TIMEOUT
     )
@@ -315,6 +312,6 @@ def _require_usable(response: requests.Response) -> None:
     answer = _answer_of(response)
     if answer.status == HTTPStatus.NOT_MODIFIED or explain_answer(answer) is None:
         return
-    body = response.raw.read(LARGEST_ERROR, decode_content=True)
+    body = read_body(response, LARGEST_ERROR)
     fault = explain_answer(answer._replace(body=body)) or ""
     raise StreamError(fault, retry_after(response.headers), reason_of(answer.status))

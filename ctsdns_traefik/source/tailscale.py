@@ -280,15 +280,9 @@ class TailscaleSource(PollSource):
         )
 
 
-def base_from(url: str, ca_file: Path | None, read_timeout: float) -> Endpoint:
+def base_from(url: str) -> Endpoint:
     """Build the endpoint of the API from its base URL; raise :class:`.SettingsError`."""
-    base = endpoint_from(
-        url.rstrip("/"),
-        ca_file=ca_file,
-        read_timeout=read_timeout,
-        what="TAILSCALE_BASE_URL",
-        like=BASE_URL,
-    )
+    base = endpoint_from(url.rstrip("/"), what="TAILSCALE_BASE_URL", like=BASE_URL)
     if base.credentials is not None or "?" in base.url:
         raise SettingsError("TAILSCALE_BASE_URL is to have no user, password or query")
     if not base.is_protected:

@@ -87,6 +87,8 @@ VARIABLES = {
     settings.TOKEN: ("watch", "render-once", "validate"),
     settings.TOKEN_FILE: ("watch", "render-once", "validate"),
     settings.CA_FILE: ("watch", "render-once", "validate"),
+    settings.CLIENT_CERT: ("watch", "render-once", "validate"),
+    settings.CLIENT_KEY: ("watch", "render-once", "validate"),
     settings.ACCESS_FILE: ("watch", "render-once", "validate"),
     settings.ON_CHANGE: ("watch", "render-once"),
     settings.CHECK_COMMAND: ("watch", "render-once"),

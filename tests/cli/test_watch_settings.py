@@ -88,6 +88,8 @@ def test_empty_variables_are_not_set(path: Path) -> None:
             "TRAEFIK_CONFIG_API_TOKEN": "",
             "TRAEFIK_CONFIG_API_TOKEN_FILE": "",
             "TRAEFIK_CONFIG_API_CA_FILE": "",
+            "TRAEFIK_CONFIG_API_CLIENT_CERT": "",
+            "TRAEFIK_CONFIG_API_CLIENT_KEY": "",
             "TRAEFIK_ACCESS_FILE": "",
             "TRAEFIK_CONFIG_REMOVAL_GUARD": "",
         }

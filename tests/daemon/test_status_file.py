@@ -296,7 +296,7 @@ def test_file_of_two_purposes_is_refused(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("option", ["--access-file", "--token-file", "--ca-file"])
+@pytest.mark.parametrize("option", ["--access-file", "--token-file", "--ca-file", "--client-key"])
 @pytest.mark.parametrize("written", ["--status-file", "--metrics-file", "-o"])
 def test_file_that_is_read_is_not_overwritten(path: Path, option: str, written: str) -> None:
     """What the operator wrote stays, under whatever name watch is reported to write there."""

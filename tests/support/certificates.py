@@ -34,21 +34,29 @@ class Authority:
         context.load_cert_chain(*self.issue(*names))
         return context
 
+    def demanding_context(self, *names: str) -> ssl.SSLContext:
+        """Return a server's context that takes only clients with a certificate from here."""
+        context = self.server_context(*names)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.ca_file)
+        return context
+
     def client_context(self) -> ssl.SSLContext:
         """Return a client's context that trusts this authority alone."""
         return ssl.create_default_context(cafile=str(self.ca_file))
 
-    def issue(self, *names: str) -> tuple[Path, Path]:
+    def issue(self, *names: str, days: float = 2, folder: Path | None = None) -> tuple[Path, Path]:
         """Make a certificate for some names or addresses; return its file and its key's."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
         certificate = (
-            self._builder(subject, key)
+            self._builder(subject, key, days)
             .add_extension(x509.SubjectAlternativeName([_san(name) for name in names]), False)
             .sign(self._key, hashes.SHA256())
         )
         stem = names[0].replace("*", "wildcard").replace(":", "_")
-        certificate_file, key_file = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
+        folder = folder or self._folder
+        certificate_file, key_file = folder / f"{stem}.pem", folder / f"{stem}.key"
         certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_file.write_bytes(
             key.private_bytes(
@@ -60,7 +68,7 @@ class Authority:
         return certificate_file, key_file
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: float = 2
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
@@ -69,8 +77,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=2))
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=days))
         )
 
 

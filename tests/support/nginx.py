@@ -1,4 +1,4 @@
-"""A real nginx that serves the files of a folder."""
+"""A real nginx."""
 
 from __future__ import annotations
 
@@ -32,26 +32,30 @@ http {{
     gzip on;
     gzip_types *;
     server {{
-        listen 127.0.0.1:{port};
-        root {root};
+        listen 127.0.0.1:{port}{listen};
         access_log {folder}/access.log status;
+        {server}
     }}
 }}
 """
 
 
 class Nginx:
-    """nginx with compression, as a context manager that ends it."""
+    """nginx with compression, as a context manager that ends it.
 
-    def __init__(self, root: Path) -> None:
+    It serves the files of a folder, or as a server with other directives does.
+    """
+
+    def __init__(self, root: Path, server: str = "", *, listen: str = "") -> None:
         self._folder = root / "nginx"
         self._root = root
+        self._server, self._listen = server or f"root {root};", listen
         (self._port,) = free_ports(1)
 
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http{'s' if self._listen else ''}://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
         assert NGINX
@@ -59,7 +63,11 @@ class Nginx:
         self._root.chmod(0o755)
         configuration = self._folder / "nginx.conf"
         text = _CONFIGURATION.format(
-            user=getuser(), folder=self._folder, root=self._root, port=self._port
+            user=getuser(),
+            folder=self._folder,
+            port=self._port,
+            listen=self._listen,
+            server=self._server,
         )
         configuration.write_text(text)
         command = [NGINX, "-e", str(self._folder / "error.log"), "-c", str(configuration)]
