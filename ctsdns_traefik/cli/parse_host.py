@@ -89,7 +89,7 @@ def parse_host(
         emit(as_json([explanation_as_json(one) for one in explained]))
     else:
         emit("\n".join(explanation_as_text(one, all_clients=all_clients) for one in explained))
-    return ExitCode.FINDINGS if any(one.diagnostic for one in explained) else ExitCode.OK
+    return ExitCode.FINDINGS if any(one.faults for one in explained) else ExitCode.OK
 
 
 def _ports(static_config: Path | None) -> Mapping[str, str]:

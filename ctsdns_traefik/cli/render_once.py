@@ -114,13 +114,9 @@ def _require_usable(options: RenderOptions) -> None:
     target = options.target
     if target.is_standard_output and (options.check or options.diff):
         raise click.UsageError("--check and --diff compare with a file: name it with --output")
-    target.require_usable()
     if target.form == "svg" and (target.is_store or options.check or options.diff):
         raise click.UsageError("a picture (--format svg) goes to a file or to standard output")
-    if target.form == "svg" and target.path and target.path.suffix != ".svg":
-        raise click.UsageError(
-            f"{target.path} does not end in .svg: Traefik cannot read a picture; -o - prints it"
-        )
+    target.require_usable()
     if target.is_none:
         raise click.UsageError(
             "--output none is for watch --listen; leave it out for standard output"

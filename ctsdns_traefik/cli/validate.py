@@ -25,9 +25,10 @@ from ctsdns_traefik.cli.options import access_file_option
 from ctsdns_traefik.cli.parameter_types import (
     ENTRYPOINT,
     FILE,
-    NO_OUTPUT,
+    OUTPUT,
     TRAEFIK_URL,
     TRAEFIK_VERSION,
+    complete_files,
 )
 from ctsdns_traefik.cli.source_options import CHECK_MACHINES_HELP, SnapshotOptions, snapshot_options
 from ctsdns_traefik.errors import ExitCode, SettingsError
@@ -64,7 +65,7 @@ class ValidateOptions:
     static_config: Path | None
     entrypoints: tuple[str, ...]
     traefik_api: TraefikApi | None
-    output: str | None
+    output: Path | str | None
     traefik_version: tuple[int, ...] | None
     prove: bool
     check_machines: bool
@@ -120,7 +121,8 @@ class ValidateOptions:
         group="Traefik",
         setting=settings.OUTPUT,
         default=None,
-        type=click.Path(),
+        type=OUTPUT,
+        shell_complete=complete_files,
         help="The dynamic file, to check that Traefik would read it; a store is not checked.",
     ),
     option(
@@ -167,7 +169,7 @@ def validate(options: ValidateOptions) -> ExitCode:
         static = _read_running(options.traefik_api, static)
     (hosts, source), listed = options.snapshot.read_all(check_machines=options.check_machines)
     access = read_access_file(options.access_file) if options.access_file else None
-    output = _dynamic_file(options.output)
+    output = str(options.output) if isinstance(options.output, Path) else None
     beside = _read_beside(output, static)
     proof = _prove(hosts, static, access, beside) if options.prove else None
     validation = check_policy(
@@ -212,12 +214,6 @@ def _check_machines(hosts: HostsMap, listed: MachineList) -> tuple[Diagnostic, .
         log.warning("the machines cannot be checked: %s", listed.error, extra=extra)
         return ()
     return check_machines(read_hosts(hosts).entries, listed.machines, time.time())
-
-
-def _dynamic_file(output: str | None) -> str | None:
-    from ctsdns_traefik.output.redis import is_store_url
-
-    return None if output in (None, NO_OUTPUT) or is_store_url(str(output)) else output
 
 
 def read_static_config(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from ctsdns_traefik.server import Handover
     from ctsdns_traefik.signals import Signals
     from ctsdns_traefik.source import Source
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -157,20 +154,12 @@ def watch(options: WatchOptions) -> ExitCode:
 
 def _require_usable(options: WatchOptions) -> None:
     """Raise :class:`click.UsageError` for an output that watch cannot keep current."""
-    from ctsdns_traefik.logs import as_event
-
     target = options.target
     options.server.require_usable(has_output=not target.is_none)
     target.require_usable()
     if target.is_standard_output:
         raise click.UsageError("watch keeps a file: name it with --output")
     require_different("--output", "--status-file", "--metrics-file")
-    if target.path and target.path.suffix not in (".yml", ".yaml"):
-        log.warning(
-            "Traefik loads this format only from .yml and .yaml files, not %s",
-            target.path,
-            extra=as_event("output-name", output=target.path),
-        )
 
 
 def _handle_signals() -> Signals:

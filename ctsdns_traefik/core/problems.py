@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -86,11 +88,35 @@ class DiagnosticError(Exception):
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.hint, self.span = code, message, hint, span
+        self.others: tuple[DiagnosticError, ...] = ()
+        """What else is wrong with the same entry."""
 
-    def diagnostic_for(self, entry: str, address: str | None) -> Diagnostic:
-        """Return the diagnostic for one entry."""
-        span = self.span or (0, len(entry))
-        return Diagnostic(self.code, entry, self.message, self.hint, span, address)
+    def diagnostics_for(self, entry: str, address: str | None) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics for one entry."""
+        return tuple(
+            Diagnostic(
+                each.code, entry, each.message, each.hint, each.span or (0, len(entry)), address
+            )
+            for each in (self, *self.others)
+        )
+
+
+class Faults(list[DiagnosticError]):
+    """What is wrong with the parts of one entry, so that no fault hides another."""
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note the fault of one part, and go on with the next."""
+        try:
+            yield
+        except DiagnosticError as error:
+            self += error, *error.others
+
+    def joined(self) -> DiagnosticError:
+        """Return the first fault with the others."""
+        first, *rest = self
+        first.others = tuple(rest)
+        return first
 
 
 class LocatedError(Exception):
@@ -99,6 +125,11 @@ class LocatedError(Exception):
     def __init__(self, message: str, location: SourceLocation = FILE_START) -> None:
         super().__init__(message)
         self.message, self.location = message, location
+
+
+def count_entries(diagnostics: Iterable[Diagnostic]) -> int:
+    """Return how many entries or settings diagnostics are about; one can have several."""
+    return len({each.source for each in diagnostics})
 
 
 def diagnose_setting(

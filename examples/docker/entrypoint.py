@@ -68,7 +68,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if not environment.get(ENDPOINT, "").strip():
         raise DiagnosticError(f"{ENDPOINT} is not set; set it to tailscale: or another source")
     dynamic = Path(environment.get(DYNAMIC_FILE) or "/etc/traefik/dynamic.yml")
-    if dynamic.suffix not in {".yml", ".yaml"}:
+    if dynamic.suffix.lower() not in {".yml", ".yaml"}:
         raise DiagnosticError(
             f"{DYNAMIC_FILE}={dynamic}: Traefik reads no file that does not end in .yml"
         )

@@ -303,6 +303,17 @@ def test_alias_and_problem_as_json() -> None:
             "span": [10, 15],
             "message": '"99999" is not a port',
             "hint": "write a number from 1 to 65535 in plain digits",
+            "others": [
+                {
+                    "code": "bad-address",
+                    "severity": "error",
+                    "entry": "_web_http_99999._tcp.a.b",
+                    "address": "x",
+                    "span": [25, 26],
+                    "message": '"x" is a name, not an address',
+                    "hint": "write the machine's address, which 'tailscale ip -4 x' prints",
+                }
+            ],
         },
     ]
 
@@ -349,6 +360,7 @@ def test_json_keeps_its_shape() -> None:
     assert [one["entry"] for one in printed] == [entry.partition("=")[0] for entry in ANYTHING]
     shapes = {"route": ROUTE_SHAPE, "problem": PROBLEM_SHAPE, "alias": ALIAS_SHAPE}
     assert {one["kind"] for one in printed} == shapes.keys()
+    assert [len(one.pop("others", [])) for one in printed if one["kind"] == "problem"].count(1) == 1
     for one in printed:
         if one.get("type") in ("tcp", "udp"):
             assert has_shape(one.pop("clients"), CLIENTS_SHAPE)

@@ -160,10 +160,10 @@ def test_no_room_for_temporary_files_is_reported() -> None:
 WITHOUT_TALK = (
     pytest.param(("render-once", "-"), 0, id="fine"),
     pytest.param(("render-once", "none.json"), 3, id="no-source"),
-    pytest.param(("render-once", "-", "-o", "/none/x"), 4, id="no-output"),
+    pytest.param(("render-once", "-", "-o", "/none/x.yml"), 4, id="no-output"),
     pytest.param(("--nonsense",), 2, id="bad-usage"),
     pytest.param((), 2, id="no-command"),
-    pytest.param(("watch", "--endpoint", "http://127.0.0.1:9/", "-o", "/none/x"), 4, id="watch"),
+    pytest.param(("watch", "http://127.0.0.1:9/", "-o", "/none/x.yml"), 4, id="watch"),
 )
 
 

@@ -47,6 +47,12 @@ hint: write a number from 1 to 65535 in plain digits
   ^^^^
 error bad-entrypoint: "\u65e5\u672c" is not an entrypoint name
 hint: write one of Traefik's: letters, digits, - and _, a letter or digit first
+
+{path}:7:3
+"_\u65e5\u672c_http_80._tcp.[red]a[/red]": "100.64.0.1"
+                    ^^^^^^^^^^^^
+error bad-domain: "[red]a[/red]" is not a label of a domain
+hint: use only letters, digits and hyphens between the dots
 """
 
 
@@ -95,7 +101,7 @@ def test_problems_have_carets(tmp_path: Path) -> None:
     """Each problem is shown under the tree with its line and carets, markup as text."""
     code, shown = on_terminal(tmp_path, HOSTS | REFUSED, columns=120)
     problems = PROBLEMS.format(path=tmp_path / "policy.json")
-    printed = f"{TREE}{problems}\n3 routes, 2 errors, 0 warnings{UNCHECKED}\n"
+    printed = f"{TREE}{problems}\n3 routes, 3 errors, 0 warnings{UNCHECKED}\n"
     assert (code, plain(shown)) == (1, printed)
 
 

@@ -266,14 +266,6 @@ def test_endpoint_is_required(path: Path) -> None:
     assert not path.exists()
 
 
-def test_suffix_that_traefik_does_not_load_is_pointed_out(path: Path) -> None:
-    """A file that Traefik would pass over is written all the same, with a warning."""
-    path = path.with_suffix(".json")
-    with ScriptedEndpoint(streaming("a")) as server, Watch(server.url, path) as watch:
-        watch.until_content("router-a-example-com")
-        assert watch.lines[0].startswith("WARNING Traefik loads")
-
-
 ECHO = b'{"error": "no", "message": "really"}'
 FAILURES = [
     answering("302 Found", Location="/login?key=s3cret"),

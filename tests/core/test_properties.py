@@ -17,7 +17,7 @@ from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host, read_hosts
 from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
 from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text
-from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.problems import count_entries
 
 RULE = re.compile(r"(?:Host|HostSNI)\(`(?:\*\.)?[a-z0-9.-]+`\)|HostSNI\(`\*`\)|")
 """The rule of a router; a UDP router has none."""
@@ -114,7 +114,7 @@ def test_any_entry_is_refused_ignored_or_one_safe_rule(name: str, value: Any) ->
     """No name and address crash, and a rule holds one plain domain and nothing else."""
     rendering = render({name: value})
     rules = rules_of(rendering.document)
-    assert len(rules) + len(rendering.diagnostics) == int(name.startswith("_"))
+    assert len(rules) + count_entries(rendering.diagnostics) == int(name.startswith("_"))
     assert [rule for rule in rules if not RULE.fullmatch(rule)] == []
 
 
@@ -133,7 +133,7 @@ def test_every_service_entry_is_a_route_or_a_problem(hosts: dict[str, Any]) -> N
     """Each name with a leading ``_`` is served or reported, and no other name is."""
     rendering = render(hosts)
     names = [route.entry.name for route in rendering.routes]
-    names += [problem.entry for problem in rendering.diagnostics]
+    names += {problem.entry for problem in rendering.diagnostics}
     assert sorted(names) == sorted(name for name in hosts if name.startswith("_"))
 
 
@@ -141,10 +141,10 @@ def test_every_service_entry_is_a_route_or_a_problem(hosts: dict[str, Any]) -> N
 def test_span_lies_in_the_source(name: str, address: str | None) -> None:
     """What is refused is a part of the entry, and its problem fits on one line."""
     read = parse_host(name, address)
-    if isinstance(read, Diagnostic):
-        start, end = read.span
-        assert 0 <= start <= end <= len(read.source)
-        assert str(read).isprintable()
+    for fault in () if read is None or isinstance(read, HostEntry) else read:
+        start, end = fault.span
+        assert 0 <= start <= end <= len(fault.source)
+        assert str(fault).isprintable()
 
 
 @given(NAMES, ADDRESS_LIKE)
@@ -153,8 +153,7 @@ def test_entry_alone_reads_as_in_a_map(name: str, address: str) -> None:
     entries, problems = read_hosts({name: address})
     read = parse_host(name, address)
     assert (entries, problems) == (
-        (read,) if isinstance(read, HostEntry) else (),
-        (read,) if isinstance(read, Diagnostic) else (),
+        ((read,), ()) if isinstance(read, HostEntry) else ((), read or ())
     )
 
 

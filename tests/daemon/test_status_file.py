@@ -301,7 +301,7 @@ def test_file_of_two_purposes_is_refused(path: Path) -> None:
 def test_file_that_is_read_is_not_overwritten(path: Path, option: str, written: str) -> None:
     """What the operator wrote stays, under whatever name watch is reported to write there."""
     path.write_text("mine\n")
-    link = path.with_name("link")
+    link = path.with_name("link.yml")
     link.symlink_to(path)
     other = () if written == "-o" else ("-o", path.with_name("other.yml"))
     done = run("watch", "--endpoint", "http://x/", *other, written, link, option, path)

@@ -63,7 +63,15 @@ AT = 1_795_266_309.25
 CONNECTED, TRUSTED, APPLIED = Connected("http://h/"), SnapshotTrusted(), SnapshotApplied()
 REMOVAL = Changes((), (), ("router-a", "router-b", "router-c"), before=4)
 REFUSED = Diagnostic("bad-port", "_web_http_x._tcp.a.example.com", "no port", "write one", (10, 11))
+
+
 UNKNOWN = Diagnostic("unknown-machine", "_web_http_1._tcp.b.example.com", "none", "fix", (0, 1))
+
+
+def of_entries(number: int, diagnostic: Diagnostic) -> tuple[Diagnostic, ...]:
+    """Return one diagnostic for so many entries."""
+    return tuple(diagnostic._replace(address=f"{each}") for each in range(number))
+
 
 FULL = Status(
     version="1.2.3",
@@ -79,7 +87,7 @@ FULL = Status(
     last_applied=AT - 32,
     last_write=AT - 60,
     routes={"tcp": 1, "web": 3},
-    refused=(REFUSED,) * 102,
+    refused=of_entries(102, REFUSED),
     consecutive_failures=2,
     last_error=ErrorRecord(AT - 3, "untrusted", "not\nJSON \udcff", "untrusted-policy"),
     output_error=ErrorRecord(AT - 4, "output-error", "disk full"),
@@ -91,7 +99,9 @@ FULL = Status(
     access=AccessFile(
         "/etc/traefik/access.yml", AT - 80, pending=ErrorRecord(AT - 5, "access-pending", "no")
     ),
-    machines=MachineCheck(AT - 6, (UNKNOWN,) * 102, ErrorRecord(AT - 5, "machines-error", "no")),
+    machines=MachineCheck(
+        AT - 6, of_entries(102, UNKNOWN), ErrorRecord(AT - 5, "machines-error", "no")
+    ),
     lease=WriterLease(Role.STANDBY, AT - 70, "pid 12 on web-1"),
     counters=Counters(1, 2, 3, 4, 5, 6, 7),
 )

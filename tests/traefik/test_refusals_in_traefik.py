@@ -33,8 +33,9 @@ def web(stack: ExitStack) -> int:
 def code_of(name: str, address: str = HERE) -> str:
     """Return the code with which the grammar refuses an entry."""
     refused = parse_host(name, address)
-    assert isinstance(refused, Diagnostic)
-    return refused.code
+    assert isinstance(refused, tuple)
+    assert isinstance(refused[0], Diagnostic)
+    return refused[0].code
 
 
 def route_of(entry: HostEntry) -> Route:

@@ -12,8 +12,9 @@ from ctsdns_traefik.core.text import printable
 
 def explanation_as_json(explained: Explanation) -> dict[str, Any]:
     """Return an explanation as JSON values; ``kind`` is ``route``, ``problem`` or ``alias``."""
-    if explained.diagnostic:
-        return {"kind": "problem", **diagnostic_as_json(explained.diagnostic)}
+    if explained.faults:
+        first, *others = map(diagnostic_as_json, explained.faults)
+        return {"kind": "problem", **first} | ({"others": others} if others else {})
     found = [diagnostic_as_json(warning) for warning in explained.warnings]
     warnings = {"warnings": found} if found else {}
     if explained.route is None:
@@ -27,8 +28,8 @@ def explanation_as_text(explained: Explanation, *, all_clients: bool = False) ->
 
     ``all_clients`` adds the tools that forward a local port.
     """
-    if explained.diagnostic:
-        return diagnostic_as_text(explained.diagnostic)
+    if explained.faults:
+        return "\n".join(map(diagnostic_as_text, explained.faults))
     route = explained.route
     head = "".join(diagnostic_as_text(warning) for warning in explained.warnings)
     name = head.rstrip("\n") or printable(explained.entry)

@@ -69,7 +69,7 @@ def apply_access(routes: Iterable[Route], access: Access, known: Known = NOTHING
         try:
             found = found if same == route else _routers(route, served, access)
         except DiagnosticError as error:
-            diagnostics.append(error.diagnostic_for(route.entry.name, route.entry.address))
+            diagnostics += error.diagnostics_for(route.entry.name, route.entry.address)
             continue
         served.add(found)
         # A wildcard depends on the names below it, and an ACME challenge on other challenges.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.entries.grammar import (
         ENTRYPOINT_NAME,
         LARGEST_PORT,
+        HostEntry,
         parse_host,
         read_hosts,
     )
@@ -43,6 +44,7 @@ __all__ = [
     "UNKNOWN_PORT",
     "ClientCommands",
     "Explanation",
+    "HostEntry",
     "WrittenEntry",
     "describe_route",
     "explain",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from ctsdns_traefik.core.problems import DiagnosticError
+from ctsdns_traefik.core.problems import DiagnosticError, Faults
 from ctsdns_traefik.core.text import quoted, shown
 
 LONGEST_DOMAIN = 253
@@ -40,11 +40,14 @@ def _read_labels(text: str, at: int) -> str:
         _reject(text, at, f"the domain is longer than {LONGEST_DOMAIN} characters", "shorten it")
     labels = text.split(".")
     read: list[str] = []
-    start = at
+    start, faults = at, Faults()
     for label in labels:
-        wildcard = label == "*" and not read and len(labels) > 1
-        read.append(label if wildcard else _read_label(label, start))
+        wildcard = label == "*" and start == at and len(labels) > 1
+        with faults.noted():
+            read.append(label if wildcard else _read_label(label, start))
         start += len(label) + 1
+    if faults:
+        raise faults.joined()
     domain = ".".join(read)
     if len(domain) > LONGEST_DOMAIN:
         message = f"the domain is longer than {LONGEST_DOMAIN} characters as A-labels"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ctsdns_traefik.core.entries.client_commands import ClientCommands, client_commands
-from ctsdns_traefik.core.entries.grammar import parse_host
+from ctsdns_traefik.core.entries.grammar import HostEntry, parse_host
 from ctsdns_traefik.core.entries.near_misses import find_near_misses
 from ctsdns_traefik.core.entries.notation import WrittenEntry
 from ctsdns_traefik.core.problems import Diagnostic
@@ -50,7 +50,7 @@ class Explanation(NamedTuple):
     entry: str
     route: dict[str, Any] | None = None
     """As :func:`describe_route` returns it."""
-    diagnostic: Diagnostic | None = None
+    faults: tuple[Diagnostic, ...] = ()
     """Why the entry is invalid."""
     clients: ClientCommands | None = None
     """For TCP and UDP routes."""
@@ -70,14 +70,14 @@ def explain(
 
     name, address = written
     read = parse_host(name, address)
-    if isinstance(read, Diagnostic):
-        return Explanation(name, diagnostic=read)
-    warnings = find_near_misses({name: address}, [read] if read else [])
     if read is None:
-        return Explanation(name, warnings=warnings)
+        return Explanation(name, warnings=find_near_misses({name: address}, []))
+    if not isinstance(read, HostEntry):
+        return Explanation(name, faults=read)
+    warnings = find_near_misses({name: address}, [read])
     (route,) = plan_routes([read if read.address else read._replace(address="ADDRESS")]).routes
     described = describe_route(route) | {"address": read.address or None}
     if route.protocol == "http":
         return Explanation(name, described, warnings=warnings)
     port = {**EXAMPLE_PORTS, **entrypoint_ports}.get(read.entrypoint, UNKNOWN_PORT)
-    return Explanation(name, described, None, client_commands(read, port, ca_file), warnings)
+    return Explanation(name, described, (), client_commands(read, port, ca_file), warnings)

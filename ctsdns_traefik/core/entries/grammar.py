@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, cast, get_args
 
 from ctsdns_traefik.core.entries.address import address_text, read_address
 from ctsdns_traefik.core.entries.domain import read_domain
-from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError, Severity
+from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError, Faults, Severity
 from ctsdns_traefik.core.text import quoted
 
 Transport = Literal["tcp", "udp"]
@@ -112,24 +112,35 @@ def read_hosts(hosts: Mapping[str, object]) -> Hosts:
         if not name.startswith("_"):
             continue
         try:
-            entrypoint, scheme, port, domain, transport = _parts(name)
-            address = read_address(hosts[name], at=len(name) + 1)
-            entries.append(HostEntry(name, entrypoint, scheme, port, domain, address, transport))
+            entries.append(_read(name, hosts[name]))
         except DiagnosticError as error:
-            diagnostics.append(error.diagnostic_for(name, address_text(hosts[name])))
+            diagnostics += error.diagnostics_for(name, address_text(hosts[name]))
     return Hosts(tuple(entries), tuple(diagnostics))
 
 
-def parse_host(name: str, address: str | None = None) -> HostEntry | Diagnostic | None:
+def parse_host(name: str, address: str | None = None) -> HostEntry | tuple[Diagnostic, ...] | None:
     """Read one entry, or only its name if no address is given; ``None`` is an ordinary alias."""
     if not name.startswith("_"):
         return None
     try:
-        entrypoint, scheme, port, domain, transport = _parts(name)
-        read = "" if address is None else read_address(address, at=len(name) + 1)
-        return HostEntry(name, entrypoint, scheme, port, domain, read, transport)
+        return _read(name, address, has_address=address is not None)
     except DiagnosticError as error:
-        return error.diagnostic_for(name, address)
+        return error.diagnostics_for(name, address)
+
+
+def _read(name: str, address: object, *, has_address: bool = True) -> HostEntry:
+    """Read a name that starts with ``_``, and its address; one's faults hide none of the other."""
+    at = len(name) + 1
+    try:
+        entrypoint, scheme, port, domain, transport = _parts(name)
+    except DiagnosticError as error:
+        faults = Faults((error, *error.others))
+        if has_address:
+            with faults.noted():
+                read_address(address, at)
+        raise faults.joined() from None
+    read = read_address(address, at) if has_address else ""
+    return HostEntry(name, entrypoint, scheme, port, domain, read, transport)
 
 
 def diagnose(
@@ -172,12 +183,21 @@ def _parts(name: str) -> tuple[str, str, int, str, Transport]:
         raise DiagnosticError("bad-name", message, hint, (0, transport.start()))
     scheme_at = len(parts[0]) + 2
     port_at = scheme_at + len(parts[1]) + 1
-    entrypoint = intern(_entrypoint(parts[0], at=1))
-    scheme = intern(_scheme(parts[1], at=scheme_at))
-    port = _port(parts[2], at=port_at)
-    kind = _transport(transport[1], at=transport.start() + 1)
-    is_http = kind == "tcp" and scheme in HTTP_SCHEMES
-    domain = _domain(name[transport.end() :], at=transport.end(), is_http=is_http)
+    faults, at = Faults(), transport.end()
+    kind = scheme = None
+    with faults.noted():
+        entrypoint = intern(_entrypoint(parts[0], at=1))
+    with faults.noted():
+        scheme = intern(_scheme(parts[1], at=scheme_at))
+    with faults.noted():
+        port = _port(parts[2], at=port_at)
+    with faults.noted():
+        kind = _transport(transport[1], at=transport.start() + 1)
+    with faults.noted():
+        is_http = kind == "tcp" and scheme in HTTP_SCHEMES
+        domain = _domain(name[at:], at, is_http=is_http)
+    if faults:
+        raise faults.joined()
     return entrypoint, scheme, port, domain, kind
 
 

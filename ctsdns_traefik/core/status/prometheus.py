@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from ctsdns_traefik.core.problems import count_entries
 from ctsdns_traefik.core.status.status import Role, State, Status
 from ctsdns_traefik.core.text import printable
 
@@ -131,7 +132,9 @@ METRICS = (
     ),
     Metric("routes", "gauge", "Routes in the output, by entrypoint.", _routes),
     _gauge(
-        "refused_entries", "Entries of the last snapshot without a route.", lambda s: len(s.refused)
+        "refused_entries",
+        "Entries of the last snapshot without a route.",
+        lambda s: count_entries(s.refused),
     ),
     _gauge(
         "held_routes",

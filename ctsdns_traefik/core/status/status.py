@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.problems import Diagnostic, count_entries
 from ctsdns_traefik.core.status.timestamps import time_to_text
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _count(status: Status, counter: str) -> Status:
 
 def summarize(status: Status) -> str:
     """Return the state of watch in one line, for people."""
-    routes, refused = sum(status.routes.values()), len(status.refused)
+    routes, refused = sum(status.routes.values()), count_entries(status.refused)
     parts: list[str] = [status.state, f"{routes} route{'' if routes == 1 else 's'}"]
     if status.last_snapshot is not None:
         parts.append(f"last snapshot {time_to_text(status.last_snapshot)[11:19]} UTC")

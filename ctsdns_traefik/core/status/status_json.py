@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ctsdns_traefik.core.problems import Diagnostic
+from ctsdns_traefik.core.problems import Diagnostic, count_entries
 from ctsdns_traefik.core.status.status import (
     LISTED_AT_MOST,
     AccessFile,
@@ -58,7 +58,7 @@ def _time(seconds: float | None) -> str | None:
 
 def _diagnostics(diagnostics: tuple[Diagnostic, ...]) -> dict[str, Any]:
     listed = [_diagnostic(each) for each in diagnostics[:LISTED_AT_MOST]]
-    return {"count": len(diagnostics), "entries": listed}
+    return {"count": count_entries(diagnostics), "entries": listed}
 
 
 def _diagnostic(diagnostic: Diagnostic) -> dict[str, str]:

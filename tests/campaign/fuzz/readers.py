@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=FOLLOWED):
     from ctsdns_traefik.core.policy.locations import SourceText
     from ctsdns_traefik.core.policy.reader import SnapshotError, hosts_of_policy
     from ctsdns_traefik.core.policy.snapshot import hosts_of_snapshot, hosts_of_text
-    from ctsdns_traefik.core.problems import Diagnostic, LocatedError
+    from ctsdns_traefik.core.problems import LocatedError
     from ctsdns_traefik.source.stream import Event, StreamError, read_events
 
 CUT = b"\xf8"
@@ -108,11 +108,7 @@ def grammar(data: bytes) -> None:
     address = rest if unit else None
     read = parse_host(name, address)
     require((read is None) == (not name.startswith("_")), "ignored without a _", read)
-    if isinstance(read, Diagnostic):
-        start, end = read.span
-        require(0 <= start <= end <= len(read.source), "a span in the source", read)
-        require(str(read).isprintable(), "one line", read)
-    elif read is not None:
+    if isinstance(read, HostEntry):
         require((read.address == "") == (address is None), "an address if one is given", read)
         again = f"_{read.entrypoint}_{read.scheme}_{read.port}._{read.transport}.{read.domain}"
         same = HostEntry(again, *read[1:])
@@ -124,6 +120,10 @@ def grammar(data: bytes) -> None:
         if parts and parts[1].isascii():
             require(parts[1].lower().removesuffix(".") == read.domain, "the domain", read)
         _require_plain(read)
+    for fault in () if read is None or isinstance(read, HostEntry) else read:
+        start, end = fault.span
+        require(0 <= start <= end <= len(fault.source), "a span in the source", fault)
+        require(str(fault).isprintable(), "one line", fault)
 
 
 def core(data: bytes) -> None:

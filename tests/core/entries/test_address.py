@@ -124,7 +124,7 @@ def test_address_is_read(written: str, read: str) -> None:
 def test_address_is_refused(address: str, message: str, hint: str) -> None:
     """What is not one machine's address is refused, at its place in ``NAME=ADDRESS``."""
     problem = refused(address, message, hint)
-    assert parse_host(problem.entry, problem.address) == problem
+    assert parse_host(problem.entry, problem.address) == (problem,)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_domain_is_read(written: str, read: str) -> None:
 def test_shape_of_the_domain_is_refused(marked: str, message: str, hint: str) -> None:
     """A domain that is missing, too long, or has a label missing, too long or wild is refused."""
     problem = refused(marked, message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_character_in_the_domain_is_refused(marked: str, shown: str) -> None:
         "use only letters, digits and hyphens between the dots",
     )
     problem = refused(f".{marked}", message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_label_that_idna_does_not_know_is_refused(label: str, shown: str) -> Non
     message = f'"{shown}" is not an internationalised label: {why.value}'
     hint = "write the name as it is registered, or its xn-- form"
     problem = refused(f".app.<{label}>.de", message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize("label", ["\u212a", "a\u212a", "\u212a\u00fchl"])
@@ -162,4 +162,4 @@ def test_label_that_only_looks_like_ascii_is_refused(label: str) -> None:
     message = f'"{label}" is not an internationalised label: it only looks like ASCII'
     hint = "write the name as it is registered, or its xn-- form"
     problem = refused(f".<{label}>.de", message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)

@@ -183,7 +183,7 @@ def test_alias_is_explained_as_neither() -> None:
 )
 def test_problem_is_explained(text: str, problem: Diagnostic) -> None:
     """A malformed entry is explained by what is wrong with it."""
-    assert explain(read_notation(text), {}) == Explanation(problem.entry, diagnostic=problem)
+    assert explain(read_notation(text), {}) == Explanation(problem.entry, faults=(problem,))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_client_of_a_wildcard_fills_in_a_name() -> None:
 def test_any_text_is_explained(text: str) -> None:
     """No text crashes; it is a route, a problem or an alias, and never two of them."""
     explained = explain(read_notation(text), {})
-    found = [part for part in (explained.route, explained.diagnostic) if part is not None]
+    found = [part for part in (explained.route, explained.faults) if part]
     assert len(found) == int(text.startswith("_"))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.entries import grammar as hosts_module
 from ctsdns_traefik.core.entries.grammar import HostEntry, Hosts, parse_host, read_hosts
-from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity, count_entries
 
 NAME = "_web_http_80._tcp.app.example.com"
 LIKE_THIS = "write it like _websecure_http_3000._tcp.app.example.com"
@@ -78,7 +78,7 @@ def test_service_part_is_read(prefix: str, entrypoint: str, scheme: str, port: i
 def test_name_of_another_shape_is_refused(marked: str, message: str) -> None:
     """A name without the parts of an entry is refused whole, or up to its transport."""
     problem = refused(marked, "bad-name", message, LIKE_THIS)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_entrypoint_is_refused(marked: str, message: str) -> None:
     """An entrypoint that is no name of letters, digits, ``-`` and ``_`` is refused."""
     hint = "write one of Traefik's: letters, digits, - and _, a letter or digit first"
     problem = refused(marked, "bad-entrypoint", message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_scheme_is_refused(marked: str, message: str) -> None:
     """A scheme that could be no protocol's name is refused."""
     hint = "write http, https, tls, or the name of another TCP protocol, such as ssh"
     problem = refused(marked, "bad-scheme", message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_port_is_refused(marked: str, message: str) -> None:
     """A port that is no decimal number from 1 to 65535 is refused."""
     hint = "write a number from 1 to 65535 in plain digits"
     problem = refused(marked, "bad-port", message, hint)
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_port_is_refused(marked: str, message: str) -> None:
 def test_transport_is_refused(marked: str, message: str) -> None:
     """A transport other than ``_tcp`` and ``_udp`` is malformed."""
     problem = refused(marked, "bad-transport", message, "write _tcp or _udp")
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_transport_is_refused(marked: str, message: str) -> None:
 def test_part_that_is_too_long_is_refused(marked: str, code: str, message: str) -> None:
     """Parts are bounded, so that no name made of them is too long for a key in Traefik's file."""
     problem = refused(marked, code, message, "shorten it")
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
 
 
 @pytest.mark.parametrize("scheme", ["dns", "http", "tls"])
@@ -214,7 +214,30 @@ def test_http_entry_needs_a_name(scheme: str) -> None:
         "write a wildcard such as *.example.com, or put a router for every name into a dynamic file"
         " of your own",
     )
-    assert parse_host(problem.entry) == problem
+    assert parse_host(problem.entry) == (problem,)
+
+
+def test_no_fault_hides_another() -> None:
+    """Every part that is wrong is reported, each label of the domain too, in the order of the name.
+
+    A name without all its parts hides no wrong address, and no span overlaps another.
+    """
+    name = "_w.b_ht!tp_99999._TCP.a_b.ok.c..d"
+    problems = read_hosts({name: "100.64.0.0/24"}).diagnostics
+    wrong = [(each.code, each.source[slice(*each.span)]) for each in problems]
+    assert wrong == [
+        ("bad-entrypoint", "w.b"),
+        ("bad-scheme", "ht!tp"),
+        ("bad-port", "99999"),
+        ("bad-transport", "_TCP"),
+        ("bad-domain", "a_b"),
+        ("bad-domain", ""),
+        ("bad-address", "100.64.0.0/24"),
+    ]
+    assert parse_host(name, "100.64.0.0/24") == problems
+    codes = [each.code for each in read_hosts({"_web_http": None}).diagnostics]
+    assert codes == ["bad-name", "bad-address"]
+    assert count_entries(problems) == 1
 
 
 def test_span_is_exactly_the_wrong_text() -> None:

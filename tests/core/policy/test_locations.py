@@ -239,7 +239,7 @@ def test_excerpt(content: bytes, excerpt: tuple[str, str, str]) -> None:
 
 def test_problems_are_in_the_order_of_the_file() -> None:
     """Not in that of the names, and problems with entries and doubled names stand together."""
-    content = b'{"hosts": {\n"_z": "",\n"_y": "",\n"_y": "",\n"_a": ""}}'
+    content = b'{"hosts": {\n"_z": "::1",\n"_y": "::1",\n"_y": "::1",\n"_a": "::1"}}'
     diagnostics = render(hosts_of_text(content)).diagnostics
     lines = [
         f.location.line

@@ -16,6 +16,7 @@ from support.statuses import (
     SCHEMA,
     TRUSTED,
     UNKNOWN,
+    of_entries,
 )
 
 from ctsdns_traefik.core.dynamic.diff import count_by_entrypoint
@@ -315,7 +316,9 @@ def test_lists_are_bounded() -> None:
     """Of thousands the text lists a hundred and counts all: --health reads it each time."""
     names, many = tuple(f"router-{number}" for number in range(5_000)), 5_000
     verdict = Verdict(many, errors=tuple(RouterError(name, "no") for name in names))
-    status = Status(refused=(REFUSED,) * many, pending_removal=PendingRemoval(AT, names, many))
+    status = Status(
+        refused=of_entries(many, REFUSED), pending_removal=PendingRemoval(AT, names, many)
+    )
     said = json.loads(status_to_text(status.after(TraefikAnswered(verdict, 1), AT), AT))
     listed = (
         said["refused"]["entries"],
