@@ -51,6 +51,10 @@ _NO_TLS = "WRONG_VERSION_NUMBER"
 """What OpenSSL makes of an answer in plain text; a server that is too old has other errors."""
 
 
+_NO_CERTIFICATES = "NO_CERTIFICATE_OR_CRL_FOUND"
+"""What OpenSSL makes of a file of certificates to trust that has none."""
+
+
 class HttpError(SourceError):
     """A request got no answer that can be used; the text says why, in one line without secrets."""
 
@@ -160,6 +164,9 @@ def send(
     )
     if endpoint.on_answer:
         endpoint.on_answer(answer.headers)
+    if fault := _plain_proxy_fault(session, endpoint, answer.status_code):
+        answer.close()
+        raise HttpError(fault, reason=reason_of(answer.status_code))
     coding = answer.headers.get("Content-Encoding", "").strip().lower()
     if coding not in _CODINGS:
         answer.close()
@@ -433,6 +440,8 @@ def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
     fault = shown(error.reason or str(error))
     if fault == _NO_TLS:
         return f"it speaks plain HTTP; write {_in_plain(endpoint)}", Reason.TLS_FAILED
+    if fault == _NO_CERTIFICATES:
+        return _bad_bundle(), Reason.UNREACHABLE
     alert, ours = fault.partition("_ALERT_")[2], endpoint.client_cert
     if alert in _CERTIFICATE_ALERTS:
         kind = alert.lower().replace("_", " ")
@@ -484,6 +493,19 @@ _TUNNEL_FAULTS = {
 }
 
 
+def _plain_proxy_fault(session: requests.Session, endpoint: Endpoint, status: int) -> str:
+    """Return what an answer by way of a proxy without a tunnel means; 403 may be from either."""
+    import requests.utils
+
+    if urlsplit(endpoint.url).scheme == "https" or str(status) not in _TUNNEL_FAULTS:
+        return ""
+    if not (session.trust_env and requests.utils.get_environ_proxies(endpoint.url)):
+        return ""
+    fault = f"the proxy that {_proxy_variable(endpoint)} names {_TUNNEL_FAULTS[str(status)]}"
+    refused = "it answers 403: it refuses these credentials, or "
+    return f"{refused if status == HTTPStatus.FORBIDDEN else ''}{fault}"
+
+
 def _bad_setting(error: BaseException, endpoint: Endpoint) -> str:
     """Return which variable made a request fail before anything was sent, ``""`` if none did."""
     import requests.exceptions as faults
@@ -496,9 +518,13 @@ def _bad_setting(error: BaseException, endpoint: Endpoint) -> str:
     if name != _NO_PROXY and (parsed or isinstance(error, faults.InvalidURL | ValueError)):
         return f"{name} is not the URL of a proxy, such as http://127.0.0.1:3128"
     if isinstance(error, OSError) and "CA certificate bundle" in text:
-        named = [each for each in (*_CA_VARIABLES, "SSL_CERT_FILE") if os.environ.get(each)]
-        return f"{named[0] if named else 'a setting'} names no file with certificates"
+        return _bad_bundle()
     return ""
+
+
+def _bad_bundle() -> str:
+    named = [each for each in (*_CA_VARIABLES, "SSL_CERT_FILE") if os.environ.get(each)]
+    return f"{named[0] if named else 'a setting'} names no file with certificates"
 
 
 _NO_PROXY = "no variable"

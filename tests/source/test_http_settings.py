@@ -6,9 +6,11 @@ import socket
 import threading
 from contextlib import ExitStack
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from local import free_ports
+from support.certificates import Authority
 from support.commands import run
 from support.endpoints import ScriptedEndpoint, answering
 
@@ -59,6 +61,14 @@ def test_variable_that_cannot_be_used(name: str, value: str, what: str) -> None:
     assert what in failure(AWAY, **{name: value})
 
 
+def test_file_without_certificates(authority: Authority, tmp_path: Path) -> None:
+    """Nor is a file that has none taken for a fault of the server."""
+    (tmp_path / "ca.pem").write_text("nothing\n")
+    with ScriptedEndpoint(tls=authority.server_context("127.0.0.1")) as server:
+        line = failure(server.url, REQUESTS_CA_BUNDLE=str(tmp_path / "ca.pem"))
+    assert line.endswith("REQUESTS_CA_BUNDLE names no file with certificates")
+
+
 @pytest.mark.parametrize(
     ("status", "what"),
     [
@@ -82,6 +92,30 @@ def test_proxy_that_refuses(stack: ExitStack, status: str, what: str) -> None:
     url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
     assert f"the proxy that HTTPS_PROXY names {what}" in failure(AWAY, HTTPS_PROXY=url)
     thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        pytest.param(
+            "403 Forbidden",
+            "it answers 403: it refuses these credentials, or the proxy that HTTP_PROXY names does"
+            " not allow this connection (403)",
+            id="forbidden",
+        ),
+        pytest.param(
+            "407 Proxy Authentication Required",
+            "the proxy that HTTP_PROXY names asks for credentials (407)",
+            id="auth",
+        ),
+    ],
+)
+def test_proxy_without_a_tunnel(status: str, what: str) -> None:
+    """For an http URL the proxy's answer stands in place of the source's."""
+    with ScriptedEndpoint(answering(status)) as proxy:
+        url = proxy.url.removesuffix("/api/config")
+        assert what in failure("http://policy.example.com/acl", HTTP_PROXY=url)
+        assert "HTTP_PROXY" not in failure(proxy.url, HTTP_PROXY=url, NO_PROXY="127.0.0.1")
 
 
 def test_proxy_that_is_not_there() -> None:
