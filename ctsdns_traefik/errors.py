@@ -24,9 +24,8 @@ class ExitCode(IntEnum):
 
 
 MEANINGS = {
-    ExitCode.OK: "fine; of watch also: stopped by SIGTERM",
-    ExitCode.FINDINGS: "findings: an entry or setting in error, a file that would change,"
-    " a watch that is not well",
+    ExitCode.OK: "fine",
+    ExitCode.FINDINGS: "findings: something is in error, or would change",
     ExitCode.USAGE: "bad usage or settings",
     ExitCode.SOURCE: "the source could not be read",
     ExitCode.OUTPUT: "the output could not be written",

@@ -1,4 +1,4 @@
-"""Logging to standard error: one line a message, no markup, and no colour off a terminal."""
+"""Logging to standard error: one line a message, no markup, and only the level in colour."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TextIO
 
 from ctsdns_traefik.core.status import time_to_text
 from ctsdns_traefik.core.text import printable
+from ctsdns_traefik.terminal import Paint, painter
 
 PACKAGE = "ctsdns_traefik"
 
@@ -83,36 +84,26 @@ def _handler(stream: TextIO | None, *, dated: bool, form: LogFormat) -> logging.
         plain = logging.StreamHandler(stream)
         plain.setFormatter(JsonLines())
         return plain
-    if dated and stream.isatty():
-        return _rich_handler(stream)
     handler = logging.StreamHandler(stream)
     line = "%(asctime)s %(levelname)s %(message)s" if dated else "%(levelname)s: %(message)s"
-    handler.setFormatter(OneLine(line, datefmt="%Y-%m-%dT%H:%M:%S%z"))
-    return handler
-
-
-def _rich_handler(stream: TextIO) -> logging.Handler:
-    from rich.console import Console  # only a terminal needs it
-    from rich.highlighter import NullHighlighter
-    from rich.logging import RichHandler
-
-    handler = RichHandler(
-        console=Console(file=stream),
-        highlighter=NullHighlighter(),
-        markup=False,
-        show_path=False,
-        log_time_format="%Y-%m-%d %H:%M:%S",
-    )
-    handler.setFormatter(OneLine("%(message)s"))
+    handler.setFormatter(OneLine(line, painter(stream)))
     return handler
 
 
 class OneLine(logging.Formatter):
-    """Keeps a message on one line by escaping line ends in what it quotes."""
+    """Keeps a message on one line by escaping line ends in what it quotes.
+
+    A terminal wraps a line that is too long itself, and copies it as one.
+    """
+
+    def __init__(self, line: str, paint: Paint) -> None:
+        super().__init__(line, datefmt="%Y-%m-%dT%H:%M:%S%z")
+        self._paint = paint
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format as usual, control characters escaped."""
-        return printable(super().format(record))
+        """Format as usual, control characters escaped, and put the level in its colour."""
+        level = record.levelname
+        return printable(super().format(record)).replace(level, self._paint(level), 1)
 
 
 class JsonLines(logging.Formatter):

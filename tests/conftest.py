@@ -55,7 +55,8 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of the user who runs the tests out of them."""
-    for variable in ("COLUMNS", "LINES"):  # pytest-xdist sets them in its workers
+    # pytest-xdist sets the first two in its workers.
+    for variable in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(variable, raising=False)
     for variable in list(os.environ):
         if variable.startswith(

@@ -37,7 +37,7 @@ def _former_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     package = logging.getLogger(logs.PACKAGE)
     former = package.handlers, package.level, package.propagate
     monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
     yield
     package.handlers, level, package.propagate = former
     package.setLevel(level)
@@ -130,14 +130,17 @@ def test_control_characters_do_not_reach_a_terminal(message: str) -> None:
     assert message not in stream.getvalue()
 
 
-def test_no_colour_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file or pipe gets plain text whatever the environment says about colours."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    stream = io.StringIO()
-    logs.set_up(stream, dated=True)
-    log.error("plain")
-    assert "\x1b" not in stream.getvalue()
+@pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
+def test_level_alone_is_coloured(*, dated: bool) -> None:
+    """On a terminal the level has a colour; a message that repeats it has none."""
+    stream = Terminal()
+    logs.set_up(stream, dated=dated)
+    log.error("an ERROR")
+    log.warning("a WARNING")
+    log.info("an INFO")
+    shown = stream.getvalue()
+    assert re.findall(r"\x1b\[\d+m(.*?)\x1b\[0m", shown) == ["ERROR", "WARNING"]
+    assert shown.count("\x1b") == 4
 
 
 def test_other_libraries_stay_silent() -> None:

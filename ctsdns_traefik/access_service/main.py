@@ -56,14 +56,14 @@ MEANINGS = {
     setting=settings.TEAM_DOMAIN,
     type=TeamDomain(),
     required=True,
-    help="The team's domain, myteam.cloudflareaccess.com: its tokens are believed.",
+    help="Domain of the team whose tokens are accepted, such as myteam.cloudflareaccess.com.",
 )
 @option(
     "--listen",
     group="Traefik",
     setting=settings.LISTEN,
     type=Listen(),
-    help="Where Traefik asks, over plain HTTP.",
+    help="Address at which Traefik asks, over plain HTTP.",
 )
 @option(
     "--audience",
@@ -72,29 +72,29 @@ MEANINGS = {
     setting=settings.AUDIENCES,
     type=Audience(),
     multiple=True,
-    help="Audience tag that may be asked for at all; repeatable, in the variable between spaces."
-    " Without one, /verify?aud=AUD may name any.",
+    help="Audience tag that /verify?aud=AUD may name; repeatable, in the variable between"
+    " spaces; any if left out.",
 )
 @option(
     "--leeway",
     group="Access",
     setting=settings.LEEWAY,
     type=Leeway(),
-    help="Seconds by which Cloudflare's clock may differ.",
+    help="Time by which Cloudflare's clock may differ.",
 )
 @option(
     "--keys-url",
     group="Source",
     setting=settings.KEYS_URL,
     metavar="URL",
-    help=f"Where the keys are; by default {settings.KEYS_PATH} at the team's domain.",
+    help=f"URL of the keys, if it is not {settings.KEYS_PATH} at the team's domain.",
 )
 @option(
     "--ca-file",
     group="Source",
     setting=settings.CA_FILE,
     type=FILE,
-    help="Certificates to trust instead of the usual ones where the keys are fetched.",
+    help="File of certificates to trust instead of the usual ones, for the keys' URL.",
 )
 @option(
     "--refresh-pause",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.core.text import printable, shown
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, OutputError, Reason, SourceError
+from ctsdns_traefik.terminal import is_terminal, is_utf8, painter
 
 if TYPE_CHECKING:
     from ctsdns_traefik.cli.watch import WatchOptions
@@ -51,7 +51,8 @@ class _Failed(CtsdnsError):
 def run_checks(options: WatchOptions) -> ExitCode:
     """Print a line for each check; return the exit code of the gravest failure."""
     address = options.stream.address()
-    tick, cross = _marks()
+    utf8 = is_terminal(sys.stdout) and is_utf8(sys.stdout)
+    tick, cross = map(painter(sys.stdout), ("✓", "✗") if utf8 else ("ok", "failed"))
     failures = set()
     for name, run in _Checks(options, address).listed():
         try:
@@ -62,14 +63,6 @@ def run_checks(options: WatchOptions) -> ExitCode:
         if text:
             emit(f"{mark} {name}: {printable(text)}\n")
     return next((code for code in _PRECEDENCE if code in failures), ExitCode.OK)
-
-
-def _marks() -> tuple[str, str]:
-    """Return a tick and a cross for a terminal that can show them, or else words."""
-    with suppress(AttributeError, ValueError):  # standard output may be closed
-        if sys.stdout.isatty() and sys.stdout.encoding.lower().replace("-", "") == "utf8":
-            return "✓", "✗"
-    return "ok", "failed"
 
 
 class _Checks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-CONTEXT_SETTINGS = {
-    "help_option_names": ["-h", "--help"],
-    "max_content_width": 100,
-    "show_default": True,
-}
-
 _VERBOSITY = "ctsdns_traefik.verbosity"
 """Where click's context keeps the sum of all -v and -q."""
 
 _LONGEST_NAMES = 30
 """Columns of an option's names beyond which its description starts on the next line."""
+
+_TWO_COLUMNS = 74
+"""The least width for names beside descriptions, which hold variables of up to 40 letters."""
+
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
 
 Group = Literal[
@@ -64,8 +63,54 @@ class Option(click.Option):
         return value
 
 
+class HelpFormatter(click.HelpFormatter):
+    """A formatter that wraps between words alone, so that each can be copied.
+
+    click's own breaks options and URLs at their hyphens, and long words anywhere.
+    """
+
+    def write(self, string: str) -> None:
+        """Write text, its hyphens as they were."""
+        super().write(string.replace(_HYPHEN, "-"))
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs."""
+        super().write_text(text.replace("-", _HYPHEN))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = _LONGEST_NAMES, col_spacing: int = 2
+    ) -> None:
+        """Write names and descriptions beside each other, or one below the other if narrow."""
+        rows = [(name, text.replace("-", _HYPHEN)) for name, text in rows]
+        if self.width >= _TWO_COLUMNS:
+            return super().write_dl(rows, col_max, col_spacing)
+        for name, text in rows:
+            self.write(f"{'':{self.current_indent}}{name.rstrip()}\n")
+            self.indent()
+            self.indent()
+            self.write_text(text)
+            self.dedent()
+            self.dedent()
+        return None
+
+
+class Context(click.Context):
+    """A context whose help is formatted like that."""
+
+    formatter_class = HelpFormatter
+
+
+CONTEXT_SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    "show_default": True,
+}
+
+
 class GroupedCommand(click.Command):
     """A command whose --help lists the options in groups."""
+
+    context_class = Context
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, each group under its heading."""
@@ -165,8 +210,18 @@ def start_logging(*, dated: bool = False, form: LogFormat = "text") -> None:
     logs.set_up(sys.stderr, verbosity, dated=dated, form=form)
 
 
-def epilog(*examples: str, meanings: Mapping[ExitCode, str] = MEANINGS) -> str:
-    """Return the end of a help text: examples, then the exit codes."""
+def epilog(
+    *examples: str,
+    meanings: Mapping[ExitCode, str] = MEANINGS,
+    ok: str = "",
+    findings: str = "",
+) -> str:
+    """Return the end of a help text: examples, then the exit codes.
+
+    ``ok`` and ``findings`` are what 0 and 1 mean for a command, if that is more exact.
+    """
+    own = {ExitCode.OK: ok, ExitCode.FINDINGS: findings}
+    meanings = {code: own.get(code) or meaning for code, meaning in meanings.items()}
     codes = (f"  {code.value:>3}  {meaning}" for code, meaning in meanings.items())
     paragraphs = (("Examples:", *(f"  {example}" for example in examples)), ("Exit codes:", *codes))
     return "\n\n".join("\n".join(("\b", *lines)) for lines in paragraphs if len(lines) > 1)

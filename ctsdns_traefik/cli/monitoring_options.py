@@ -88,29 +88,28 @@ monitoring_options = bundle(
         group="Monitoring",
         setting=settings.TRAEFIK_API,
         type=TRAEFIK_URL,
-        help="Traefik's API, to verify after each change that the routes are served.",
+        help="URL of Traefik before /api, to verify after each change that the routes are served.",
     ),
     option(
         "--status-file",
         group="Monitoring",
         setting=settings.STATUS_FILE,
         type=PATH,
-        help="JSON file to write the status of watch to; see docs/status.md.",
+        help="JSON file to write the status to; see docs/status.md.",
     ),
     option(
         "--metrics-file",
         group="Monitoring",
         setting=settings.METRICS_FILE,
         type=PATH,
-        help="File to write the status to as metrics, for the textfile collector of Prometheus'"
-        " node_exporter.",
+        help="File to write metrics to, for the textfile collector of Prometheus' node_exporter.",
     ),
     option(
         "--health",
         group="Monitoring",
         is_flag=True,
-        help="Do not watch; check by --status-file whether a running watch is healthy, exit 1 if"
-        " not.",
+        help="Do not watch; print whether the watch that writes --status-file is healthy, exit 1"
+        " if not.",
     ),
     option(
         "--max-age",

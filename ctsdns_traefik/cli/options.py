@@ -27,7 +27,7 @@ log_format_option = option(
     group="Logging",
     setting=settings.LOG_FORMAT,
     type=click.Choice(["text", "json"]),
-    help="Log as lines of text for people, or as a JSON object a line; see docs/status.md.",
+    help="Lines of text for people, or a JSON object a line for programs; see docs/status.md.",
 )
 
 

@@ -163,7 +163,7 @@ def output_options(
     *, default: str | None, text: str, pictures: bool = False
 ) -> Callable[[Function], Function]:
     """Declare the output and all that goes with it; without one it is standard output."""
-    more = "; svg is a picture of the routes" if pictures else ""
+    picture = ", or svg for a picture of the routes" if pictures else ""
     return bundle(
         "target",
         OutputOptions,
@@ -183,7 +183,7 @@ def output_options(
             group="Output",
             setting=settings.FORMAT,
             type=click.Choice(["json", "yaml", *(["svg"] if pictures else [])]),
-            help=f"Text of the file; Traefik reads both, since JSON is YAML{more}.",
+            help=f"Format of the file: json or yaml, of which Traefik reads both{picture}.",
         ),
         *_OF_OUTPUTS,
     )
@@ -195,37 +195,36 @@ _OF_OUTPUTS = (
         group="Output",
         setting=settings.ON_CHANGE,
         type=COMMAND,
-        help="Command to run after each change, without a shell; {path} stands for the file,"
-        " if the output is one.",
+        help="Command to run after each change, without a shell; {path} stands for the file.",
     ),
     option(
         "--store-password-file",
         group="Output",
         setting=settings.STORE_PASSWORD_FILE,
         type=FILE,
-        help="File with the password of a redis:// output, read at each snapshot."
-        f" The password itself can be set as {settings.STORE_PASSWORD.variable}.",
+        help="File with the password of a redis:// output, read at each snapshot; the password"
+        f" itself can be in {settings.STORE_PASSWORD.variable}.",
     ),
     option(
         "--store-ca-file",
         group="Output",
         setting=settings.STORE_CA_FILE,
         type=FILE,
-        help="Certificates to trust instead of the usual ones, for a rediss:// output.",
+        help="File of certificates to trust instead of the usual ones, for a rediss:// output.",
     ),
     option(
         "--adopt",
         group="Safety",
         setting=settings.ADOPT,
         is_flag=True,
-        help="Replace a file that ctsdns-traefik did not write; a copy of it is kept as NAME.bak.",
+        help="Replace a file that ctsdns-traefik did not write, and keep a copy as NAME.bak.",
     ),
     option(
         "--check-command",
         group="Safety",
         setting=settings.CHECK_COMMAND,
         type=CHECK_COMMAND,
-        help="Command that must exit with 0 before the output is replaced; {path} stands for a"
-        " file with the new content.",
+        help="Command that has to accept new content, by exit code 0, before it is written;"
+        " {path} stands for a file with it.",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from ctsdns_traefik.cli.command import GroupedCommand, epilog, option, verbosity
 from ctsdns_traefik.cli.parameter_types import CA_FILE, ENTRYPOINT_PORT, FILE, complete_files
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError, map_os_errors
+from ctsdns_traefik.terminal import painter
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.entries import WrittenEntry
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         "ctsdns-traefik parse-host _websecure_http_3000._tcp.app.example.com 100.64.0.1",
         "ctsdns-traefik parse-host --entrypoint tcp=4433 _tcp_ssh_22._tcp.nas.example.com",
         "ctsdns-traefik parse-host --static-config /etc/traefik/traefik.yml _ssh_ssh_22._tcp.*",
+        findings="an entry is malformed",
     ),
 )
 @click.argument("entries", metavar="ENTRY...", nargs=-1, required=True)
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     "--static-config",
     group="Traefik",
     type=FILE,
-    help="Traefik's static configuration, for the ports of its entrypoints.",
+    help="File with Traefik's static configuration, for the ports of its entrypoints.",
 )
 @option(
     "--entrypoint",
@@ -48,14 +51,14 @@ if TYPE_CHECKING:
     group="Output",
     type=CA_FILE,
     shell_complete=complete_files,
-    help="The certificates that clients trust, as a path on their machines."
-    "  [default: those of Debian's system]",
+    help="Path of the certificates that the clients trust, on their machines.  [default:"
+    " /etc/ssl/certs/ca-certificates.crt]",
 )
 @option(
     "--all-clients",
     group="Output",
     is_flag=True,
-    help="Print what socat, stunnel and HAProxy need too.",
+    help="Print what socat, stunnel and HAProxy need, too.",
 )
 @option(
     "--format",
@@ -88,7 +91,9 @@ def parse_host(
     if form == "json":
         emit(as_json([explanation_as_json(one) for one in explained]))
     else:
-        emit("\n".join(explanation_as_text(one, all_clients=all_clients) for one in explained))
+        paint = painter(sys.stdout)
+        texts = (explanation_as_text(one, paint, all_clients=all_clients) for one in explained)
+        emit("\n".join(texts))
     return ExitCode.FINDINGS if any(one.faults for one in explained) else ExitCode.OK
 
 

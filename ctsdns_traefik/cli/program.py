@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -11,10 +12,17 @@ from typing import Any
 import click
 
 from ctsdns_traefik import __version__
-from ctsdns_traefik.cli.command import CONTEXT_SETTINGS, epilog, verbosity_options, write_groups
+from ctsdns_traefik.cli.command import (
+    CONTEXT_SETTINGS,
+    Context,
+    epilog,
+    verbosity_options,
+    write_groups,
+)
 from ctsdns_traefik.cli.stdio import writing
 from ctsdns_traefik.core.text import printable
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
+from ctsdns_traefik.terminal import painter
 
 PROGRAM = "ctsdns-traefik"
 
@@ -23,6 +31,8 @@ COMMANDS = ("watch", "render-once", "parse-host", "validate")
 
 class Program(click.Group):
     """The program; it imports the module of a command only when that command is called."""
+
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """List the commands in the order in which a user needs them."""
@@ -48,7 +58,11 @@ class Program(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in groups, then the commands."""
         write_groups(self, ctx, formatter)
-        self.format_commands(ctx, formatter)
+        commands = [(name, self.get_command(ctx, name)) for name in COMMANDS]
+        with formatter.section("Commands"):  # as click does, but no sentence is cut
+            formatter.write_dl(
+                [(name, each.get_short_help_str(99)) for name, each in commands if each]
+            )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; click itself would print an empty line for SIGINT."""
@@ -138,11 +152,11 @@ def _report(program: str, message: str, code: ExitCode) -> ExitCode:
 
     if log_failure(message, code):
         return code
-    return _print(f"{program}: error: {printable(message)}", code)
+    return _print(f"{program}: {painter(sys.stderr)('error')}: {printable(message)}", code)
 
 
 def _print(text: str, code: ExitCode) -> ExitCode:
     """Print on standard error; that it may be closed does not change the exit code."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(text, err=True, color=True)  # click would take the colour out of a pipe
     return code

@@ -56,6 +56,7 @@ class RenderOptions:
         "ctsdns-traefik render-once policy.hujson -o dynamic.yml --check --diff",
         "ctsdns-traefik render-once https://worker.example.com/api/config -o dynamic.yml",
         "curl -sN https://worker.example.com/api/config | ctsdns-traefik render-once -",
+        findings="--check: the output would change; --strict: an entry was refused",
     ),
 )
 @bundle(
@@ -64,31 +65,32 @@ class RenderOptions:
     snapshot_options,
     output_options(
         default=None,
-        text="File or store to write as watch does; - or nothing for standard output.",
+        text="File or store to write as watch does; standard output if it is - or left out.",
         pictures=True,
     ),
     option(
         "--check",
         group="Output",
         is_flag=True,
-        help="Write nothing; exit 1 if the file would change.",
+        help="Write nothing; exit 1 if the output would change.",
     ),
     option(
         "--diff",
         group="Output",
         is_flag=True,
-        help="Write nothing; print how the file would change.",
+        help="Write nothing; print how the output would change.",
     ),
-    option("--strict", group="Output", is_flag=True, help="Exit 1 if any entry was refused."),
+    option("--strict", group="Output", is_flag=True, help="Exit 1 if an entry was refused."),
     access_file_option,
     log_format_option,
     verbosity_options,
 )
 def render_once(options: RenderOptions) -> ExitCode:
-    """Render one snapshot, then exit.
+    """Render one snapshot of the policy, then exit.
 
-    SOURCE is an http(s) URL, a file, or - for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left
-    out. A file holds a snapshot, a captured event stream, or a Tailscale policy in JSON or HuJSON.
+    SOURCE is where the policy is: tailscale:, headscale+https://HOST, an http(s) URL, a file, or -
+    for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left out. A file holds a Tailscale policy in
+    JSON or HuJSON, a snapshot, or a captured event stream.
     """
     start_logging(form=options.log_format)
     _require_usable(options)

@@ -154,16 +154,16 @@ server_options = bundle(
         group="Server",
         setting=settings.LISTEN,
         type=LISTEN_ADDRESS,
-        help="Serve the document to Traefik's HTTP provider, the policy to other watches, health,"
-        " metrics and a page; 127.0.0.1 if only a port is named, unix:PATH for a socket.",
+        help="Address to serve the document, the policy, health, metrics and a page at; a port"
+        " alone is on 127.0.0.1, unix:PATH is a socket.",
     ),
     option(
         "--listen-token-file",
         group="Server",
         setting=settings.LISTEN_TOKEN_FILE,
         type=FILE,
-        help="File with the tokens, one a line, of which clients have to send one as"
-        " 'Authorization: Bearer'; required for an address that others can reach.",
+        help="File with tokens, one a line, of which clients send one as 'Authorization:"
+        " Bearer'; required for an address that others can reach.",
     ),
     option(
         "--listen-open",
@@ -179,36 +179,36 @@ server_options = bundle(
         setting=settings.LISTEN_HOSTS,
         type=HOST_NAME,
         multiple=True,
-        help="Name that clients may use in place of an address; repeatable, in the variable one a"
-        " line.",
+        help="Name that clients may use in place of the address; repeatable, in the variable one"
+        " a line.",
     ),
     option(
         "--listen-cert",
         group="Server",
         setting=settings.LISTEN_CERT,
         type=FILE,
-        help="Certificate chain to serve over TLS with; read again when it is renewed.",
+        help="File of the certificate chain to serve over TLS with; read again when it is renewed.",
     ),
     option(
         "--listen-key",
         group="Server",
         setting=settings.LISTEN_KEY,
         type=FILE,
-        help="Key of the certificate.",
+        help="File of the certificate's key.",
     ),
     option(
         "--listen-interval",
         group="Server",
         setting=settings.LISTEN_INTERVAL,
         type=SECONDS,
-        help="How often other watches get an unchanged policy again.",
+        help="Time after which other watches get an unchanged policy again.",
     ),
     option(
         "--webhook-secret-file",
         group="Server",
         setting=settings.WEBHOOK_SECRET_FILE,
         type=FILE,
-        help="File with the secrets, one a line, of Tailscale's webhooks to /webhook; one that"
-        " reports a saved policy has it read at once.",
+        help="File with secrets, one a line, of Tailscale's webhooks to /webhook; a webhook has"
+        " a saved policy read at once.",
     ),
 )

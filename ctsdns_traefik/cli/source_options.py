@@ -155,8 +155,8 @@ def _missing(name: str) -> click.MissingParameter:
 
 
 CHECK_MACHINES_HELP = (
-    "For a tailscale: source: warn of entries whose machine is unknown or offline, or has an"
-    " expired key. Routes stay. Needs the scope devices:core:read."
+    "For tailscale: warn of entries whose machine is unknown or offline, or has an expired key;"
+    " needs the scope devices:core:read."
 )
 
 _CONNECTION = (
@@ -167,22 +167,22 @@ _CONNECTION = (
         setting=settings.HEADERS,
         type=HEADER,
         multiple=True,
-        help="Header to send to a URL; repeatable, in the variable one a line.",
+        help="HTTP header to send to the source; repeatable, in the variable one a line.",
     ),
     option(
         "--token-file",
         group="Source",
         setting=settings.TOKEN_FILE,
         type=FILE,
-        help="File with a token for 'Authorization: Bearer', read at each request."
-        f" The token itself can be set as {settings.TOKEN.variable}.",
+        help="File with a token for 'Authorization: Bearer', read at each request; the token"
+        f" itself can be in {settings.TOKEN.variable}.",
     ),
     option(
         "--ca-file",
         group="Source",
         setting=settings.CA_FILE,
         type=FILE,
-        help="Certificates to trust instead of the usual ones, for an https endpoint.",
+        help="File of certificates to trust instead of the usual ones, for an https source.",
     ),
     option(
         "--client-cert",
@@ -211,29 +211,28 @@ stream_options = bundle(
         setting=settings.ENDPOINT,
         metavar="SOURCE",
         shell_complete=complete_files,
-        help="Where the policy is, if not named as SOURCE: tailscale:, headscale+https://HOST, a"
-        " URL or a file; required, but not for --health.",
+        help="The source, if it is not named as SOURCE.",
     ),
     option(
         "--retry-delay",
         group="Source",
         setting=settings.RETRY_DELAY,
         type=SECONDS_OR_ZERO,
-        help=f"Pause after a failure; less than {SHORTEST:g} counts as {SHORTEST:g}.",
+        help=f"Pause before connecting again after a failure; at least {SHORTEST:g}.",
     ),
     option(
         "--poll-interval",
         group="Source",
         setting=settings.POLL_INTERVAL,
         type=SECONDS,
-        help="Seconds between two polls of a policy; at least 5 for Tailscale.",
+        help="Time between two polls of a policy; at least 5 for Tailscale.",
     ),
     option(
         "--read-timeout",
         group="Source",
         setting=settings.READ_TIMEOUT,
         type=SECONDS,
-        help="Silence of a stream that counts as a failure; longer than the worker's interval.",
+        help="Silence of the source that counts as a failure; longer than a worker's interval.",
     ),
     option(
         "--check-machines/--no-check-machines",
@@ -258,7 +257,7 @@ snapshot_options = bundle(
         group="Source",
         setting=settings.SNAPSHOT_TIMEOUT,
         type=SECONDS,
-        help="How long to wait for a snapshot.",
+        help="Longest wait for a snapshot.",
     ),
     *_CONNECTION,
 )

@@ -81,6 +81,7 @@ class ValidateOptions:
         "ctsdns-traefik validate --static-config /etc/traefik/traefik.yml policy.hujson",
         "ctsdns-traefik validate --entrypoint web=:80 --entrypoint websecure=:443 policy.hujson",
         "ctsdns-traefik validate --prove --format github policy.hujson",
+        findings="an error was found; --strict: or a warning",
     ),
 )
 @bundle(
@@ -97,8 +98,8 @@ class ValidateOptions:
         "--static-config",
         group="Traefik",
         type=FILE,
-        help="Traefik's static configuration to check the entries against: .yml, .yaml or .toml, or"
-        " a Compose file, a manifest or an .env file with its flags or variables.",
+        help="File with Traefik's static configuration (.yml, .yaml or .toml), or a Compose"
+        " file, a manifest or an .env file with its flags or variables.",
     ),
     option(
         "--entrypoint",
@@ -106,14 +107,14 @@ class ValidateOptions:
         group="Traefik",
         multiple=True,
         type=ENTRYPOINT,
-        help="An entrypoint of Traefik, web=:80,redirect=websecure or websecure=:443,tls for two;"
+        help="Entrypoint of Traefik, such as web=:80,redirect=websecure or websecure=:443,tls;"
         " repeatable.",
     ),
     option(
         "--traefik-api",
         group="Traefik",
         type=TRAEFIK_URL,
-        help="URL before /api of a Traefik that runs, to check against its entrypoints.",
+        help="URL of a running Traefik before /api, to check against its entrypoints.",
     ),
     option(
         "-o",
@@ -129,7 +130,8 @@ class ValidateOptions:
         "--traefik-version",
         group="Traefik",
         type=TRAEFIK_VERSION,
-        help="The Traefik that will run, such as 3.6.15.  [default: --prove's, or the newest]",
+        help="Release of Traefik that will run, such as 3.6.15.  [default: that of --prove or"
+        " --traefik-api, or the newest]",
     ),
     option(
         "--prove",
@@ -143,9 +145,9 @@ class ValidateOptions:
         group="Output",
         type=click.Choice(["text", "json", "github", "html"]),
         default="text",
-        help="Text for people, JSON for programs, annotations for GitHub's workflows, or a page.",
+        help="Text for people, JSON for programs, annotations for GitHub, or a page in HTML.",
     ),
-    option("--strict", group="Output", is_flag=True, help="Exit 1 for warnings too."),
+    option("--strict", group="Output", is_flag=True, help="Exit 1 for warnings, too."),
     access_file_option,
     verbosity_options,
 )
@@ -155,8 +157,8 @@ def validate(options: ValidateOptions) -> ExitCode:
     That is, before Traefik does it: which entries become routes, which are refused, and, checked
     against Traefik's static configuration, which would not be served as they are meant.
 
-    SOURCE is an http(s) URL, a file, or - for standard input, as for render-once;
-    TRAEFIK_CONFIG_API_ENDPOINT if left out.
+    SOURCE is where the policy is: tailscale:, headscale+https://HOST, an http(s) URL, a file, or -
+    for standard input; TRAEFIK_CONFIG_API_ENDPOINT if left out.
     """
     from ctsdns_traefik.cli.report.validation_report import show_validation
     from ctsdns_traefik.core.checks import check_policy

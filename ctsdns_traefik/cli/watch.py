@@ -71,7 +71,10 @@ class WatchOptions:
         "ctsdns-traefik watch policy.hujson -o dynamic.yml",
         "ctsdns-traefik watch https://worker.example.com/api/config",
         "ctsdns-traefik watch --token-file /run/secrets/token -o /etc/traefik/dynamic.yml",
+        "ctsdns-traefik watch --check tailscale: --static-config /etc/traefik/traefik.yml",
         "ctsdns-traefik watch --health --status-file /run/ctsdns-traefik/status.json",
+        ok="stopped by SIGTERM; of --check and --health: all is well",
+        findings="--check or --health found something",
     ),
 )
 @bundle(
@@ -80,17 +83,16 @@ class WatchOptions:
     stream_options,
     output_options(
         default=settings.OUTPUT.default,
-        text="The file that Traefik's file provider watches, or"
-        " redis://HOST:PORT/DB?rootKey=traefik, or none with --listen.",
+        text="File that Traefik's file provider watches, redis://HOST:PORT/DB?rootKey=traefik, or"
+        " none with --listen.",
     ),
     option(
         "--store-lease",
         group="Output",
         setting=settings.STORE_LEASE,
         type=SECONDS,
-        help="For a redis:// output that several watches share: for how long after its last"
-        " snapshot the one that writes keeps the others from writing. At least two and"
-        " a half poll intervals.",
+        help="For a redis:// output that several watches share: how long after its last snapshot"
+        " one keeps the others from writing; at least two and a half poll intervals.",
     ),
     server_options,
     access_file_option,
@@ -104,14 +106,14 @@ class WatchOptions:
         "--check",
         group="Safety",
         is_flag=True,
-        help="Do not watch; check the source, the output, the access file, Traefik and the clock,"
-        " and write nothing.",
+        help="Do not watch; check the source, the output, the access file, Traefik and the"
+        " clock, and write nothing.",
     ),
     option(
         "--static-config",
         group="Safety",
         type=FILE,
-        help="For --check: Traefik's static configuration: does it read the output?",
+        help="For --check: file with Traefik's static configuration, which has to read the output.",
     ),
     monitoring_options,
     log_format_option,
@@ -120,7 +122,9 @@ class WatchOptions:
 def watch(options: WatchOptions) -> ExitCode:
     """Follow the policy and keep the output current, until stopped.
 
-    SIGTERM and SIGINT stop it, SIGHUP makes it poll or connect again at once.
+    SOURCE is where the policy is: tailscale:, headscale+https://HOST, an http(s) URL, or a file;
+    TRAEFIK_CONFIG_API_ENDPOINT if left out. SIGTERM and SIGINT stop it, SIGHUP makes it poll or
+    connect again at once.
     """
     if options.static_config and not options.check:
         raise click.UsageError("--static-config is for --check: watch itself does not read it")

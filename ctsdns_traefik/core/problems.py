@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import SHOWN_AT_MOST, shown
 
 EXCERPT_LENGTH = 100
-"""Characters of a line that are shown before, in and after what is wrong."""
+"""Characters of a line that are shown before and after what is wrong, besides the whole entry."""
 
 
 class SourceLocation(NamedTuple):
@@ -142,8 +142,8 @@ def diagnose_setting(
 def excerpt_of_entry(diagnostic: Diagnostic) -> Excerpt:
     """Return an excerpt of the entry itself, for an entry that is in no file."""
     source, (start, end) = diagnostic.source, diagnostic.span
-    end = min(end, start + EXCERPT_LENGTH)
-    left, right = max(0, start - EXCERPT_LENGTH), end + EXCERPT_LENGTH
+    end = min(end, start + SHOWN_AT_MOST)
+    left, right = max(0, start - SHOWN_AT_MOST), end + SHOWN_AT_MOST
     return Excerpt(
         "..." * (left > 0) + source[left:start],
         source[start:end],

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-SHOWN_AT_MOST = 300
-"""Characters of a name or a message that are shown; the rest is cut off."""
+SHOWN_AT_MOST = 400
+"""Characters of a name or a message that are shown, enough for the longest entry."""
 
 _JSON_TYPES: dict[type, str] = {
     type(None): "null",

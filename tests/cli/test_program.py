@@ -47,7 +47,11 @@ def test_help_is_printed(command: tuple[str, ...], option: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(" ".join(("Usage: ctsdns-traefik", *command, "[OPTIONS]")))
     codes = [f"  {code.value:>5}  {meaning}" for code, meaning in MEANINGS.items()]
-    assert done.stdout.splitlines()[-len(codes) :] == codes
+    shown = done.stdout.splitlines()[-len(codes) :]
+    assert [line[:8] for line in shown] == [line[:8] for line in codes]
+    assert (
+        shown[2 * bool(command) :] == codes[2 * bool(command) :]
+    )  # a command's 0 and 1 are its own
     assert MEANINGS.keys() == set(ExitCode)
     assert "\\" not in done.stdout
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,8 +13,8 @@ from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from support.commands import COMMAND, Watch, run
 from support.endpoints import STREAM, ScriptedEndpoint, answering, saying_nothing, sending, snapshot
 from support.entries import hosts
-from support.processes import start
 from support.stores import Server
+from support.terminals import on_terminal
 from support.traefik import Traefik
 
 POLICY = json.dumps({"hosts": hosts("ab")})
@@ -265,19 +263,10 @@ def test_marks_on_a_terminal(
     policy: Path, tmp_path: Path, encoding: str, marks: tuple[str, str]
 ) -> None:
     """A terminal shows a tick or a cross if it has UTF-8, words otherwise."""
-    terminal, inner = pty.openpty()
-    process = start(
-        [*COMMAND, "watch", "--check", str(policy), "-o", str(tmp_path / "away" / "d.yml")],
-        stdin=inner,
-        stdout=inner,
-        stderr=inner,
-        environment={**os.environ, "PYTHONIOENCODING": encoding},
-    )
-    os.close(inner)
-    assert process.wait() == 4
-    shown = os.read(terminal, 65536).decode().splitlines()
-    os.close(terminal)
-    assert [line.partition(" ")[0] for line in shown] == list(marks)
+    command = [*COMMAND, "watch", "--check", str(policy), "-o", str(tmp_path / "away" / "d.yml")]
+    code, shown = on_terminal(command, 80, PYTHONIOENCODING=encoding, NO_COLOR="1")
+    assert code == 4
+    assert [line.partition(" ")[0] for line in shown.splitlines()] == list(marks)
 
 
 @pytest.mark.parametrize(

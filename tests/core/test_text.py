@@ -46,13 +46,13 @@ def test_printable_text_is_one_line_of_utf_8(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "cut"),
     [
-        pytest.param("x" * 300, "x" * 300, id="longest"),
-        pytest.param("x" * 301, "x" * 297 + "...", id="too-long"),
-        pytest.param("\n" * 1000, r"\n" * 297 + "...", id="cut-before-it-is-escaped"),
+        pytest.param("x" * 400, "x" * 400, id="longest"),
+        pytest.param("x" * 401, "x" * 397 + "...", id="too-long"),
+        pytest.param("\n" * 1000, r"\n" * 397 + "...", id="cut-before-it-is-escaped"),
     ],
 )
 def test_shown_text_is_cut(text: str, cut: str) -> None:
-    """Text of more than 300 characters ends in three dots."""
+    """Text of more than 400 characters ends in three dots."""
     assert shown(text) == cut
 
 

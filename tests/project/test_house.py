@@ -189,7 +189,7 @@ OWNERS = (
         id="urllib3",
     ),
     pytest.param("sseclient", ("ctsdns_traefik.source.stream",), id="sseclient"),
-    pytest.param("rich", ("ctsdns_traefik.cli.report", "ctsdns_traefik.logs"), id="rich"),
+    pytest.param("rich", ("ctsdns_traefik.cli.report",), id="rich"),
     pytest.param(
         "ruamel",
         ("ctsdns_traefik.core.dynamic.document", "ctsdns_traefik.core.static_config.reader"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ctsdns_traefik.core.problems import Diagnostic, excerpt_of_entry
 from ctsdns_traefik.core.text import printable
+from ctsdns_traefik.terminal import Paint
 
 
 def as_json(value: object) -> str:
@@ -31,7 +32,7 @@ def diagnostic_as_json(diagnostic: Diagnostic) -> dict[str, Any]:
     }
 
 
-def diagnostic_as_text(diagnostic: Diagnostic) -> str:
+def diagnostic_as_text(diagnostic: Diagnostic, paint: Paint) -> str:
     """Return a diagnostic as an excerpt with carets under what is wrong, a message and a hint.
 
     The excerpt is the entry itself unless the diagnostic has one of a file.
@@ -41,7 +42,7 @@ def diagnostic_as_text(diagnostic: Diagnostic) -> str:
     carets = " " * _columns(before) + "^" * max(1, _columns(wrong))
     return (
         f"{before}{wrong}{after}\n{carets}\n"
-        f"{diagnostic.severity} {diagnostic.code}: {printable(diagnostic.message)}\n"
+        f"{paint(diagnostic.severity)} {diagnostic.code}: {printable(diagnostic.message)}\n"
         f"hint: {printable(diagnostic.hint)}\n"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from ctsdns_traefik.cli.report import diagnostic_as_json, diagnostic_as_text
 from ctsdns_traefik.core.entries import ClientCommands, Explanation
 from ctsdns_traefik.core.text import printable
+from ctsdns_traefik.terminal import Paint
 
 
 def explanation_as_json(explained: Explanation) -> dict[str, Any]:
@@ -23,15 +24,15 @@ def explanation_as_json(explained: Explanation) -> dict[str, Any]:
     return {"kind": "route", **explained.route, **clients, **warnings}
 
 
-def explanation_as_text(explained: Explanation, *, all_clients: bool = False) -> str:
+def explanation_as_text(explained: Explanation, paint: Paint, *, all_clients: bool) -> str:
     """Return an explanation as text, with a final newline.
 
     ``all_clients`` adds the tools that forward a local port.
     """
     if explained.faults:
-        return "\n".join(map(diagnostic_as_text, explained.faults))
+        return "\n".join(diagnostic_as_text(fault, paint) for fault in explained.faults)
     route = explained.route
-    head = "".join(diagnostic_as_text(warning) for warning in explained.warnings)
+    head = "".join(diagnostic_as_text(warning, paint) for warning in explained.warnings)
     name = head.rstrip("\n") or printable(explained.entry)
     if route is None and head:
         return head

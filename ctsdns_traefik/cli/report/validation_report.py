@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Literal, TextIO
+from itertools import groupby
+from typing import Any, Literal
 
 from ctsdns_traefik.cli.report import as_json, diagnostic_as_json, diagnostic_as_text
-from ctsdns_traefik.cli.stdio import emit, writing
+from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.core.checks import Validation
 from ctsdns_traefik.core.dynamic import Route
 from ctsdns_traefik.core.entries import describe_route
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.text import printable, shown
+from ctsdns_traefik.terminal import Paint, is_terminal, is_utf8, painter
 
 ReportFormat = Literal["text", "json", "github", "html"]
 
@@ -27,11 +29,10 @@ def show_validation(validation: Validation, traefik: str, form: ReportFormat) ->
         emit(_as_annotations(validation, traefik))
     elif form == "html":
         emit(_as_page(validation, traefik))
-    elif sys.stdout is not None and sys.stdout.isatty():
-        with writing():
-            _print_tree(validation, traefik, sys.stdout)
+    elif is_terminal(sys.stdout):
+        emit(_as_tree(validation, traefik, painter(sys.stdout), is_utf8(sys.stdout)))
     else:
-        emit(_as_lines(validation, traefik))
+        emit(_as_lines(validation, traefik, painter(sys.stdout)))
 
 
 def _as_json(validation: Validation, traefik: str) -> dict[str, Any]:
@@ -49,10 +50,10 @@ def _as_json(validation: Validation, traefik: str) -> dict[str, Any]:
     }
 
 
-def _as_lines(validation: Validation, traefik: str) -> str:
+def _as_lines(validation: Validation, traefik: str, paint: Paint) -> str:
     """Return a line for each route and diagnostic, and a summary."""
     lines = [f"{route.entry.entrypoint}: {_route_as_text(route)}" for route in _sorted(validation)]
-    lines += [_diagnostic_as_line(each) for each in validation.diagnostics]
+    lines += [_diagnostic_as_line(each, paint) for each in validation.diagnostics]
     return "\n".join([*lines, _summary(validation, traefik)]) + "\n"
 
 
@@ -77,26 +78,25 @@ def _as_page(validation: Validation, traefik: str) -> str:
     return page_to_html(view)
 
 
-def _print_tree(validation: Validation, traefik: str, terminal: TextIO) -> None:
-    """Print the routes as a tree by entrypoint, then each diagnostic with its carets."""
-    from rich.console import Console  # only a terminal needs it
-    from rich.text import Text  # markup would swallow the brackets of IPv6
-    from rich.tree import Tree
+def _as_tree(validation: Validation, traefik: str, paint: Paint, utf8: bool) -> str:
+    """Return the routes as a tree by entrypoint, then each diagnostic with its carets.
 
-    branches: dict[str, Tree] = {}
-    tree = Tree(Text("routes by entrypoint"))
-    for route in _sorted(validation):
-        entrypoint = route.entry.entrypoint
-        if entrypoint not in branches:
-            branches[entrypoint] = tree.add(Text(entrypoint, style="bold"))
-        branches[entrypoint].add(Text(_route_as_text(route), overflow="fold"))
-    console = Console(file=terminal, highlight=False)
-    console.print(tree)
+    No line is folded, however narrow the terminal: it wraps them itself, and copies them whole.
+    """
+    guides = {False: ("├── ", "│   "), True: ("└── ", "    ")}
+    if not utf8:
+        guides = {False: ("|-- ", "|   "), True: ("`-- ", "    ")}
+    groups = groupby(_sorted(validation), key=lambda route: route.entry.entrypoint)
+    branches = {entrypoint: list(routes) for entrypoint, routes in groups}
+    lines = ["routes by entrypoint"]
+    for entrypoint, routes in branches.items():
+        branch, before = guides[entrypoint == [*branches][-1]]
+        leaves = (f"{guides[each is routes[-1]][0]}{_route_as_text(each)}" for each in routes)
+        lines += [f"{branch}{entrypoint}", *(f"{before}{leaf}" for leaf in leaves)]
     for each in validation.diagnostics:
         place = _place(each)
-        text = diagnostic_as_text(each)
-        console.print(Text(f"\n{place}\n{text}" if place else f"\n{text}"), end="", soft_wrap=True)
-    console.print(Text(f"\n{_summary(validation, traefik)}"), soft_wrap=True)
+        lines += ["", *([place] if place else []), diagnostic_as_text(each, paint).rstrip("\n")]
+    return "\n".join([*lines, "", _summary(validation, traefik)]) + "\n"
 
 
 def _route_as_json(route: Route) -> dict[str, Any]:
@@ -120,9 +120,9 @@ def _diagnostic_as_json(diagnostic: Diagnostic) -> dict[str, Any]:
     }
 
 
-def _diagnostic_as_line(diagnostic: Diagnostic) -> str:
-    line = f"{diagnostic.severity} {diagnostic}"
-    return printable(f"{_place(diagnostic)}: {line}" if diagnostic.path else line)
+def _diagnostic_as_line(diagnostic: Diagnostic, paint: Paint) -> str:
+    place = f"{_place(diagnostic)}: " if diagnostic.path else ""
+    return f"{place}{paint(diagnostic.severity)} {printable(str(diagnostic))}"
 
 
 def _place(diagnostic: Diagnostic) -> str:

@@ -14,7 +14,7 @@ from ctsdns_traefik.core.problems import (
     Severity,
     SourceLocation,
 )
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import SHOWN_AT_MOST, shown
 
 
 def locate_in_policy(diagnostics: Iterable[Diagnostic], source: SourceText) -> list[Diagnostic]:
@@ -44,7 +44,8 @@ def locate_in_settings(
         if known := _nearest(diagnostic.setting, locations):
             location = in_bytes(locations[known], text)
             start, end = lines.bounds(location.line)
-            excerpt = _excerpt(content, lines, start + location.column - 1, end)
+            wrong = start + location.column - 1, end
+            excerpt = _excerpt(content, lines, wrong, wrong)
             yield diagnostic._replace(path=path, location=location, excerpt=excerpt)
         else:
             yield diagnostic._replace(path=path)
@@ -91,15 +92,21 @@ def _located(
 ) -> Diagnostic:
     if member is None or not source.path:
         return diagnostic._replace(path=source.path)
-    excerpt = _excerpt(source.content, lines, *_wrong_bytes(diagnostic, member, source.content))
+    wrong = _wrong_bytes(diagnostic, member, source.content)
+    excerpt = _excerpt(source.content, lines, wrong, (member.name_start, member.end + 1))
     location = lines.location(member.name_start)
     return diagnostic._replace(path=source.path, location=location, excerpt=excerpt)
 
 
-def _excerpt(content: bytes, lines: Lines, start: int, end: int) -> Excerpt:
+def _excerpt(
+    content: bytes, lines: Lines, wrong: tuple[int, int], entry: tuple[int, int]
+) -> Excerpt:
+    """Return what is wrong, and of its line what is near and all of the entry, within limits."""
+    (start, end), (first, last) = wrong, entry
     line_start, line_end = lines.bounds(lines.location(start).line)
-    end = min(end, line_end, start + EXCERPT_LENGTH)
-    left, right = max(line_start, start - EXCERPT_LENGTH), min(line_end, end + EXCERPT_LENGTH)
+    end = min(end, line_end, start + SHOWN_AT_MOST)
+    left = max(line_start, start - SHOWN_AT_MOST, min(first, start - EXCERPT_LENGTH))
+    right = min(line_end, end + SHOWN_AT_MOST, max(last, end + EXCERPT_LENGTH))
     before = _text(content[left:start])
     return Excerpt(
         f"...{before}" if left > line_start else before.lstrip(),

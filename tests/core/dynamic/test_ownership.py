@@ -136,7 +136,7 @@ def with_name(section: str, part: str, name: str) -> str:
         ),
         pytest.param(
             with_name("http", "services", f"service-{'a' * 1100}-80"),
-            f'"service-{"a" * 289}..." in http.services',
+            f'"service-{"a" * 389}..." in http.services',
             id="longer-than-any",
         ),
         pytest.param(

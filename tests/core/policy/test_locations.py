@@ -217,6 +217,11 @@ def test_entry_of_hosts_that_are_there_twice() -> None:
     assert place_in(b"{" + hosts + b',\n"Hosts": {}}') == (1, 12)
 
 
+LONG_LINE = (
+    f'{{"hosts": {{"a": "{"y" * 500}", "_{"e" * 150}_http_0._tcp.{"x" * 150}": "::1", "b": "1"}}}}'
+).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "excerpt"),
     [
@@ -227,6 +232,11 @@ def test_entry_of_hosts_that_are_there_twice() -> None:
         ),
         pytest.param(
             b'{"hosts": {\n "": "a", "": "b"}}', ('"', "", '": "a", "": "b"}}'), id="empty-name"
+        ),
+        pytest.param(
+            LONG_LINE,
+            (f'..."_{"e" * 150}_http_', "0", f'._tcp.{"x" * 150}": "::1",...'),
+            id="all-of-a-long-entry",
         ),
     ],
 )

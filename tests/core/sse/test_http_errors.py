@@ -108,7 +108,7 @@ def test_fault_of_a_status(status: int, cause: str) -> None:
         pytest.param(b'{"error": "no"}', " (no)", id="error-alone"),
         pytest.param(b'{"error": {"code": 1}, "message": 3}', "", id="words-of-other-types"),
         pytest.param(b'{"message": "a\\nb"}', r" (a\nb)", id="line-end-in-the-words"),
-        pytest.param(b'{"message": "%s"}' % (b"x" * 999), f" ({'x' * 297}...)", id="long-words"),
+        pytest.param(b'{"message": "%s"}' % (b"x" * 999), f" ({'x' * 397}...)", id="long-words"),
         pytest.param(b"[]", "", id="list"),
         pytest.param(b"{", "", id="cut-off"),
         pytest.param(b"\xff", "", id="bad-utf-8"),
