@@ -7,7 +7,7 @@ example of each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -172,16 +172,17 @@ def render(
     *,
     format: Literal["json", "yaml"] = "json",  # noqa: A002  (the option's name)
     access: str | None = None,
+    without_tls: Container[str] = (),
 ) -> RenderResult:
     """Render a policy as Traefik's dynamic configuration, as ``render-once`` does.
 
     ``policy`` is the text of a Tailscale policy (JSON or HuJSON) or of a snapshot, or the hosts map
-    itself; ``access`` is the text of an access file. Raise :class:`InputError` for one that cannot
-    be used.
+    itself; ``access`` is the text of an access file; ``without_tls`` has the names of entrypoints
+    that are known to have no TLS. Raise :class:`InputError` for text that cannot be used.
     """
     hosts = policy if isinstance(policy, Mapping) else _read_policy(_as_bytes(policy))
     model = None if access is None else _read_access(access).access
-    rendering = dynamic.render(hosts, format, model)
+    rendering = dynamic.render(hosts, format, model, without_tls=without_tls)
     found = (*rendering.diagnostics, *rendering.warnings)
     return RenderResult(rendering.text, _routes(rendering.routes), tuple(map(_diagnostic, found)))
 

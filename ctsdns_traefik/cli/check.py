@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.core.text import printable, shown
-from ctsdns_traefik.errors import CtsdnsError, ExitCode, OutputError, Reason, SourceError
+from ctsdns_traefik.errors import (
+    CtsdnsError,
+    ExitCode,
+    OutputError,
+    Reason,
+    SettingsError,
+    SourceError,
+)
 from ctsdns_traefik.terminal import is_terminal, is_utf8, painter
 
 if TYPE_CHECKING:
     from ctsdns_traefik.cli.watch import WatchOptions
     from ctsdns_traefik.core.access import Access
     from ctsdns_traefik.core.dynamic import Document
+    from ctsdns_traefik.core.static_config import StaticConfiguration
     from ctsdns_traefik.source import Source
     from ctsdns_traefik.traefik import TraefikApi
 
@@ -92,8 +102,10 @@ class _Checks:
             yield "machines", self._check_machines
         yield "clock", self._check_clock
         yield "output", self._check_output
-        if self._options.static_config:
+        if self._options.static.static_config:
             yield "static configuration", self._check_static
+        if self._options.target.path:
+            yield "directory", lambda: self._check_directory(self._options.target.path)
         if monitoring.traefik_api:
             yield "traefik", lambda: self._check_traefik(monitoring.traefik_api)
 
@@ -120,13 +132,20 @@ class _Checks:
             reason = getattr(why.__cause__, "reason", Reason.TIMEOUT)
             hint = _HINTS.get(reason, "")
             raise SourceError(f"{why}{f'; {hint}' if hint else ''}") from why
-        rendering = render(policy.hosts, access=self._access)
+        known = self._known()
+        without_tls = known.without_tls if known else ()
+        rendering = render(policy.hosts, access=self._access, without_tls=without_tls)
         refused = count_entries(rendering.diagnostics)
         more = f", {refused} refused (see 'ctsdns-traefik validate')" if refused else ""
         scopes = scopes_of(source)
         rights = f"; the credential has the scopes {scopes}" if scopes else ""
         routes = len(rendering.routes)
         return f"{source} has a policy with {routes} route{'s' * (routes != 1)}{more}{rights}"
+
+    def _known(self) -> StaticConfiguration | None:
+        with suppress(SettingsError):  # which the check of the static configuration reports
+            return self._options.static.read_known()
+        return None
 
     def _note_date(self, headers: Mapping[str, str]) -> None:
         from ctsdns_traefik.source import clock_offset
@@ -176,13 +195,12 @@ class _Checks:
 
     def _check_static(self) -> str:
         """Check that a Traefik with this static configuration reads the output."""
-        from ctsdns_traefik.cli.validate import read_static_config
         from ctsdns_traefik.core.checks import NEWEST, check_static
         from ctsdns_traefik.core.problems import Severity
         from ctsdns_traefik.core.static_config import UNKNOWN
 
-        path, target = self._options.static_config, self._options.target
-        static = read_static_config(path, ()).configuration or UNKNOWN
+        path, target = self._options.static.static_config, self._options.target
+        static = self._options.static.read_known() or UNKNOWN
         file = str(target.path) if target.path else None
         found = [
             f"{each.message}; {each.hint}"
@@ -194,6 +212,18 @@ class _Checks:
         if found:
             raise _Failed(f"{shown(str(path))}: {'; '.join(found)}")
         return f"Traefik with {shown(str(path))} reads {shown(str(target.output))}"
+
+    def _check_directory(self, output: Path | None) -> str:
+        """Check the user's other dynamic files, of which one can cost all routes."""
+        from ctsdns_traefik.core.checks import check_dynamic_files
+        from ctsdns_traefik.traefik import read_beside
+
+        if output is None:
+            return ""
+        found = read_beside(output, self._known())
+        if refused := [f"{each.message}; {each.hint}" for each in check_dynamic_files(found)]:
+            raise _Failed("; ".join(refused))
+        return f"Traefik can read the {len(found.files)} other dynamic files" * bool(found.files)
 
     def _check_traefik(self, api: TraefikApi | None) -> str:
         """Check that a Traefik that runs has the provider, and serves what the output holds."""

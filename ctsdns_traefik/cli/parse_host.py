@@ -101,10 +101,10 @@ def _ports(static_config: Path | None) -> Mapping[str, str]:
     """Return the ports of Traefik's entrypoints, in place of all those of the example."""
     if static_config is None:
         return {}
-    from ctsdns_traefik.cli.validate import read_static_config
+    from ctsdns_traefik.cli.static_options import read_static_config
     from ctsdns_traefik.core.entries import EXAMPLE_PORTS, UNKNOWN_PORT
 
-    static = read_static_config(static_config, ()).configuration
+    static = read_static_config(static_config).configuration
     ports = dict.fromkeys(EXAMPLE_PORTS, UNKNOWN_PORT)
     for each in static.entrypoints.values() if static else ():
         ports[each.name] = each.port or UNKNOWN_PORT

@@ -22,6 +22,7 @@ from ctsdns_traefik.cli.file_arguments import require_different
 from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
+from ctsdns_traefik.cli.static_options import StaticOptions, static_options
 from ctsdns_traefik.cli.stdio import emit
 from ctsdns_traefik.errors import ExitCode
 
@@ -40,6 +41,7 @@ class RenderOptions:
     """The options of render-once."""
 
     snapshot: SnapshotOptions
+    static: StaticOptions
     target: OutputOptions
     check: bool
     diff: bool
@@ -63,6 +65,7 @@ class RenderOptions:
     "options",
     RenderOptions,
     snapshot_options,
+    static_options,
     output_options(
         default=None,
         text="File or store to write as watch does; standard output if it is - or left out.",
@@ -134,7 +137,9 @@ def _render(options: RenderOptions) -> Rendering:
     from ctsdns_traefik.daemon import read_access_file
 
     access = read_access_file(options.access_file).access if options.access_file else None
-    rendering = render(options.snapshot.read().hosts, options.target.document_form, access)
+    without_tls = options.static.without_tls()
+    hosts = options.snapshot.read().hosts
+    rendering = render(hosts, options.target.document_form, access, None, without_tls)
     _publish_diagnostics(rendering, access)
     return rendering
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -23,15 +23,14 @@ from ctsdns_traefik.cli.command import (
 )
 from ctsdns_traefik.cli.options import access_file_option
 from ctsdns_traefik.cli.parameter_types import (
-    ENTRYPOINT,
-    FILE,
     OUTPUT,
     TRAEFIK_URL,
     TRAEFIK_VERSION,
     complete_files,
 )
 from ctsdns_traefik.cli.source_options import CHECK_MACHINES_HELP, SnapshotOptions, snapshot_options
-from ctsdns_traefik.errors import ExitCode, SettingsError
+from ctsdns_traefik.cli.static_options import StaticOptions, static_options
+from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
     from ctsdns_traefik.cli.report.validation_report import ReportFormat
@@ -41,18 +40,9 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.policy import HostsMap
     from ctsdns_traefik.core.problems import Diagnostic
     from ctsdns_traefik.core.releases import Release
-    from ctsdns_traefik.core.static_config import Entrypoint, Form
+    from ctsdns_traefik.core.static_config import Entrypoint
     from ctsdns_traefik.source import MachineList
     from ctsdns_traefik.traefik import Proof, TraefikApi, Verdict
-
-
-_FORMS: Mapping[str, Form] = {
-    ".yml": "yaml",
-    ".yaml": "yaml",
-    ".toml": "toml",
-    ".env": "variables",
-}
-"""The forms of a static configuration by the ending of the file's name."""
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +52,7 @@ class ValidateOptions:
     """The options of validate."""
 
     snapshot: SnapshotOptions
-    static_config: Path | None
-    entrypoints: tuple[str, ...]
+    static: StaticOptions
     traefik_api: TraefikApi | None
     output: Path | str | None
     traefik_version: tuple[int, ...] | None
@@ -94,22 +83,7 @@ class ValidateOptions:
         setting=settings.CHECK_MACHINES,
         help=CHECK_MACHINES_HELP,
     ),
-    option(
-        "--static-config",
-        group="Traefik",
-        type=FILE,
-        help="File with Traefik's static configuration (.yml, .yaml or .toml), or a Compose"
-        " file, a manifest or an .env file with its flags or variables.",
-    ),
-    option(
-        "--entrypoint",
-        "entrypoints",
-        group="Traefik",
-        multiple=True,
-        type=ENTRYPOINT,
-        help="Entrypoint of Traefik, such as web=:80,redirect=websecure or websecure=:443,tls;"
-        " repeatable.",
-    ),
+    static_options,
     option(
         "--traefik-api",
         group="Traefik",
@@ -166,7 +140,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     from ctsdns_traefik.daemon import read_access_file
 
     start_logging()
-    static = read_static_config(options.static_config, options.entrypoints, prove=options.prove)
+    static = options.static.read(prove=options.prove)
     if options.traefik_api is not None:
         static = _read_running(options.traefik_api, static)
     (hosts, source), listed = options.snapshot.read_all(check_machines=options.check_machines)
@@ -218,44 +192,6 @@ def _check_machines(hosts: HostsMap, listed: MachineList) -> tuple[Diagnostic, .
     return check_machines(read_hosts(hosts).entries, listed.machines, time.time())
 
 
-def read_static_config(
-    path: Path | None, entrypoints: Iterable[str], *, prove: bool = False
-) -> StaticText:
-    """Read Traefik's static configuration, and add the entrypoints from the command line.
-
-    With ``prove`` a real Traefik judges the file.
-    Raise :class:`SettingsError`, with the place, for a file that Traefik would not start with.
-    """
-    from ctsdns_traefik.core.checks import StaticText
-    from ctsdns_traefik.core.policy import in_bytes
-    from ctsdns_traefik.core.problems import LocatedError
-    from ctsdns_traefik.core.static_config import read_static, with_entrypoints
-    from ctsdns_traefik.core.text import shown
-    from ctsdns_traefik.traefik import find_traefik, refusal_of
-
-    if path is None:
-        return StaticText(configuration=with_entrypoints(None, entrypoints))
-    name, form = shown(str(path)), _FORMS.get(path.suffix.lower())
-    if form is None:
-        raise SettingsError(
-            f"{name}: Traefik reads its configuration from .yml, .yaml and .toml (of variables,"
-            " name a file that ends in .env)"
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        static = read_static(text, form)
-        if prove:
-            static = read_static(text, form, refusal_of(find_traefik(), text, form))
-    except LocatedError as why:
-        line, column = in_bytes(why.location, text)
-        raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
-    except OSError as why:
-        raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
-    except ValueError as why:
-        raise SettingsError(f"{name}: it is not UTF-8") from why
-    return StaticText(str(path), text, with_entrypoints(static, entrypoints))
-
-
 def _read_running(api: TraefikApi, static: StaticText) -> StaticText:
     """Take the entrypoints from a Traefik that runs; what a static configuration adds stays.
 
@@ -269,17 +205,11 @@ def _read_running(api: TraefikApi, static: StaticText) -> StaticText:
 
 
 def _read_beside(output: str | None, static: StaticText) -> DynamicFiles | None:
-    """Read the user's other dynamic files, if Traefik may read them; they are beside ours."""
-    from ctsdns_traefik.core.checks import DynamicFiles
-    from ctsdns_traefik.core.static_config import UNKNOWN
+    """Read the user's other dynamic files; ``None`` if the folder of the output is not known."""
     from ctsdns_traefik.traefik import read_beside
 
-    if output is None or not Path(output).parent.is_dir():
-        return None
-    known = static.configuration or UNKNOWN
-    if known.described and not (known.file_provider and known.file_provider.directory):
-        return DynamicFiles((), certain=True)
-    return DynamicFiles(read_beside(Path(output), below=known.described), known.described)
+    known = output and Path(output).parent.is_dir()
+    return read_beside(Path(output), static.configuration) if output and known else None
 
 
 def _prove(
@@ -294,7 +224,9 @@ def _prove(
     from ctsdns_traefik.core.dynamic import render
     from ctsdns_traefik.traefik import SandboxEntrypoint, prove, texts_to_load
 
-    rendering = render(hosts, access=access.access.self_contained() if access else None)
+    alone = access.access.self_contained() if access else None
+    without_tls = static.configuration.without_tls if static.configuration else ()
+    rendering = render(hosts, access=alone, without_tls=without_tls)
     entrypoints = static.configuration and [
         SandboxEntrypoint(each.name, _listens_on_udp(each, rendering.routes), each.tls)
         for each in static.configuration.entrypoints.values()

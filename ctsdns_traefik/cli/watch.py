@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,15 @@ from ctsdns_traefik.cli.file_arguments import require_different
 from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
 from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
-from ctsdns_traefik.cli.parameter_types import FILE, SECONDS
+from ctsdns_traefik.cli.parameter_types import SECONDS
 from ctsdns_traefik.cli.server_options import ServerOptions, server_options
 from ctsdns_traefik.cli.source_options import StreamOptions, stream_options
+from ctsdns_traefik.cli.static_options import StaticOptions, static_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.daemon import EventPublisher, FollowedAccess, Reconciler, Watch
+    from ctsdns_traefik.core.static_config import StaticConfiguration
+    from ctsdns_traefik.daemon import EventPublisher, FollowedAccess, Publish, Reconciler, Watch
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Output
     from ctsdns_traefik.server import Handover
@@ -44,13 +46,13 @@ class WatchOptions:
     """The options of watch."""
 
     stream: StreamOptions
+    static: StaticOptions
     target: OutputOptions
     store_lease: float
     server: ServerOptions
     access_file: Path | None
     removal_guard: bool
     check: bool
-    static_config: Path | None
     monitoring: MonitoringOptions
     log_format: LogFormat
 
@@ -81,6 +83,7 @@ class WatchOptions:
     "options",
     WatchOptions,
     stream_options,
+    static_options,
     output_options(
         default=settings.OUTPUT.default,
         text="File that Traefik's file provider watches, redis://HOST:PORT/DB?rootKey=traefik, or"
@@ -109,12 +112,6 @@ class WatchOptions:
         help="Do not watch; check the source, the output, the access file, Traefik and the"
         " clock, and write nothing.",
     ),
-    option(
-        "--static-config",
-        group="Safety",
-        type=FILE,
-        help="For --check: file with Traefik's static configuration, which has to read the output.",
-    ),
     monitoring_options,
     log_format_option,
     verbosity_options,
@@ -126,8 +123,6 @@ def watch(options: WatchOptions) -> ExitCode:
     TRAEFIK_CONFIG_API_ENDPOINT if left out. SIGTERM and SIGINT stop it, SIGHUP makes it poll or
     connect again at once.
     """
-    if options.static_config and not options.check:
-        raise click.UsageError("--static-config is for --check: watch itself does not read it")
     if options.monitoring.health:
         if options.check:
             raise click.UsageError("--check and --health are two questions: ask one at a time")
@@ -141,6 +136,7 @@ def watch(options: WatchOptions) -> ExitCode:
     start_logging(dated=True, form=options.log_format)
     address = options.stream.address()
     _require_usable(options)
+    static = options.static.read_known()
     signals = _handle_signals()
     source = options.stream.build(address)
     check = options.target.build_check(signals.stops)
@@ -153,7 +149,7 @@ def watch(options: WatchOptions) -> ExitCode:
     handover = _build_handover(options)
     publisher = _build_publisher(options, source, output, signals, handover)
     with _serving(options, handover, publisher, source), output.claim(), publisher:
-        return _build_watch(options, source, output, signals, publisher, handover).run()
+        return _build_watch(options, static, source, output, signals, publisher, handover).run()
 
 
 def _require_usable(options: WatchOptions) -> None:
@@ -230,6 +226,7 @@ def _build_publisher(
 
 def _build_watch(
     options: WatchOptions,
+    static: StaticConfiguration | None,
     source: Source,
     output: Output,
     signals: Signals,
@@ -251,9 +248,10 @@ def _build_watch(
         check_stop=signals.check,
         access=followed.access if followed else None,
         publisher=publisher,
-        on_change=target.build_on_change(publish, signals.stops),
+        on_change=_build_on_change(target, static, publish, signals),
         verifier=monitoring.start_verifier(publish, target.provider),
         readers=handover,
+        without_tls=static.without_tls if static else (),
     )
     expect_large_snapshots()
     lease = options.lease_seconds(source)
@@ -265,6 +263,29 @@ def _build_watch(
         publisher=publisher,
         beside=_run_threads(reconciler, publisher, followed, lease if target.is_store else None),
     )
+
+
+def _build_on_change(
+    target: OutputOptions, static: StaticConfiguration | None, publish: Publish, signals: Signals
+) -> Callable[[], None] | None:
+    """Build what runs after a change: the user's command, and the check of the other files.
+
+    The other files are checked now, too.
+    """
+    from ctsdns_traefik.daemon import NeighbourCheck
+
+    run_hook = target.build_on_change(publish, signals.stops)
+    if target.path is None:
+        return run_hook
+    neighbours = NeighbourCheck(target.path, static, publish)
+    neighbours.run()
+
+    def on_change() -> None:
+        if run_hook:
+            run_hook()
+        neighbours.run()
+
+    return on_change
 
 
 @contextmanager

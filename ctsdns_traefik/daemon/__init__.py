@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.daemon.health_check import check_health
     from ctsdns_traefik.daemon.loop import Watch
     from ctsdns_traefik.daemon.memory import expect_large_snapshots
+    from ctsdns_traefik.daemon.neighbours import NeighbourCheck
     from ctsdns_traefik.daemon.reconciler import Reconciler
     from ctsdns_traefik.daemon.sd_notify import service_manager
     from ctsdns_traefik.daemon.standby import StandbyTimer
@@ -49,6 +50,7 @@ _MODULES = {
     "HookSucceeded": "events",
     "Listening": "events",
     "ListeningFailed": "events",
+    "NeighbourCheck": "neighbours",
     "Outlet": "status_reporter",
     "Publish": "event_publisher",
     "Reconciler": "reconciler",
@@ -80,6 +82,7 @@ __all__ = [
     "HookSucceeded",
     "Listening",
     "ListeningFailed",
+    "NeighbourCheck",
     "Outlet",
     "Publish",
     "Reconciler",

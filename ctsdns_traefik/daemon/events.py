@@ -652,6 +652,24 @@ class WritersDisagree(
         return status._replace(last_error=error)
 
 
+class DirectoryFilesRefused(
+    Event, event="directory-file-refused", level=WARNING, topic="directory-file-refused"
+):
+    """All files beside the output that keep Traefik from loading its directory, one a line."""
+
+    diagnostics: tuple[Diagnostic, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.diagnostics))
+
+    def lines(self) -> tuple[Event, ...]:
+        return tuple(DirectoryFilesRefused((each,)) for each in self.diagnostics)
+
+    def fields(self) -> dict[str, object]:
+        (only,) = self.diagnostics
+        return {"path": only.path, "problem": only.message, "hint": only.hint}
+
+
 class ForeignContentReplaced(
     OutputWarned,
     event="foreign",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple, Protocol
 
 from ctsdns_traefik.core.access import Access
@@ -101,11 +101,15 @@ class Reconciler:
     ``check_stop`` is called before each write, and raises if the process is to stop: a write that
     has begun is completed, reported, and followed by its hook. ``access`` is in force until
     :meth:`change_access`; ``on_change`` is called after each change, ``verifier`` gets each
-    document that was written, and ``readers`` get that, too, and the hosts.
+    document that was written, and ``readers`` get that, too, and the hosts. ``without_tls`` has the
+    entrypoints that are known to have no TLS.
     """
 
     _foreign = False
     """Whether the output holds what somebody else wrote, which is to be replaced."""
+    _content: bytes | None = None
+    _hosts: HostsMap | None = None
+    """The hosts of what the output holds, if they are known."""
     _standing_by = False
     _warned = True
     """Whether the last report of the output had warnings, as far as is known."""
@@ -123,8 +127,10 @@ class Reconciler:
         on_change: Callable[[], None] | None = None,
         verifier: DocumentVerifier | None = None,
         readers: Readers | None = None,
+        without_tls: Container[str] = (),
     ) -> None:
         self._readers = readers
+        self._without_tls = without_tls
         self._output = output
         self._form: Format = form
         self._guard = guard
@@ -134,10 +140,7 @@ class Reconciler:
         self._access = access
         self._enforced = access is None
         """Whether the output is known to have the access."""
-        self._content: bytes | None = None
         self._outline: Outline = {}
-        self._hosts: HostsMap | None = None
-        """The hosts of what the output holds, if they are known."""
         self._last = _Last(None, {}, 0)
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held, and of changes with it."""
@@ -345,7 +348,7 @@ class Reconciler:
 
     def _render(self, hosts: HostsMap) -> Rendering:
         last = self._last
-        rendering = render(hosts, self._form, self._access, last.basis)
+        rendering = render(hosts, self._form, self._access, last.basis, self._without_tls)
         self._last = _Last(
             rendering.basis,
             outline(rendering.document, rendering.fresh, last.outline),

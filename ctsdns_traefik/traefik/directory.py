@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ctsdns_traefik.core.checks import DynamicFile
 from ctsdns_traefik.core.problems import LocatedError
-from ctsdns_traefik.core.static_config import without_keys
 from ctsdns_traefik.errors import os_reason
+
+if TYPE_CHECKING:
+    from ctsdns_traefik.core.checks import DynamicFile, DynamicFiles
+    from ctsdns_traefik.core.static_config import StaticConfiguration
 
 LARGEST_FILE = 16 * 1024 * 1024
 MOST_FILES = 1_000
@@ -19,18 +22,24 @@ MOST_FILES = 1_000
 _ENDINGS = (".yml", ".yaml", ".toml")
 
 
-def read_beside(output: Path, *, below: bool) -> list[DynamicFile]:
-    """Return the dynamic files in the folder of a file, and perhaps below it, except itself.
+def paths_beside(output: Path, static: StaticConfiguration | None) -> list[Path]:
+    """Return the paths of the dynamic files that Traefik reads, or may read, with the output.
 
-    A folder or file that cannot be read has a fault in place of its text.
+    They are those in the output's folder, and if the static configuration is known, below it.
     """
-    found: list[DynamicFile] = []
-    for path in _paths(output.parent, below=below):
-        if len(found) == MOST_FILES:
-            break
-        if path != output:
-            found.append(_file(path))
-    return found
+    known = static if static and static.described else None
+    if known and not (known.file_provider and known.file_provider.directory):
+        return []
+    found = _paths(output.parent, below=known is not None)
+    return list(islice((path for path in found if path != output), MOST_FILES))
+
+
+def read_beside(output: Path, static: StaticConfiguration | None) -> DynamicFiles:
+    """Read these files; one that cannot be read has a fault in place of its text."""
+    from ctsdns_traefik.core.checks import DynamicFiles
+
+    files = [_file(path) for path in paths_beside(output, static)]
+    return DynamicFiles(files, certain=bool(static and static.described))
 
 
 def _paths(folder: Path, *, below: bool) -> Iterator[Path]:
@@ -46,18 +55,27 @@ def _paths(folder: Path, *, below: bool) -> Iterator[Path]:
 
 
 def _file(path: Path) -> DynamicFile:
+    from ctsdns_traefik.core.checks import DynamicFile
+
+    fault = ""
     try:
-        if path.is_symlink() and not path.exists():
-            return DynamicFile(str(path), fault="it is a link to nothing")
-        if path.exists() and not path.is_file():
-            return DynamicFile(str(path), fault="it is not a file")
-        if path.stat().st_size > LARGEST_FILE:
-            return DynamicFile(str(path), fault=f"it is larger than {LARGEST_FILE >> 20} MiB")
-        return DynamicFile(str(path), path.read_text(encoding="utf-8-sig"))
+        if not (fault := _fault(path)):
+            return DynamicFile(str(path), path.read_text(encoding="utf-8-sig"))
+    except PermissionError:
+        fault = "this user may not read it (may Traefik's?)"
     except OSError as why:
-        return DynamicFile(str(path), fault=os_reason(why))
+        fault = os_reason(why)
     except ValueError:
-        return DynamicFile(str(path), fault="it is not UTF-8")
+        fault = "it is not UTF-8"
+    return DynamicFile(str(path), fault=fault)
+
+
+def _fault(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return "it is a link to nothing"
+    if path.exists() and not path.is_file():
+        return "it is not a file"
+    return f"it is larger than {LARGEST_FILE >> 20} MiB" * (path.stat().st_size > LARGEST_FILE)
 
 
 def texts_to_load(files: Iterable[DynamicFile]) -> dict[str, str]:
@@ -71,6 +89,8 @@ def texts_to_load(files: Iterable[DynamicFile]) -> dict[str, str]:
 
 
 def _without_health_checks(file: DynamicFile) -> str:
+    from ctsdns_traefik.core.static_config import without_keys
+
     if not re.search("healthcheck", file.text, re.IGNORECASE):
         return file.text
     form: Literal["toml", "yaml"] = "toml" if file.path.lower().endswith(".toml") else "yaml"

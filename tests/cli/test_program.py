@@ -93,6 +93,7 @@ VARIABLES = {
     settings.CA_FILE: ("watch", "render-once", "validate"),
     settings.CLIENT_CERT: ("watch", "render-once", "validate"),
     settings.CLIENT_KEY: ("watch", "render-once", "validate"),
+    settings.STATIC_CONFIG: ("watch", "render-once", "validate"),
     settings.ACCESS_FILE: ("watch", "render-once", "validate"),
     settings.ON_CHANGE: ("watch", "render-once"),
     settings.CHECK_COMMAND: ("watch", "render-once"),

@@ -104,6 +104,19 @@ def test_output_that_traefik_does_not_read(policy: Path, path: Path, tmp_path: P
     assert "it has no http provider" in lines[-1]
 
 
+def test_directory_that_traefik_does_not_load(policy: Path, path: Path, tmp_path: Path) -> None:
+    """A link to nothing beside the output is a finding; beside a file read by name it is none."""
+    static = tmp_path / "traefik.yml"
+    (path.parent / "old.yml").symlink_to("/nowhere")
+    for provider, code, state in (("directory", 1, "failed"), ("filename", 0, "")):
+        value = path.parent if provider == "directory" else path
+        static.write_text(f"providers: {{file: {{{provider}: {value}}}}}")
+        done, lines, _ = check(policy, "-o", path, "--static-config", static)
+        found = [line for line in lines if " directory: " in line]
+        assert (done, [line.partition(" ")[0] for line in found]) == (code, [state] * bool(state))
+        assert all("old.yml" in line and "it is a link to nothing" in line for line in found)
+
+
 def test_traefik_that_is_away(policy: Path, path: Path) -> None:
     """An API without an answer keeps watch from nothing: it is a finding."""
     code, lines, _ = check(policy, "-o", path, "--traefik-api", "http://127.0.0.1:1")
@@ -272,7 +285,6 @@ def test_marks_on_a_terminal(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["--static-config", "t.yml"], "--static-config is for --check", id="static"),
         pytest.param(["--check", "--health"], "ask one at a time", id="health"),
         pytest.param(["--check"], "Missing option '--endpoint'", id="no-source"),
         pytest.param(["--check", "-o", "none", "x"], "needs --listen", id="no-output"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from local import until
 from support.backends import banner_backend, http_backend
 from support.certificates import Authority
 from support.checked import CheckedTraefik, Settings
+from support.commands import Watch, run
 from support.traefik import Answer, any_certificate, needs_wildcards, traefik_version
 
 from ctsdns_traefik.core.checks.entries import check
+from ctsdns_traefik.core.dynamic import render
 from ctsdns_traefik.core.entries.grammar import read_hosts
 
 HERE = "127.0.0.1"
@@ -75,7 +78,10 @@ def test_passthrough_beside_http(
     settings: Settings,
     codes: list[str],
 ) -> None:
-    """Passthrough is shadowed by HTTP with TLS alone: else HTTP takes only what is not TLS."""
+    """Passthrough is shadowed by HTTP with TLS alone: else HTTP takes only what is not TLS.
+
+    All commands that know the static configuration agree: a conflict with TLS, none without.
+    """
     vault = stack.enter_context(
         http_backend("vault", tls=authority.server_context("a.example.com"))
     )
@@ -88,6 +94,17 @@ def test_passthrough_beside_http(
         assert (with_tls, plain.status) == (Answer(200, "web"), 404)
     else:
         assert (with_tls, plain) == (Answer(200, "vault"), Answer(200, "web"))
+    policy, static = tmp_path / "policy.json", tmp_path / "traefik.yml"
+    policy.write_text(json.dumps({"hosts": dict.fromkeys(names, HERE)}))
+    options: tuple[str | Path, ...] = (policy, "--static-config", static)
+    wanted = traefik.output.read_text() if not codes else render({names[0]: HERE}).text
+    assert run("render-once", *options).stdout == wanted
+    assert ("error conflict" in run("validate", *options).stdout) == bool(codes)
+    watch = Watch(str(policy), tmp_path / "watched.yml", "--static-config", str(static))
+    with watch:
+        watch.until_content("a.example.com")
+        watch.stop()
+    assert (watch.content, "conflict" in watch.log) == (wanted, bool(codes))
 
 
 @pytest.mark.parametrize(

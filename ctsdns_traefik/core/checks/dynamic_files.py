@@ -61,10 +61,12 @@ def check_dynamic_files(found: DynamicFiles) -> Iterator[Diagnostic]:
                 continue
         except LocatedError as error:
             why, location = error.message, in_bytes(error.location, file.text)
+        whether = "" if found.certain else "if it reads the directory, "
         diagnostic = diagnose_setting(
             "directory-file-refused",
             _SETTING,
-            f"Traefik refuses {shown(file.path)}, and then loads no file of its directory: {why}",
+            f"{whether}Traefik refuses {shown(file.path)}, and then loads no file of its"
+            f" directory: {why}",
             "fix the file, or move it out of the directory",
             Severity.ERROR if found.certain else Severity.WARNING,
         )

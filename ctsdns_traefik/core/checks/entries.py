@@ -59,7 +59,8 @@ def check(
     applied, if there is one.
     """
     static = static or UNKNOWN
-    routes = plan_routes(entries).routes if routes is None else routes
+    if routes is None:
+        routes = plan_routes(entries, without_tls=static.without_tls).routes
     context = Context(tuple(sorted(entries)), tuple(routes), static, traefik_version)
     found = [diagnostic for rule in ENTRY_RULES for diagnostic in rule(context)]
     found.sort(key=lambda diagnostic: diagnostic.entry)

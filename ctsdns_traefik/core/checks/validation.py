@@ -65,14 +65,16 @@ def check_policy(
     model = access.access if access else None
     if model and static.configuration:
         model = _with_bound_entrypoints(model, static.configuration)
-    rendered = rendering.render(hosts, access=model)
-    entries, routes, configuration = rendered.entries, rendered.routes, static.configuration
+    configuration = static.configuration
+    known = configuration or UNKNOWN
+    rendered = rendering.render(hosts, access=model, without_tls=known.without_tls)
+    entries, routes = rendered.entries, rendered.routes
     found = [
         *rendered.diagnostics,
         *rendered.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
         *(check_access(entries, routes, access.access, configuration, version) if access else ()),
-        *check_middlewares(routes, model, configuration or UNKNOWN, beside),
+        *check_middlewares(routes, model, known, beside),
         *(check_dynamic_files(beside) if beside else ()),
         *unproved,
     ]

@@ -7,7 +7,7 @@ decided each time. So a rendering is the same with a previous one as without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.apply import NOTHING_KNOWN, Applied, Known, apply_access
@@ -64,17 +64,20 @@ def render(
     form: Format = "json",
     access: Access | None = None,
     previous: Basis | None = None,
+    without_tls: Container[str] = (),
 ) -> Rendering:
     """Render a hosts map; the same hosts in any order give the same bytes.
 
-    ``previous`` is the basis of any other rendering, which saves most of the time.
+    ``without_tls`` has the entrypoints that are known to have no TLS. ``previous`` is the basis of
+    any other rendering, which saves most of the time.
     """
     known = _find_known(hosts, previous) if previous else {}
     others = {name: value for name, value in hosts.items() if name not in known}
     read, invalid = read_hosts(others)
     made = known | {entry.name: make_route(entry) for entry in read}
     made = {name: made[name] for name in sorted(made)}
-    planned, conflicts = plan(list(made.values()), access.balanced if access else None)
+    balanced = access.balanced if access else None
+    planned, conflicts = plan(list(made.values()), balanced, without_tls)
     protected = previous.protected if previous and previous.access == access else NOTHING_KNOWN
     applied = apply_access(planned, access, protected) if access else Applied(planned)
     document = build_document(applied.routes, applied.references)

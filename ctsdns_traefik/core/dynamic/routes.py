@@ -6,7 +6,7 @@ Names are ``router-<slug>`` for HTTP, ``router-<slug>-<scheme>`` for TCP and UDP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -105,18 +105,26 @@ Balanced = Callable[[HostEntry], bool]
 """Return whether an entry shares one service with those of the same name."""
 
 
-def plan_routes(entries: Iterable[HostEntry], balanced: Balanced | None = None) -> Plan:
+def plan_routes(
+    entries: Iterable[HostEntry],
+    balanced: Balanced | None = None,
+    without_tls: Container[str] = (),
+) -> Plan:
     """Leave out conflicting entries and name the routers and services of the others.
 
     The entry whose name sorts first wins a conflict and keeps its short names, so that the order of
-    the entries makes no difference.
+    the entries makes no difference. ``without_tls`` has the entrypoints that are known to have no
+    TLS: HTTP and passthrough of one name are in conflict on all others.
     """
-    return plan([make_route(entry) for entry in sorted(entries)], balanced)
+    return plan([make_route(entry) for entry in sorted(entries)], balanced, without_tls)
 
 
-def plan(made: list[Route], balanced: Balanced | None = None) -> Plan:
+def plan(
+    made: list[Route], balanced: Balanced | None = None, without_tls: Container[str] = ()
+) -> Plan:
     """Plan routes as :func:`plan_routes` from what :func:`make_route` has made, sorted by entry."""
-    routes, conflicts = _without_conflicts(_balance(made, balanced) if balanced else made)
+    made = _balance(made, balanced) if balanced else made
+    routes, conflicts = _without_conflicts(made, without_tls)
     short = [route.router for route in routes], [route.service for route in routes]
     routers = _allot_names(routes, short[0], attrgetter("entry.name"))
     services = _allot_names(routes, short[1], attrgetter("backend", "others"))
@@ -172,7 +180,9 @@ def _balance(routes: list[Route], balanced: Balanced) -> list[Route]:
     ]
 
 
-def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnostic]]:
+def _without_conflicts(
+    routes: list[Route], without_tls: Container[str]
+) -> tuple[list[Route], list[Diagnostic]]:
     """Split sorted routes into those to serve and conflicts with one of them."""
     beside: dict[tuple[str, str, str], list[Route]] = {}
     served: list[Route] = []
@@ -185,7 +195,7 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnosti
         elif taken:
             conflict = _conflict_of_all(entry, others[0].entry, taken)
         else:
-            conflict = _find_conflict(route, others)
+            conflict = _find_conflict(route, others, tls=entry.entrypoint not in without_tls)
         if conflict:
             conflicts.append(conflict)
         else:
@@ -194,14 +204,18 @@ def _without_conflicts(routes: list[Route]) -> tuple[list[Route], list[Diagnosti
     return served, conflicts
 
 
-def _find_conflict(route: Route, served: list[Route]) -> Diagnostic | None:
-    """Return the conflict of a route with one of those for its entrypoint and domain, if any."""
+def _find_conflict(route: Route, served: list[Route], *, tls: bool) -> Diagnostic | None:
+    """Return the conflict of a route with one of those for its entrypoint and domain, if any.
+
+    ``tls`` is whether HTTP routers may have TLS there.
+    """
     same = next((each for each in served if each.protocol == route.protocol), route)
     other = next((each for each in served if each.protocol != route.protocol), None)
     if (same.backends, same.passthrough) != (route.backends, route.passthrough):
         return _conflict(route.entry, same.entry, "leads to another backend")
-    # An HTTP router with TLS takes all connections for its names from a TCP router.
-    if other and (route.passthrough or other.passthrough):
+    # An HTTP router with TLS takes all connections for its names from a TCP router. If the access
+    # file gives it TLS, the same settings leave the passthrough route out.
+    if tls and other and (route.passthrough or other.passthrough):
         return _conflict(route.entry, other.entry, "needs the same TLS connections")
     return None
 

@@ -127,6 +127,12 @@ class StaticConfiguration(NamedTuple):
     newer: tuple[tuple[str, str], ...] = ()
     """Its settings that not every release has: their names in the table of releases, and paths."""
 
+    @property
+    def without_tls(self) -> frozenset[str]:
+        """The entrypoints that are known to have no TLS."""
+        known = self.entrypoints.values()
+        return frozenset(each.name for each in known if each.described and not each.tls)
+
     def redirect_of(self, entrypoint: Entrypoint) -> Redirect | None:
         """Return an entrypoint's redirect; Traefik ignores one to an unknown entrypoint."""
         redirect = entrypoint.redirect

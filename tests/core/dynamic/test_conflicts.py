@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ctsdns_traefik.core.access import read_access
+from ctsdns_traefik.core.dynamic import render
 from ctsdns_traefik.core.dynamic.routes import Plan, plan_routes
 from ctsdns_traefik.core.entries.grammar import read_hosts
 from ctsdns_traefik.core.problems import Diagnostic
@@ -102,3 +104,32 @@ def test_left_out_entry_blocks_no_other(prefixes: list[str], left_out: list[str]
     assert [problem.entry for problem in planned.diagnostics] == [
         f"{prefix}._tcp.app.de" for prefix in left_out
     ]
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "left_out"),
+    [
+        pytest.param(["_ws_http_80", "_ws_tls_443"], [], id="http-first"),
+        pytest.param(["_ws_TLS_443", "_ws_http_80"], [], id="passthrough-first"),
+        pytest.param(["_ws_http_80", "_ws_http_81"], ["_ws_http_81"], id="two-backends"),
+        pytest.param(["_ws_mysql_80", "_ws_tls_443"], ["_ws_tls_443"], id="two-tcp-routes"),
+        pytest.param(["_tcp_http_80", "_tcp_tls_443"], ["_tcp_tls_443"], id="another-entrypoint"),
+    ],
+)
+def test_entrypoint_without_tls(prefixes: list[str], left_out: list[str]) -> None:
+    """HTTP beside passthrough is no conflict on an entrypoint known to have no TLS, all else is."""
+    names = [f"{prefix}._tcp.app.de" for prefix in prefixes]
+    read = read_hosts(dict.fromkeys(names, ONE))
+    planned = plan_routes(read.entries, without_tls={"ws"})
+    assert [each.entry for each in planned.diagnostics] == [
+        f"{each}._tcp.app.de" for each in left_out
+    ]
+
+
+def test_tls_from_the_access_file_leaves_the_passthrough_route_out() -> None:
+    """An HTTP router with TLS of its own would take the connections: the other is not served."""
+    access = read_access("routes: {app.de: {tls: true}}")
+    names = {"_ws_http_80._tcp.app.de": ONE, "_ws_tls_443._tcp.app.de": ONE}
+    rendering = render(names, access=access, without_tls={"ws"})
+    assert [route.entry.name for route in rendering.routes] == [*names][:1]
+    assert [each.code for each in rendering.diagnostics] == ["access-not-applicable"]
