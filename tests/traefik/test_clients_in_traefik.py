@@ -7,30 +7,38 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from local import free_ports, running, until
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 from ruamel.yaml import YAML
 from support.certificates import Authority
 from support.certified import CertifiedTraefik
-from support.commands import run
+from support.commands import bind_mounting, run
 from support.databases import mariadb, needs_mariadb, needs_postgres, postgres
 from support.paths import ROOT
 from support.ssh import SshServer, listens, needs_ssh
 
 HERE = "127.0.0.1"
 DNS_NAME, DNS_ADDRESS = "nas.home.example", "100.64.0.7"
-RAW = ("ssh", "mysql", "postgres", "redis", "rdp", "dns")
+RAW = ("ssh", "mysql", "postgres", "redis", "rdp", "dns", "mqtt")
 """Protocols with an entrypoint of their own, named like the protocol."""
+
+
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
+needs_mosquitto = pytest.mark.skipif(not MOSQUITTO, reason="there is no Mosquitto")
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -132,6 +140,17 @@ def dns(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
+def mqtt(folder: Path) -> Iterator[int]:
+    """Run an MQTT broker for everybody on this machine; give its port."""
+    (port,) = free_ports(1)
+    file = folder / "mosquitto.conf"
+    file.write_text(f"listener {port} {HERE}\nallow_anonymous true\nuser root\n")
+    with running([MOSQUITTO, "-c", str(file)], folder / "mosquitto.log"):
+        until(lambda: listens(port), "Mosquitto does not listen", 15)
+        yield port
+
+
+@contextmanager
 def rdp() -> Iterator[int]:
     """Answer the connection request of each RDP client, [MS-RDPBCGR] 2.2.1.1; give the port."""
     confirm = bytes.fromhex("03000013 0ed000001234 00 0200080001000000")
@@ -171,6 +190,8 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
             ports["redis"] = stack.enter_context(redis())
         if shutil.which("dnsmasq"):
             ports["dns"] = stack.enter_context(dns(folder))
+        if MOSQUITTO:
+            ports["mqtt"] = stack.enter_context(mqtt(folder))
         dynamic = folder / "watched" / "dynamic.yml"
         dynamic.parent.mkdir()
         dynamic.write_text("{}")
@@ -319,11 +340,99 @@ def test_dns(stage: Stage, transport: str) -> None:
     assert stage.run(f"{command} +short +time=5 +tries=1") == (0, DNS_ADDRESS)
 
 
+class NamedContext(ssl.SSLContext):
+    """A client's context that asks for one name, whatever the address."""
+
+    name = ""
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        """Begin TLS, with the name in place of the one that is given."""
+        return super().wrap_socket(*arguments, **{**options, "server_hostname": self.name})
+
+
+def connect_mqtt(port: int, tls: NamedContext | None = None) -> str:
+    """Connect to a broker, and return how it answers."""
+    answers: queue.Queue[str] = queue.Queue()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda _client, _data, _flags, code, _properties: answers.put(str(code))
+    if tls:
+        client.tls_set_context(tls)
+    client.connect(HERE, port)
+    client.loop_start()
+    try:
+        return answers.get(timeout=10)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def context_for(stage: Stage, name: str, *protocols: str) -> NamedContext:
+    """Return the context of a client that asks for a name, and may offer protocols by ALPN."""
+    context = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(stage.authority.ca_file)
+    context.name = name
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
+
+
+def negotiated(stage: Stage, name: str, protocol: str) -> str | None:
+    """Return the protocol that is agreed on with a name by ALPN, or how TLS fails."""
+    with socket.create_connection((HERE, stage.traefik.ports["tcp"]), timeout=5) as plain:
+        try:
+            with context_for(stage, name, protocol).wrap_socket(plain) as connection:
+                return connection.selected_alpn_protocol()
+        except ssl.SSLError as why:
+            return str(why)
+
+
+@needs_mosquitto
+def test_mqtt_raw(stage: Stage) -> None:
+    """A client of MQTT needs nothing but the port."""
+    assert stage.printed(stage.raw("mqtt")).startswith(f"mosquitto_sub -h {HERE} -p ")
+    assert connect_mqtt(stage.traefik.ports["mqtt"]) == "Success"
+
+
+@needs_mosquitto
+def test_mqtt_by_sni(stage: Stage) -> None:
+    """With TLS it is led by the name; one that offers ALPN gets through with an access file."""
+    (stage.folder / "watched" / "alpn.yml").unlink(missing_ok=True)
+    port = stage.traefik.ports["tcp"]
+    plain, known = "mqtt.example.com", "broker.example.com"
+    assert connect_mqtt(port, context_for(stage, plain)) == "Success"
+    refused = "no application protocol"
+    until(lambda: refused in str(negotiated(stage, plain, "mqtt")), "it is not refused", 15)
+    access = stage.folder / "access.yml"
+    access.write_text("default: public\n")
+    policy = json.dumps({"hosts": {f"_tcp_mqtts_{stage.ports['mqtt']}._tcp.{known}": HERE}})
+    output = stage.folder / "watched" / "mqtt.yml"
+    done = run("render-once", "-", "-o", output, "--access-file", access, stdin=policy.encode())
+    assert done.returncode == 0, done.stderr
+    until(lambda: negotiated(stage, known, "mqtt") == "mqtt", "it is still refused", 15)
+    for offered in ((), ("mqtt",), ("http/1.1",)):  # the last as WebSockets do
+        assert connect_mqtt(port, context_for(stage, known, *offered)) == "Success"
+
+
+@needs_mosquitto
+@needs("mosquitto_sub", "mosquitto_pub")
+def test_mosquitto_sub(stage: Stage) -> None:
+    """The printed command gets a message, on a machine that knows the broker's name."""
+    hosts = stage.folder / "hosts"
+    hosts.write_text(f"{HERE} mqtt.example.com localhost\n")
+    launcher = bind_mounting(hosts, Path("/etc/hosts"))
+    for entry in (stage.raw("mqtt"), stage.named("mqtt")):
+        command = shlex.split(stage.printed(entry).replace("TOPIC", "house/door"))
+        publish = ["mosquitto_pub", *command[1:], "--retain", "-m", "open"]
+        assert stage.run([*launcher, *publish]) == (0, "")
+        assert stage.run([*launcher, *command, "-C", "1", "-W", "10"]) == (0, "open")
+
+
 SHOWN = {
     "SSH": (test_ssh_raw,),
     "MySQL, MariaDB": (test_mysql_raw, test_mysql_by_sni, test_mysql_by_sni_needs_a_local_port),
     "Postgres": (test_postgres_raw, test_postgres_by_sni, test_newer_libpq_by_sni),
     "Redis": (test_redis,),
+    "MQTT": (test_mqtt_raw, test_mqtt_by_sni, test_mosquitto_sub),
     "RDP": (test_rdp,),
     "DNS": (test_dns,),
     "other UDP (WireGuard, games)": (),  # datagrams alone, in test_raw_and_udp_in_traefik.py

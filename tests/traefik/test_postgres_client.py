@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,12 +12,11 @@ from typing import NamedTuple
 
 import pytest
 from local import until
-from support.accessed import authority_in, client_with
 from support.certificates import Authority
 from support.certified import CertifiedTraefik
 from support.commands import run
 from support.databases import needs_postgres, postgres
-from support.traefik import any_certificate
+from support.libpq import PostgresStage, check_libpq, installed_libpq
 
 NAME, OTHER = "db.example.com", "other.example.com"
 
@@ -96,48 +93,8 @@ def test_psql_refuses_an_authority_that_is_not_trusted(way: Way, tmp_path: Path)
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_clients_that_offer_their_own_protocol(
-    authority: Authority, stack: ExitStack, tmp_path: Path
-) -> None:
+def test_clients_that_offer_their_own_protocol(authority: Authority, tmp_path: Path) -> None:
     """Libpq 17 and newer, which offer ALPN postgresql alone, get through with an access file."""
-    port = stack.enter_context(postgres())
-    home = authority_in(tmp_path / "home")
-    access = tmp_path / "access.yml"
-    access.write_text(
-        f"clientAuth: {{home: {{caFiles: ['{home.ca_file}']}}}}\n"
-        f"routes: {{{OTHER}: {{access: mtls-strict, clientAuth: home}}}}\n"
-    )
-    dynamic = tmp_path / "watched" / "dynamic.yml"
-    dynamic.parent.mkdir()
-    hosts = {f"_tcp_{each}_{port}._tcp.{name}": "127.0.0.1" for each, name in SCHEMES.items()}
-    policy = json.dumps({"hosts": hosts}).encode()
-    assert "alpn-missing" in run("validate", "-", stdin=policy).stdout
-    options = ("--access-file", access)
-    assert "alpn-missing" not in run("validate", *options, "-", stdin=policy).stdout
-    assert run("render-once", "-", "-o", dynamic, *options, stdin=policy).returncode == 0
-    certificate = authority.issue(NAME, OTHER)
-    traefik = stack.enter_context(CertifiedTraefik(tmp_path, dynamic, certificate))
-    until(lambda: len(traefik.routers()) == 2, "no router", 15)
-    way = Way(traefik.ports["tcp"], authority)
-    assert way.ask(NAME, "verify-full").stdout == "42\n"
-    assert offered(way.port, NAME, any_certificate()) == "postgresql"
-    assert offered(way.port, OTHER, any_certificate()) is None
-    assert offered(way.port, OTHER, client_with(home)) == "postgresql"
-
-
-SCHEMES = {"postgres": NAME, "postgresql": OTHER}
-
-
-def offered(port: int, name: str, client: ssl.SSLContext) -> str | None:
-    """Ask for TLS as libpq 17 does; return the protocol agreed on, ``None`` if it is refused."""
-    client.set_alpn_protocols(["postgresql"])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
-        plain.sendall(bytes.fromhex("0000000804d2162f"))  # SSLRequest
-        assert plain.recv(1) == b"S"
-        try:
-            with client.wrap_socket(plain, server_hostname=name) as connection:
-                startup = b"\0\x03\0\0user\0me\0database\0postgres\0\0"
-                connection.sendall((len(startup) + 4).to_bytes(4) + startup)
-                return connection.selected_alpn_protocol() if connection.recv(1) == b"R" else None
-        except OSError:
-            return None
+    with PostgresStage(tmp_path, authority) as stage:
+        check_libpq(installed_libpq(), stage, 17)
+        assert Way(stage.port, authority).ask(NAME, "verify-full").stdout == "42\n"

@@ -24,11 +24,16 @@ TRUSTED_BY_PATTERN = "authResponseHeadersRegex"
 
 
 ALPN: Mapping[str, tuple[str, ...]] = {
+    "mqtt": ("mqtt", "http/1.1"),  # WebSockets, too, which brokers serve at a port of their own
+    "mqtts": ("mqtt", "http/1.1"),
     "postgres": ("postgresql",),
     "postgresql": ("postgresql",),
 }
-"""The ALPN protocols of schemes whose clients offer nothing else: libpq 17 and newer in every
-handshake, which fails where the server knows none of them, as by Traefik's default."""
+"""The ALPN protocols of schemes that have one of their own. A client that offers it alone fails
+where the server does not know it, as by Traefik's default; one that offers none does not."""
+
+ALWAYS_OFFERED = ("postgresql",)
+"""Those of them that usual clients offer in every handshake: libpq 17 and newer."""
 
 
 def not_applicable(message: str, hint: str) -> DiagnosticError:

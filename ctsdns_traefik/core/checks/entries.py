@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ctsdns_traefik.core.access.modes import alpn_of
+from ctsdns_traefik.core.access.modes import ALWAYS_OFFERED, alpn_of
 from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose, entrypoint_span, scheme_span
@@ -307,7 +307,7 @@ def tls_challenge_intercepted(context: Context) -> Iterator[Diagnostic]:
 def alpn_missing(context: Context) -> Iterator[Diagnostic]:
     """Report routes whose clients offer an ALPN protocol that Traefik's default refuses."""
     for route in context.routes:
-        if (protocols := alpn_of(route)) and not route.tls:
+        if (protocols := alpn_of(route)) == ALWAYS_OFFERED and not route.tls:
             yield diagnose(
                 "alpn-missing",
                 route.entry,
