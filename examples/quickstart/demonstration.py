@@ -206,7 +206,7 @@ def show_the_steps(screen: Screen, stage: Stage, _: None = None) -> None:
     stage.policy.write_text(text)
     stage.ports = write_static_configuration(stage.folder / "traefik.yml", stage.dynamic)
     port = stage.ports["web"]
-    screen.line(("A policy entry becomes a live route", "bold"))
+    screen.line(("A policy entry becomes a live route\n", "bold"))
     show_chain(screen, "policy.hujson", f"127.0.0.1:{port}", f"127.0.0.1:{backend_port}")
     others = ("TAILSCALE_", "TRAEFIK_")
     environment = {
@@ -241,7 +241,7 @@ def show_the_steps(screen: Screen, stage: Stage, _: None = None) -> None:
 def show_a_policy(screen: Screen, stage: Stage, endpoint: str) -> None:
     """Follow a source, and show what Traefik makes of its routes."""
     stage.ports = write_static_configuration(stage.folder / "traefik.yml", stage.dynamic)
-    screen.line(("Your policy in a real Traefik", "bold"))
+    screen.line(("Your policy in a real Traefik\n", "bold"))
     show_chain(screen, "your policy", f"127.0.0.1:{stage.ports['web']}", "your services")
     screen.title("watch's log")
     start(stage, endpoint, {ACCESS_VARIABLE: str(HERE / "access.yml"), **os.environ})

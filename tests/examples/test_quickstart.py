@@ -34,6 +34,7 @@ from support.worker import StandInWorker
 from ctsdns_traefik.errors import ExitCode
 
 SHOWN = """A policy entry becomes a live route
+
 ╭─ source ──────╮   ╭─ watch ─────╮   ╭─ Traefik ───────╮   ╭─ backend ───────╮
 │ policy.hujson │──▶│ dynamic.yml │──▶│ 127.0.0.1:18000 │──▶│ 127.0.0.1:13000 │
 ╰───────────────╯   ╰─────────────╯   ╰─────────────────╯   ╰─────────────────╯

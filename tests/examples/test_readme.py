@@ -87,7 +87,7 @@ def test_session_of_validate(tmp_path: Path) -> None:
 
 def commands_of(title: str) -> list[str]:
     """Return the indented lines of a section of README."""
-    _, heading, rest = README.partition(f"\n### {title}\n")
+    _, heading, rest = README.partition(f"\n## {title}\n")
     assert heading
     return re.findall(r"^    (.+)$", rest.partition("\n## ")[0], re.MULTILINE)
 
@@ -107,7 +107,7 @@ def terminal(command: str, folder: Path) -> Iterator[None]:
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_own_policy(tmp_path: Path) -> None:
     """With the commands for a policy of one's own a route is live, and follows an edit."""
-    commands = commands_of("On your own policy")
+    commands = commands_of("Try it on your own policy")
     assert len(commands) == 5
     copy, make, watch, traefik, request = commands
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
