@@ -798,6 +798,16 @@ class AccessSettingsUnused(Event, topic="access-unused"):
         return tuple(map(AccessSettingUnused, self.diagnostics))
 
 
+class UdpRoutesStay(Event, event="udp-stays", level=WARNING):
+    """Entrypoints have no UDP route any more: Traefik serves the last one until it restarts."""
+
+    entrypoints: tuple[str, ...]
+
+    def __str__(self) -> str:
+        where = f"entrypoint{'s' * (len(self.entrypoints) > 1)} {listed(self.entrypoints)}"
+        return f"until it is restarted, Traefik serves the removed UDP route of {where}: restart it"
+
+
 class ProtectionRemoved(Event, event="unprotected", level=WARNING):
     """A change of the access file has taken the protection from some routers."""
 

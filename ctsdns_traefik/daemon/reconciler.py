@@ -29,6 +29,7 @@ from ctsdns_traefik.core.dynamic import (
     render,
     render_routes,
     to_text,
+    udp_entrypoints,
 )
 from ctsdns_traefik.core.policy import HostsMap
 from ctsdns_traefik.daemon.event_publisher import EventPublisher
@@ -49,6 +50,7 @@ from ctsdns_traefik.daemon.events import (
     RoutesCounted,
     SnapshotApplied,
     StandingBy,
+    UdpRoutesStay,
     WriteFailed,
     WriteRefused,
     WrittenInPlace,
@@ -141,6 +143,8 @@ class Reconciler:
         self._enforced = access is None
         """Whether the output is known to have the access."""
         self._outline: Outline = {}
+        self._udp: frozenset[str] = frozenset()
+        """The entrypoints of the UDP routers that the output holds."""
         self._last = _Last(None, {}, 0)
         self._held: tuple[str, ...] = ()
         """The routers of the removal that is held, and of changes with it."""
@@ -199,7 +203,7 @@ class Reconciler:
 
     def _adopt(self, document: Document) -> None:
         """Take a document that the output holds, whether or not this watch wrote it, as present."""
-        self._outline = outline(document)
+        self._outline, self._udp = outline(document), udp_entrypoints(document)
         self._publish(RoutesCounted(count_by_entrypoint(document)))
         self._verify(document)
 
@@ -420,11 +424,14 @@ class Reconciler:
         is_last = held is content and rendering.basis is self._last.basis is not None
         new = self._last.outline if is_last else outline(document)
         changes, self._outline = compare(self._outline, new), new
+        before_udp, self._udp = self._udp, udp_entrypoints(document)
         self._publish(RoutesCounted(Counter(each.entry.entrypoint for each in rendering.routes)))
         if ordered:
             self._publish_unprotected(_document_in(before or b""), document)
             self._mark_enforced()
         self._complete(result, changes, document)
+        if left := before_udp - self._udp:
+            self._publish(UdpRoutesStay(tuple(sorted(left))))
 
     def _publish_unprotected(self, before: Document, after: Document) -> None:
         routers = find_unprotected(before, after)

@@ -85,6 +85,23 @@ def test_each_change_is_logged_with_its_routes(path: Path, logged: Lines) -> Non
     ]
 
 
+def test_last_udp_route_of_an_entrypoint(path: Path, logged: Lines) -> None:
+    """Traefik does not withdraw it before it restarts, which is a warning, after a restart too."""
+    names = ("_a_dns_53._udp.ns", "_b_dns_53._udp.ns", "_b_dns_54._udp.ns", "_c_x_9._tcp.*")
+    a, b, other_b, raw = ({name: "100.64.0.1"} for name in names)
+    warned = []
+    for snapshot in (a | b | raw, a | b, a | other_b, other_b, {}, a, {}):
+        reconciler = started(path)
+        reconciler.reconcile(snapshot)
+        warned.append([line for line in logged() if line.startswith("WARNING")])
+    says = (
+        "WARNING until it is restarted, Traefik serves the removed UDP route of entrypoint {}:"
+        " restart it"
+    )
+    expected = ("", "", "", "a", "b", "", "a")
+    assert warned == [[says.format(name)] if name else [] for name in expected]
+
+
 def test_many_routes_are_counted_rather_than_named(path: Path, logged: Lines) -> None:
     """A line names thirty routes at the most."""
     reconciler = started(path)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from local import until
 from support.backends import banner_backend, http_backend, udp_backend
 from support.certificates import Authority
 from support.checked import CheckedTraefik, Settings
@@ -180,6 +181,17 @@ def test_udp_entry(tmp_path: Path, stack: ExitStack) -> None:
         assert ask(traefik.ports[entrypoint]) == b"ns:?"
         data = bytes(range(200)) * 7
         assert ask(traefik.ports[entrypoint], data) == b"ns:" + data
+
+
+def test_last_udp_route_stays_until_a_restart(tmp_path: Path, stack: ExitStack, ssh: int) -> None:
+    """Traefik has withdrawn the router, and serves its backend all the same; raw TCP goes."""
+    port = stack.enter_context(udp_backend(b"ns:"))
+    names = [f"_dns_dns_{port}._udp.*", f"_ssh_ssh_{ssh}._tcp.*"]
+    traefik = start(stack, tmp_path, {"dns": UDP, "ssh": {}}, *names)
+    traefik.output.write_text("{}")
+    until(lambda: not traefik.routers(), "the routers to go")
+    until(lambda: banner(traefik.ports["ssh"], wait=SHORT) == b"", "raw TCP to go")
+    assert ask(traefik.ports["dns"]) == b"ns:?"
 
 
 def test_udp_session_outlives_its_timeout(tmp_path: Path, stack: ExitStack) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access, AccessText
-from ctsdns_traefik.core.checks.access import check_access, is_bound, setting_locations
+from ctsdns_traefik.core.checks.access import (
+    UNLISTED,
+    check_access,
+    is_bound,
+    setting_locations,
+)
 from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
 from ctsdns_traefik.core.checks.dynamic_files import (
     DynamicFiles,
@@ -79,6 +84,8 @@ def check_policy(
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)
+    left_out = {each.entry for each in found if each.code == UNLISTED}
+    routes = tuple(route for route in routes if route.entry.name not in left_out)
     return Validation(routes, tuple(_located(found, source, static, access)), checked)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         find_removed,
         listed,
         outline,
+        udp_entrypoints,
     )
     from ctsdns_traefik.core.dynamic.document import (
         Document,
@@ -90,6 +91,7 @@ __all__ = [
     "to_key_values",
     "to_plain_text",
     "to_text",
+    "udp_entrypoints",
 ]
 
 __getattr__ = make_face(

@@ -94,6 +94,11 @@ def count_by_entrypoint(document: Document) -> dict[str, int]:
     )
 
 
+def udp_entrypoints(document: Document) -> frozenset[str]:
+    """Return the entrypoints of the UDP routers in a document from any author."""
+    return frozenset(count_by_entrypoint({"udp": document.get("udp", {})}))
+
+
 def listed(names: tuple[str, ...]) -> str:
     """Return at most :data:`NAMED_AT_MOST` names as one line, with the number of the others."""
     more = len(names) - NAMED_AT_MOST

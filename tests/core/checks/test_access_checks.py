@@ -35,7 +35,10 @@ def test_tls_of_a_router_replaces_other_options_than_the_default(
 
 
 def codes(names: list[str], access: str, text: str, version: tuple[int, int]) -> list[str]:
-    """Return the codes of what is found in entries with an access file, as validate finds them."""
+    """Return the codes of what is found in entries with an access file, as validate finds them.
+
+    The routes that it lists are those that watch and render-once make of the same entries.
+    """
     hosts = dict.fromkeys(names, "100.64.0.1")
     policy = json.dumps({"hosts": hosts}).encode()
     checked = check_policy(
@@ -45,6 +48,7 @@ def codes(names: list[str], access: str, text: str, version: tuple[int, int]) ->
         AccessText("a.yml", access, read_access(access)),
         version=version,
     )
+    assert checked.routes == render(hosts, access=read_access(access)).routes
     return [f"{each.severity} {each.code}" for each in checked.diagnostics]
 
 
@@ -61,7 +65,7 @@ UDP = "_dns_dns_53._udp.ns.a.de"
         pytest.param(
             "100.64.0.9:53/udp",
             "default: tailscale-only",
-            ["warning udp-entrypoint-unlisted"],
+            ["error udp-entrypoint-unlisted"],
             id="bound",
         ),
         pytest.param(
