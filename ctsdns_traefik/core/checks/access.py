@@ -40,9 +40,6 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4-mapped IPv6 addresses, which Traefik reads as IPv4."""
 
 
-UNLISTED = "udp-entrypoint-unlisted"
-"""The code of entries that only the static configuration protects, so that nothing serves them."""
-
 _SUBNETS = {4: 24, 6: 64}
 """The prefix length of the largest network that may be a subnet of proxies, by IP version."""
 
@@ -289,7 +286,7 @@ def _reachable(
         entrypoint = static.entrypoints.get(name)
         if name not in access.tailnet_entrypoints:
             yield diagnose(
-                UNLISTED,
+                "udp-entrypoint-unlisted",
                 route.entry,
                 f"entrypoint {name} listens on the tailnet alone, but without the static"
                 " configuration watch and render-once cannot know that, and leave the route out",

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access, AccessText
 from ctsdns_traefik.core.checks.access import (
-    UNLISTED,
     check_access,
     is_bound,
     setting_locations,
@@ -84,7 +83,7 @@ def check_policy(
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)
-    left_out = {each.entry for each in found if each.code == UNLISTED}
+    left_out = {each.entry for each in found if each.code == "udp-entrypoint-unlisted"}
     routes = tuple(route for route in routes if route.entry.name not in left_out)
     return Validation(routes, tuple(_located(found, source, static, access)), checked)
 
