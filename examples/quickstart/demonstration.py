@@ -21,7 +21,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from local import find_traefik, free_ports, running, until, write_static_configuration
+from local import PATIENCE, find_traefik, free_ports, running, until, write_static_configuration
 from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -35,6 +35,8 @@ ACCESS_VARIABLE = "TRAEFIK_ACCESS_FILE"
 FIRST, SECOND = "app.example.com", "new.example.com"
 ENTRY = '"_web_http_3000._tcp.app.example.com": "100.64.0.1"'
 LEVELS = {"WARNING": "yellow", "ERROR": "red"}
+NOTICE, LONGEST = 2, 15
+"""Seconds without a policy after which that is shown, and after which the quickstart gives up."""
 STATES = {"enabled": "green", "disabled": "red", "warning": "yellow"}
 
 T = TypeVar("T")
@@ -167,18 +169,24 @@ class Stage:
                 why = f"{name} has ended:{self._logged(name)}"
                 raise Ended(code if code > 0 else ExitCode.FINDINGS, why)
 
-    def until(self, condition: Callable[[], T], complaint: str) -> T:
-        """Wait until a condition holds, and return what it returned."""
+    def until(
+        self,
+        condition: Callable[[], T],
+        complaint: str,
+        within: float = PATIENCE,
+        code: int = ExitCode.FINDINGS,
+    ) -> T:
+        """Wait until a condition holds, and return what it returned; end with a code if not."""
 
         def outcome() -> T:
             self.check()
             return condition()
 
         try:
-            return until(outcome, complaint)
+            return until(outcome, complaint, within)
         except TimeoutError as why:
             logged = "".join(map(self._logged, self._programs))
-            raise Ended(ExitCode.FINDINGS, f"{why}:{logged}") from why
+            raise Ended(code, f"{why}{logged}") from why
 
     def _logged(self, name: str) -> str:
         """Return the end of what a program has logged and was not shown, for a message."""
@@ -220,8 +228,8 @@ def show_the_steps(screen: Screen, stage: Stage, _: None = None) -> None:
     screen.title(f"1  Traefik {version} serves the policy's entry")
     show_request(screen, port, FIRST)
 
+    stage.until(lambda: "replaced" in str(stage.new_lines("watch")), "no change in watch's log")
     screen.title("2  Add an entry to the policy, and save it")
-    stage.new_lines("watch")
     (line,) = re.findall(rf".*{re.escape(FIRST)}\":.*\n", text)
     added = text.replace(line, line + line.replace(FIRST, SECOND))
     show_diff(screen, text, added)
@@ -245,17 +253,7 @@ def show_a_policy(screen: Screen, stage: Stage, endpoint: str) -> None:
     show_chain(screen, "your policy", f"127.0.0.1:{stage.ports['web']}", "your services")
     screen.title("watch's log")
     start(stage, endpoint, {ACCESS_VARIABLE: str(HERE / "access.yml"), **os.environ})
-
-    def has_policy() -> bool:
-        for line in stage.new_lines("watch"):
-            show_log_line(screen, line)
-        status = stage.status()
-        error = status.get("last_error") or {}
-        if not status.get("last_snapshot") and error.get("reason"):
-            raise Ended(ExitCode.SOURCE, error["message"])
-        return bool(status.get("last_applied"))
-
-    stage.until(has_policy, "no policy came")
+    await_policy(screen, stage)
     written = json.loads(stage.dynamic.read_text())
     names = {f"{name}@file" for section in written.values() for name in section.get("routers", ())}
     stage.until(
@@ -269,6 +267,26 @@ def show_a_policy(screen: Screen, stage: Stage, endpoint: str) -> None:
             rule = f"{','.join(router['entryPoints'])}: {router.get('rule', 'UDP')}: "
             screen.line("  ", rule, (state, STATES.get(router["status"], "")))
             stage.trial = stage.trial or trial_of(router, stage.ports)
+
+
+def await_policy(screen: Screen, stage: Stage) -> None:
+    """Show watch's log until it has applied a policy, or says that none came."""
+    begun, silent = time.monotonic(), True
+
+    def has_policy() -> bool:
+        nonlocal silent
+        for line in stage.new_lines("watch"):
+            show_log_line(screen, line)
+        if silent and time.monotonic() > begun + NOTICE:
+            silent = False
+            screen.line((f"  waiting for the first policy, {LONGEST} s at most", "dim"))
+        status = stage.status()
+        error = status.get("last_error") or {}
+        if not status.get("last_snapshot") and error.get("reason"):
+            raise Ended(ExitCode.SOURCE, error["message"])
+        return bool(status.get("last_applied"))
+
+    stage.until(has_policy, "no policy came", LONGEST, ExitCode.SOURCE)
 
 
 def trial_of(router: dict[str, Any], ports: dict[str, int]) -> str:

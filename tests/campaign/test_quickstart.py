@@ -1,14 +1,17 @@
-"""Ctrl-C at any moment of the quickstart leaves nothing behind."""
+"""The quickstart ends in time and leaves nothing behind, at any moment."""
 
 from __future__ import annotations
 
 import random
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support.campaigns import rounds
-from support.quickstarts import interrupt
+from support.quickstarts import interrupt, left_behind, printed, quickstart
+
+from ctsdns_traefik.errors import ExitCode
 
 AT_ONCE = 3
 """Quickstarts that run at the same time."""
@@ -23,3 +26,13 @@ def test_ctrl_c_at_random_moments(tmp_path: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         faults = list(pool.map(interrupt, folders, moments))
     assert [pair for pair in zip(moments, faults, strict=True) if pair[1]] == []
+
+
+def test_endpoint_that_stays_silent(tmp_path: Path) -> None:
+    """An endpoint that does not answer ends it after 15 seconds, as a source that failed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with quickstart(tmp_path, "--endpoint", endpoint) as process:
+            assert process.wait(timeout=40) == ExitCode.SOURCE
+    assert "\nrun.py: error: no policy came within 15 s" in printed(tmp_path)
+    assert left_behind(tmp_path) == []

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -251,6 +252,17 @@ def test_bad_endpoint(
     with quickstart(tmp_path, "--stay", "--endpoint", endpoint) as process:
         assert process.wait(timeout=30) == code, printed(tmp_path)
     assert message in printed(tmp_path).partition("run.py: error: ")[2]
+    assert left_behind(tmp_path) == []
+
+
+def test_silent_endpoint(tmp_path: Path) -> None:
+    """An endpoint that does not answer is waited for visibly; Ctrl-C ends that, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with quickstart(tmp_path, "--endpoint", endpoint) as process:
+            until(lambda: "waiting for the first policy, 15 s at" in printed(tmp_path), "silence")
+            press_ctrl_c(process)
+            assert process.wait(timeout=20) == EXIT_CODE
     assert left_behind(tmp_path) == []
 
 
