@@ -143,7 +143,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     static = options.static.read(prove=options.prove)
     if options.traefik_api is not None:
         static = _read_running(options.traefik_api, static)
-    (hosts, source), listed = options.snapshot.read_all(check_machines=options.check_machines)
+    (hosts, source, _), listed = options.snapshot.read_all(check_machines=options.check_machines)
     access = read_access_file(options.access_file) if options.access_file else None
     output = str(options.output) if isinstance(options.output, Path) else None
     beside = _read_beside(output, static)

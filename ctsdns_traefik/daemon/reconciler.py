@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple, Protocol
 
 from ctsdns_traefik.core.access import Access
@@ -112,7 +112,7 @@ class Reconciler:
     _content: bytes | None = None
     _hosts: HostsMap | None = None
     """The hosts of what the output holds, if they are known."""
-    _standing_by = False
+    _standing_by = _unlikely = False
     _warned = True
     """Whether the last report of the output had warnings, as far as is known."""
 
@@ -268,8 +268,10 @@ class Reconciler:
             self._publish(AccessEnforced())
         self._enforced = True
 
-    def reconcile(self, hosts: HostsMap) -> None:
+    def reconcile(self, hosts: HostsMap, *, unlikely: bool = False) -> None:
         """Make the output hold what these hosts want; raise :class:`OutputError` if that fails.
+
+        If they are ``unlikely``, the guard holds any removal.
 
         Unchanged hosts are not rendered again, but the output is compared: it may have been edited
         or removed. While a large removal is held, the output is kept at what it was. While another
@@ -277,7 +279,7 @@ class Reconciler:
         """
         with self._lock:
             self._publisher.expect()  # waiting for the lock may have taken as long
-            self._waiting = None
+            self._waiting, self._unlikely = None, unlikely
             try:
                 self._reconcile(hosts)
             except Standby as why:
@@ -456,15 +458,23 @@ class Reconciler:
         The threshold is :attr:`.Changes.exceeds_guard`, in core/dynamic/diff.py.
         """
         mixed = self._damaged and changes.removed and changes.changed
-        if not (self._guard and (changes.exceeds_guard or mixed)):
+        unlikely = self._unlikely and changes.removed
+        if not (self._guard and (changes.exceeds_guard or mixed or unlikely)):
             self._held = ()
             return False
-        held = (*changes.removed, *(changes.changed if mixed else ()))
+        held = (*changes.removed, *(self._find_changed() if mixed else ()))
         if self._held == held:
             return False
         self._held = held
         self._publish(RemovalHeld(changes))
         return True
+
+    def _find_changed(self) -> Iterator[str]:
+        """Yield the routers that the last rendering changes, each with the hash of what it is."""
+        before = self._outline
+        for name, now in sorted(self._last.outline.items()):
+            if before.get(name, now) != now:
+                yield f"{name} {now}"
 
     def _complete(
         self, result: WriteResult, changes: Changes, document: Document | None = None

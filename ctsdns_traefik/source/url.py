@@ -100,7 +100,7 @@ class UrlSource(PollSource):
 
     def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
         """Read the hosts out of a policy or a snapshot."""
-        return hosts_of_text(body), SourceText(str(self), body)
+        return hosts_of_text(body, is_file=self._was_policy), SourceText(str(self), body)
 
     def backoff(self, reason: Reason) -> float:
         """Return for how many seconds it is left alone; a stream only as long as it asks for."""

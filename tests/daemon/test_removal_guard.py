@@ -172,6 +172,8 @@ def test_removal_with_a_change_of_a_worker_waits(path: Path) -> None:
     assert names_in(path) == "abc"
     assert "100.64.0.7" not in path.read_text()
     reconciler.reconcile(before)
+    reconciler.reconcile(dict.fromkeys(hosts("ab"), "100.64.0.77"))  # cut at another place
+    assert names_in(path) == "abc"
     reconciler.reconcile(damaged)
     reconciler.reconcile(damaged)
     assert names_in(path) == "ab"
@@ -179,3 +181,15 @@ def test_removal_with_a_change_of_a_worker_waits(path: Path) -> None:
     assert "100.64.0.7" not in path.read_text()
     reconciler.reconcile(hosts("a"))
     assert names_in(path) == "a"
+
+
+def test_unlikely_policy_costs_no_route_at_once(path: Path) -> None:
+    """An answer without any members has to come twice, however few routes there are."""
+    reconciler = started(path)
+    reconciler.reconcile(hosts("a"))
+    reconciler.reconcile({}, unlikely=True)
+    assert names_in(path) == "a"
+    reconciler.reconcile(hosts("a"))
+    reconciler.reconcile({}, unlikely=True)
+    reconciler.reconcile({}, unlikely=True)
+    assert names_in(path) == ""

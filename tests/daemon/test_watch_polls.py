@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale, error
 from support.commands import Watch, run
+from support.endpoints import ScriptedEndpoint, answering
 from support.entries import hosts, names_in
 from support.headscale import HEADSCALE_KEY, StandInHeadscale
 from support.statuses import until_status
@@ -69,6 +70,31 @@ def test_held_removal_is_confirmed_after_two_seconds(
         watch.until_logged("0 routes; removed")
     first, second = tailscale.requests_for("/acl")[-2:]
     assert 1.9 <= second.at - first.at < 10
+    assert names_in(path) == ""
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_url_that_answers_an_empty_object(tmp_path: Path, guard: bool) -> None:
+    """A polled ``{}`` waits for the next answer to agree, and an error's object is no policy."""
+    path = tmp_path / "d.yml"
+    good, empty, failed = (
+        answering("200 OK", body.encode(), Content_Type="application/json")
+        for body in (policy("a"), "{}", '{"message": "try later"}')
+    )
+    options = ["--poll-interval", "600", *(["--no-removal-guard"] * (not guard))]
+    with (
+        ScriptedEndpoint(good, failed, empty) as server,
+        Watch(server.url, path, *options) as watch,
+    ):
+        watch.until_logged("1 route")
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_logged("the policy cannot be trusted")
+        assert names_in(path) == "a"
+        watch.process.send_signal(signal.SIGHUP)
+        watch.until_logged("0 routes; removed")
+        watch.stop()
+    assert ("waiting for the next one to agree" in watch.log) == guard
+    assert len(server.requests) == (4 if guard else 3)
     assert names_in(path) == ""
 
 

@@ -20,7 +20,7 @@ from support.endpoints import (
 )
 from support.headscale import HEADSCALE_KEY, StandInHeadscale
 from support.nginx import Nginx, needs_nginx
-from support.polls import HOSTS, POLICY, failure_of, first_of, source_at
+from support.polls import HOSTS, POLICY, failure_of, first_of, headscale_at, source_at
 
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import HostsMap, SourceText
@@ -285,3 +285,27 @@ def test_raw_file_behind_nginx(tmp_path: Path) -> None:
         assert (changed.hosts, first_of(source) is changed) == ({}, True)
         codes = nginx.statuses(4)
     assert codes == ["200", "304", "200 gzip", "304"]
+
+
+def test_object_without_members() -> None:
+    """From where policies have come an empty object is an unlikely one; an error is none."""
+    empty = answering("200 OK", b"{ // all gone\n}", Content_Type="application/json")
+    failed = answering("200 OK", b'{"message": "try later"}', Content_Type="application/json")
+    policy = answering("200 OK", HUJSON, Content_Type="text/plain")
+    with ScriptedEndpoint(empty, policy, empty, failed) as server:
+        source = source_at(server.url)
+        assert "it is neither a snapshot" in str(failure_of(source))
+        assert first_of(source) == Policy(HOSTS, SourceText(server.url, HUJSON))
+        received = first_of(source)
+        assert isinstance(received, Policy)
+        assert (received.hosts, received.unlikely) == ({}, True)
+        assert isinstance(first_of(source), Untrusted)
+
+
+def test_empty_policy_of_an_api_is_unlikely(tmp_path: Path) -> None:
+    """An API's policy without members is marked likewise, one with a section is not."""
+    for text, unlikely in (("{}", True), ('{"attrConfig": {}}', False), ('{"hosts": {}}', False)):
+        with StandInHeadscale(text) as server:
+            received = first_of(headscale_at(server.url, HEADSCALE_KEY, tmp_path))
+        assert isinstance(received, Policy)
+        assert (received.hosts, received.unlikely) == ({}, unlikely)

@@ -12,6 +12,7 @@ from ctsdns_traefik.core.policy.snapshot import (
     hosts_of_saved_policy,
     hosts_of_snapshot,
     hosts_of_text,
+    is_empty,
     message_of_error,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "hosts_of_snapshot",
     "hosts_of_text",
     "in_bytes",
+    "is_empty",
     "kind_of",
     "message_of_error",
 ]

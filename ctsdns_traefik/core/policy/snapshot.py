@@ -42,7 +42,8 @@ def hosts_of_snapshot(data: bytes) -> HostsMap:
 def hosts_of_text(data: bytes, *, is_file: bool = False) -> HostsMap:
     """Return the hosts map of a file that holds a snapshot or a policy, in JSON or HuJSON.
 
-    In a file an object without members is a policy, too; an answer with one may be anything.
+    In a file, and from where policies have come before, an object without members is a policy, too;
+    any other answer with one may be anything.
     Raise :class:`SnapshotError` for neither, and for a policy that Tailscale would not save.
     """
     try:
@@ -78,6 +79,11 @@ def hosts_of_saved_policy(data: bytes) -> HostsMap:
         if names and not is_policy(names):
             raise SnapshotError("it is not a Tailscale policy: it has none of a policy's sections")
     return hosts
+
+
+def is_empty(policy: bytes) -> bool:
+    """Return whether a policy that can be used is an object without members."""
+    return not hujson.root_members(policy)[1]
 
 
 def message_of_error(data: bytes) -> str:
