@@ -295,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: the quickstart's own lines are enough."""
+        """Log nothing: standard output is for the variables."""
 
 
 def _first_values(encoded: str) -> dict[str, str]:

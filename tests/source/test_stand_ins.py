@@ -7,12 +7,15 @@ import hashlib
 import http.client
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
+import stand_in_tailscale
+from local import running, until
 from stand_in_tailscale import (
     API_KEY,
     CLIENT_ID,
@@ -26,6 +29,7 @@ from stand_in_tailscale import (
     device,
     error,
 )
+from support.commands import run
 from support.headscale import HEADSCALE_KEY, StandInHeadscale
 
 POLICY = '{\n\t// a comment\n\t"hosts": {"nas": "100.64.0.1",},\n}\n'
@@ -184,3 +188,16 @@ def test_headscale_answers_by_v2() -> None:
         assert reply.headers["Content-Type"] == "application/problem+json"
         headscale.policy = None
         assert "hosts" not in ask(headscale, ACL, HEADSCALE_KEY).json()
+
+
+def test_tailscale_as_a_program(tmp_path: Path) -> None:
+    """The variables that it prints make ``tailscale:`` read the file that it serves."""
+    policy = tmp_path / "policy.hujson"
+    policy.write_text('{"hosts": {"_web_http_3000._tcp.app.example.com": "100.64.0.1",}}')
+    program = [sys.executable, stand_in_tailscale.__file__, str(policy)]
+    log = tmp_path / "printed"
+    with running(program, log):
+        until(lambda: log.read_text().count("\n") == 3, "it prints no variables", 15)
+        environment = dict(re.findall(r"^export (\w+)=(.+)$", log.read_text(), re.MULTILINE))
+        done = run("render-once", "tailscale:", environment=environment)
+    assert "Host(`app.example.com`)" in done.stdout
