@@ -60,13 +60,16 @@ class _Failed(CtsdnsError):
 
 def run_checks(options: WatchOptions) -> ExitCode:
     """Print a line for each check; return the exit code of the gravest failure."""
+    from ctsdns_traefik.cli.report.progress import Progress
+
     address = options.stream.address()
     utf8 = is_terminal(sys.stdout) and is_utf8(sys.stdout)
     tick, cross = map(painter(sys.stdout), ("✓", "✗") if utf8 else ("ok", "failed"))
     failures = set()
     for name, run in _Checks(options, address).listed():
         try:
-            mark, text = tick, run()
+            with Progress(f"checking: {name}"):
+                mark, text = tick, run()
         except CtsdnsError as why:
             mark, text = cross, str(why)
             failures.add(why.exit_code)

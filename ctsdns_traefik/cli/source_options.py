@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from ctsdns_traefik.cli.parameter_types import (
     SECONDS_OR_ZERO,
     complete_files,
 )
+from ctsdns_traefik.cli.stdio import STANDARD_STREAM
 from ctsdns_traefik.core.sse import SHORTEST
 
 if TYPE_CHECKING:
@@ -129,16 +131,20 @@ class SnapshotOptions(EndpointOptions):
         Raise :class:`click.UsageError` if no source is given, :class:`.SourceError` if no snapshot
         can be read from it.
         """
+        from ctsdns_traefik.cli.report.progress import Progress
         from ctsdns_traefik.source import list_machines, path_from, read_policy
 
         if self.source is None:
             raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
         path = path_from(self.source)
         if path and not check_machines:
-            return read_policy(_named(self.source, path), self.timeout), None
+            name = _named(self.source, path)
+            with Progress(f"reading {name}") if name != STANDARD_STREAM else nullcontext():
+                return read_policy(name, self.timeout), None
         source = self.build_source(self.source, self.timeout, check_machines=check_machines)
-        policy = read_policy(source, self.timeout)
-        return policy, list_machines(source, self.timeout) if check_machines else None
+        with Progress(f"waiting up to {self.timeout:g} s for {source}"):
+            policy = read_policy(source, self.timeout)
+            return policy, list_machines(source, self.timeout) if check_machines else None
 
 
 def _named(address: str, path: Path) -> str:

@@ -28,6 +28,7 @@ from ctsdns_traefik.cli.parameter_types import (
     TRAEFIK_VERSION,
     complete_files,
 )
+from ctsdns_traefik.cli.report.progress import Progress
 from ctsdns_traefik.cli.source_options import CHECK_MACHINES_HELP, SnapshotOptions, snapshot_options
 from ctsdns_traefik.cli.static_options import StaticOptions, static_options
 from ctsdns_traefik.errors import ExitCode
@@ -148,19 +149,20 @@ def validate(options: ValidateOptions) -> ExitCode:
     output = str(options.output) if isinstance(options.output, Path) else None
     beside = _read_beside(output, static)
     proof = _prove(hosts, static, access, beside) if options.prove else None
-    validation = check_policy(
-        hosts,
-        source,
-        static,
-        access,
-        output=output,
-        version=_release(options, proof),
-        unproved=[
-            *(map(_not_enabled, repeat(proof.version), proof.failed) if proof else ()),
-            *(_check_machines(hosts, listed) if listed else ()),
-        ],
-        beside=beside and beside._replace(refused=proof.refused if proof else {}),
-    )
+    with Progress(f"checking {len(hosts):,} hosts"):
+        validation = check_policy(
+            hosts,
+            source,
+            static,
+            access,
+            output=output,
+            version=_release(options, proof),
+            unproved=[
+                *(map(_not_enabled, repeat(proof.version), proof.failed) if proof else ()),
+                *(_check_machines(hosts, listed) if listed else ()),
+            ],
+            beside=beside and beside._replace(refused=proof.refused if proof else {}),
+        )
     show_validation(validation, proof.version if proof else "", options.form)
     failing = Severity if options.strict else (Severity.ERROR,)
     unchecked = options.strict and listed is not None and bool(listed.error)
@@ -232,7 +234,8 @@ def _prove(
         for each in static.configuration.entrypoints.values()
     ]
     texts = texts_to_load(beside.files) if beside else {}
-    return prove(rendering.text, rendering.routes, entrypoints, beside=texts)
+    with Progress("") as report:
+        return prove(rendering.text, rendering.routes, entrypoints, beside=texts, report=report)
 
 
 def _listens_on_udp(entrypoint: Entrypoint, routes: Sequence[Route]) -> bool:

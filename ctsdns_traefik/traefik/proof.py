@@ -70,6 +70,7 @@ def prove(
     entrypoints: Iterable[SandboxEntrypoint] | None = None,
     patience: float | None = None,
     beside: Mapping[str, str] | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Proof:
     """Load a document into a real Traefik and report its verdict on each route.
 
@@ -77,6 +78,7 @@ def prove(
     those that the routes name. ``patience`` is how many seconds Traefik has to load the document,
     ``beside`` the texts of the other dynamic files of its directory, by path. Of these Traefik
     reports one at a time, so it is started again without each that it refuses.
+    ``report`` is called with what is being done.
     Raise :class:`.SettingsError` if there is no Traefik, or none that can be used.
     """
     if entrypoints is None:
@@ -85,7 +87,8 @@ def prove(
         entrypoints = [SandboxEntrypoint(name, (name, "tcp") not in kinds) for name in names]
     if patience is None:
         patience = PATIENCE + PATIENCE_PER_ROUTE * len(routes)
-    run = partial(_judge_all, find_traefik(), list(entrypoints), routes, patience)
+    report(f"a real Traefik is loading {len(routes):,} routes")
+    run = partial(_judge_all, find_traefik(), list(entrypoints), routes, patience, report)
     others = {f"beside-{at}-{Path(path).name}": path for at, path in enumerate(beside or ())}
     refused: dict[str, str] = {}
     with postponed() as stops:
@@ -105,6 +108,7 @@ def _judge_all(
     entrypoints: Sequence[SandboxEntrypoint],
     routes: Sequence[Route],
     patience: float,
+    report: Callable[[str], None],
     documents: Mapping[str, str],
     stops: Callable[[], bool],
 ) -> tuple[Proof, str]:
@@ -113,6 +117,7 @@ def _judge_all(
         try:
             with start_sandbox(traefik, documents, entrypoints, stops) as sandbox:
                 sandbox.wait(patience)
+                report(f"reading what Traefik has made of {len(routes):,} routes")
                 return _judge_in(sandbox, routes), sandbox.refusal
         except PortTaken:
             if attempt == ATTEMPTS:

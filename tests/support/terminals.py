@@ -72,3 +72,29 @@ def on_terminal(command: Sequence[str], columns: int, **environment: str) -> tup
 def plain(text: str) -> str:
     """Take the colours out of a text."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+_STEP = re.compile(r"\x1b\[(?P<number>\d*)(?P<act>[AKm])|\x1b\[\?25[hl]|(?P<char>.)", re.DOTALL)
+
+
+def screen(shown: str) -> list[str]:
+    """Return the lines that a wide terminal has in the end, colours and empty last ones aside.
+
+    It knows the few controls that a line needs that is drawn again.
+    """
+    lines, row, column = [""], 0, 0
+    for step in _STEP.finditer(shown.replace("\r\r\n", "\n")):
+        char = step["char"]
+        if step["act"] == "A":
+            row -= int(step["number"] or 1)
+        elif step["act"] == "K":
+            lines[row] = "" if step["number"] == "2" else lines[row][:column]
+        elif char == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row == len(lines))
+        elif char == "\r":
+            column = 0
+        elif char:
+            lines[row] = f"{lines[row].ljust(column)[:column]}{char}{lines[row][column + 1 :]}"
+            column += 1
+    return "\n".join(lines).rstrip("\n").split("\n")
