@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any, NamedTuple, Self
 
+from support.progress import LINE
+
 
 class Spread(NamedTuple):
     """Several measurements of one thing."""
@@ -40,7 +42,9 @@ def _seconds(
     began = clock()
     for _ in range(times):
         act(*arguments)
-    return (clock() - began) / times
+    seconds = (clock() - began) / times
+    LINE.step(getattr(act, "__name__", ""))  # between the measurements, which it does not disturb
+    return seconds
 
 
 def ratios(ours: Callable[[], float], other: Callable[[], float], pairs: int) -> list[float]:

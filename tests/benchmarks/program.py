@@ -18,6 +18,7 @@ from benchmarks.hub import show_hub
 from benchmarks.pieces import show_chain, show_pieces, show_starts
 from benchmarks.scale import QUICK, Scale
 from benchmarks.stores import show_store
+from support.progress import LINE
 from support.traefik import traefik_version
 
 from ctsdns_traefik.daemon.memory import expect_large_snapshots
@@ -43,10 +44,13 @@ def main(arguments: list[str]) -> None:
     expect_large_snapshots()  # as watch does; the library's own functions gain by it, too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and end all that runs
     print(f"# Benchmarks of ctsdns-traefik\n\n{_machine()}", flush=True)
-    for name, show in SECTIONS.items():
+    LINE.show_on(sys.stderr)
+    for number, (name, show) in enumerate(SECTIONS.items(), 1):
         if options.only in (None, name):
+            LINE.begin(f"{name}, {number} of {len(SECTIONS)}")
             with tempfile.TemporaryDirectory(prefix="ctsdns-benchmarks-") as folder:
                 show(scale, Path(folder))
+    LINE.clear()
 
 
 def _parser() -> argparse.ArgumentParser:

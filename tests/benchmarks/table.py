@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.measure import Spread
+from support.progress import LINE
 
 
 def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> None:
@@ -13,6 +14,7 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *notes:
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     rule = ["-" * width + ":" for width in widths]
     rule[0] = "-" * (widths[0] + 1)
+    LINE.clear()
     print(f"\n## {title}\n")
     print(_row(head, widths))
     print(f"|{'|'.join('-' + dashes for dashes in rule)}|")

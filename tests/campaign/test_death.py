@@ -19,6 +19,7 @@ from support.campaigns import FULL, rounds
 from support.commands import COMMAND, Watch
 from support.endpoints import STREAM, ScriptedEndpoint, snapshot
 from support.entries import names_in, streaming
+from support.progress import counted
 
 from ctsdns_traefik.core.dynamic.rendering import render
 from ctsdns_traefik.output.lock import lock_path
@@ -133,7 +134,7 @@ def test_killed_at_any_moment(path: Path) -> None:
     moment = random.Random(seed)
     amid_a_write = 0
     with ScriptedEndpoint(alternating) as server, Reader(path) as reader:
-        for number in range(rounds(40, 500)):
+        for number in counted(range(rounds(40, 500))):
             left, round_ = left_by_a_kill(path), f"round {number}, seed {seed}"
             with watching(server.url, path) as watch:
                 watch.until_logged("connected to")
@@ -168,7 +169,7 @@ def test_stopped_at_any_moment(path: Path, name: str, code: int) -> None:
     seed = random.randrange(2**32)
     moment = random.Random(seed)
     with ScriptedEndpoint(alternating) as server, Reader(path) as reader:
-        for number in range(rounds(4, 50)):
+        for number in counted(range(rounds(4, 50))):
             with watching(server.url, path) as watch:
                 watch.until_logged("replaced")
                 time.sleep(moment.uniform(0, 0.15))
@@ -192,7 +193,7 @@ def test_hangups_at_any_moment(path: Path) -> None:
         watching(server.url, path) as watch,
     ):
         watch.until_logged("replaced")
-        for times in range(1, rounds(20, 200) + 1):
+        for times in counted(range(1, rounds(20, 200) + 1)):
             time.sleep(moment.uniform(0, 0.15))
             watch.process.send_signal(signal.SIGHUP)
             watch.until_logged("connected to", times + 1)

@@ -25,6 +25,7 @@ from support.cutting import CuttingProxy
 from support.endpoints import ScriptedEndpoint, snapshot
 from support.http_traefik import HttpTraefik
 from support.hubs import Hub
+from support.progress import counted
 
 from ctsdns_traefik.core.dynamic.rendering import render
 
@@ -264,7 +265,7 @@ def test_hostile_requests_cost_nothing(
     """Oversized, slow, pipelined and broken requests disturb nobody."""
     chance = random.Random(7)
     held: list[socket.socket] = []
-    for number in range(HOSTILE):
+    for number in counted(range(HOSTILE)):
         connection = socket.create_connection(("127.0.0.1", stage.port), timeout=10)
         with suppress(OSError):
             connection.sendall(hostile_request(chance))

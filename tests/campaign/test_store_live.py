@@ -17,6 +17,7 @@ from local import until
 from support.backends import http_backend
 from support.campaigns import FULL, rounds
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
+from support.progress import counted
 from support.stores import HASH, LEASE, Server, StoreTraefik, StoreWatch, needs_redis
 
 pytestmark = [needs_redis, pytest.mark.timeout(900)]
@@ -151,7 +152,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 
 def test_routes_are_live_on_all_through_many_changes(stage: Stage) -> None:
     """A quarter of all routes goes and comes each time, and none that stays ever fails."""
-    for _ in range(CHANGES):
+    for _ in counted(range(CHANGES)):
         stage.publish()
         if random.random() < 0.3:
             stage.until_live()
@@ -162,7 +163,7 @@ def test_routes_are_live_on_all_through_many_changes(stage: Stage) -> None:
 
 def test_killed_writer_is_replaced_by_the_other_watch(stage: Stage) -> None:
     """It takes over once the lease has run out, and the one that starts again stands by."""
-    for _ in range(rounds(2, 10)):
+    for _ in counted(range(rounds(2, 10))):
         number = stage.writer()
         writer, other = stage.watches[number], stage.watches[1 - number]
         os.kill(writer.process.pid, signal.SIGKILL)
@@ -190,7 +191,7 @@ def test_stopped_writer_is_replaced_at_once(stage: Stage) -> None:
 
 def test_hanging_writer_is_replaced_and_takes_nothing_back(stage: Stage) -> None:
     """When it goes on, it finds another watch with the lease, and its old snapshot waits."""
-    for _ in range(rounds(1, 5)):
+    for _ in counted(range(rounds(1, 5))):
         number = stage.writer()
         process = stage.watches[number].process
         os.kill(process.pid, signal.SIGSTOP)
@@ -223,7 +224,7 @@ def test_watch_that_lags_behind_takes_nothing_back(stage: Stage) -> None:
 
 def test_killed_redis_leaves_all_serving_and_comes_back_empty(stage: Stage) -> None:
     """While it is gone and when it has lost all, routes stay; then changes arrive again."""
-    for _ in range(rounds(1, 2)):
+    for _ in counted(range(rounds(1, 2))):
         stage.server.kill()
         stage.publish()
         for watch in stage.watches:
@@ -240,7 +241,7 @@ def test_flushed_store_is_filled_without_a_failure(stage: Stage) -> None:
     """Emptied while Traefik does not read, it costs no route, and the same snapshot brings all."""
     hosts = stage.publish()
     stage.until_live()
-    for _ in range(rounds(2, 5)):
+    for _ in counted(range(rounds(2, 5))):
         stage.until_read()
         stage.server.run("FLUSHALL")
         stage.unharmed()

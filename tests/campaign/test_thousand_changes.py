@@ -12,6 +12,7 @@ from campaign.live_stage import CONSTANT, LIVE, Stage
 from support.backends import http_backend
 from support.campaigns import rounds
 from support.endpoints import snapshot
+from support.progress import counted
 from support.traefik import Answer
 
 ROUNDS = rounds(60, 1000)
@@ -39,7 +40,7 @@ def test_every_change_becomes_live(stage: Stage, other_port: int) -> None:
     """Routes that are added, led elsewhere and removed by turns each reach the file and Traefik."""
     turns = [(stage.port, LIVE.body), (other_port, "other"), (None, None)]
     with stage.case("changes") as case:
-        for number in range(ROUNDS):
+        for number in counted(range(ROUNDS)):
             name = f"change{number // 3}.example.com"
             port, answer = turns[number % 3]
             hosts: dict[str, object] = {f"_web_http_{port}._tcp.{name}": LOCAL} if port else {}
