@@ -151,10 +151,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     proof = _prove(hosts, static, access, beside) if options.prove else None
     with Progress(f"checking {len(hosts):,} hosts"):
         validation = check_policy(
-            hosts,
-            source,
-            static,
-            access,
+            *(hosts, source, static, access),
             output=output,
             version=_release(options, proof),
             unproved=[

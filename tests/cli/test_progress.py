@@ -74,9 +74,9 @@ def test_interrupted_proof_leaves_no_line(
 def test_pipe_and_dumb_terminal_get_none() -> None:
     """Without a terminal that can erase a line nothing is shown, however long it takes."""
     with ScriptedEndpoint(sending(STREAM, then=saying_nothing)) as server:
-        arguments = ["render-once", server.url, "--timeout", "1.2"]
-        forced = {"TERM": "dumb", "FORCE_COLOR": "1"}
-        terminal = Terminal([*COMMAND, *arguments], 80, forced)
+        arguments = ["render-once", server.url, "--timeout", "2"]
+        forced = {"TERM": "xterm", "FORCE_COLOR": "1"}
+        terminal = Terminal([*COMMAND, *arguments], 80, {**forced, "TERM": "dumb"})
         done = run(*arguments, environment=forced)
         assert terminal.until_end() == 3
     assert terminal.shown == done.stderr
