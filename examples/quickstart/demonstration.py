@@ -6,7 +6,6 @@ import argparse
 import difflib
 import http.client
 import http.server
-import io
 import json
 import os
 import re
@@ -22,10 +21,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from local import PATIENCE, find_traefik, free_ports, running, until, write_static_configuration
-from rich.console import Console, RenderableType
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 from ctsdns_traefik.errors import ExitCode
 
@@ -34,6 +29,8 @@ ENDPOINT_VARIABLE = "TRAEFIK_CONFIG_API_ENDPOINT"
 ACCESS_VARIABLE = "TRAEFIK_ACCESS_FILE"
 FIRST, SECOND = "app.example.com", "new.example.com"
 ENTRY = '"_web_http_3000._tcp.app.example.com": "100.64.0.1"'
+STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+"""Numbers of a terminal's escape sequences."""
 LEVELS = {"WARNING": "yellow", "ERROR": "red"}
 NOTICE, LONGEST = 2, 15
 """Seconds without a policy after which that is shown, and after which the quickstart gives up."""
@@ -106,28 +103,21 @@ class Screen:
             raise Ended(ExitCode.OUTPUT, "cannot write standard output: it is closed")
         terminal = os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
         forbidden, forced = (os.environ.get(name) for name in ("NO_COLOR", "FORCE_COLOR"))
-        coloured = bool(forced or terminal) and not forbidden
-        self._console = Console(
-            file=io.StringIO(),
-            width=80,
-            color_system="standard" if coloured else None,
-            force_terminal=coloured,
-            legacy_windows=False,
-        )
+        self._coloured = bool(forced or terminal) and not forbidden
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """Show a line that is made of texts, some with a style."""
-        self.show(Text.assemble(*parts))
+        self.write(
+            "".join(part if isinstance(part, str) else self._styled(*part) for part in parts)
+        )
+        self.write("\n")
 
     def title(self, text: str) -> None:
         """Show a title, apart from what is above it."""
         self.line("\n", (text, "bold"))
 
-    def show(self, content: RenderableType) -> None:
-        """Show content as rich renders it."""
-        with self._console.capture() as captured:
-            self._console.print(content, soft_wrap=True)
-        self.write(captured.get())
+    def _styled(self, text: str, style: str) -> str:
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if style and self._coloured else text
 
     def write(self, text: str) -> None:
         """Write text as it is."""
@@ -214,7 +204,7 @@ def show_the_steps(screen: Screen, stage: Stage, _: None = None) -> None:
     stage.policy.write_text(text)
     stage.ports = write_static_configuration(stage.folder / "traefik.yml", stage.dynamic)
     port = stage.ports["web"]
-    screen.line(("A policy entry becomes a live route\n", "bold"))
+    screen.line(("A policy entry becomes a live route", "bold"), "\n")
     show_chain(screen, "policy.hujson", f"127.0.0.1:{port}", f"127.0.0.1:{backend_port}")
     others = ("TAILSCALE_", "TRAEFIK_")
     environment = {
@@ -249,7 +239,7 @@ def show_the_steps(screen: Screen, stage: Stage, _: None = None) -> None:
 def show_a_policy(screen: Screen, stage: Stage, endpoint: str) -> None:
     """Follow a source, and show what Traefik makes of its routes."""
     stage.ports = write_static_configuration(stage.folder / "traefik.yml", stage.dynamic)
-    screen.line(("Your policy in a real Traefik\n", "bold"))
+    screen.line(("Your policy in a real Traefik", "bold"), "\n")
     show_chain(screen, "your policy", f"127.0.0.1:{stage.ports['web']}", "your services")
     screen.title("watch's log")
     start(stage, endpoint, {ACCESS_VARIABLE: str(HERE / "access.yml"), **os.environ})
@@ -315,13 +305,14 @@ def start(stage: Stage, endpoint: str, environment: dict[str, str]) -> None:
 def show_chain(screen: Screen, policy: str, traefik: str, services: str) -> None:
     """Show what a policy passes on its way to the services."""
     places = {"source": policy, "watch": "dynamic.yml", "Traefik": traefik, "backend": services}
-    row: list[RenderableType] = []
-    for name, address in places.items():
-        row += [Text("\n──▶", "cyan")] if row else []
-        row.append(Panel.fit(Text(address), title=name, title_align="left", border_style="cyan"))
-    grid = Table.grid()
-    grid.add_row(*row)
-    screen.show(grid)
+    widths = [len(address) + 2 for address in places.values()]
+    heads = (f" {name} ".ljust(width - 1, "─") for name, width in zip(places, widths, strict=True))
+    screen.line(("   ".join(f"╭─{head}╮" for head in heads), "cyan"))
+    middle: list[str | tuple[str, str]] = []
+    for address in places.values():
+        middle += [(" │──▶│ " if middle else "│ ", "cyan"), address]
+    screen.line(*middle, (" │", "cyan"))
+    screen.line(("   ".join(f"╰{'─' * width}╯" for width in widths), "cyan"))
 
 
 def show_request(screen: Screen, port: int, name: str) -> None:
