@@ -14,6 +14,11 @@ from ctsdns_traefik.cli.parameter_types import PATH
 
 log = logging.getLogger(__name__)
 
+_HANGUP = re.compile(
+    r"(?<![a-z])(?:sig)?hup(?![a-z])|(?:^|\s)-(?:1|(?:s|-signal)[ =]?1)(?!\S)", re.IGNORECASE
+)
+"""SIGHUP in a command such as ``docker kill --signal=HUP traefik`` or ``kill -1 42``."""
+
 access_file_option = option(
     "--access-file",
     group="Access",
@@ -35,7 +40,7 @@ def warn_of_hangup(command: Iterable[str]) -> None:
     """Log a warning if a command sends SIGHUP where Traefik may have no file provider."""
     from ctsdns_traefik.logs import as_event
 
-    if any(re.search(r"(?<![A-Za-z])(SIG)?HUP(?![A-Za-z])|^-1$", word) for word in command):
+    if _HANGUP.search(" ".join(command)):
         log.warning(
             "--on-change sends SIGHUP, which ends a Traefik that has no file provider; with this"
             " output Traefik needs no signal",

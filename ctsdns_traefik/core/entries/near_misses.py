@@ -69,10 +69,12 @@ def _unusual_scheme(entries: Iterable[HostEntry]) -> Iterator[Diagnostic]:
     meant = {scheme: _meant(scheme) for scheme in {entry.scheme for entry in entries}}
     for entry in entries:
         if entry.transport == "udp":
-            if entry.scheme in SPECIAL_SCHEMES:
+            if entry.scheme in SPECIAL_SCHEMES or entry.scheme in _OVER_HTTP:
                 yield _special_over_udp(entry)
         elif hint := meant[entry.scheme]:
             tls = "without TLS" if entry.is_raw else "whose TLS ends at Traefik"
+            if entry.is_raw and entry.scheme in _OVER_HTTP:
+                hint += ", with a name in place of *"
             yield diagnose(
                 "unusual-scheme",
                 entry,

@@ -111,7 +111,29 @@ def test_usual_scheme(scheme: str) -> None:
     assert warnings_of(f"_web_{scheme}_80._tcp.a.de") == ()
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "tls", "HTTPS"])
+@pytest.mark.parametrize(
+    ("scheme", "hint"),
+    [
+        ("ws", "write http, over which Traefik passes WebSocket on"),
+        (
+            "WSS",
+            "write http, over which Traefik passes WebSocket on, or https for a backend with TLS",
+        ),
+        ("grpc", "write h2c, or https for a backend with TLS"),
+        ("grpcs", "write https"),
+        ("h2", "write https, or h2c for a backend without TLS"),
+        ("http2", "write https, or h2c for a backend without TLS"),
+    ],
+)
+def test_scheme_of_what_goes_over_http(scheme: str, hint: str) -> None:
+    """A scheme such as ws makes a TCP route, and the hint names the scheme to write."""
+    (found,) = warnings_of(f"_web_{scheme}_80._tcp.a.de")
+    assert (found.code, found.hint) == ("unusual-scheme", hint)
+    (raw,) = warnings_of(f"_web_{scheme}_80._tcp.*")
+    assert raw.hint == f"{hint}, with a name in place of *"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "tls", "HTTPS", "h2c", "wss", "grpc"])
 def test_special_scheme_over_udp(scheme: str) -> None:
     """Over UDP a scheme that selects a kind of TCP route is only a label, which is a warning."""
     (found,) = warnings_of(f"_ws_{scheme}_443._udp.a.de")

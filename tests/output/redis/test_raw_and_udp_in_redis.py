@@ -97,6 +97,9 @@ def test_comma_in_a_list_is_refused(tmp_path: Path, stack: ExitStack) -> None:
         pytest.param("docker kill --signal=HUP traefik", True, id="name"),
         pytest.param("pkill -SIGHUP traefik", True, id="long-name"),
         pytest.param("kill -1 17", True, id="number"),
+        pytest.param("docker kill --signal 1 traefik", True, id="number-of-docker"),
+        pytest.param("pkill -hup traefik", True, id="lower-case"),
+        pytest.param("kill -15 1", False, id="another-signal"),
         pytest.param("echo HUPFER", False, id="another-word"),
     ],
 )
