@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -107,10 +108,8 @@ class Screen:
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """Show a line that is made of texts, some with a style."""
-        self.write(
-            "".join(part if isinstance(part, str) else self._styled(*part) for part in parts)
-        )
-        self.write("\n")
+        texts = (part if isinstance(part, str) else self._styled(*part) for part in parts)
+        self.write(f"{''.join(texts)}\n")
 
     def title(self, text: str) -> None:
         """Show a title, apart from what is above it."""
@@ -130,6 +129,13 @@ class Screen:
         except OSError as why:
             message = f"cannot write standard output: {why.strerror}"
             raise Ended(ExitCode.OUTPUT, message) from why
+
+    def check(self) -> None:
+        """Raise :class:`Ended` if nothing reads it any more."""
+        poll = select.poll()
+        poll.register(1, 0)
+        if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+            raise Ended(ExitCode.OUTPUT)
 
 
 class Stage:
@@ -370,6 +376,7 @@ def stay(screen: Screen, stage: Stage) -> NoReturn:
         for line in stage.new_lines("watch"):
             show_log_line(screen, line)
         stage.check()
+        screen.check()
         time.sleep(0.1)
 
 

@@ -21,8 +21,8 @@ BOTH = [pictures.SESSION, pictures.ROUTES]
     ],
 )
 def test_picture_is_current(path: Path, draw: pictures.Draw) -> None:
-    """A picture is what is drawn from a run now; examples/quickstart/pictures.py draws it anew."""
-    assert draw() == path.read_text()
+    """A picture is what is drawn from a run now."""
+    assert draw() == path.read_text(), "draw it: .venv/bin/python examples/quickstart/pictures.py"
 
 
 @pytest.mark.parametrize("path", BOTH, ids=lambda path: path.stem)
