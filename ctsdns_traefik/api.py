@@ -25,6 +25,7 @@ from ctsdns_traefik.core.policy import (
 from ctsdns_traefik.core.problems import Diagnostic as CoreDiagnostic
 from ctsdns_traefik.core.problems import LocatedError, SourceLocation
 from ctsdns_traefik.core.static_config import read_static
+from ctsdns_traefik.core.text import json_type, quoted
 
 Input = Literal["policy", "static_config", "access"]
 """The arguments that hold the text of a file."""
@@ -180,7 +181,7 @@ def render(
     itself; ``access`` is the text of an access file; ``without_tls`` has the names of entrypoints
     that are known to have no TLS. Raise :class:`InputError` for text that cannot be used.
     """
-    hosts = policy if isinstance(policy, Mapping) else _read_policy(_as_bytes(policy))
+    hosts = _hosts_map(policy) if isinstance(policy, Mapping) else _read_policy(_as_bytes(policy))
     model = None if access is None else _read_access(access).access
     rendering = dynamic.render(hosts, format, model, without_tls=without_tls)
     found = (*rendering.diagnostics, *rendering.warnings)
@@ -211,6 +212,15 @@ def validate_policy(
     )
     diagnostics = tuple(map(_located, checked.diagnostics))
     return ValidationResult(_routes(checked.routes), diagnostics, checked.entrypoints_checked)
+
+
+def _hosts_map(hosts: HostsMap) -> HostsMap:
+    """Return a hosts map; reject a whole policy or snapshot, which would have no entries."""
+    for name, value in hosts.items():
+        if isinstance(value, Mapping | list) and not name.startswith("_"):
+            what = f"{quoted(name)} is {json_type(value)}: this is no hosts map"
+            raise InputError("policy", f'{what}; pass the text of the policy, or policy["hosts"]')
+    return hosts
 
 
 def _as_bytes(text: str | bytes) -> bytes:

@@ -240,6 +240,13 @@ def test_unusable_input(
     assert str(error).endswith(error.reason)
 
 
+@pytest.mark.parametrize("section", ["hosts", "Hosts", "acl", "grants"])
+def test_whole_policy_as_a_map(section: str) -> None:
+    """A parsed policy or snapshot is no hosts map: taken for one, it would have no routes."""
+    with pytest.raises(InputError, match=section):
+        render({"x": "100.64.0.1", section: [{}] if section == "grants" else {ENTRY: "100.64.0.1"}})
+
+
 def test_results_are_frozen() -> None:
     """No result can be changed."""
     for value in (parse_entry(ENTRY), render(POLICY), validate_policy(POLICY), ROUTE):
