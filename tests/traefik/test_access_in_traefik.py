@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,6 +63,10 @@ class Stage:
         """Start a backend that answers with the user's name."""
         return self._stack.enter_context(user_backend())
 
+    def echo(self) -> int:
+        """Start a backend that speaks first, and repeats what it gets."""
+        return self._stack.enter_context(banner_backend(b"echo"))
+
     def vault(self, name: str) -> int:
         """Start a backend with a certificate of its own."""
         tls = authority_in(self.folder / "vault").server_context(name)
@@ -114,6 +119,29 @@ def test_tailscale_only_tcp(stage: Stage) -> None:
     assert vault == {TAILNET: Answer(200, "vault"), INTERNET: Answer(0, "")}
     assert traefik.heard("ws", "ssh.in.de", TAILNET) == b"ssh"
     assert traefik.heard("ws", "ssh.in.de", INTERNET) == b""
+
+
+def test_open_connections_when_access_is_restricted(stage: Stage) -> None:
+    """HTTP requests on an open connection are refused at once; an open TCP connection goes on."""
+    echo = stage.echo()
+    names = [f"_web_http_{stage.web}._tcp.a.de", f"_ssh_ssh_{echo}._tcp.*"]
+    settings = {"entryPoints": {"web": {}, "ssh": {}}}
+    traefik = stage.start(names, "default: public", settings)
+    request = b"GET / HTTP/1.1\r\nHost: a.de\r\n\r\n"
+    with (
+        socket.create_connection((HERE, traefik.ports["web"]), timeout=5) as http,
+        socket.create_connection((HERE, traefik.ports["ssh"]), timeout=5) as ssh,
+    ):
+        http.sendall(request)
+        assert http.recv(1000).startswith(b"HTTP/1.1 200")
+        assert ssh.recv(9) == b"echo"
+        restricted = read_access("default: tailscale-only")
+        traefik.output.write_text(render(dict.fromkeys(names, HERE), access=restricted).text)
+        until(lambda: traefik.get("web", "a.de", source=INTERNET).status == 403, "it to be refused")
+        http.sendall(request)
+        assert http.recv(1000).startswith(b"HTTP/1.1 403")
+        ssh.sendall(b"on")
+        assert ssh.recv(9) == b"on"
 
 
 def test_forward_auth(stage: Stage) -> None:
