@@ -125,7 +125,7 @@ def test_open_connections_when_access_is_restricted(stage: Stage) -> None:
     """HTTP requests on an open connection are refused at once; an open TCP connection goes on."""
     echo = stage.echo()
     names = [f"_web_http_{stage.web}._tcp.a.de", f"_ssh_ssh_{echo}._tcp.*"]
-    settings = {"entryPoints": {"web": {}, "ssh": {}}}
+    settings: Settings = {"entryPoints": {"web": {}, "ssh": {}}}
     traefik = stage.start(names, "default: public", settings)
     request = b"GET / HTTP/1.1\r\nHost: a.de\r\n\r\n"
     with (
