@@ -21,7 +21,7 @@ COMMENT_INTERVAL = 15.0
 """Seconds between comments, so that silence means that the hub is gone."""
 
 STALLED = 60.0
-"""Seconds in which a follower has to read what was sent to it."""
+"""Seconds in which a follower has to read a piece of what was sent to it."""
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n"
@@ -65,7 +65,15 @@ def _to_json(value: object) -> bytes:
 class _Follower:
     """One connection of the relay, and the number of its next event."""
 
-    def __init__(self, stream: IOStream, *, chunked: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        stream: IOStream,
+        is_allowed: Callable[[], bool],
+        *,
+        chunked: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.is_allowed = is_allowed
         self._stream = stream
         self._chunked = chunked
         self._clock = clock
@@ -97,7 +105,6 @@ class _Follower:
         self._stream.close()
 
     def _write(self, event: bytes, tail: bytes) -> None:
-        self._sending_since = self._clock()
         head, end = b"", b""
         if self._chunked:
             head, end = b"%x\r\n" % (len(event) + len(tail)), b"\r\n"
@@ -111,6 +118,7 @@ class _Follower:
         """Write the next piece once the last one is out, so that followers take turns."""
         piece = next(self._pieces, None)
         if piece is not None:
+            self._sending_since = self._clock()
             with suppress(StreamClosedError):
                 self._stream.write(piece).add_done_callback(self._sent)
             return
@@ -145,16 +153,18 @@ class Relay:
     def __len__(self) -> int:
         return len(self._followers)
 
-    def change(self, hosts: HostsMap) -> None:
-        """Send a policy to all followers if it is another than before."""
+    def change(self, hosts: HostsMap) -> bool:
+        """Send a policy to all followers if it is another than before; return whether it is."""
         event = snapshot_event(hosts)
-        if event != self._event:
-            self._event = event
-            self._send(event)
+        if event == self._event:
+            return False
+        self._event = event
+        self._send(event)
+        return True
 
-    def follow(self, stream: IOStream, *, chunked: bool) -> None:
-        """Take a connection over from HTTP, and send it what there is."""
-        follower = _Follower(stream, chunked=chunked, clock=self._clock)
+    def follow(self, stream: IOStream, is_allowed: Callable[[], bool], *, chunked: bool) -> None:
+        """Take a connection over from HTTP, and send it what there is, for as long as it may."""
+        follower = _Follower(stream, is_allowed, chunked=chunked, clock=self._clock)
         self._followers.add(follower)
         stream.set_close_callback(partial(self._followers.discard, follower))
         stream.set_nodelay(True)
@@ -168,10 +178,10 @@ class Relay:
         self._send(error_event(failure) if failure else self._present())
 
     def keep_alive(self) -> None:
-        """Send comments, and close connections whose other end does not read."""
+        """Send comments, and close connections that are not read, or whose token is gone."""
         now = self._clock()
         for follower in tuple(self._followers):
-            if follower.is_stalled(now):
+            if follower.is_stalled(now) or not follower.is_allowed():
                 follower.close()
             else:
                 follower.comment()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol, Self, cast
 
@@ -55,7 +56,10 @@ SLOWEST_READER = 60.0
 """Seconds in which a client has to read an answer."""
 
 MOST_BODIES = 8
-"""Bodies that are read at a time."""
+"""Bodies that are read at a time; another takes the place of the one that takes longest."""
+
+CONFIRMATION = 2.0
+"""Seconds after which a change is repeated: followers hold some removals until they come again."""
 
 RELOAD_INTERVAL = 30.0
 """Seconds after which certificate, tokens and secrets are read again."""
@@ -116,6 +120,7 @@ class Server:
         self._loop.set_exception_handler(self._on_defect)
         self._ended = asyncio.Event()
         self._relay = Relay(self._loop.time, application.why_stale)
+        self._confirmation: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -153,8 +158,11 @@ class Server:
 
     def _on_change(self) -> None:
         hosts = self._handover.take_hosts()
-        if hosts is not None:
-            self._relay.change(hosts)
+        if hosts is None or not self._relay.change(hosts):
+            return
+        if self._confirmation:
+            self._confirmation.cancel()
+        self._confirmation = self._loop.call_later(CONFIRMATION, self._relay.repeat)
 
     def _every(self, seconds: float, action: Callable[[], None]) -> None:
         def act() -> None:
@@ -189,8 +197,8 @@ class _Connections(TCPServer, HTTPServerConnectionDelegate):
         super().__init__(ssl_options=context, max_buffer_size=2 * LARGEST_BODY)
         self.application = application
         self.relay = relay
-        self.bodies = 0
-        """Bodies that are being read."""
+        self.bodies: dict[IOStream, None] = {}
+        """Connections of which a body is being read, the one that takes longest first."""
         self._most = min(MOST_CONNECTIONS, _open_files() - _SPARE_FILES)
         self._open: set[HTTP1ServerConnection] = set()
         self._idle: dict[IOStream, None] = {}
@@ -241,7 +249,6 @@ class _Exchange(HTTPMessageDelegate):
         self._connections = connections
         self._connection = connection
         self._body: list[bytes] = []
-        self._counted = False
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -254,12 +261,14 @@ class _Exchange(HTTPMessageDelegate):
         path = target.partition("?")[0] or "/"
         self._request = Request(start_line.method, path, headers)
         self._head = start_line.method == "HEAD"
-        refusal = self._connections.application.check(self._request) or self._check_body()
+        check = partial(self._connections.application.check, self._request)
+        refusal = check() or self._check_body()
         if refusal:
             self._answer(refusal)
-        elif self._request.path == RELAY and not self._head:
+        elif path == RELAY and not self._head:
             stream = self._connection.detach()
-            self._connections.relay.follow(stream, chunked=start_line.version != "HTTP/1.0")
+            chunked = start_line.version != "HTTP/1.0"
+            self._connections.relay.follow(stream, lambda: check() is None, chunked=chunked)
 
     def data_received(self, chunk: bytes) -> None:
         self._body.append(chunk)
@@ -281,25 +290,26 @@ class _Exchange(HTTPMessageDelegate):
         self._end_body()
 
     def _check_body(self) -> Answer | None:
-        """Refuse a body where none belongs, or more of them than are read at a time."""
+        """Refuse a body where none belongs, and end one that takes long if there are too many.
+
+        Anybody can send bodies slowly; a webhook that Tailscale sends comes in a moment.
+        """
         headers = self._request.headers
         length = headers.get("Content-Length", "0")
         if length == "0" and "Transfer-Encoding" not in headers:
             return None
         if self._request.path != WEBHOOK or not length.isdecimal() or int(length) > LARGEST_BODY:
             return text_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
-        if self._connections.bodies >= MOST_BODIES:
-            return text_answer(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too many at a time", ("Retry-After", "1")
-            )
-        self._connections.bodies += 1
-        self._counted = True
+        bodies = self._connections.bodies
+        if len(bodies) >= MOST_BODIES:
+            oldest = next(iter(bodies))
+            del bodies[oldest]
+            oldest.close()
+        bodies[self._connection.stream] = None
         return None
 
     def _end_body(self) -> None:
-        if self._counted:
-            self._counted = False
-            self._connections.bodies -= 1
+        self._connections.bodies.pop(self._connection.stream, None)
 
     def _answer(self, answer: Answer) -> None:
         connection, status = self._connection, answer.status

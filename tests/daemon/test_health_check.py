@@ -191,12 +191,14 @@ def test_unwell(status: Status, why: str) -> None:
         pytest.param(AT - LONGEST_SILENCE, None, id="just-in-time"),
         pytest.param(
             AT - LONGEST_SILENCE - 1,
-            "the status file was last updated 31 s ago: watch is dead or hangs",
+            "watch last reported its status 31 s ago: it is dead or hangs",
             id="silent",
         ),
         pytest.param(AT + AHEAD, None, id="hardly-ahead"),
         pytest.param(
-            AT + 6, "updated lies 6 s in the future: was the clock set back?", id="in-the-future"
+            AT + 6,
+            "the last report lies 6 s in the future: was the clock set back?",
+            id="in-the-future",
         ),
     ],
 )
@@ -207,13 +209,16 @@ def test_file_has_to_be_kept_up_to_date(updated: float, why: str | None) -> None
     assert why is None or verdict.why == f"unhealthy: {why}"
 
 
-@pytest.mark.parametrize("field", ["last_snapshot", "last_applied"])
-def test_snapshot_from_the_future(field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("last_snapshot", "the last snapshot"), ("last_applied", "the last write")],
+)
+def test_snapshot_from_the_future(field: str, name: str) -> None:
     """A time ahead of the clock is not taken for a young one."""
     later: dict[str, Any] = {field: AT + 60}
     verdict = judged(WELL._replace(**later))
     assert verdict == Health(
-        False, f"unhealthy: {field} lies 60 s in the future: was the clock set back?"
+        False, f"unhealthy: {name} lies 60 s in the future: was the clock set back?"
     )
 
 

@@ -10,10 +10,12 @@ import stat
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from local import until
 from support.certificates import Authority
 from support.commands import run
 from support.endpoints import ScriptedEndpoint
@@ -21,10 +23,12 @@ from support.entries import streaming
 from support.hubs import Hub, Listener
 
 from ctsdns_traefik.errors import SettingsError
-from ctsdns_traefik.server.address import listen_address_from
+from ctsdns_traefik.server.address import listen_address_from, open_listener
+from ctsdns_traefik.server.application import Application, Settings
 from ctsdns_traefik.server.guard import SecretFile, is_allowed_host
+from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.library import load_library
-from ctsdns_traefik.server.server import MOST_CONNECTIONS
+from ctsdns_traefik.server.server import MOST_CONNECTIONS, Server
 from ctsdns_traefik.server.tls import Certificate
 
 URL = "http://127.0.0.1:9/api/config"
@@ -154,18 +158,50 @@ def test_token_opens_it(hub: Hub) -> None:
         assert hub.get("/traefik.json", {"Authorization": value}).status == 200
 
 
-def test_renewed_token_is_read(tmp_path: Path) -> None:
-    """A token file that cannot be read keeps the old tokens; a new one replaces them."""
+def test_renewed_token_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token file that cannot be used keeps the old tokens; in a new one they end, streams too."""
+    monkeypatch.setattr("ctsdns_traefik.server.server.RELOAD_INTERVAL", 0.05)
+    monkeypatch.setattr("ctsdns_traefik.server.server.COMMENT_INTERVAL", 0.05)
     file = tmp_path / "token"
     file.write_text("one\n")
-    tokens = SecretFile(file, "token")
-    file.write_text("\n")
-    with pytest.raises(SettingsError, match="holds no secret"):
-        tokens.reload()
-    assert list(tokens.secrets) == ["one"]
-    file.write_text("two\nthree\n")
-    tokens.reload()
-    assert list(tokens.secrets) == ["two", "three"]
+    tokens, reports = SecretFile(file, "token"), list[str]()
+    with (
+        serving(Settings(tokens), reloadable=(tokens,), report=reports.append) as port,
+        Listener(port, token="one") as follower,
+        Listener(port, token="one") as another,
+    ):
+        file.write_text("\n")
+        until(lambda: reports, "not read again")
+        assert reports[0].endswith("it holds no secret, one a line; the old content stays in use")
+        assert (status_for(port, "one"), status_for(port, "two")) == (200, 401)
+        follower.read(b":\n\n")
+        file.write_text("two\none\n")
+        until(lambda: status_for(port, "two") == 200, "not read again")
+        assert another.is_open()
+        file.write_text("two\n")
+        until(lambda: status_for(port, "one") == 401, "still the old one")
+        until(lambda: not follower.is_open(), "the stream goes on")
+    assert len(reports) == 1
+
+
+@contextmanager
+def serving(settings: Settings, **arguments: Any) -> Iterator[int]:
+    """Serve in a thread of this process, and yield the port."""
+    handover = Handover()
+    application = Application(handover, settings)
+    listener = open_listener(listen_address_from("0"))
+    port = listener.getsockname()[1]
+    with Server(listener, application, handover, interval=3600, **arguments):
+        yield port
+
+
+def status_for(port: int, token: str) -> int:
+    """Return the status of an answer for a token."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 @pytest.mark.parametrize(
@@ -339,17 +375,29 @@ def test_nothing_secret_is_logged_or_served(path: Path, tmp_path: Path) -> None:
             assert "s3cr3t" not in hub.log
 
 
-def test_renewed_certificate(authority: Authority) -> None:
+def test_renewed_certificate(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """New connections get a renewed certificate; one that cannot be used changes nothing."""
+    monkeypatch.setattr("ctsdns_traefik.server.server.RELOAD_INTERVAL", 0.05)
     files = authority.issue("127.0.0.1")
-    certificate = Certificate(*files)
-    good = files[0].read_bytes()
-    files[0].write_text("nothing")
-    with pytest.raises(SettingsError, match="cannot be used"):
-        certificate.reload()
-    files[0].write_bytes(good)
-    certificate.reload()
-    assert isinstance(certificate.context, ssl.SSLContext)
+    certificate, reports = Certificate(*files), list[str]()
+    with serving(
+        Settings(),
+        context=certificate.context,
+        reloadable=(certificate,),
+        report=reports.append,
+    ) as port:
+
+        def served() -> str:
+            return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+
+        first = files[0].read_text()
+        assert served() == first
+        files[0].write_text("nothing")
+        until(lambda: reports, "not read again")
+        assert "cannot be used" in reports[0]
+        assert served() == first
+        authority.issue("127.0.0.1")
+        until(lambda: served() == files[0].read_text() != first, "not renewed")
 
 
 def test_idle_connections_give_way(path: Path) -> None:
@@ -372,7 +420,7 @@ def test_idle_connections_give_way(path: Path) -> None:
         assert hub.get("/traefik.json").status == 200
         idle[0].settimeout(10)
         assert idle[0].recv(1) == b""  # it has been idle longest
-        follower.require_open()
+        assert follower.is_open()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 

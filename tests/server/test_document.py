@@ -188,7 +188,7 @@ def test_hanging_loop_is_unhealthy() -> None:
     answer = application.answer(probe)
     assert (answer.status, answer.body) == (
         503,
-        b"unhealthy: the status file was last updated 31 s ago: watch is dead or hangs\n",
+        b"unhealthy: watch last reported its status 31 s ago: it is dead or hangs\n",
     )
 
 

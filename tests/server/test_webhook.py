@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from select import select
 from tempfile import NamedTemporaryFile
 
 import pytest
@@ -21,6 +23,7 @@ from support.hubs import Hub, Reply
 from ctsdns_traefik.server.application import Application, Request, Settings
 from ctsdns_traefik.server.guard import SecretFile
 from ctsdns_traefik.server.handover import Handover
+from ctsdns_traefik.server.server import MOST_BODIES
 from ctsdns_traefik.server.webhook import SIGNATURE, WebhookError, verify
 
 SECRET = "tskey-webhook-abc"
@@ -229,6 +232,24 @@ def test_oversized_body_is_refused(stage: Stage) -> None:
     with suppress(ConnectionError):  # it may be closed while this one still sends
         assert stage.post(body, signature(body)).status == 413
     assert stage.hub.get("/healthz").status == 200
+
+
+def test_slow_bodies_give_way(stage: Stage) -> None:
+    """However many bodies trickle in, a webhook is taken at once."""
+    head = (
+        f"POST /webhook HTTP/1.1\r\nHost: localhost\r\n{SIGNATURE}: t=1,v1=0\r\n"
+        "Content-Length: 1000\r\n\r\n"
+    )
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", stage.hub.port)))
+            for _ in range(2 * MOST_BODIES)
+        ]
+        for each in slow:
+            each.sendall(head.encode())
+        until(lambda: len(select(slow, [], [], 0)[0]) == MOST_BODIES, "none has given way")
+        body = saved(9, "nodeCreated")
+        assert stage.post(body, signature(body)).status == 204
 
 
 def test_any_of_several_signatures_counts() -> None:

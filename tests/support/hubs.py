@@ -6,7 +6,6 @@ import http.client
 import socket
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -94,15 +93,18 @@ class Hub(Watch):
 class Listener:
     """A client of the relay that keeps every byte; a context manager that ends it."""
 
-    def __init__(self, port: int, *, version: str = "HTTP/1.1", buffer: int = 0) -> None:
+    def __init__(
+        self, port: int, *, version: str = "HTTP/1.1", buffer: int = 0, token: str = ""
+    ) -> None:
         self.received = b""
         self._socket = socket.socket()
         if buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.settimeout(10)
         self._socket.connect(("127.0.0.1", port))
-        head = f"GET /api/config {version}\r\nHost: 127.0.0.1\r\n\r\n"
-        self._socket.sendall(head.encode())
+        head = f"GET /api/config {version}\r\nHost: 127.0.0.1\r\n"
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        self._socket.sendall(f"{head}{bearer}\r\n".encode())
 
     def __enter__(self) -> Self:
         return self
@@ -110,11 +112,13 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def require_open(self) -> None:
-        """Raise :class:`AssertionError` if the hub has closed the connection."""
+    def is_open(self) -> bool:
+        """Return whether the hub has not closed the connection; what has come is lost."""
         self._socket.settimeout(0.05)
-        with suppress(TimeoutError):
-            assert self._socket.recv(65536)
+        try:
+            return bool(self._socket.recv(65536))
+        except TimeoutError:
+            return True
 
     def read(self, until: bytes, within: float = 10.0) -> bytes:
         """Read on until what has come ends with or holds some bytes; return all since the last."""

@@ -93,11 +93,9 @@ def _standby(status: _StatusFile, now: float, max_age: float) -> str:
 def _require_alive(status: _StatusFile, now: float) -> None:
     if status.state is State.STOPPED:
         raise _Unhealthy(f"watch has stopped{status.error_suffix}")
-    silence = _age("updated", status.updated, now)
+    silence = _age("the last report", status.updated, now)
     if silence > LONGEST_SILENCE:
-        raise _Unhealthy(
-            f"the status file was last updated {silence:.0f} s ago: watch is dead or hangs"
-        )
+        raise _Unhealthy(f"watch last reported its status {silence:.0f} s ago: it is dead or hangs")
 
 
 def _require_access(status: _StatusFile) -> None:
@@ -110,7 +108,7 @@ def _age_of_snapshot(status: _StatusFile, now: float, max_age: float) -> float:
         raise _Unhealthy(
             f"no trusted snapshot has come yet; watch is {status.state}{status.error_suffix}"
         )
-    age = _age("last_snapshot", status.last_snapshot, now)
+    age = _age("the last snapshot", status.last_snapshot, now)
     if age > max_age:
         old = f"the last trusted snapshot is {age:.0f} s old, above {max_age:g} s"
         raise _Unhealthy(f"{old}; watch is {status.state}{status.error_suffix}")
@@ -126,7 +124,7 @@ def _require_applied(status: _StatusFile, now: float, max_age: float) -> None:
 
 def _is_applied(status: _StatusFile, now: float, max_age: float) -> bool:
     applied = status.last_applied
-    return applied is not None and _age("last_applied", applied, now) <= max_age
+    return applied is not None and _age("the last write", applied, now) <= max_age
 
 
 def _age(name: str, time: float, now: float) -> float:
