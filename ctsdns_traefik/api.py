@@ -174,15 +174,17 @@ def render(
     format: Literal["json", "yaml"] = "json",  # noqa: A002  (the option's name)
     access: str | None = None,
     without_tls: Container[str] = (),
+    traefik_version: tuple[int, ...] = NEWEST,
 ) -> RenderResult:
     """Render a policy as Traefik's dynamic configuration, as ``render-once`` does.
 
     ``policy`` is the text of a Tailscale policy (JSON or HuJSON) or of a snapshot, or the hosts map
-    itself; ``access`` is the text of an access file; ``without_tls`` has the names of entrypoints
-    that are known to have no TLS. Raise :class:`InputError` for text that cannot be used.
+    itself; ``access`` is the text of an access file, in which no option may be that the version
+    does not know; ``without_tls`` has the names of entrypoints that are known to have no TLS. Raise
+    :class:`InputError` for text that cannot be used.
     """
     hosts = _hosts_map(policy) if isinstance(policy, Mapping) else _read_policy(_as_bytes(policy))
-    model = None if access is None else _read_access(access).access
+    model = None if access is None else _read_access(access, traefik_version).access
     rendering = dynamic.render(hosts, format, model, without_tls=without_tls)
     found = (*rendering.diagnostics, *rendering.warnings)
     return RenderResult(rendering.text, _routes(rendering.routes), tuple(map(_diagnostic, found)))
@@ -234,10 +236,10 @@ def _read_policy(content: bytes) -> HostsMap:
         raise InputError("policy", str(error)) from error
 
 
-def _read_access(text: str) -> AccessText:
+def _read_access(text: str, release: tuple[int, ...] = NEWEST) -> AccessText:
     text = _require_utf8("access", text)
     try:
-        return AccessText("access", text, read_access(text))
+        return AccessText("access", text, read_access(text, release))
     except LocatedError as error:
         location = in_bytes(error.location, text)
         raise InputError("access", error.message, location) from error

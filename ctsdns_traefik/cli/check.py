@@ -118,7 +118,7 @@ class _Checks:
         path = self._options.access_file
         if path is None:
             return ""
-        self._access = read_access_file(path).access
+        self._access = read_access_file(path, release=self._options.release()).access
         return f"{shown(str(path))} can be used"
 
     def _check_source(self) -> str:

@@ -104,6 +104,7 @@ class ValidateOptions:
     option(
         "--traefik-version",
         group="Traefik",
+        setting=settings.TRAEFIK_VERSION,
         type=TRAEFIK_VERSION,
         help="Release of Traefik that will run, such as 3.6.15.  [default: that of --prove or"
         " --traefik-api, or the newest]",
@@ -138,14 +139,14 @@ def validate(options: ValidateOptions) -> ExitCode:
     from ctsdns_traefik.cli.report.validation_report import show_validation
     from ctsdns_traefik.core.checks import check_policy
     from ctsdns_traefik.core.problems import Severity
-    from ctsdns_traefik.daemon import read_access_file
 
     start_logging()
     static = options.static.read(prove=options.prove)
     if options.traefik_api is not None:
         static = _read_running(options.traefik_api, static)
     (hosts, source, _), listed = options.snapshot.read_all(check_machines=options.check_machines)
-    access = read_access_file(options.access_file) if options.access_file else None
+    release = _release(options)
+    access = _read_access(options.access_file, release)
     output = str(options.output) if isinstance(options.output, Path) else None
     beside = _read_beside(output, static)
     proof = _prove(hosts, static, access, beside) if options.prove else None
@@ -153,7 +154,7 @@ def validate(options: ValidateOptions) -> ExitCode:
         validation = check_policy(
             *(hosts, source, static, access),
             output=output,
-            version=_release(options, proof),
+            version=release,
             unproved=[
                 *(map(_not_enabled, repeat(proof.version), proof.failed) if proof else ()),
                 *(_check_machines(hosts, listed) if listed else ()),
@@ -167,15 +168,26 @@ def validate(options: ValidateOptions) -> ExitCode:
     return ExitCode.FINDINGS if found else ExitCode.OK
 
 
-def _release(options: ValidateOptions, proof: Proof | None) -> Release:
+def _release(options: ValidateOptions) -> Release:
     """Return the release that will run: as given, of the proof, of the API, or the newest."""
-    from ctsdns_traefik.core.checks import NEWEST, release_in
+    from ctsdns_traefik.core.checks import NEWEST
+    from ctsdns_traefik.traefik import find_traefik, release_of
 
     if options.traefik_version:
         return options.traefik_version
-    if proof:
-        return release_in(proof.version) or NEWEST
-    return (options.traefik_api and release_in(options.traefik_api.version())) or NEWEST
+    if options.prove:
+        return release_of(find_traefik()) or NEWEST
+    return (options.traefik_api and options.traefik_api.release()) or NEWEST
+
+
+def _read_access(path: Path | None, release: Release) -> AccessText | None:
+    """Read the access file, in which the release may not know all."""
+    from ctsdns_traefik.daemon import read_access_file
+
+    if path is None:
+        return None
+    found = read_access_file(path)
+    return found._replace(access=found.access._replace(release=release))
 
 
 def _check_machines(hosts: HostsMap, listed: MachineList) -> tuple[Diagnostic, ...]:

@@ -23,7 +23,7 @@ from ctsdns_traefik.cli.command import (
 )
 from ctsdns_traefik.cli.file_arguments import require_different
 from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
-from ctsdns_traefik.cli.options import access_file_option, log_format_option
+from ctsdns_traefik.cli.options import access_file_option, log_format_option, traefik_version_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.parameter_types import SECONDS
 from ctsdns_traefik.cli.server_options import ServerOptions, server_options
@@ -32,6 +32,7 @@ from ctsdns_traefik.cli.static_options import StaticOptions, static_options
 from ctsdns_traefik.errors import ExitCode
 
 if TYPE_CHECKING:
+    from ctsdns_traefik.core.releases import Release
     from ctsdns_traefik.core.static_config import StaticConfiguration
     from ctsdns_traefik.daemon import EventPublisher, FollowedAccess, Publish, Reconciler, Watch
     from ctsdns_traefik.logs import LogFormat
@@ -51,6 +52,7 @@ class WatchOptions:
     store_lease: float
     server: ServerOptions
     access_file: Path | None
+    traefik_version: tuple[int, ...] | None
     removal_guard: bool
     check: bool
     monitoring: MonitoringOptions
@@ -64,6 +66,11 @@ class WatchOptions:
         interval = self.stream.poll_interval
         slow = interval if interval > settings.POLL_INTERVAL.default else 0.0
         return allowed_age(self.store_lease, max(source.interval or 0.0, slow))
+
+    def release(self) -> Release | None:
+        """Return the release of the Traefik that runs: as given, or as its API answered last."""
+        api = self.monitoring.traefik_api
+        return self.traefik_version or (api.release() if api else None)
 
 
 @click.command(
@@ -99,6 +106,7 @@ class WatchOptions:
     ),
     server_options,
     access_file_option,
+    traefik_version_option,
     option(
         "--removal-guard/--no-removal-guard",
         group="Safety",
@@ -239,7 +247,9 @@ def _build_watch(
 
     target, monitoring = options.target, options.monitoring
     access_file, publish = options.access_file, publisher.publish
-    followed = follow_access_file(access_file, signals.sleep) if access_file else None
+    followed = (
+        follow_access_file(access_file, signals.sleep, options.release) if access_file else None
+    )
     reconciler = Reconciler(
         output,
         target.document_form,

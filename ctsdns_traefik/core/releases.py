@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ctsdns_traefik.core.releases_table import RELEASES, SINCE
+from ctsdns_traefik.core.releases_table import FEATURES, RELEASES, SETTINGS
 
 Release = tuple[int, ...]
 """``(3, 6, 15)``, or ``(3, 6)`` for the last release of that minor version."""
@@ -15,15 +15,19 @@ Release = tuple[int, ...]
 NEWEST: Release = RELEASES[-1]
 """The release that is assumed unless another is known."""
 
+_SPANS = {**FEATURES, **SETTINGS}
+
 
 def has(release: Release, feature: str) -> bool:
-    """Return whether a release has a feature of the table."""
-    return _full(release) >= SINCE[feature]
+    """Return whether a release has a feature or a setting; all have what is not in the table."""
+    first, last = _SPANS.get(feature, (None, None))
+    release = _full(release)
+    return (first or release) <= release <= (last or release)
 
 
 def since(feature: str) -> str:
     """Return the first release with a feature, as text: ``3.7.0``."""
-    return as_text(SINCE[feature])
+    return as_text(_SPANS[feature][0] or RELEASES[0])
 
 
 def release_in(text: str) -> Release | None:
@@ -39,5 +43,8 @@ def as_text(release: Release) -> str:
 
 def _full(release: Release) -> Release:
     """Return a release with three numbers; the last that is known of a minor version, else .0."""
-    known = [each for each in RELEASES if each[: len(release)] == release]
-    return max(known, default=(*release, 0)) if len(release) < len(NEWEST) else release
+    if len(release) == len(NEWEST):
+        return release
+    return max(
+        (each for each in RELEASES if each[: len(release)] == release), default=(*release, 0)
+    )

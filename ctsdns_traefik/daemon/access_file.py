@@ -16,9 +16,10 @@ from typing import NamedTuple
 from ctsdns_traefik.core.access import Access, AccessText
 from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import LocatedError
+from ctsdns_traefik.core.releases import NEWEST, Release
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
-from ctsdns_traefik.followed_file import FollowedFile
+from ctsdns_traefik.followed_file import Content, FollowedFile
 
 STEADY = 0.4
 """Seconds for which the content has to stay the same before it is used."""
@@ -38,15 +39,29 @@ class AccessChange(NamedTuple):
     """Why it cannot be used."""
 
 
-def read_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) -> AccessText:
-    """Read an access file; raise :class:`SettingsError`, with line and column, if it is wrong."""
-    return _parse(path, _steady_content(path, sleep))
+def read_access_file(
+    path: Path,
+    sleep: Callable[[float], None] = time.sleep,
+    release: Release | None = None,
+) -> AccessText:
+    """Read an access file for a release of Traefik, the newest unless it is known.
+
+    Raise :class:`SettingsError`, with line and column, if it is wrong.
+    """
+    return _parse(path, _steady_content(path, sleep), release)
 
 
-def follow_access_file(path: Path, sleep: Callable[[float], None] = time.sleep) -> FollowedAccess:
-    """Start to follow an access file; raise :class:`SettingsError` as :func:`read_access_file`."""
+def follow_access_file(
+    path: Path,
+    sleep: Callable[[float], None] = time.sleep,
+    release: Callable[[], Release | None] = lambda: None,
+) -> FollowedAccess:
+    """Start to follow an access file; raise :class:`SettingsError` as :func:`read_access_file`.
+
+    ``release`` returns Traefik's release, ``None`` while it is not known.
+    """
     _require_regular(path)
-    return FollowedAccess(path, _steady_content(path, sleep))
+    return FollowedAccess(path, _steady_content(path, sleep), release=release)
 
 
 class FollowedAccess:
@@ -56,22 +71,42 @@ class FollowedAccess:
     """
 
     def __init__(
-        self, path: Path, content: bytes, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        content: bytes,
+        clock: Callable[[], float] = time.monotonic,
+        release: Callable[[], Release | None] = lambda: None,
     ) -> None:
         self.path = path
-        self.access = _parse(path, content).access
+        self._find_release, self._release = release, release()
+        self.access = _parse(path, content, self._release).access
         """That of the last content that could be used."""
+        self._refused: Content | None = None
         self._file = FollowedFile(path, STEADY, known=content, clock=clock)
 
     def read_change(self) -> AccessChange | None:
-        """Read the file; return its content if that is new, and the same as a moment ago."""
-        content = self._file.read_change()
-        if content is None:
+        """Read the file; return its content if that is new, and the same as a moment ago.
+
+        If Traefik's release is new instead, return the former access for it: what it does not know
+        is then left out. Content that was refused may be usable now.
+        """
+        content, former = self._file.read_change(), self._release
+        self._release = self._find_release()
+        if content is None and self._release == former:
             return None
+        if content is None and self._refused is None:
+            self.access = self.access._replace(release=self._release or NEWEST)
+            return AccessChange(self.access)
+        content = content or self._refused
+        return self._read(content) if content else None
+
+    def _read(self, content: Content) -> AccessChange:
+        self._refused = content
         if content.data is None:
             return AccessChange(None, f"cannot read {shown(str(self.path))}: {content.error}")
         try:
-            self.access = _parse(self.path, content.data).access
+            self.access = _parse(self.path, content.data, self._release).access
+            self._refused = None
             return AccessChange(self.access)
         except SettingsError as why:
             return AccessChange(None, str(why))
@@ -113,13 +148,13 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _parse(path: Path, content: bytes) -> AccessText:
+def _parse(path: Path, content: bytes, release: Release | None) -> AccessText:
     from ctsdns_traefik.core.access import read_access  # it imports much
 
     name = shown(str(path))
     try:
         text = content.decode("utf-8-sig")
-        return AccessText(str(path), text, read_access(text))
+        return AccessText(str(path), text, read_access(text, release or NEWEST))
     except LocatedError as why:
         line, column = in_bytes(why.location, text)
         raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why

@@ -14,6 +14,7 @@ from typing import Self
 
 from ctsdns_traefik.cancellation import start_thread
 from ctsdns_traefik.core.access import Access
+from ctsdns_traefik.core.releases import as_text
 from ctsdns_traefik.daemon.access_file import FollowedAccess
 from ctsdns_traefik.daemon.event_publisher import Publish
 from ctsdns_traefik.daemon.events import (
@@ -21,6 +22,7 @@ from ctsdns_traefik.daemon.events import (
     AccessPending,
     AccessRestored,
     AccessUnusable,
+    ReleaseKnown,
 )
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import OutputError, Stop, internal_error
@@ -86,8 +88,10 @@ class AccessReloader:
 
     def _accept(self, access: Access) -> None:
         if access != self._access:
+            same = access == self._access._replace(release=access.release)
             self._access, self._due = access, 0.0
-            self._publish(AccessChanged(str(self._file.path)))
+            known = ReleaseKnown(as_text(access.release))
+            self._publish(known if same else AccessChanged(str(self._file.path)))
         elif self._unusable:
             self._publish(AccessRestored(str(self._file.path)))
         self._unusable = False

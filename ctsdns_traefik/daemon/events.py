@@ -730,6 +730,17 @@ class AccessChanged(Event, event="access-changed", level=INFO, text="{path} has 
         return status.with_access(unusable=None, pending=ErrorRecord(now, self.event, pending))
 
 
+class ReleaseKnown(
+    Event,
+    event="traefik-release",
+    level=INFO,
+    text="Traefik is {release}: what it does not know of the access file is left out",
+):
+    """Traefik's release is another than the one that was known, or assumed."""
+
+    release: str
+
+
 class AccessRestored(Event, event="access-restored", level=INFO, text="{path} can be used again"):
     """The access file can be used again, and has the content that it had before."""
 

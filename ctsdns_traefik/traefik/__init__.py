@@ -11,7 +11,7 @@ from ctsdns_traefik.core.face import make_face
 
 if TYPE_CHECKING:
     from ctsdns_traefik.traefik.api import ApiError, TraefikApi, traefik_api_from
-    from ctsdns_traefik.traefik.binary import find_traefik
+    from ctsdns_traefik.traefik.binary import find_traefik, release_of
     from ctsdns_traefik.traefik.directory import paths_beside, read_beside, texts_to_load
     from ctsdns_traefik.traefik.proof import Proof, Verdict, prove
     from ctsdns_traefik.traefik.sandbox import SandboxEntrypoint
@@ -28,6 +28,7 @@ __all__ = [
     "prove",
     "read_beside",
     "refusal_of",
+    "release_of",
     "texts_to_load",
     "traefik_api_from",
 ]

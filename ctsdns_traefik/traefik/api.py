@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from ctsdns_traefik.core.releases import Release, release_in
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.source import Endpoint, HttpError, Response, endpoint_from, http_get
 
@@ -23,6 +26,9 @@ PER_PAGE = 1_000
 
 ANSWER_WITHIN = 10.0
 """Seconds that one answer may take."""
+
+RELEASE_WITHIN, RELEASE_EVERY, RELEASE_AGAIN = 1.0, 30.0, 5.0
+"""Seconds that an answer about the release may take, and until it is asked for again."""
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 MOST_PAGES = 1_000
@@ -70,6 +76,8 @@ class TraefikApi:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._release: Release | None = None
+        self._ask_at = 0.0
 
     def __str__(self) -> str:
         return str(self._endpoint)
@@ -104,6 +112,19 @@ class TraefikApi:
         """Return Traefik's version; raise :class:`SettingsError` if it gives no answer."""
         content = self._content("/api/version")
         return str(content.get("Version")) if isinstance(content, dict) else ""
+
+    def release(self) -> Release | None:
+        """Return the release by its last answer, which may be older than now by a while.
+
+        ``None`` until it has answered.
+        """
+        if time.monotonic() >= self._ask_at:
+            with suppress(ApiError):
+                content = self.get("/api/version", RELEASE_WITHIN).content
+                version = content.get("Version") if isinstance(content, dict) else ""
+                self._release = release_in(str(version)) or self._release
+            self._ask_at = time.monotonic() + (RELEASE_EVERY if self._release else RELEASE_AGAIN)
+        return self._release
 
     def entrypoints(self) -> dict[str, Any]:
         """Return the entrypoints by name, each as a static configuration has it.

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ctsdns_traefik.core.releases import Release, release_in
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
 
@@ -19,6 +20,7 @@ VARIABLE = "CTSDNS_TRAEFIK"
 """The environment variable that names the Traefik to run."""
 
 _END_WITHIN = 3.0
+_WITHIN = 15.0
 
 
 def find_traefik() -> str:
@@ -39,6 +41,16 @@ def find_traefik() -> str:
     raise SettingsError(
         "no Traefik found: put it on the PATH, or install ctsdns-traefik with its extra 'traefik'"
     )
+
+
+def release_of(traefik: str) -> Release | None:
+    """Return the release of a Traefik, ``None`` if it does not say it."""
+    with suppress(OSError, subprocess.SubprocessError):
+        shown_by = subprocess.run(  # noqa: S603  (find_traefik's)
+            [traefik, "version"], capture_output=True, text=True, check=True, timeout=_WITHIN
+        )
+        return release_in(shown_by.stdout.partition("Version:")[2].strip())
+    return None
 
 
 @contextmanager

@@ -98,6 +98,7 @@ VARIABLES = {
     settings.ON_CHANGE: ("watch", "render-once"),
     settings.CHECK_COMMAND: ("watch", "render-once"),
     settings.TRAEFIK_API: ("watch",),
+    settings.TRAEFIK_VERSION: ("watch", "render-once", "validate"),
     settings.STORE_PASSWORD: ("watch", "render-once"),
     settings.STORE_PASSWORD_FILE: ("watch", "render-once"),
     settings.STORE_CA_FILE: ("watch", "render-once"),

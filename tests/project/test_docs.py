@@ -142,7 +142,8 @@ def problem_codes(*makers: str) -> Iterator[str]:
                         yield value.value
 
 
-REFUSED = {*problem_codes("DiagnosticError"), "conflict"} - {"access-not-applicable"}
+BY_ACCESS = {"access-not-applicable", "option-unsupported", "health-check-unsupported"}
+REFUSED = {*problem_codes("DiagnosticError"), "conflict"} - BY_ACCESS
 """Codes of entries that are invalid or in conflict, whatever the configuration."""
 
 EXPLAINED = re.findall(r"^## (.+)$", text_of("docs/problems.md"), re.MULTILINE)

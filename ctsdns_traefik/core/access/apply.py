@@ -25,7 +25,7 @@ from ctsdns_traefik.core.access.modes import not_applicable, part_of, protect, w
 from ctsdns_traefik.core.access.resources import NOTHING, References, references_of
 from ctsdns_traefik.core.dynamic.routes import INTERNAL, Route, make_route, priority_of
 from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
-from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError
+from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError, diagnose_setting
 
 CHALLENGE_PART = "acme-challenge"
 DASHBOARD = "dashboard"
@@ -59,8 +59,11 @@ def apply_access(routes: Iterable[Route], access: Access, known: Known = NOTHING
     ``known`` is from any other call with the same access, and saves most of the time.
     """
     served = _Served()
-    served.add(_dashboard(access.dashboard, access))
     diagnostics: list[Diagnostic] = []
+    try:
+        served.add(_dashboard(access.dashboard, access))
+    except DiagnosticError as why:
+        diagnostics.append(diagnose_setting(why.code, DASHBOARD, why.message, why.hint))
     now_known: dict[str, tuple[Route, Sequence[Route]]] = {}
     # Names before wildcards: a wildcard also serves the names that are left out, and must then
     # enforce their settings.

@@ -10,6 +10,7 @@ from ctsdns_traefik.core.dynamic.routes import Balanced, HealthCheck, slug_of
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
 from ctsdns_traefik.core.problems import SourceLocation
+from ctsdns_traefik.core.releases import NEWEST, Release
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """The form of the names that an access file gives to its definitions."""
@@ -106,6 +107,8 @@ class Access(NamedTuple):
     dashboard: Dashboard | None = None
     default: RouteAccess | None = None
     """The settings for every name that no pattern covers, under the pattern :data:`EVERY`."""
+    release: Release = NEWEST
+    """That of the Traefik that will run, which decides what can be written for it."""
 
     @property
     def balanced(self) -> Balanced | None:

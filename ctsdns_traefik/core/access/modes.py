@@ -12,6 +12,7 @@ from ctsdns_traefik.core.access.model import Access, Backend, RouteAccess
 from ctsdns_traefik.core.dynamic.routes import Route, RouterTls, priority_of
 from ctsdns_traefik.core.entries.grammar import ANY
 from ctsdns_traefik.core.problems import DiagnosticError
+from ctsdns_traefik.core.releases import as_text, has, since
 
 TAILNET = "access-tailnet"
 """The name of the middlewares that admit only the tailnet."""
@@ -45,9 +46,9 @@ def protect(route: Route, settings: RouteAccess, access: Access) -> tuple[Route,
     """Return the routers of a route; raise :func:`not_applicable` if none can enforce its mode."""
     if route.protocol == "udp":
         _require_udp_can(route, settings, access)
-        return (_balanced(route, settings),)
+        return (_balanced(route, settings, access),)
     mode = MODES[settings.mode or "public"]
-    return mode.protect(_with_options(route, settings), settings, access)
+    return mode.protect(_with_options(route, settings, access), settings, access)
 
 
 def forward_auth_name(name: str) -> str:
@@ -111,24 +112,35 @@ def _require_udp_can(route: Route, settings: RouteAccess, access: Access) -> Non
         )
 
 
-def _with_options(route: Route, settings: RouteAccess) -> Route:
+def _unknown(feature: str, what: str, access: Access) -> tuple[str, str]:
+    """Return message and hint for what the release of Traefik does not know."""
+    release = as_text(access.release)
+    message = f"Traefik {release} does not know {what}, and refuses the whole document for it"
+    return message, f"use Traefik {since(feature)} or newer, or remove it"
+
+
+def _with_options(route: Route, settings: RouteAccess, access: Access) -> Route:
     """Add the settings that do not restrict access."""
     if settings.backend and route.entry.scheme == "https":
         # Under its own name, because another entry may share the service without the transport.
         name = transport_name(settings.backend)
         service = f"{route.service}~{name.removeprefix('access-')}"
         route = route._replace(service=service, servers_transport=name)
-    return _balanced(route, settings)._replace(
+    return _balanced(route, settings, access)._replace(
         middlewares=settings.middlewares,
         tls=_tls(route, settings),
         priority=settings.priority or route.priority,
     )
 
 
-def _balanced(route: Route, settings: RouteAccess) -> Route:
+def _balanced(route: Route, settings: RouteAccess, access: Access) -> Route:
     """Add how a service spreads requests over its servers; without balance it has one."""
     if settings.sticky and route.protocol == "tcp":
         raise not_applicable("a TCP service has no cookies", "remove sticky for this name")
+    feature = f"{route.protocol}-healthCheck"
+    if settings.health_check and not has(access.release, feature):
+        what = "healthCheck of TCP services"
+        raise DiagnosticError("health-check-unsupported", *_unknown(feature, what, access))
     service = route.service
     if settings.health_check and route.entry.domain == ANY:  # set for this entrypoint alone
         service = f"{service}~{route.entry.entrypoint}"
@@ -189,12 +201,16 @@ def _tailscale_only(route: Route, _settings: RouteAccess, _access: Access) -> tu
     return (_behind(TAILNET, route),)
 
 
-def _forward_auth(route: Route, settings: RouteAccess, _access: Access) -> tuple[Route, ...]:
+def _forward_auth(route: Route, settings: RouteAccess, access: Access) -> tuple[Route, ...]:
     if route.protocol == "tcp":
         raise not_applicable(
             f"{settings.mode} asks an auth server about each HTTP request, and TCP has none",
             "use tailscale-only or mtls-strict for this name",
         )
+    for option in access.forward_auth[settings.forward_auth]:
+        if not has(access.release, feature := f"forwardAuth.{option}"):
+            what = f"{option} of forwardAuth {settings.forward_auth}"
+            raise DiagnosticError("option-unsupported", *_unknown(feature, what, access))
     return (_behind(forward_auth_name(settings.forward_auth), route),)
 
 

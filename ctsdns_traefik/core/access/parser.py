@@ -38,6 +38,7 @@ from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
 from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.problems import DiagnosticError
+from ctsdns_traefik.core.releases import NEWEST, Release, as_text, has, since
 from ctsdns_traefik.core.text import quoted
 
 LARGEST_BODY = 2**40
@@ -66,15 +67,19 @@ _RAW_MODES = ("public", "tailscale-only")
 _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
 
 
-def read_access(text: str) -> Access:
-    """Read an access file; raise :class:`LocatedError` for the first error."""
+def read_access(text: str, release: Release = NEWEST) -> Access:
+    """Read an access file for a release of Traefik.
+
+    Raise :class:`LocatedError` for the first error, or an option that the release does not know.
+    """
     root = read_nodes(text).members(_SECTIONS)
     tailnet = root["tailnet"].members(("ranges", "entryPoints")) if "tailnet" in root else {}
     access = Access(
         ranges=_ranges(tailnet["ranges"]) if "ranges" in tailnet else TAILNET_RANGES,
         tailnet_entrypoints=_entrypoints(tailnet.get("entryPoints")),
-        forward_auth=_named(root.get("forwardAuth"), _forward_auth),
+        forward_auth=_named(root.get("forwardAuth"), lambda node: _forward_auth(node, release)),
         client_auth=_named(root.get("clientAuth"), _client_auth),
+        release=release,
     )
     if "default" in root:
         access = access._replace(default=_default(root["default"], access))
@@ -121,9 +126,15 @@ def _entrypoints(node: Node | None) -> frozenset[str]:
     return frozenset(names)
 
 
-def _forward_auth(node: Node) -> dict[str, Any]:
+def _forward_auth(node: Node, release: Release) -> dict[str, Any]:
     """Return the options of Traefik's ``forwardAuth`` unchanged."""
     members = node.members(_FORWARD_AUTH_READERS, required=("address",))
+    for option, member in members.items():
+        if not has(release, feature := f"forwardAuth.{option}"):
+            member.fail(
+                f"needs Traefik {since(feature)} or newer: {as_text(release)} would refuse all"
+                " routes for it"
+            )
     if not re.match(r"https?://[^/]", members["address"].text()):
         members["address"].fail("is not a URL with http:// or https://")
     return _read(members, _FORWARD_AUTH_READERS)
@@ -369,5 +380,5 @@ _FORWARD_AUTH_READERS: dict[str, Callable[[Node], object]] = {
     "preserveLocationHeader": Node.flag,
     "preserveRequestMethod": Node.flag,
 }
-"""Traefik's options. It rejects a whole file for one that it does not know: the last seven are
-those of newer releases, which validate checks (core/checks)."""
+"""Traefik's options. It rejects a whole file for one that it does not know; the last seven are
+those of newer releases."""

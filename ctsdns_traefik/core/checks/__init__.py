@@ -9,7 +9,7 @@ from ctsdns_traefik.core.checks.access import check_unused
 from ctsdns_traefik.core.checks.dynamic_files import DynamicFile, DynamicFiles, check_dynamic_files
 from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.checks.validation import StaticText, Validation, check_policy
-from ctsdns_traefik.core.releases import NEWEST, release_in
+from ctsdns_traefik.core.releases import NEWEST
 
 __all__ = [
     "NEWEST",
@@ -21,5 +21,4 @@ __all__ = [
     "check_policy",
     "check_static",
     "check_unused",
-    "release_in",
 ]

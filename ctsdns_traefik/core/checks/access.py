@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ctsdns_traefik.core.access.apply import CHALLENGE_PART, DASHBOARD
-from ctsdns_traefik.core.access.model import EVERY, Access, wider
+from ctsdns_traefik.core.access.model import Access, wider
 from ctsdns_traefik.core.access.modes import (
     TRUSTED,
     TRUSTED_BY_PATTERN,
@@ -26,8 +26,7 @@ from ctsdns_traefik.core.problems import (
     SourceLocation,
     diagnose_setting,
 )
-from ctsdns_traefik.core.releases import NEWEST, Release, as_text, has, since
-from ctsdns_traefik.core.releases_table import SINCE
+from ctsdns_traefik.core.releases import NEWEST, Release, has, since
 from ctsdns_traefik.core.static_config.configuration import (
     UNKNOWN,
     Entrypoint,
@@ -66,8 +65,6 @@ def check_access(
         *_aliases(routes, access, static),
         *_proxied(routes, static),
         *_reachable(routes, access, static),
-        *_unsupported(routes, version),
-        *_unsupported_options(access, version),
         *check_unused(entries, access),
     )
 
@@ -132,9 +129,10 @@ def _obstacles(
             "set entryPoint to one without TLS on port 80",
         )
     if challenge and name in static.challenge_entrypoints and not entrypoint.acme_bypass:
+        first = since("entrypoints.*.allowacmebypass")
         yield (
             f"on entrypoint {name} Traefik answers all challenges itself",
-            f"set entryPoints.{name}.allowACMEByPass to true ({since('allowACMEByPass')} or newer)",
+            f"set entryPoints.{name}.allowACMEByPass to true ({first} or newer)",
         )
     if not challenge and static.described and not static.api:
         yield "Traefik has no API", "set api: {} in its static configuration"
@@ -242,12 +240,13 @@ def _aliases(
     for entrypoint in _described(used, static):
         if not entrypoint.alias_headers:
             setting = f"entryPoints.{entrypoint.name}.http.aliasHeadersStrategy"
+            first = since("entrypoints.*.http.aliasheadersstrategy")
             yield diagnose_setting(
                 "header-aliases-pass",
                 setting,
                 f"entrypoint {entrypoint.name} passes on X_Name and X.Name from clients, and PHP,"
                 " WSGI and CGI take them for X-Name, which the auth server sets",
-                f"set {setting} to delete, with Traefik {since('aliasHeadersStrategy')} or newer",
+                f"set {setting} to delete, with Traefik {first} or newer",
                 Severity.WARNING,
             )
 
@@ -312,38 +311,6 @@ def is_bound(entrypoint: Entrypoint, access: Access) -> bool:
         return False
     networks = map(ipaddress.ip_network, access.ranges)
     return address.is_loopback or any(address in network for network in networks)
-
-
-def _unsupported(routes: Sequence[Route], version: Release) -> Iterator[Diagnostic]:
-    """Report health checks of TCP services before Traefik 3.6, which refuses the whole file."""
-    for route in routes:
-        if route.protocol == "tcp" and route.health_check and not has(version, "tcp-healthCheck"):
-            yield diagnose(
-                "health-check-unsupported",
-                route.entry,
-                f"Traefik {as_text(version)} does not know healthCheck of TCP services, and"
-                " refuses the whole file for it",
-                "use Traefik 3.6 or newer, or remove healthCheck for this name",
-            )
-
-
-def _unsupported_options(access: Access, version: Release) -> Iterator[Diagnostic]:
-    """Report options of auth servers that a release does not know: it refuses the whole file."""
-    for each in (*access.all_settings, *((access.dashboard.access,) if access.dashboard else ())):
-        for option in access.forward_auth.get(each.forward_auth, ()):
-            feature = f"forwardAuth.{option}"
-            if feature in SINCE and not has(version, feature):
-                yield diagnose_setting(
-                    "option-unsupported",
-                    DASHBOARD
-                    if access.dashboard and each == access.dashboard.access
-                    else "default"
-                    if each.pattern == EVERY
-                    else _setting(each.pattern),
-                    f"Traefik {as_text(version)} does not know {option} of forwardAuth"
-                    f" {each.forward_auth}, and refuses the whole file for it",
-                    f"use Traefik {since(feature)} or newer, or remove {option}",
-                )
 
 
 def _described(names: Iterable[str], static: StaticConfiguration) -> Iterator[Entrypoint]:

@@ -15,7 +15,7 @@ from ctsdns_traefik.core.access.modes import ALWAYS_OFFERED, alpn_of
 from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.dynamic.routes import Route, plan_routes, priority_of
 from ctsdns_traefik.core.entries.grammar import HostEntry, diagnose, entrypoint_span, scheme_span
-from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.releases import NEWEST, Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import UNKNOWN, Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.text import shown
@@ -64,6 +64,7 @@ def check(
     context = Context(tuple(sorted(entries)), tuple(routes), static, traefik_version)
     found = [diagnostic for rule in ENTRY_RULES for diagnostic in rule(context)]
     found.sort(key=lambda diagnostic: diagnostic.entry)
+    found += encoded_slash_refused(context)
     return (*found, *check_static(static, output, traefik_version))
 
 
@@ -290,7 +291,7 @@ def tls_challenge_intercepted(context: Context) -> Iterator[Diagnostic]:
     """Report passthrough entries whose backends never receive TLS-ALPN-01 challenges."""
     for entry in context.entries if context.static.tls_challenge else ():
         entrypoint = context.entrypoint(entry.entrypoint)
-        bypass = entrypoint.acme_bypass and has(context.version, "allowACMEByPass")
+        bypass = entrypoint.acme_bypass and has(context.version, "entrypoints.*.allowacmebypass")
         if entry.is_passthrough and entrypoint.described and not bypass:
             yield diagnose(
                 "tls-challenge-intercepted",
@@ -298,7 +299,8 @@ def tls_challenge_intercepted(context: Context) -> Iterator[Diagnostic]:
                 f"on entrypoint {entrypoint.name} Traefik answers TLS-ALPN-01 challenges itself,"
                 " since a certificate resolver of its own has tlsChallenge",
                 f"set entryPoints.{entrypoint.name}.allowACMEByPass to true (Traefik"
-                f" {since('allowACMEByPass')} or newer), or use DNS-01 challenges in Traefik",
+                f" {since('entrypoints.*.allowacmebypass')} or newer), or use DNS-01 challenges in"
+                " Traefik",
                 Severity.WARNING,
                 entrypoint_span(entry),
             )
@@ -330,6 +332,35 @@ def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
                 f"Traefik {as_text(context.version)} does not support wildcards",
                 f"use Traefik {since('wildcards')} or newer, or write an entry for each name",
                 span=(at, at + 1),
+            )
+
+
+def starttls_fails(context: Context) -> Iterator[Diagnostic]:
+    """Report entries of PostgreSQL for a release in which TLS does not begin as its clients ask."""
+    for route in context.routes if has(context.version, "starttls-fails") else ():
+        if alpn_of(route) == ALWAYS_OFFERED:
+            yield diagnose(
+                "release-defect",
+                route.entry,
+                f"Traefik {as_text(context.version)} gives clients of PostgreSQL no TLS",
+                "use another release, or sslnegotiation=direct in all clients",
+                span=scheme_span(route.entry),
+            )
+
+
+def encoded_slash_refused(context: Context) -> Iterator[Diagnostic]:
+    """Report entrypoints of HTTP entries for a release that refuses paths which others pass."""
+    names = {entry.entrypoint for entry in context.entries if entry.is_http}
+    for name in sorted(names) if has(context.version, "encoded-slash-refused") else ():
+        entrypoint = context.entrypoint(name)
+        if entrypoint.described and not entrypoint.encoded_slash:
+            setting = f"entryPoints.{name}.http.encodedCharacters.allowEncodedSlash"
+            yield diagnose_setting(
+                "release-defect",
+                setting,
+                f"Traefik {as_text(context.version)} answers 400 for a path with an encoded slash",
+                f"use another release, or set {setting} to true",
+                Severity.WARNING,
             )
 
 
@@ -372,4 +403,5 @@ ENTRY_RULES: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     tls_challenge_intercepted,
     alpn_missing,
     unreachable_wildcard,
+    starttls_fails,
 )

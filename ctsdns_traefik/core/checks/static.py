@@ -15,9 +15,6 @@ from ctsdns_traefik.core.static_config.configuration import (
 )
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
-WITHOUT_HEADERS: Release = (3, 6, 6)
-"""The one release whose HTTP provider does not send the headers that it is configured with."""
-
 
 def check_static(
     static: StaticConfiguration, output: str | None, version: Release
@@ -40,7 +37,6 @@ def check_static(
     if output is not None:
         yield from dynamic_file_not_watched(static.file_provider, output, version)
     yield from dashboard_exposed(static)
-    yield from headers_not_sent(static, version)
 
 
 def redirect_ignored(static: StaticConfiguration) -> Iterator[Diagnostic]:
@@ -106,17 +102,6 @@ def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
         )
 
 
-def headers_not_sent(static: StaticConfiguration, version: Release) -> Iterator[Diagnostic]:
-    """Report headers of the HTTP provider, a token for one, that one release does not send."""
-    if static.http_headers and version == WITHOUT_HEADERS:
-        yield diagnose_setting(
-            "headers-not-sent",
-            "providers.http.headers",
-            f"Traefik {as_text(version)} sends none of these headers, and so no token",
-            "use another release, or an address that needs no token",
-        )
-
-
 def _wrong_ending(
     provider: FileProvider, output: str, version: Release
 ) -> Iterator[tuple[str, str, str]]:
@@ -125,7 +110,7 @@ def _wrong_ending(
     Up to 3.7.1 it reads JSON from a file that is configured by name.
     """
     ending = posixpath.splitext(output)[1].lower()
-    json = ending == ".json" and not has(version, "no-json") and not provider.directory
+    json = ending == ".json" and has(version, "json-files") and not provider.directory
     if ending not in (".yml", ".yaml") and not json:
         what = "TOML" if ending == ".toml" else "nothing"
         message = f"Traefik reads {what} from a file with the ending {quoted(ending)}"

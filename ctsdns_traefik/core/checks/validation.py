@@ -69,6 +69,7 @@ def check_policy(
     model = access.access if access else None
     if model and static.configuration:
         model = _with_bound_entrypoints(model, static.configuration)
+    model = model and model._replace(release=version)
     configuration = static.configuration
     known = configuration or UNKNOWN
     rendered = rendering.render(hosts, access=model, without_tls=known.without_tls)

@@ -69,6 +69,8 @@ class Entrypoint(NamedTuple):
     """The middlewares of all its HTTP routers, before their own."""
     alias_headers: str = ""
     """How ``X_Name`` beside ``X-Name`` is handled (``http.aliasHeadersStrategy``)."""
+    encoded_slash: bool = False
+    """Whether ``http.encodedCharacters`` allows ``%2F`` in a path."""
     proxy_protocol: ProxyProtocol = ProxyProtocol()
 
     @property
@@ -120,8 +122,6 @@ class StaticConfiguration(NamedTuple):
     """Whether one of them gets certificates by TLS-ALPN-01."""
     providers: frozenset[str] = frozenset()
     """Its providers, by the names that follow ``@`` in those of routers and middlewares."""
-    http_headers: bool = False
-    """Whether its HTTP provider is to send headers, such as a token."""
     refusals: tuple[Refusal, ...] = ()
     """Why Traefik does not start with it."""
     newer: tuple[tuple[str, str], ...] = ()
@@ -170,7 +170,6 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
             for _, resolver in root.section("certificatesResolvers").sections()
         ),
         providers=_providers(root),
-        http_headers=root.section("providers").section("http").has("headers"),
         refusals=refusals,
         newer=find_newer(root) if refused is None else (),
     )
@@ -233,6 +232,7 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         redirect=_redirect(redirect) if redirect.exists else None,
         acme_bypass=section.flag("allowACMEByPass"),
         alias_headers=http.text("aliasHeadersStrategy"),
+        encoded_slash=http.section("encodedCharacters").flag("allowEncodedSlash"),
         proxy_protocol=ProxyProtocol(proxy.flag("insecure"), proxy.texts("trustedIPs")),
     )
 

@@ -87,13 +87,16 @@ class Section:
                     yield str(name), Section(path, maps, self.locations, exists=True)
 
     def find(self, pattern: str) -> Iterator[tuple[str, Any]]:
-        """Yield the paths and values of all settings of a dotted path; ``*`` is any one key."""
+        """Yield the paths, as written, and values of all settings of a dotted path.
+
+        A ``*`` is any one key.
+        """
         key, _, rest = pattern.partition(".")
         for each in self._maps:
             for spelling, value in each.items():
                 if value is None or (key != "*" and str(spelling).lower() != key.lower()):
                     continue
-                path = self._record(each, spelling, str(spelling) if key == "*" else key)
+                path = self._record(each, spelling, str(spelling))
                 if not rest:
                     yield path, value
                 elif isinstance(value, Mapping):

@@ -1,9 +1,9 @@
 """Find what keeps Traefik 3 from starting with a static configuration that parses.
 
 Traefik itself has the last word (:mod:`ctsdns_traefik.traefik.static_check`). Without one, two
-tables know the keys that public files still have. The source of the first is what Traefik 3
-refuses by name (``pkg/cli/deprecation.go`` of 3.7) and the fields that went with Traefik 1; that of
-the second what Traefik 3.7.15 was seen to refuse.
+tables know the keys that public files still have, and the table of releases the newer ones. The
+source of the first is what Traefik 3 refuses by name (``pkg/cli/deprecation.go`` of 3.7) and the
+fields that went with Traefik 1; that of the second what Traefik 3.7.15 was seen to refuse.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ctsdns_traefik.core.releases_table import SETTINGS
 from ctsdns_traefik.core.static_config.reader import Section
 from ctsdns_traefik.core.text import shown
 
@@ -67,14 +68,6 @@ NEVER_EMPTY = (
 )
 """The sections that must have a setting with a value."""
 
-NEWER = {
-    "allowACMEByPass": "entryPoints.*.allowACMEByPass",
-    "aliasHeadersStrategy": "entryPoints.*.http.aliasHeadersStrategy",
-    "encodedCharacters": "entryPoints.*.http.encodedCharacters",
-    "sanitizePath": "entryPoints.*.http.sanitizePath",
-}
-"""Settings that older releases refuse, by their names in the table of releases."""
-
 _NODE = re.compile(r"field not found, node: (\S+)")
 _ALONE = re.compile(r"(\S+) cannot be a standalone element")
 
@@ -94,7 +87,7 @@ def find_refusals(root: Section) -> tuple[Refusal, ...]:
 
 def find_newer(root: Section) -> tuple[tuple[str, str], ...]:
     """Return the settings that not every release has, each after its name in the table."""
-    return tuple((name, path) for name, pattern in NEWER.items() for path, _ in root.find(pattern))
+    return tuple((name, path) for name in SETTINGS for path, _ in root.find(name))
 
 
 def explain(root: Section, why: str) -> Refusal:

@@ -246,22 +246,6 @@ def test_certificate_resolver_of_a_route(access: str, codes: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "version", "codes"),
-    [
-        pytest.param("{headers: {Authorization: x}}", (3, 6, 6), ["headers-not-sent"], id="3.6.6"),
-        pytest.param("{headers: {Authorization: x}}", (3, 6, 7), [], id="a-later-one"),
-        pytest.param("{headers: {Authorization: x}}", (3, 6), [], id="the-last-3.6"),
-        pytest.param("{endpoint: x}", (3, 6, 6), [], id="no-headers"),
-    ],
-)
-def test_headers_not_sent(text: str, version: tuple[int, ...], codes: list[str]) -> None:
-    """One release sends no headers to its HTTP provider, and so no token to a hub."""
-    assert [
-        each.code for each in problems_of(f"providers: {{http: {text}}}", None, version)
-    ] == codes
-
-
-@pytest.mark.parametrize(
     ("option", "first"),
     [
         ("authSigninURL: 'https://login.example.com/'", (3, 7, 0)),
@@ -280,8 +264,52 @@ def test_options_of_newer_releases(option: str, first: tuple[int, int, int]) -> 
         assert [each.code for each in found] == ["option-unsupported"] * (version < first)
 
 
-def test_static_settings_of_newer_releases() -> None:
-    """A static setting that a release does not know keeps it from starting."""
-    text = "entryPoints:\n  web: {address: ':80', allowACMEByPass: true}\n"
-    assert [each.code for each in problems_of(text, version=(3, 0, 4))] == ["static-config-refused"]
-    assert problems_of(text, version=(3, 2, 0)) == problems_of(text) == ()
+def test_auth_option_that_a_release_does_not_know() -> None:
+    """Each route and the dashboard is reported, and neither would be written."""
+    access = "forwardAuth: {o: {address: 'http://a/', authSigninURL: 'http://b/'}}\n"
+    access += "default: {access: forward-auth, forwardAuth: o}\n"
+    access += "dashboard: {domain: d.de, entryPoint: web, access: forward-auth, forwardAuth: o}"
+    policy = '{"hosts": {"_web_http_80._tcp.a.de": "100.64.0.1"}}'
+    found = validate_policy(policy, access=access, traefik_version=(3, 6, 15))
+    assert found.routes == ()
+    assert [(each.code, each.entry, each.setting) for each in found.diagnostics] == [
+        ("option-unsupported", "_web_http_80._tcp.a.de", None),
+        ("option-unsupported", None, "dashboard"),
+    ]
+    assert found.diagnostics[0].message == (
+        "Traefik 3.6.15 does not know authSigninURL of forwardAuth o, and refuses the whole"
+        " document for it"
+    )
+    assert found.diagnostics[0].hint == "use Traefik 3.7.0 or newer, or remove it"
+
+
+@pytest.mark.parametrize(
+    ("setting", "first"),
+    [
+        ("entryPoints: {web: {address: ':80', allowACMEByPass: true}}", (3, 2, 0)),
+        ("entrypoints: {web: {address: ':80', HTTP: {MaxHeaderBytes: 4096}}}", (3, 2, 0)),
+        ("entryPoints: {web: {address: ':80', http: {sanitizePath: true}}}", (3, 3, 6)),
+        ("api: {basePath: /traefik}", (3, 3, 2)),
+        ("certificatesResolvers: {x.y: {acme: {profile: short}}}", (3, 4, 0)),
+        ("providers: {http: {endpoint: 'http://a/', maxResponseBodySize: 9}}", (3, 6, 11)),
+        ("providers: {kubernetesIngressNGINX: {}}", (3, 5, 0)),
+        ("providers: {kubernetesIngressNGINX: {proxyBuffering: true}}", (3, 7, 0)),
+        ("ocsp: {}", (3, 0, 0)),
+    ],
+)
+def test_static_settings_of_newer_releases(setting: str, first: tuple[int, int, int]) -> None:
+    """A static setting that a release does not know keeps it from starting, unless at the top."""
+    for version in ((3, 0, 4), (3, 2, 0), (3, 3, 6), (3, 4, 0), (3, 5, 3), (3, 6, 11), (3, 7, 15)):
+        found = {each.setting for each in problems_of(setting, None, version)}
+        assert bool(found) == (version < first), (version, found)
+
+
+def test_newer_static_setting_is_named_as_written() -> None:
+    """The message has the user's spelling, and the release that is needed."""
+    text = "entrypoints:\n  web: {address: ':80', allowAcmeByPass: true}\n"
+    (found,) = problems_of(text, None, (3, 0, 4))
+    assert (found.setting, found.message, found.hint) == (
+        "entrypoints.web.allowAcmeByPass",
+        "Traefik 3.0.4 does not know entrypoints.web.allowAcmeByPass, and does not start",
+        "use Traefik 3.2.0 or newer, or remove it",
+    )

@@ -313,7 +313,7 @@ serversTransport:
 
 
 def test_places() -> None:
-    """Settings are found by Traefik's own spelling, at their keys; one merged in has no place."""
+    """Settings are found by Traefik's own spelling and as written; one merged in has no place."""
     places = read_static(PLACED, "yaml").locations
     assert dict(places) == {
         "api": (1, 1),
@@ -321,6 +321,8 @@ def test_places() -> None:
         "entryPoints": (3, 1),
         "entryPoints.web": (4, 3),
         "entryPoints.web.address": (5, 5),
+        "entrypoints": (3, 1),
+        "entrypoints.web": (4, 3),
         "providers": (6, 1),
         "providers.file": (6, 13),
         "providers.file.filename": (6, 20),
