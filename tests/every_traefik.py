@@ -22,6 +22,7 @@ TESTS = (
     "tests/traefik/test_balance_in_traefik.py",
     "tests/traefik/test_proof.py",
     "tests/traefik/test_raw_and_udp_in_traefik.py",
+    "tests/traefik/test_releases_in_traefik.py",
     "tests/traefik/test_access_in_traefik.py::test_mtls_beside_a_wildcard_without_tls",
 )
 ROOT = Path(__file__).resolve().parent.parent
