@@ -207,7 +207,7 @@ class _Checks:
         file = str(target.path) if target.path else None
         found = [
             f"{each.message}; {each.hint}"
-            for each in check_static(static, file, NEWEST)
+            for each in check_static(static, file, self._options.release() or NEWEST)
             if each.severity is Severity.ERROR
         ]
         if not target.path and target.provider not in static.providers:

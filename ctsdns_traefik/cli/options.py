@@ -10,7 +10,7 @@ import click
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import option
-from ctsdns_traefik.cli.parameter_types import PATH, TRAEFIK_VERSION
+from ctsdns_traefik.cli.parameter_types import PATH
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +25,6 @@ access_file_option = option(
     setting=settings.ACCESS_FILE,
     type=PATH,
     help="YAML file that says who may reach which route; see docs/access.md.",
-)
-
-traefik_version_option = option(
-    "--traefik-version",
-    group="Access",
-    setting=settings.TRAEFIK_VERSION,
-    type=TRAEFIK_VERSION,
-    help="The Traefik that will run, such as 3.6.15: options of the access file that it does not"
-    " know are refused.",
 )
 
 log_format_option = option(

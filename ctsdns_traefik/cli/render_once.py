@@ -19,7 +19,7 @@ from ctsdns_traefik.cli.command import (
     verbosity_options,
 )
 from ctsdns_traefik.cli.file_arguments import require_different
-from ctsdns_traefik.cli.options import access_file_option, log_format_option, traefik_version_option
+from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.source_options import SnapshotOptions, snapshot_options
 from ctsdns_traefik.cli.static_options import StaticOptions, static_options
@@ -47,7 +47,6 @@ class RenderOptions:
     diff: bool
     strict: bool
     access_file: Path | None
-    traefik_version: tuple[int, ...] | None
     log_format: LogFormat
 
 
@@ -86,7 +85,6 @@ class RenderOptions:
     ),
     option("--strict", group="Output", is_flag=True, help="Exit 1 if an entry was refused."),
     access_file_option,
-    traefik_version_option,
     log_format_option,
     verbosity_options,
 )
@@ -138,7 +136,7 @@ def _render(options: RenderOptions) -> Rendering:
     from ctsdns_traefik.core.dynamic import render
     from ctsdns_traefik.daemon import read_access_file
 
-    path, release = options.access_file, options.traefik_version
+    path, release = options.access_file, options.static.traefik_version
     access = read_access_file(path, release=release).access if path else None
     without_tls = options.static.without_tls()
     hosts = options.snapshot.read().hosts

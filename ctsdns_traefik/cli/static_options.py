@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import bundle, option
-from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE
+from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, TRAEFIK_VERSION
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class StaticOptions:
 
     static_config: Path | None
     entrypoints: tuple[str, ...]
+    traefik_version: tuple[int, ...] | None
 
     def read(self, *, prove: bool = False) -> StaticText:
         """Read it as :func:`read_static_config` does."""
@@ -105,5 +106,13 @@ static_options = bundle(
         type=ENTRYPOINT,
         help="Entrypoint of Traefik, such as web=:80,redirect=websecure or websecure=:443,tls;"
         " repeatable.",
+    ),
+    option(
+        "--traefik-version",
+        group="Traefik",
+        setting=settings.TRAEFIK_VERSION,
+        type=TRAEFIK_VERSION,
+        help="Release of Traefik that will run, such as 3.6.15.  [default: the newest, unless a"
+        " Traefik is asked]",
     ),
 )

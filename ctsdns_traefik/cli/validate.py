@@ -25,7 +25,6 @@ from ctsdns_traefik.cli.options import access_file_option
 from ctsdns_traefik.cli.parameter_types import (
     OUTPUT,
     TRAEFIK_URL,
-    TRAEFIK_VERSION,
     complete_files,
 )
 from ctsdns_traefik.cli.report.progress import Progress
@@ -56,7 +55,6 @@ class ValidateOptions:
     static: StaticOptions
     traefik_api: TraefikApi | None
     output: Path | str | None
-    traefik_version: tuple[int, ...] | None
     prove: bool
     check_machines: bool
     form: ReportFormat
@@ -100,14 +98,6 @@ class ValidateOptions:
         type=OUTPUT,
         shell_complete=complete_files,
         help="The dynamic file, to check that Traefik would read it; a store is not checked.",
-    ),
-    option(
-        "--traefik-version",
-        group="Traefik",
-        setting=settings.TRAEFIK_VERSION,
-        type=TRAEFIK_VERSION,
-        help="Release of Traefik that will run, such as 3.6.15.  [default: that of --prove or"
-        " --traefik-api, or the newest]",
     ),
     option(
         "--prove",
@@ -173,8 +163,8 @@ def _release(options: ValidateOptions) -> Release:
     from ctsdns_traefik.core.checks import NEWEST
     from ctsdns_traefik.traefik import find_traefik, release_of
 
-    if options.traefik_version:
-        return options.traefik_version
+    if options.static.traefik_version:
+        return options.static.traefik_version
     if options.prove:
         return release_of(find_traefik()) or NEWEST
     return (options.traefik_api and options.traefik_api.release()) or NEWEST

@@ -23,7 +23,7 @@ from ctsdns_traefik.cli.command import (
 )
 from ctsdns_traefik.cli.file_arguments import require_different
 from ctsdns_traefik.cli.monitoring_options import MonitoringOptions, monitoring_options
-from ctsdns_traefik.cli.options import access_file_option, log_format_option, traefik_version_option
+from ctsdns_traefik.cli.options import access_file_option, log_format_option
 from ctsdns_traefik.cli.output_options import OutputOptions, output_options
 from ctsdns_traefik.cli.parameter_types import SECONDS
 from ctsdns_traefik.cli.server_options import ServerOptions, server_options
@@ -52,7 +52,6 @@ class WatchOptions:
     store_lease: float
     server: ServerOptions
     access_file: Path | None
-    traefik_version: tuple[int, ...] | None
     removal_guard: bool
     check: bool
     monitoring: MonitoringOptions
@@ -70,7 +69,7 @@ class WatchOptions:
     def release(self) -> Release | None:
         """Return the release of the Traefik that runs: as given, or as its API answered last."""
         api = self.monitoring.traefik_api
-        return self.traefik_version or (api.release() if api else None)
+        return self.static.traefik_version or (api.release() if api else None)
 
 
 @click.command(
@@ -106,7 +105,6 @@ class WatchOptions:
     ),
     server_options,
     access_file_option,
-    traefik_version_option,
     option(
         "--removal-guard/--no-removal-guard",
         group="Safety",
