@@ -244,10 +244,8 @@ def _build_watch(
     from ctsdns_traefik.source import UrlSource
 
     target, monitoring = options.target, options.monitoring
-    access_file, publish = options.access_file, publisher.publish
-    followed = (
-        follow_access_file(access_file, signals.sleep, options.release) if access_file else None
-    )
+    path, publish = options.access_file, publisher.publish
+    followed = follow_access_file(path, signals.sleep, options.release) if path else None
     reconciler = Reconciler(
         output,
         target.document_form,
