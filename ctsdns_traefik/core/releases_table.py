@@ -54,6 +54,7 @@ RELEASES: tuple[tuple[int, ...], ...] = (
 FEATURES: dict[str, Span] = {
     "acme-past-redirect": ((3, 6, 10), None),
     "alias-passes": (None, (3, 6, 13)),
+    "connection-stays": (None, (3, 7, 1)),
     "encoded-slash-refused": ((3, 6, 4), (3, 6, 6)),
     "forwardAuth.authSigninURL": ((3, 7, 0), None),
     "forwardAuth.forwardBody": ((3, 3, 2), None),

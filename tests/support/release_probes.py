@@ -318,6 +318,23 @@ def loses_mtls(stage: Stage) -> bool:
     return stage.get("ws", "excluded.de", tls=any_certificate()).status != 0
 
 
+def keeps_connection(stage: Stage) -> bool:
+    """Return whether a connection serves a name on that needs a client's certificate by now."""
+    hosts = {f"_ws_http_{stage.backend}._tcp.open.de": HERE}
+    strict = f"clientAuth: {{c: {{caFiles: [{stage.authority.ca_file}]}}}}\n"
+    strict += "routes: {open.de: {access: mtls-strict, clientAuth: c}}"
+    stage.load(render(hosts))
+    until(lambda: stage.get("ws", "open.de", tls=any_certificate()).status == 200, "no route")
+    with stage.connect_tls("ws", "open.de", any_certificate()) as connection:
+        request = b"GET / HTTP/1.1\r\nHost: open.de\r\n\r\n"
+        connection.sendall(request)
+        first = connection.recv(9999)
+        stage.load(render(hosts, access=read_access(strict)))
+        until(lambda: not stage.get("ws", "open.de", tls=any_certificate()).status, "no mTLS")
+        connection.sendall(request)
+        return connection.recv(9999)[:12] == first[:12]
+
+
 def reads_json(stage: Stage) -> bool:
     """Return whether a file is read whose name ends in .json."""
     folder = stage.folder / "json"
@@ -388,6 +405,12 @@ BEHAVIOURS = (
         "starttls-fails",
         "no client of PostgreSQL gets TLS, unless it begins at once (`sslnegotiation=direct`)",
         fails_starttls,
+    ),
+    Behaviour(
+        "connection-stays",
+        "an open HTTPS connection goes on without a certificate when its name becomes"
+        " `mtls-strict`; later 421",
+        keeps_connection,
     ),
     Behaviour("json-files", "a `filename` that ends in `.json` is read", reads_json),
     Behaviour(
