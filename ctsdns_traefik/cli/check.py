@@ -97,19 +97,20 @@ class _Checks:
         A run returns what it found, ``""`` if there is nothing to report, or raises
         :class:`CtsdnsError` with what to do.
         """
-        monitoring = self._options.monitoring
+        monitoring, online = self._options.monitoring, not self._options.offline
         if self._options.access_file:
             yield "access file", self._check_access
-        yield "source", self._check_source
-        if self._options.stream.check_machines and self._source:
+        yield "source", self._check_source if online else self._build_source
+        if self._options.stream.check_machines and self._source and online:
             yield "machines", self._check_machines
         yield "clock", self._check_clock
-        yield "output", self._check_output
+        if online or not self._options.target.is_store:
+            yield "output", self._check_output
         if self._options.static.static_config:
             yield "static configuration", self._check_static
         if self._options.target.path:
             yield "directory", lambda: self._check_directory(self._options.target.path)
-        if monitoring.traefik_api:
+        if monitoring.traefik_api and online:
             yield "traefik", lambda: self._check_traefik(monitoring.traefik_api)
 
     def _check_access(self) -> str:
@@ -121,14 +122,17 @@ class _Checks:
         self._access = read_access_file(path, release=self._options.release()).access
         return f"{shown(str(path))} can be used"
 
+    def _build_source(self) -> str:
+        """Check the settings of the source alone."""
+        return f"{self._options.stream.build(self._address)} was not asked (--offline)"
+
     def _check_source(self) -> str:
         """Read one policy with the source that watch would follow."""
         from ctsdns_traefik.core.dynamic import render
         from ctsdns_traefik.core.problems import count_entries
         from ctsdns_traefik.source import read_policy, scopes_of
 
-        source = self._options.stream.build(self._address, self._note_date)
-        self._source = source
+        source = self._source = self._options.stream.build(self._address, self._note_date)
         try:
             policy = read_policy(source, self._timeout)
         except SourceError as why:

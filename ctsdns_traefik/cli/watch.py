@@ -54,6 +54,7 @@ class WatchOptions:
     access_file: Path | None
     removal_guard: bool
     check: bool
+    offline: bool
     monitoring: MonitoringOptions
     log_format: LogFormat
 
@@ -118,6 +119,12 @@ class WatchOptions:
         help="Do not watch; check the source, the output, the access file, Traefik and the"
         " clock, and write nothing.",
     ),
+    option(
+        "--offline",
+        group="Safety",
+        is_flag=True,
+        help="For --check: ask nobody over the network, before a start that must not wait.",
+    ),
     monitoring_options,
     log_format_option,
     verbosity_options,
@@ -129,6 +136,8 @@ def watch(options: WatchOptions) -> ExitCode:
     TRAEFIK_CONFIG_API_ENDPOINT if left out. SIGTERM and SIGINT stop it, SIGHUP makes it poll or
     connect again at once.
     """
+    if options.offline and not options.check:
+        raise click.UsageError("--offline is for --check: watch itself needs its source")
     if options.monitoring.health:
         if options.check:
             raise click.UsageError("--check and --health are two questions: ask one at a time")

@@ -2,11 +2,11 @@
 
     python entrypoint.py [COMMAND ...]
 
-The settings are environment variables, listed in README.md beside this file. ``watch`` starts
-first, Traefik once there is a dynamic file. When one of them ends, the other is stopped, and this
-ends with the status of the one that ended by itself: 128 and its number for a signal. SIGTERM stops
-both with status 0, SIGINT with 130; SIGHUP is passed on to both. Settings in error end it with 2
-before anything starts, a static file that cannot be written with 4.
+The settings are environment variables, listed in README.md beside this file. ``watch --check``
+runs first, then ``watch``, and Traefik once there is a dynamic file. When one of the two ends, the
+other is stopped, and this ends with the status of the one that ended by itself: 128 and its number
+for a signal. SIGTERM stops both with status 0, SIGINT with 130; SIGHUP is passed on to both.
+Settings in error end it with 2 before anything starts, a static file that cannot be written with 4.
 
 With arguments it is ``ctsdns-traefik`` with these arguments, and runs neither.
 """
@@ -37,6 +37,12 @@ BAD_SETTINGS, CANNOT_WRITE, NOT_FOUND = 2, 4, 127
 STOPS = {signal.SIGTERM: 0, signal.SIGINT: 130}
 """The signals that end the container, and the status it then ends with."""
 HEEDED = {*STOPS, signal.SIGHUP, signal.SIGCHLD}
+CHECK = "check"
+"""The name of the program that may end while the others go on."""
+
+CHECKING = 10.0
+"""Seconds after which nothing waits for it any more."""
+
 GRACE = 8.0
 """Seconds in which both have to stop; after 10 the container engine would kill everything."""
 
@@ -156,6 +162,10 @@ class Supervisor:
         self._running[pid] = name
         self._groups.append(pid)
 
+    def runs(self, name: str) -> bool:
+        """Return whether a program has not ended."""
+        return name in self._running.values()
+
     def wait(self, seconds: float) -> None:
         """Wait for a signal, at most for some seconds, and act on it."""
         received = signal.sigtimedwait(HEEDED, seconds)
@@ -188,7 +198,9 @@ class Supervisor:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 name = self._running.pop(ended[0], None)
-                if name and self.status is None:
+                if name == CHECK:
+                    self._groups.remove(ended[0])  # the number may be another's by the end
+                elif name and self.status is None:
                     code = os.waitstatus_to_exitcode(ended[1])
                     self.status = code if code >= 0 else 128 - code
                     say(f"{name} ended with {self.status}; so does the container")
@@ -197,6 +209,14 @@ class Supervisor:
 def run(settings: Settings, environment: Mapping[str, str]) -> int:
     """Run both until one ends or a signal asks to stop; return the status to end with."""
     both = Supervisor()
+    # What it finds is in the log. It keeps nothing from starting: watch itself ends for settings
+    # and outputs that it cannot use, and waits for all else with the last routes live.
+    static = f"--static-config={settings.static}"
+    check = ["ctsdns-traefik", "watch", "--check", "--offline", static]
+    both.start(CHECK, check, environment)
+    deadline = time.monotonic() + CHECKING
+    while both.status is None and both.runs(CHECK) and (left := deadline - time.monotonic()) > 0:
+        both.wait(left)
     both.start("watch", ["ctsdns-traefik", "watch"], environment)
     # Traefik's file provider does not start without its file, which watch creates if it is missing.
     while both.status is None and not settings.dynamic.exists():

@@ -260,6 +260,50 @@ def test_beside_a_running_watch(path: Path) -> None:
     assert f"ok output: {path} can be written; a watch keeps it now, process " in lines[-1]
 
 
+def test_offline_asks_nobody(tailscale: StandInTailscale, path: Path, tmp_path: Path) -> None:
+    """Offline this machine is checked, and neither the source, a store nor Traefik is asked."""
+    static = tmp_path / "traefik.yml"
+    static.write_text(f"providers: {{file: {{filename: {path}}}}}\n")
+    options = ["--offline", "--check-machines", "--traefik-api", "http://127.0.0.1:1"]
+    options += ["--static-config", str(static)]
+    source = "ok source: tailscale://- was not asked (--offline)"
+    assert check("tailscale:", "-o", path, *options, **tailscale.environment) == (
+        0,
+        [
+            source,
+            f"ok output: {path} does not exist yet, and can be created",
+            f"ok static configuration: Traefik with {static} reads {path}",
+        ],
+        "",
+    )
+    store = "redis://127.0.0.1:1/0"
+    assert check("tailscale:", "-o", store, "--offline", **tailscale.environment)[:2] == (
+        0,
+        [source],
+    )
+    assert tailscale.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["tailscale:"], 2, id="no-credential"),
+        pytest.param(["p.json", "-o", "away/dynamic.yml"], 4, id="no-folder"),
+        pytest.param(["p.json", "--access-file", "none.yml"], 2, id="access-file"),
+        pytest.param(["missing.json"], 0, id="source-is-not-read"),
+    ],
+)
+def test_offline_finds_what_keeps_watch_from_starting(
+    path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    """Offline settings and outputs fail with the code with which watch itself would end."""
+    monkeypatch.chdir(path.parent)
+    given = arguments if "-o" in arguments else [*arguments, "-o", "dynamic.yml"]
+    assert check(*given, "--offline")[0] == code
+    if code:
+        assert run("watch", *given).returncode == code
+
+
 def test_store_is_read(tmp_path: Path, policy: Path) -> None:
     """A store is asked, and not written."""
     with Server(tmp_path) as server:
@@ -285,6 +329,7 @@ def test_marks_on_a_terminal(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        pytest.param(["--offline"], "--offline is for --check", id="offline"),
         pytest.param(["--check", "--health"], "ask one at a time", id="health"),
         pytest.param(["--check"], "Missing option '--endpoint'", id="no-source"),
         pytest.param(["--check", "-o", "none", "x"], "needs --listen", id="no-output"),

@@ -124,6 +124,13 @@ def test_endpoint_that_is_down_at_the_start(tmp_path: Path, stack: ExitStack) ->
     container = stack.enter_context(Container(tmp_path, endpoint))
     container.until_up()
     assert container.dynamic.read_text() == "{}\n"
+    static = container.environment["TRAEFIK_STATIC_CONFIG_FILE"]
+    assert container.log.splitlines()[:4] == [
+        f"ok access file: {container.access} can be used",
+        f"ok source: {endpoint} was not asked (--offline)",
+        f"ok output: {container.dynamic} does not exist yet, and can be created",
+        f"ok static configuration: Traefik with {static} reads {container.dynamic}",
+    ]
     stack.enter_context(StandInWorker(policy, 0.1, address=("127.0.0.1", late)))
     container.until(lambda: container.get("web", "app.example.com") == Answer(200, "app"))
 
@@ -136,6 +143,20 @@ def test_last_routes_are_served_after_a_restart(tmp_path: Path, stack: ExitStack
     container.dynamic.write_text(render(hosts).text)
     stack.enter_context(container)
     container.until(lambda: container.get("web", "app.example.com") == Answer(200, "app"))
+
+
+def test_failed_check_keeps_nothing_from_starting(tmp_path: Path, stack: ExitStack) -> None:
+    """With a template that has Traefik read another file the log says so, and both run."""
+    container = Container(tmp_path, NOBODY)
+    template = Path(container.environment["TRAEFIK_STATIC_CONFIG_TEMPLATE"])
+    text = template.read_text().replace(
+        "filename: ${TRAEFIK_DYNAMIC_CONFIG_FILE}", "filename: x.yml"
+    )
+    template.write_text(text)
+    stack.enter_context(container)
+    container.until_up()
+    assert "failed static configuration: " in container.log
+    assert "retrying in" in container.log
 
 
 @pytest.mark.parametrize(
@@ -174,7 +195,8 @@ PATIENT = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-open(sys.argv[0] + ".ready", "w").close()
+if "--check" not in sys.argv:
+    open(sys.argv[0] + ".ready", "w").close()
 time.sleep(600)
 """
 
@@ -183,13 +205,13 @@ import sys
 sys.path.insert(0, {str(ENTRYPOINT.parent)!r})
 sys.dont_write_bytecode = True
 import entrypoint
-entrypoint.GRACE = 0.3
+entrypoint.GRACE = entrypoint.CHECKING = 0.3
 sys.exit(entrypoint.main())
 """
 
 
 def test_program_that_does_not_stop_is_killed(tmp_path: Path) -> None:
-    """Before there is a file, too, the first signal counts, and ends also what ignores it."""
+    """A check that hangs is not waited for; the first signal counts, and ends what ignores it."""
     container = Container(tmp_path, NOBODY, program=[sys.executable, "-c", HURRIED])
     program = tmp_path / "bin" / "ctsdns-traefik"
     program.unlink()
@@ -203,6 +225,7 @@ def test_program_that_does_not_stop_is_killed(tmp_path: Path) -> None:
         os.kill(container.pid(), signal.SIGINT)
         assert container.stop() == 130
     until(lambda: not any(_lives(pid) for pid in family), "something is left", 5)
+    assert "check did not stop within 0.3 s; killing it" in container.log
     assert "watch did not stop within 0.3 s; killing it" in container.log
 
 

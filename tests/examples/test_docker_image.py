@@ -59,7 +59,7 @@ def test_hadolint(tmp_path: Path) -> None:
 
 
 def test_programs_are_started_without_a_shell() -> None:
-    """Signals reach the first process itself: no ENTRYPOINT, CMD or HEALTHCHECK has a shell."""
+    """Signals reach the first process itself: no ENTRYPOINT, CMD or HEALTHCHECK has Docker's."""
     started = [*instructions("ENTRYPOINT"), *instructions("CMD")]
     started += [each.partition("CMD ")[2] for each in instructions("HEALTHCHECK")]
     assert len(started) == 5

@@ -98,7 +98,9 @@ class PodWatch(Watch):
     def __init__(self, pod: Pod, **more: str) -> None:
         super().__init__("", pod.output, environment={**pod.environment(), **more})
         self._log = pod.folder / "watch.log"
-        self._command = pod.command(WATCH["command"])
+        assert "command" not in WATCH  # the image's own is in force
+        self._command = ["sh", str(EXAMPLE.parent / "docker" / "watch.sh"), *WATCH["args"]]
+        self._environment["PATH"] = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
 
 
 class PodTraefik(Traefik):

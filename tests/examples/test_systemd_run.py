@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -74,7 +75,7 @@ class Machine:
         settings["TRAEFIK_ACCESS_FILE"] = self.placed(settings["TRAEFIK_ACCESS_FILE"])
         return {**unit.environment(self._places), **settings}
 
-    def command(self, unit: Unit) -> list[str]:
+    def command(self, unit: Unit, key: str = "ExecStart") -> list[str]:
         """Return what starts a unit's command without privileges, with its system calls alone."""
         families = unit.value("RestrictAddressFamilies").split()
         rules = {"calls": sorted(unit.allowed_calls()), "families": families}
@@ -84,7 +85,7 @@ class Machine:
         if not _may_drop():
             without = without[:2]
         confined = [sys.executable, str(CONFINED), str(self._calls)]
-        return [*umask, *without, *confined, *unit.command(self._places)]
+        return [*umask, *without, *confined, *unit.command(self._places, key)]
 
 
 def _may_drop() -> bool:
@@ -160,6 +161,23 @@ def test_daemon_lives_within_its_bounds(
         assert service.stop() == 0
     assert [line for line in service.lines if not line.startswith("INFO")] == []
     assert [path.name for path in machine.state.iterdir()] == ["dynamic.yml"]
+
+
+def test_check_before_the_start(machine: Machine) -> None:
+    """Shut in as well, the check asks nobody and writes nothing, and no result stops the start."""
+    assert WATCH.value("ExecStartPre").startswith("-/")
+    command = machine.command(WATCH, "ExecStartPre")
+    environment = {**os.environ, **machine.environment(WATCH, "http://127.0.0.1:1/")}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"ok access file: {environment['TRAEFIK_ACCESS_FILE']} can be used",
+        "ok source: http://127.0.0.1:1/ was not asked (--offline)",
+        f"ok output: {machine.output} does not exist yet, and can be created",
+    ]
+    assert [*machine.state.iterdir()] == []
 
 
 def test_others_can_read_the_file(machine: Machine, worker: StandInWorker) -> None:

@@ -161,7 +161,8 @@ class Container(Traefik):
     def child(self, name: str) -> int:
         """Return the number of "watch" or of "traefik"."""
         sought = {"watch": "ctsdns-traefik watch", "traefik": "traefik --configFile"}[name]
-        (found,) = [pid for cmd, pid in children_of(self.pid()).items() if sought in cmd]
+        children = children_of(self.pid()).items()
+        (found,) = [pid for cmd, pid in children if sought in cmd and "--check" not in cmd]
         return found
 
     def stop(self, signum: int = signal.SIGTERM) -> int:

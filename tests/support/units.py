@@ -36,9 +36,9 @@ class Unit:
         (value,) = self.values(key)
         return value
 
-    def command(self, places: Mapping[str, str]) -> list[str]:
-        """Return the command line of ExecStart, some paths in it replaced."""
-        return shlex.split(_placed(self.value("ExecStart"), places))
+    def command(self, places: Mapping[str, str], key: str = "ExecStart") -> list[str]:
+        """Return the command line of ExecStart or another key, some paths in it replaced."""
+        return shlex.split(_placed(self.value(key).lstrip("-"), places))
 
     def environment(self, places: Mapping[str, str]) -> dict[str, str]:
         """Return what Environment= sets, some paths and specifiers in it replaced."""
