@@ -42,7 +42,8 @@ _PRECEDENCE = (ExitCode.USAGE, ExitCode.OUTPUT, ExitCode.SOURCE, ExitCode.FINDIN
 
 _HINTS = {
     Reason.UNREACHABLE: "check the address, the network and its name server",
-    Reason.TIMEOUT: "check the address, and the firewalls on the way",
+    Reason.TIMEOUT: "check the address, and the firewalls on the way; a proxy between must not"
+    " buffer an event stream (nginx: proxy_buffering off)",
     Reason.TLS_FAILED: "check the address; for an authority of your own set --ca-file",
     Reason.BROKEN_OFF: "check the address and its port, and the log of the source",
     Reason.SERVER_ERROR: "see the log of the source; watch tries again by itself",
