@@ -47,7 +47,8 @@ def _read(source: Source | str, stdin: FileIO | None, name: str) -> Policy:
         with stdin or FileIO(source) as file:
             return policy_of_file(_pieces(file), "<stdin>" if stdin else source)
     except (SnapshotError, SourceError) as why:
-        raise SourceError(f"{name}: {why}") from why
+        error = str(why).removeprefix(f"{name}: ")  # a file that is followed names itself
+        raise SourceError(f"{name}: {error}") from why
     except (OSError, ValueError) as why:
         raise SourceError(f"cannot read {name}: {os_reason(why)}") from why
 

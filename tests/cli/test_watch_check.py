@@ -237,12 +237,22 @@ def test_clock_is_compared_with_the_source(
     assert clock[0].startswith(line) if line else clock == [], lines
 
 
+def test_file_that_holds_no_policy(path: Path, tmp_path: Path) -> None:
+    """A file is named once in the error that it causes."""
+    other = tmp_path / "config.yaml"
+    other.write_text("server_url: http://127.0.0.1:8080\n")
+    code, lines, _ = check(str(other), "-o", path)
+    assert code == 3
+    assert lines[0].startswith(f"failed source: {other}: it is YAML, such as")
+
+
 def test_stream_that_sends_no_policy(path: Path) -> None:
     """A stream is waited for no longer than its read timeout."""
     with ScriptedEndpoint(sending(STREAM, then=saying_nothing)) as server:
         code, lines, _ = check(server.url, "-o", path, "--read-timeout", "0.5")
     assert code == 3
     assert "0.5 s; check the address, and the firewalls on the way" in lines[0]
+    assert "must not buffer an event stream" in lines[0]
 
 
 def test_beside_a_running_watch(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
 
 from ctsdns_traefik.core.policy.json_scanner import Member
@@ -29,6 +30,8 @@ _BASE64 = re.compile(r'"(?:e[w-z0-9+/]|Ly8)[A-Za-z0-9+/]*={0,2}"')
 
 def kind_of(data: bytes) -> str:
     """Return what a file is that is no policy, ``""`` if that is not known."""
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):  # as PowerShell redirects output
+        return "it is UTF-16: save it as UTF-8"
     start = data[:_LONGEST].decode("utf-8-sig", "replace")
     return next((what for form, what in _KINDS.items() if form.search(start)), "")
 

@@ -255,6 +255,14 @@ def test_file_of_another_kind(text: str, what: str) -> None:
         policy_of_file(iter([text.encode()]), "file")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_file_in_utf_16(encoding: str) -> None:
+    """A file that PowerShell has written says what to do with it."""
+    text = '{"hosts": {}}' if encoding == "utf-16" else '\ufeff{"hosts": {}}'
+    with pytest.raises(SourceError, match="it is UTF-16: save it as UTF-8"):
+        policy_of_file(iter([text.encode(encoding)]), "file")
+
+
 def test_error_of_a_snapshot_reads_well() -> None:
     """A control character is at a line and a column, once."""
     why = refusal(hosts_of_snapshot, b'{"acl": {"hosts": {"a": "\n"}}}')
