@@ -82,8 +82,11 @@ def hosts_of_saved_policy(data: bytes) -> HostsMap:
 
 
 def is_empty(policy: bytes) -> bool:
-    """Return whether a policy that can be used is an object without members."""
-    return not hujson.root_members(policy)[1]
+    """Return whether a text is an object without members."""
+    try:
+        return not hujson.root_members(policy)[1]
+    except (JSONDecodeError, TypeError, RecursionError):
+        return False
 
 
 def message_of_error(data: bytes) -> str:
