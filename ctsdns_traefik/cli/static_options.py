@@ -112,7 +112,7 @@ static_options = bundle(
         group="Traefik",
         setting=settings.TRAEFIK_VERSION,
         type=TRAEFIK_VERSION,
-        help="Release of Traefik that will run, such as 3.6.15.  [default: the newest, unless a"
-        " Traefik is asked]",
+        help="Release of Traefik that will run, such as 3.6.15; if left out, that of a Traefik"
+        " which is asked, or the newest.",
     ),
 )

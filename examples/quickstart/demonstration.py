@@ -24,6 +24,7 @@ from typing import Any, NoReturn, TypeVar
 from local import PATIENCE, find_traefik, free_ports, running, until, write_static_configuration
 
 from ctsdns_traefik.errors import ExitCode
+from ctsdns_traefik.terminal import has_colour
 
 HERE = Path(__file__).resolve().parent
 ENDPOINT_VARIABLE = "TRAEFIK_CONFIG_API_ENDPOINT"
@@ -102,9 +103,7 @@ class Screen:
     def __init__(self) -> None:
         if sys.stdout is None:
             raise Ended(ExitCode.OUTPUT, "cannot write standard output: it is closed")
-        terminal = os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
-        forbidden, forced = (os.environ.get(name) for name in ("NO_COLOR", "FORCE_COLOR"))
-        self._coloured = bool(forced or terminal) and not forbidden
+        self._coloured = has_colour(sys.stdout)
 
     def line(self, *parts: str | tuple[str, str]) -> None:
         """Show a line that is made of texts, some with a style."""

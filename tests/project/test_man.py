@@ -26,7 +26,7 @@ def test_pages_are_those_of_the_help(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(ROOT / ".ci" / "man"), str(tmp_path)], check=True)
     assert sorted(page.name for page in tmp_path.iterdir()) == PAGES
     for name in PAGES:
-        assert (FOLDER / name).read_text() == (tmp_path / name).read_text()
+        assert (FOLDER / name).read_text() == (tmp_path / name).read_text(), "run .ci/man"
 
 
 def rendered(page: str) -> str:
