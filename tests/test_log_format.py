@@ -212,6 +212,17 @@ def test_render_once(tmp_path: Path) -> None:
     assert names == ["worker-error", "untrusted", "failed"]
 
 
+def test_watch_check(path: Path, tmp_path: Path) -> None:
+    """Each result of watch --check is an object, an error if watch would not start with it."""
+    source = tmp_path / "none.json"
+    away = tmp_path / "away" / "dynamic.yml"
+    for output, last in ((path, ("info", 0)), (away, ("error", 4))):
+        done = run("watch", "--check", str(source), "-o", output, *JSON_LOG)
+        found = [(each["check"], each["level"], each["exit_code"]) for each in entries(done.stderr)]
+        assert found == [("source", "warning", 3), ("output", *last)]
+        assert (done.returncode, done.stdout) == (4 if last[1] else 3, "")
+
+
 def test_access_file(path: Path, tmp_path: Path) -> None:
     """What happens to the access file has words of its own."""
     access = tmp_path / "access.yml"

@@ -5,6 +5,7 @@ Each check is a function that returns what it found, or raises the error that wa
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.static_config import StaticConfiguration
     from ctsdns_traefik.source import Source
     from ctsdns_traefik.traefik import TraefikApi
+
+log = logging.getLogger(__name__)
 
 WITHIN = 30.0
 """Seconds that each answer of the source may take, if the read timeout is not shorter."""
@@ -60,23 +63,42 @@ class _Failed(CtsdnsError):
 
 
 def run_checks(options: WatchOptions) -> ExitCode:
-    """Print a line for each check; return the exit code of the gravest failure."""
+    """Report each check, in a log of JSON as an event; return the exit code of the gravest."""
     from ctsdns_traefik.cli.report.progress import Progress
 
     address = options.stream.address()
-    utf8 = is_terminal(sys.stdout) and is_utf8(sys.stdout)
-    tick, cross = map(painter(sys.stdout), ("✓", "✗") if utf8 else ("ok", "failed"))
+    report = _log if options.log_format == "json" else _print
     failures = set()
     for name, run in _Checks(options, address).listed():
+        code = ExitCode.OK
         try:
             with Progress(f"checking: {name}"):
-                mark, text = tick, run()
+                text = run()
         except CtsdnsError as why:
-            mark, text = cross, str(why)
-            failures.add(why.exit_code)
+            code, text = why.exit_code, str(why)
+            failures.add(code)
         if text:
-            emit(f"{mark} {name}: {printable(text)}\n")
+            report(name, code, text)
     return next((code for code in _PRECEDENCE if code in failures), ExitCode.OK)
+
+
+def _print(name: str, code: ExitCode, text: str) -> None:
+    utf8 = is_terminal(sys.stdout) and is_utf8(sys.stdout)
+    tick, cross = ("✓", "✗") if utf8 else ("ok", "failed")
+    mark = painter(sys.stdout)(cross if code else tick)
+    emit(f"{mark} {name}: {printable(text)}\n")
+
+
+def _log(name: str, code: ExitCode, text: str) -> None:
+    from ctsdns_traefik.logs import as_event
+
+    levels = {
+        ExitCode.OK: logging.INFO,
+        ExitCode.USAGE: logging.ERROR,
+        ExitCode.OUTPUT: logging.ERROR,
+    }
+    extra = as_event("check", check=name, exit_code=code)
+    log.log(levels.get(code, logging.WARNING), "%s: %s", name, text, extra=extra)
 
 
 class _Checks:

@@ -32,6 +32,7 @@ from support.commands import Watch
 from support.endpoints import chunk, snapshot
 from support.http_traefik import HttpTraefik
 from support.hubs import Hub
+from support.progress import LINE
 from support.stores import Server, StoreTraefik, StoreWatch
 from support.traefik import Answer, Traefik
 
@@ -141,6 +142,7 @@ def _ways(folder: Path) -> dict[str, Callable[[Path], AbstractContextManager[Way
     try:
         check_out(folder / "former")
     except NoFormerBuild as why:
+        LINE.clear()
         print(f"Without the former build: {why}.")
     else:
         ways["one file, former build"] = partial(by_file, code=folder / "former")

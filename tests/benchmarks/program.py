@@ -45,12 +45,16 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and end all that runs
     print(f"# Benchmarks of ctsdns-traefik\n\n{_machine()}", flush=True)
     LINE.show_on(sys.stderr)
-    for number, (name, show) in enumerate(SECTIONS.items(), 1):
-        if options.only in (None, name):
-            LINE.begin(f"{name}, {number} of {len(SECTIONS)}")
-            with tempfile.TemporaryDirectory(prefix="ctsdns-benchmarks-") as folder:
-                show(scale, Path(folder))
-    LINE.clear()
+    try:
+        for number, (name, show) in enumerate(SECTIONS.items(), 1):
+            if options.only in (None, name):
+                LINE.begin(f"{name}, {number} of {len(SECTIONS)}")
+                with tempfile.TemporaryDirectory(prefix="ctsdns-benchmarks-") as folder:
+                    show(scale, Path(folder))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        LINE.clear()
 
 
 def _parser() -> argparse.ArgumentParser:

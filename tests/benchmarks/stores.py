@@ -16,6 +16,7 @@ from benchmarks.followers import wait
 from benchmarks.scale import Scale
 from benchmarks.source import Source
 from support.backends import http_backend
+from support.progress import LINE
 from support.stores import Server, StoreTraefik, StoreWatch
 from support.traefik import Answer
 
@@ -87,6 +88,7 @@ class StoreChain:
 def show_store(scale: Scale, folder: Path) -> None:
     """Measure the way through a store beside the way through a file, and print the table."""
     if not shutil.which("redis-server"):
+        LINE.clear()
         print("\nNo redis-server: the store is not measured.")
         return
     rows = []

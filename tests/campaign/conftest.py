@@ -24,14 +24,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Show the test, and erase the line after the last one."""
+    """Show the test, and erase the line after it, however it ends."""
     number, tests = item.session.items.index(item) + 1, len(item.session.items)
     LINE.begin(f"test {number} of {tests}, {item.name}")
     try:
         return (yield)
     finally:
-        if number == tests:
-            LINE.clear()
+        LINE.clear()
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from support.terminals import on_terminal, screen
+from support.terminals import Terminal, on_terminal, screen
 
 ROOT = Path(__file__).resolve().parents[2]
+
+RUN = str(ROOT / "tests" / "benchmarks" / "run.py")
 
 SLOW = """\
 import time
@@ -16,7 +19,7 @@ from support.progress import counted
 
 def test_slow() -> None:
     for _ in counted(range(100)):
-        time.sleep(0.02)
+        time.sleep(0.014)
 
 def test_bad() -> None:
     assert not "as it should be"
@@ -36,7 +39,7 @@ def test_campaign_shows_its_progress(tmp_path: Path) -> None:
     code, shown = on_terminal(campaign(tmp_path), 100)
     assert code == 1
     assert "test 1 of 2, test_slow, 9" in shown
-    assert " of 100, 2 s" in shown
+    assert " of 100, 1 s" in shown
     lines = screen(shown)
     assert [line for line in lines if "test_slow," in line] == []
     assert [line for line in lines if "1 failed, 1 passed" in line] != []
@@ -50,10 +53,27 @@ def test_campaign_in_a_pipe_prints_dots(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_interrupted_campaign_leaves_no_line(tmp_path: Path) -> None:
+    """Ctrl-C ends a campaign, and the line is gone."""
+    terminal = Terminal(campaign(tmp_path), 100)
+    terminal.until("test_slow, 7")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.until_end() == 2
+    assert [line for line in screen(terminal.shown) if "test_slow," in line] == []
+
+
+def test_interrupted_benchmark_leaves_no_line() -> None:
+    """Ctrl-C ends the benchmarks, with nothing after their first lines."""
+    terminal = Terminal([sys.executable, RUN, "--quick", "--only", "starts"], 100)
+    terminal.until("\x1b[2Kstarts, 3 of 7, ")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.until_end() == 130
+    assert len(screen(terminal.shown)) == 3
+
+
 def test_benchmarks_show_their_progress() -> None:
     """The line has the section, and tables are printed in its place."""
-    run = str(ROOT / "tests" / "benchmarks" / "run.py")
-    code, shown = on_terminal([sys.executable, run, "--quick", "--only", "starts"], 100)
+    code, shown = on_terminal([sys.executable, RUN, "--quick", "--only", "starts"], 100)
     assert code == 0
     lines = screen(shown)
     assert "\x1b[2Kstarts, 3 of 7, " in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -56,6 +57,15 @@ def test_failed_check_keeps_nothing_from_starting(tmp_path: Path) -> None:
     with Contained(tmp_path, TRAEFIK_STATIC_CONFIG_FILE=str(static)) as watch:
         watch.until_logged("retrying in")
         assert "failed static configuration: " in watch.log
+
+
+def test_log_in_json_is_all_json(tmp_path: Path) -> None:
+    """With a log in JSON the results of the check are objects in it, and no other lines."""
+    with Contained(tmp_path, TRAEFIK_CONFIG_LOG_FORMAT="json") as watch:
+        watch.until_logged('"unreachable"')
+        assert watch.stop() == 0
+    events = [json.loads(line)["event"] for line in watch.log.splitlines()]
+    assert events[:2] == ["check", "check"]
 
 
 def test_settings_in_error_end_it(tmp_path: Path) -> None:
