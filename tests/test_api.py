@@ -153,6 +153,13 @@ def test_rendering(policy: str | bytes | dict[str, object]) -> None:
     assert render(policy) == api.RenderResult(text, (ROUTE,), ())
 
 
+def test_rendering_for_an_entrypoint_without_tls() -> None:
+    """HTTP and passthrough of one name are both rendered where the entrypoint has no TLS."""
+    hosts = {"_web_http_80._tcp.a.de": "100.64.0.1", "_web_tls_443._tcp.a.de": "100.64.0.1"}
+    assert len(render(hosts).routes) == 1
+    assert len(render(hosts, without_tls=["web"]).routes) == 2
+
+
 def test_rendering_with_access() -> None:
     """An access file puts its middlewares in front of the routes."""
     result = render(POLICY, access="\ufeffdefault: tailscale-only\n")

@@ -57,6 +57,10 @@ YAML_FILES = {
     "old-http3": f"entryPoints: {{{WEB}}}\nexperimental: {{http3: true}}",
     "empty-tls": "entryPoints:\n  s:\n    address: ':443'\n    http:\n      tls:\n",
     "empty-provider": f"entryPoints: {{{WEB}}}\nproviders:\n  docker:\n",
+    "misspelt": "entryPoints: {web: {adress: ':80'}}",
+    "misspelt-in-http": f"entryPoints: {{{WEB[:-1]}, http: {{middleware: [a@file]}}}}}}",
+    "udp-and-proxy-protocol": "entryPoints: {mail: {address: '[::]:25', proxyProtocol:"
+    " {trustedIPs: [10.0.0.0/8]}}, dns: {address: ':53/udp', udp: {timeout: 10s}}}",
     "duplicate-key": f"entryPoints: {{{WEB}}}\nentryPoints: {{{WEB}}}",
     "template": f"# {{{{ env `X` }}}}\nentryPoints: {{{WEB}}}",
 }
@@ -101,7 +105,7 @@ def test_yaml(tmp_path: Path, name: str) -> None:
     file.write_text(text)
     read = static_read_by_traefik(tmp_path, [f"--configFile={file}"], {})
     static = require_agreement(read_here(text, "yaml"), read)
-    assert (static is None) is name.startswith(("old", "empty", "duplicate"))
+    assert (static is None) is name.startswith(("old", "empty", "duplicate", "misspelt"))
 
 
 @pytest.mark.parametrize("name", TOML_FILES)

@@ -16,7 +16,7 @@ from support.commands import run
 from support.traefik import Answer, any_certificate
 
 from ctsdns_traefik.core.static_config.configuration import read_static
-from ctsdns_traefik.core.static_config.refusals import NEVER_EMPTY, REMOVED
+from ctsdns_traefik.core.static_config.refusals import KNOWN, NEVER_EMPTY, REMOVED
 from ctsdns_traefik.traefik.static_check import refusal_of
 
 HERE = "127.0.0.1"
@@ -66,6 +66,34 @@ def test_empty_section(path: str) -> None:
     why = refusal_of(find_traefik(), text, "yaml")
     (proved,) = read_static(text, "yaml", why).refusals
     assert proved.setting == refusal.setting
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        pytest.param("entryPoints.*.addres", "address", id="entrypoint"),
+        pytest.param("entryPoints.*.https", "http", id="of-a-scheme"),
+        pytest.param("entryPoints.*.http.middleware", "middlewares", id="singular"),
+        pytest.param("entryPoints.*.http.tls.certificateResolver", "certResolver", id="tls"),
+        pytest.param("providers.file.directories", "directory", id="plural"),
+    ],
+)
+def test_misspelt_setting(path: str, meant: str) -> None:
+    """A setting that is nearly another keeps Traefik from starting, and has a hint."""
+    text = json.dumps(nested(path, "x"))
+    (refusal,) = read_static(text, "yaml").refusals
+    assert refusal.hint == f"did you mean {meant}?"
+    why = refusal_of(find_traefik(), text, "yaml")
+    assert why == f"field not found, node: {path.rpartition('.')[2]}"
+
+
+@pytest.mark.parametrize("pattern", KNOWN)
+def test_known_settings(pattern: str) -> None:
+    """Traefik has every setting of the table, so that none is taken for a misspelt one."""
+    for name in KNOWN[pattern]:
+        text = json.dumps(nested(f"{pattern}.{name}", {"x-other": "1"}))
+        why = refusal_of(find_traefik(), text, "yaml")
+        assert f"field not found, node: {name}" not in why
 
 
 GOOD = "ping: {}\nentryPoints: {web: {address: ':80', http: {tls: true, middlewares: []}}}\n"

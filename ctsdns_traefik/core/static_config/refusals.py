@@ -1,20 +1,21 @@
 """Find what keeps Traefik 3 from starting with a static configuration that parses.
 
-Traefik itself has the last word (:mod:`ctsdns_traefik.traefik.static_check`). Without one, two
+Traefik itself has the last word (:mod:`ctsdns_traefik.traefik.static_check`). Without one, three
 tables know the keys that public files still have, and the table of releases the newer ones. The
 source of the first is what Traefik 3 refuses by name (``pkg/cli/deprecation.go`` of 3.7) and the
-fields that went with Traefik 1; that of the second what Traefik 3.7.15 was seen to refuse.
+fields that went with Traefik 1; that of the others what Traefik 3.7.15 was seen to refuse.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ctsdns_traefik.core.releases_table import SETTINGS
 from ctsdns_traefik.core.static_config.reader import Section
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import did_you_mean, shown
 
 _CA_OPTIONAL = "which certificates clients need is set at the server"
 _TRACING = "set tracing.otlp"
@@ -68,6 +69,22 @@ NEVER_EMPTY = (
 )
 """The sections that must have a setting with a value."""
 
+KNOWN = {
+    "entryPoints.*": (
+        *("address", "allowACMEByPass", "asDefault", "forwardedHeaders", "http", "http2", "http3"),
+        *("observability", "proxyProtocol", "reusePort", "transport", "udp"),
+    ),
+    "entryPoints.*.http": (
+        *("aliasHeadersStrategy", "encodeQuerySemicolons", "encodedCharacters", "maxHeaderBytes"),
+        *("middlewares", "redirections", "sanitizePath", "tls", "underscoreHeadersStrategy"),
+    ),
+    "entryPoints.*.http.redirections": ("entryPoint",),
+    "entryPoints.*.http.redirections.entryPoint": ("permanent", "priority", "scheme", "to"),
+    "entryPoints.*.http.tls": ("certResolver", "domains", "options"),
+    "providers.file": ("debugLogGeneratedTemplate", "directory", "filename", "watch"),
+}
+"""All settings of the sections that routes depend on: one that is similar is misspelt."""
+
 _NODE = re.compile(r"field not found, node: (\S+)")
 _ALONE = re.compile(r"(\S+) cannot be a standalone element")
 
@@ -81,8 +98,8 @@ class Refusal(NamedTuple):
 
 
 def find_refusals(root: Section) -> tuple[Refusal, ...]:
-    """Return what the two tables know to keep Traefik 3 from starting."""
-    return (*_removed(root), *_empty(root))
+    """Return what the tables know to keep Traefik 3 from starting."""
+    return (*_removed(root), *_empty(root), *_misspelt(root))
 
 
 def find_newer(root: Section) -> tuple[tuple[str, str], ...]:
@@ -112,6 +129,21 @@ def _removed(root: Section) -> Iterator[Refusal]:
     for pattern, hint in REMOVED.items():
         for path, _ in root.find(pattern):
             yield Refusal(path, f"Traefik 3 has no {shown(path)}, and does not start with it", hint)
+
+
+def _misspelt(root: Section) -> Iterator[Refusal]:
+    """Find settings that differ little from what there is; others may be those of a new release."""
+    for pattern, known in KNOWN.items():
+        names = {name.lower() for name in known}
+        maps = [value for _, value in root.find(pattern) if isinstance(value, dict)]
+        for key in dict.fromkeys(key for each in maps for key in each):
+            name = str(key).lower()
+            if name not in names and difflib.get_close_matches(name, names, n=1, cutoff=0.75):
+                meant = did_you_mean(name, known).removeprefix("; ")
+                for path, _ in root.find(f"{pattern}.{key}"):
+                    yield Refusal(
+                        path, f"Traefik 3 has no {shown(path)}, and does not start", meant
+                    )
 
 
 def _empty(root: Section) -> Iterator[Refusal]:
