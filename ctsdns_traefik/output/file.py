@@ -142,6 +142,8 @@ class FileOutput:
 
     def write(self, content: bytes) -> WriteResult:
         """Make the file hold ``content``; see :func:`write_if_changed`."""
+        with self._naming_lock_holder():
+            self._lock.renew()
         if self._content.is_equal(content):
             written = WriteResult(Outcome.UNCHANGED)
         else:

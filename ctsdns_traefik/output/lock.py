@@ -87,6 +87,18 @@ class FileLock:
             time.sleep(_PAUSE)
         raise held
 
+    def renew(self) -> None:
+        """Acquire the lock again if its file was removed, perhaps with its folder.
+
+        Raise :class:`LockHeld` if another process has it by now.
+        """
+        old = self._descriptor
+        if old is None or self._is_current(old):
+            return
+        with suppress(LockUnavailable):  # the folder may be away
+            self.acquire()
+            os.close(old)
+
     def require_free(self) -> None:
         """Raise :class:`LockHeld` if another process has the lock; lock and create nothing."""
         try:

@@ -203,6 +203,30 @@ def test_release_leaves_the_lock_of_another(path: Path) -> None:
     other.release()
 
 
+def test_lock_that_was_removed_is_taken_again(path: Path) -> None:
+    """With its folder, too: at the next snapshot, unless another watch has the file by then."""
+    target = path.parent / "folder" / "dynamic.yml"
+    target.parent.mkdir()
+    path.symlink_to(target)
+    with Feed() as feed, ScriptedEndpoint(feed) as server, Watch(server.url, path) as watch:
+        feed.send(snapshot(hosts("a")))
+        watch.until_content("a.example.com")
+        for number, lost in enumerate((lock_path(target), target.parent)):
+            lost.rename(path.parent / f"lost-{number}")
+            target.parent.mkdir(exist_ok=True)
+            feed.send(snapshot(hosts("abc"[: number + 2])))
+            watch.until_content(f"{'bc'[number]}.example.com")
+            with pytest.raises(LockHeld, match=f"process {watch.process.pid}"):
+                FileLock(target).acquire()
+        lock_path(target).unlink()
+        other = FileLock(target)
+        other.acquire()
+        feed.send(snapshot(hosts("abcd")))
+        watch.until_logged(f"cannot write .*: a watch keeps it, process {os.getpid()}")
+        assert names_in(path) == "abc"
+        other.release()
+
+
 def test_owner_of_another_machine_is_named_with_it(path: Path) -> None:
     """In containers every watch is process 1; the host's name distinguishes them."""
     lock = FileLock(path)
