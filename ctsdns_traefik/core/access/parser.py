@@ -44,12 +44,18 @@ from ctsdns_traefik.core.text import quoted
 LARGEST_BODY = 2**40
 """The largest limit of a body, in bytes."""
 
+LONGEST_TIME = 24 * 3_600_000
+"""The longest time between two checks of a server's health, in milliseconds."""
+
 HIGHEST_PRIORITY = 2**31 - 1
 """The highest priority that a router may be given; Traefik reserves higher ones."""
 
 _MIDDLEWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}(@[a-z][a-z0-9-]{0,62})?")
 _ALPN_PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,30}")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
+
+_NOT_IN_GO = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:[=!#>(]|<[=!])|\\[1-9](?![0-7]))")
+_ONLY_IN_GO = re.compile(r"\\[pPQxzC]|\[\[:|\(\?(?!:)")
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _PART = re.compile("([0-9]{1,9})(ms|s|m|h)")
@@ -114,6 +120,10 @@ def _range(node: Node, text: str) -> str:
         node.fail(f"holds {quoted(text)}, which is not a network: {str(why).partition(' ')[2]}")
     if not network.prefixlen:
         node.fail(f"holds {text}, which is every address: write narrower ranges")
+    first = network.network_address
+    if isinstance(first, ipaddress.IPv6Address) and (first.scope_id or first.ipv4_mapped):
+        what = "has a zone, which is the machine's own" if first.scope_id else "is an IPv4 network"
+        node.fail(f"holds {quoted(text)}, which {what}: write it without")
     return str(network)
 
 
@@ -154,10 +164,27 @@ def _headers(node: Node) -> tuple[str, ...]:
     return names
 
 
+def _pattern(node: Node) -> str:
+    """Return a regular expression, unless Go, which has no look-around, cannot compile it.
+
+    What only Go knows, such as ``\\pL``, is not judged.
+    """
+    text = node.text()
+    if _NOT_IN_GO.search(text):
+        node.fail("has what Go's regular expressions lack: look-around or back references")
+    try:
+        re.compile("" if _ONLY_IN_GO.search(text) else text)
+    except re.error as why:
+        node.fail(f"is not a regular expression: {why}")
+    return text
+
+
 def _auth_server_tls(node: Node) -> dict[str, Any]:
     members = node.members(_TLS_READERS)
     if not members:
         node.fail("is empty")
+    if ("cert" in members) != ("key" in members):
+        node.fail("has one of cert and key: Traefik needs both")
     return _read(members, _TLS_READERS)
 
 
@@ -329,6 +356,8 @@ def _milliseconds(node: Node, text: str) -> float:
         total := sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     ):
         node.fail(f"is {quoted(text)}, not a time such as 10s, 500ms or 1m30s")
+    if total > LONGEST_TIME:  # one that Go cannot hold would cost the whole file
+        node.fail(f"is {text}, which is more than a day")
     return total
 
 
@@ -368,7 +397,7 @@ _FORWARD_AUTH_READERS: dict[str, Callable[[Node], object]] = {
     "address": Node.text,
     "trustForwardHeader": Node.flag,
     "authResponseHeaders": _headers,
-    "authResponseHeadersRegex": Node.text,
+    "authResponseHeadersRegex": _pattern,
     "authRequestHeaders": Node.texts,
     "addAuthCookiesToResponse": Node.texts,
     "tls": _auth_server_tls,

@@ -102,7 +102,7 @@ def _missing(
     for name in names:
         base, _, provider = name.partition("@")
         if provider not in ("", "file"):
-            if static.described and _provider(provider) not in static.providers:
+            if static.described and _provider(provider) not in {*static.providers, "internal"}:
                 message = f"Traefik has no provider {quoted(provider)} for {quoted(name)}"
                 hint = f"name the provider that defines {base}"
                 yield _not_found(setting, f"{message}, and disables {what}", hint)

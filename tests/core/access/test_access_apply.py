@@ -303,6 +303,14 @@ def test_references() -> None:
     assert transports == [None, "access-backend.x.y", "access-backend-insecure"]
 
 
+def test_transport_that_only_checks() -> None:
+    """Where Traefik skips the check by default, a route may ask for it; the map is not empty."""
+    transports = rendered(
+        "{c.de: {backend: {insecureSkipVerify: false}}}", "_w_https_443._tcp.c.de"
+    ).document["http"]["serversTransports"]
+    assert transports == {"access-backend": {"insecureSkipVerify": False}}
+
+
 def test_services_with_another_transport_are_apart() -> None:
     """Entries that would share a service do not if they talk to the backend otherwise."""
     names = ["_w_https_443._tcp.a.b.de", "_w_https_443._tcp.a-b.de"]

@@ -139,6 +139,11 @@ def route(options: str, name: str = "a.de") -> str:
     )
 
 
+def auth(option: str) -> str:
+    """Return a file with one auth server that has an option."""
+    return f"forwardAuth: {{o: {{address: 'http://a', {option}}}}}"
+
+
 FORWARD = "access: forward-auth, forwardAuth: oidc"
 NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
 
@@ -167,6 +172,10 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         ),
         pytest.param("tailnet: {ranges: [0.0.0.0/0]}", "every address", 1, 11, id="everybody"),
         pytest.param("tailnet: {ranges: ['::/0']}", "every address", 1, 11, id="everybody-ipv6"),
+        pytest.param("tailnet: {ranges: ['fe80::%a/64']}", "has a zone", 1, 11, id="zone"),
+        pytest.param(
+            "tailnet: {ranges: ['::ffff:0:0/96']}", "is an IPv4 network", 1, 11, id="mapped"
+        ),
         pytest.param("tailnet: {ranges: []}", "tailnet.ranges is empty", 1, 11, id="no-range"),
         pytest.param("tailnet: {ranges: a}", "is not a list", 1, 11, id="no-list"),
         pytest.param("tailnet: {ranges: [1]}", "is not text", 1, 11, id="number-in-a-list"),
@@ -207,6 +216,11 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         pytest.param(
             "forwardAuth: {o: {address: 'http://a', tls: {}}}", "tls is empty", 1, 40, id="tls"
         ),
+        pytest.param(auth("tls: {cert: /a}"), "has one of cert", 1, 40, id="no-key"),
+        *(
+            pytest.param(auth(f"authResponseHeadersRegex: '{each}'"), "egular ex", 1, 40, id=each)
+            for each in ("(", "*", "^(?=X-)", "(?<!a)b", r"(a)\1", "[b-a]")
+        ),
         pytest.param("clientAuth: {h: {}}", "clientAuth.h has no caFiles", 1, 14, id="no-files"),
         pytest.param(route("acess: x"), "did you mean access?", 4, 10, id="misspelt"),
         pytest.param(
@@ -245,6 +259,9 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         pytest.param(route("priority: true"), "whole number", 4, 10, id="flag-for-a-number"),
         pytest.param(route("middlewares: [a b]"), "is not a middleware's", 4, 10, id="middleware"),
         pytest.param(route("certResolver: a b"), "is not a resolver's", 4, 10, id="resolver"),
+        pytest.param(
+            route("healthCheck: {interval: 3000000h}"), "more than a day", 4, 24, id="endless"
+        ),
         pytest.param(route("backend: {}"), "backend is empty", 4, 10, id="empty-backend"),
         pytest.param(route("backend: {serverName: a_b}"), "is not a name", 4, 20, id="server-name"),
         pytest.param(route("acmeChallenge: {port: 80}"), "has no entryPoint", 4, 10, id="no-ep"),
