@@ -167,7 +167,7 @@ def _headers(node: Node) -> tuple[str, ...]:
 def _pattern(node: Node) -> str:
     """Return a regular expression, unless Go, which has no look-around, cannot compile it.
 
-    What only Go knows, such as ``\\pL``, is not judged.
+    What only Go knows, such as classes of Unicode, is not judged.
     """
     text = node.text()
     if _NOT_IN_GO.search(text):
