@@ -64,7 +64,6 @@ FEATURES: dict[str, Span] = {
     "forwardAuth.preserveLocationHeader": ((3, 3, 2), None),
     "forwardAuth.preserveRequestMethod": ((3, 4, 0), None),
     "json-files": (None, (3, 7, 1)),
-    "mtls-lost": (None, (3, 7, 12)),
     "path-as-it-came": (None, (3, 3, 5)),
     "starttls-fails": ((3, 6, 11), (3, 6, 11)),
     "tcp-healthCheck": ((3, 6, 0), None),

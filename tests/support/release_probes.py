@@ -298,26 +298,6 @@ def fails_starttls(stage: Stage) -> bool:
     return True
 
 
-def loses_mtls(stage: Stage) -> bool:
-    """Return whether a name is served without a certificate since another rule excludes it."""
-    service = {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}
-    other = {"service": "s", "entryPoints": ["ws"], "tls": {"options": "default"}}
-    routers = {
-        "one": {**other, "rule": "Host(`excluded.de`)", "tls": {"options": "c"}},
-        "other": {**other, "rule": "HostRegexp(`^.+$`) && !Host(`excluded.de`)"},
-    }
-    client_auth = {
-        "caFiles": [str(stage.authority.ca_file)],
-        "clientAuthType": "RequireAndVerifyClientCert",
-    }
-    document = {
-        "http": {"routers": routers, "services": {"s": service}},
-        "tls": {"options": {"c": {"clientAuth": client_auth}}},
-    }
-    stage.load_document(document)
-    return stage.get("ws", "excluded.de", tls=any_certificate()).status != 0
-
-
 def keeps_connection(stage: Stage) -> bool:
     """Return whether a connection serves a name on that needs a client's certificate by now."""
     hosts = {f"_ws_http_{stage.backend}._tcp.open.de": HERE}
@@ -395,11 +375,6 @@ BEHAVIOURS = (
         "a warning at each load for forwardAuth without `maxResponseBodySize`, which older ones"
         " refuse: harmless",
         lambda stage: stage.warns("maxResponseBodySize", trustForwardHeader=False),
-    ),
-    Behaviour(
-        "mtls-lost",
-        "a rule of your own that excludes a name with `Host` costs the name its mTLS",
-        loses_mtls,
     ),
     Behaviour(
         "starttls-fails",
