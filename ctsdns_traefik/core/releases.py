@@ -6,6 +6,7 @@ The table itself is made by ``tests/traefik_releases.py``, which asks every rele
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ctsdns_traefik.core.releases_table import FEATURES, RELEASES, SETTINGS
 
@@ -14,6 +15,9 @@ Release = tuple[int, ...]
 
 NEWEST: Release = RELEASES[-1]
 """The release that is assumed unless another is known."""
+
+OLDEST: Release = RELEASES[0]
+"""The oldest one that is known."""
 
 _SPANS = {**FEATURES, **SETTINGS}
 
@@ -27,7 +31,13 @@ def has(release: Release, feature: str) -> bool:
 
 def since(feature: str) -> str:
     """Return the first release with a feature, as text: ``3.7.0``."""
-    return as_text(_SPANS[feature][0] or RELEASES[0])
+    return as_text(oldest_with([feature]))
+
+
+def oldest_with(features: Iterable[str]) -> Release:
+    """Return the oldest release with all of some features."""
+    firsts = (_SPANS.get(feature, (None, None))[0] for feature in features)
+    return max(filter(None, firsts), default=OLDEST)
 
 
 def release_in(text: str) -> Release | None:

@@ -79,7 +79,7 @@ def test_json_has_routes_problems_and_summary() -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert printed.keys() == {"routes", "problems", "summary", "traefik"}
     counted = {"routes": 5, "errors": 2, "warnings": 0}
-    assert printed["summary"] == counted | {"entrypointsChecked": False}
+    assert printed["summary"] == counted | {"entrypointsChecked": False, "traefikNeeded": "3.0.4"}
     assert {route["entry"]: route["backend"] for route in printed["routes"]} == {
         "_api_https_8443._tcp.a.example.com": "https://100.64.0.1:8443",
         "_tcp_ssh_22._tcp.nas.example.com": "[fd7a:115c:a1e0::2]:22",

@@ -190,7 +190,7 @@ def test_github_format(policy: Path) -> None:
     command = f"::error file={escaped},line=5,col=17,title=unknown-entrypoint::"
     message = "_websecur_http_3000._tcp.app.example.com=100.64.0.1: Traefik has no entrypoint"
     hint = "websecur; did you mean websecure? it has websecure"
-    summary = "2 routes, 1 error, 0 warnings"
+    summary = "2 routes, 1 error, 0 warnings; needs Traefik 3.7.0 or newer"
     assert done.stdout.splitlines() == [f"{command}{message} {hint}", summary]
 
 
@@ -245,8 +245,9 @@ def test_json_fits_its_schema(policy: Path, static: Path, data: Path) -> None:
     assert settings[1:] == [(HTTPS, None), (None, "api.insecure")]
     assert printed["traefik"] is None
     counted = {"routes": 5, "errors": 0, "warnings": 0, "entrypointsChecked": False}
+    assert printed["summary"]["traefikNeeded"] == "3.7.0"
     for source in ("worker-stream.txt", "policy.hujson"):
-        assert validated(data / source)["summary"] == counted
+        assert validated(data / source)["summary"] == counted | {"traefikNeeded": "3.0.4"}
     assert validated("-", stdin=b'{"acls": []}')["routes"] == []
 
 
@@ -318,7 +319,8 @@ def test_proof(policy: Path, static: Path) -> None:
     lines = run("validate", policy, "--prove")
     assert lines.returncode == 0
     assert lines.stdout.endswith(
-        f", 0 warnings; proved by Traefik {printed['traefik']}{UNCHECKED}\n"
+        f", 0 warnings; proved by Traefik {printed['traefik']}; needs Traefik 3.7.0 or newer"
+        f"{UNCHECKED}\n"
     )
 
 

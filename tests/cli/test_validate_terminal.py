@@ -23,6 +23,8 @@ routes by entrypoint
     └── Host(`*.example.com`) -> http://100.64.0.1:80
 """
 
+NEEDS = "; needs Traefik 3.7.0 or newer"
+
 REFUSED = {
     "_web_http_99999._tcp.a.example.com": "100.64.0.1",
     "_\u65e5\u672c_http_80._tcp.[red]a[/red]": "100.64.0.1",
@@ -61,14 +63,17 @@ def validate(
 def test_routes_are_a_tree_by_entrypoint(tmp_path: Path) -> None:
     """Each entrypoint is a branch with its routes, IPv6 addresses in their brackets."""
     code, shown = validate(tmp_path, HOSTS, columns=120)
-    assert (code, plain(shown)) == (0, f"{TREE}\n3 routes, 0 errors, 0 warnings{UNCHECKED}\n")
+    assert (code, plain(shown)) == (
+        0,
+        f"{TREE}\n3 routes, 0 errors, 0 warnings{NEEDS}{UNCHECKED}\n",
+    )
 
 
 def test_problems_have_carets(tmp_path: Path) -> None:
     """Each problem is shown under the tree with its line and carets, markup as text."""
     code, shown = validate(tmp_path, HOSTS | REFUSED, columns=120)
     problems = PROBLEMS.format(path=tmp_path / "policy.json")
-    printed = f"{TREE}{problems}\n3 routes, 3 errors, 0 warnings{UNCHECKED}\n"
+    printed = f"{TREE}{problems}\n3 routes, 3 errors, 0 warnings{NEEDS}{UNCHECKED}\n"
     assert (code, plain(shown)) == (1, printed)
 
 

@@ -13,6 +13,7 @@ from ctsdns_traefik.core.checks import Validation
 from ctsdns_traefik.core.dynamic import Route
 from ctsdns_traefik.core.entries import describe_route
 from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.releases import OLDEST, as_text
 from ctsdns_traefik.core.text import printable, shown
 from ctsdns_traefik.terminal import Paint, is_terminal, is_utf8, painter
 
@@ -45,6 +46,7 @@ def _as_json(validation: Validation, traefik: str) -> dict[str, Any]:
             "errors": validation.count(Severity.ERROR),
             "warnings": validation.count(Severity.WARNING),
             "entrypointsChecked": validation.entrypoints_checked,
+            "traefikNeeded": as_text(validation.needs),
         },
         "traefik": traefik or None,
     }
@@ -177,4 +179,6 @@ def _summary(validation: Validation, traefik: str) -> str:
         )
     )
     proved = f"; proved by Traefik {traefik}" if traefik else ""
+    needs = f"; needs Traefik {as_text(validation.needs)} or newer"
+    proved += needs * (validation.needs > OLDEST)
     return f"{counts}{proved}{'' if validation.entrypoints_checked else _NOT_CHECKED}"

@@ -23,7 +23,7 @@ from ctsdns_traefik.core.dynamic.routes import Route
 from ctsdns_traefik.core.policy.locations import SourceText
 from ctsdns_traefik.core.policy.reader import HostsMap
 from ctsdns_traefik.core.problems import Diagnostic, Severity
-from ctsdns_traefik.core.releases import NEWEST, Release
+from ctsdns_traefik.core.releases import NEWEST, Release, oldest_with
 from ctsdns_traefik.core.static_config.configuration import UNKNOWN, StaticConfiguration
 
 
@@ -43,6 +43,8 @@ class Validation(NamedTuple):
     """Those of the policy in the order of its file, then of the static and the access file."""
     entrypoints_checked: bool
     """Whether Traefik's entrypoints were known."""
+    needs: Release
+    """The oldest release that has all that the routes and the static configuration use."""
 
     def count(self, severity: Severity) -> int:
         """Count the diagnostics of one severity."""
@@ -86,7 +88,20 @@ def check_policy(
     checked = bool(configuration and configuration.entrypoints)
     left_out = {each.entry for each in found if each.code == "udp-entrypoint-unlisted"}
     routes = tuple(route for route in routes if route.entry.name not in left_out)
-    return Validation(routes, tuple(_located(found, source, static, access)), checked)
+    located = tuple(_located(found, source, static, access))
+    return Validation(routes, located, checked, oldest_with(_features(rendered, known)))
+
+
+def _features(rendered: rendering.Rendering, static: StaticConfiguration) -> Iterator[str]:
+    """Yield what is used that not every release may have, by its name in the table."""
+    for route in rendered.routes:
+        if route.entry.is_wildcard and route.protocol != "udp":
+            yield "wildcards"
+        if route.health_check:
+            yield f"{route.protocol}-healthCheck"
+    for middleware in rendered.document.get("http", {}).get("middlewares", {}).values():
+        yield from (f"forwardAuth.{option}" for option in middleware.get("forwardAuth", ()))
+    yield from (feature for feature, _ in static.newer)
 
 
 def _with_bound_entrypoints(access: Access, static: StaticConfiguration) -> Access:

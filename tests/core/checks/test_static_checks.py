@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ctsdns_traefik import validate_policy
+from ctsdns_traefik.core.access.model import AccessText
+from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.checks.static import check_static
+from ctsdns_traefik.core.checks.validation import StaticText, check_policy
+from ctsdns_traefik.core.policy.locations import SourceText
+from ctsdns_traefik.core.policy.snapshot import hosts_of_text
 from ctsdns_traefik.core.problems import Diagnostic, Severity
 from ctsdns_traefik.core.static_config.configuration import read_static, with_entrypoints
 
@@ -281,6 +288,34 @@ def test_auth_option_that_a_release_does_not_know() -> None:
         " document for it"
     )
     assert found.diagnostics[0].hint == "use Traefik 3.7.0 or newer, or remove it"
+
+
+@pytest.mark.parametrize(
+    ("entry", "settings", "static", "needed"),
+    [
+        ("_web_http_80._tcp.a.de", "tls: true", "api: {}", (3, 0, 4)),
+        ("_web_http_80._tcp.a.de", "healthCheck: {path: /}", "api: {}", (3, 0, 4)),
+        ("_web_ssh_22._tcp.a.de", "healthCheck: {interval: 9s}", "api: {}", (3, 6, 0)),
+        ("_web_ssh_22._tcp.*.a.de", "priority: 9", "api: {}", (3, 7, 0)),
+        ("_web_dns_53._udp.*.a.de", "access: public", "api: {}", (3, 0, 4)),
+        ("_web_http_80._tcp.a.de", "access: forward-auth, forwardAuth: o", "api: {}", (3, 4, 0)),
+        ("_web_http_80._tcp.a.de", "tls: true", "api: {basePath: /a}", (3, 3, 2)),
+    ],
+)
+def test_oldest_release_that_is_needed(
+    entry: str, settings: str, static: str, needed: tuple[int, int, int]
+) -> None:
+    """The oldest release is that which has all of entries, access file and static configuration."""
+    access = "forwardAuth: {o: {address: 'http://a/', preserveRequestMethod: true}}\n"
+    access += f"routes: {{a.de: {{{settings}}}, '*.a.de': {{{settings}}}}}"
+    policy = json.dumps({"hosts": {entry: "100.64.0.1"}}).encode()
+    checked = check_policy(
+        hosts_of_text(policy),
+        SourceText("policy", policy),
+        StaticText("static", static, read_static(static, "yaml")),
+        AccessText("access", access, read_access(access)),
+    )
+    assert checked.needs == needed
 
 
 @pytest.mark.parametrize(
