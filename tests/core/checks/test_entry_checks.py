@@ -476,6 +476,39 @@ def test_unreachable_wildcard() -> None:
         assert check(entries_of(name), None, traefik_version=version) == ()
 
 
+@pytest.mark.parametrize("version", [(3, 6, 10), (3, 6, 11), (3, 6, 12), (3, 7)])
+def test_defect_of_one_release(version: tuple[int, ...]) -> None:
+    """PostgreSQL's TLS that ends at a Traefik 3.6.11 is an error; raw or passed through it works."""
+    names = ("_t_postgres_1._tcp.a.de", "_t_mysql_1._tcp.b.de", "_t_tls_1._tcp.c.de")
+    found = check(entries_of(*names, "_r_postgres_1._tcp.*"), None, traefik_version=version)
+    defects = [each for each in found if each.code == "release-defect"]
+    assert [each.entry for each in defects] == [names[0]] * (version == (3, 6, 11))
+
+
+@pytest.mark.parametrize(
+    ("version", "allowed", "settings"),
+    [
+        pytest.param((3, 6, 2), "", [], id="older"),
+        pytest.param((3, 6, 4), "", ["web", "ws"], id="first"),
+        pytest.param(
+            (3, 6, 6), ", encodedCharacters: {allowEncodedSlash: true}", ["ws"], id="last"
+        ),
+        pytest.param((3, 6, 7), "", [], id="newer"),
+        pytest.param((3, 7), "", [], id="newest"),
+    ],
+)
+def test_release_that_refuses_encoded_slashes(
+    version: tuple[int, ...], allowed: str, settings: list[str]
+) -> None:
+    """Each entrypoint of HTTP entries is reported that does not allow them, by its setting."""
+    text = f"entryPoints: {{web: {{http: {{maxHeaderBytes: 9{allowed}}}}}, ws: {{}}, tcp: {{}}}}"
+    entries = entries_of("_web_http_1._tcp.a.de", "_ws_https_1._tcp.b.de", "_tcp_ssh_1._tcp.c.de")
+    found = check(entries, read_static(text, "yaml"), traefik_version=version)
+    assert [each.setting for each in found if each.code == "release-defect"] == [
+        f"entryPoints.{name}.http.encodedCharacters.allowEncodedSlash" for name in settings
+    ]
+
+
 def test_problems_of_entries_come_by_name_and_before_settings() -> None:
     """All that is wrong with an entry stands together, in the order of the entries' names."""
     text = f"api: {{insecure: true}}\n{redirecting('to: ws')}"
