@@ -478,7 +478,7 @@ def test_unreachable_wildcard() -> None:
 
 @pytest.mark.parametrize("version", [(3, 6, 10), (3, 6, 11), (3, 6, 12), (3, 7)])
 def test_defect_of_one_release(version: tuple[int, ...]) -> None:
-    """PostgreSQL's TLS that ends at a Traefik 3.6.11 is an error; raw or passed through it works."""
+    """PostgreSQL's TLS that ends at a Traefik 3.6.11 is an error; raw it works."""
     names = ("_t_postgres_1._tcp.a.de", "_t_mysql_1._tcp.b.de", "_t_tls_1._tcp.c.de")
     found = check(entries_of(*names, "_r_postgres_1._tcp.*"), None, traefik_version=version)
     defects = [each for each in found if each.code == "release-defect"]
