@@ -229,6 +229,40 @@ def own_authority(stage: Stage) -> str:
     return printed
 
 
+def demanding(stage: Stage, issuer: Authority | None, key: str = "client.key") -> str:
+    """Ask what demands a certificate with one of an authority or without; return what fails."""
+    folder = stage.folder.parent
+    authority = Authority(folder)
+    stage.folder.mkdir()
+    mine = (issuer or authority).issue("client", folder=stage.folder)
+    authority.issue("other", folder=stage.folder)
+    right = ("--client-cert", mine[0], "--client-key", mine[1])
+    wrong = (*right[:3], stage.folder / key) if issuer or key != "client.key" else ()
+    tls = authority.demanding_context("127.0.0.1")
+    with ScriptedEndpoint(streaming("a"), tls=tls) as server:
+        asking = ("render-once", server.url, "--ca-file", authority.ca_file)
+        printed = fails(*asking, *wrong, code=3)
+        if not issuer:
+            works(*asking, *right)
+    return printed
+
+
+@symptom("it demands a client certificate")
+def no_client_certificate(stage: Stage) -> str:
+    return demanding(stage, None)
+
+
+@symptom("it refuses the client certificate")
+def client_certificate_of_others(stage: Stage) -> str:
+    (stage.folder.parent / "others").mkdir()
+    return demanding(stage, Authority(stage.folder.parent / "others"))
+
+
+@symptom("the key /etc/traefik/client.key does not fit")
+def key_of_another_certificate(stage: Stage) -> str:
+    return demanding(stage, None, "other.key").replace("other.key", "client.key")
+
+
 @symptom("it speaks plain HTTP")
 def plain_http(_stage: Stage) -> str:
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
