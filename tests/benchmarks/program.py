@@ -49,7 +49,10 @@ def main(arguments: list[str]) -> None:
         for number, (name, show) in enumerate(SECTIONS.items(), 1):
             if options.only in (None, name):
                 LINE.begin(f"{name}, {number} of {len(SECTIONS)}")
-                with tempfile.TemporaryDirectory(prefix="ctsdns-benchmarks-") as folder:
+                with tempfile.TemporaryDirectory(
+                    prefix="ctsdns-benchmarks-",
+                    ignore_cleanup_errors=True,  # an interrupted program may still write there
+                ) as folder:
                     show(scale, Path(folder))
     except KeyboardInterrupt:
         sys.exit(130)

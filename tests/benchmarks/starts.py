@@ -42,8 +42,13 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
     )
     too_long = threading.Timer(LONGEST, process.kill)
-    too_long.start()
-    status = process.wait()
-    too_long.cancel()
+    too_long.daemon = True  # the program may be interrupted anywhere
+    try:
+        too_long.start()
+        status = process.wait()
+    finally:
+        too_long.cancel()
+        process.kill()
+        process.wait()
     if status:
         raise RuntimeError(f"{command!r} ended with {status}")
