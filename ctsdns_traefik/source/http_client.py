@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.cancellation import Cancellation
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import in_quotes, shown
 from ctsdns_traefik.errors import Reason, SettingsError, SourceError, os_reason
 from ctsdns_traefik.key_pair import load_key_pair
 from ctsdns_traefik.source.endpoint import Endpoint, Header
@@ -478,6 +478,8 @@ def _nginx_fault(page: bytes) -> str:
 def _proxy_fault(error: Exception, endpoint: Endpoint) -> str:
     """Return what a proxy refused, or why it cannot be reached."""
     name = _proxy_variable(endpoint)
+    if in_quotes(os.environ.get(name, "")):
+        return f"the value of {name} is in quotes: write it without"
     for cause in _causes(error):
         if tunnel := _TUNNEL.search(str(cause)):
             fault = _TUNNEL_FAULTS.get(tunnel[1], "answers {status}").format(status=tunnel[1])

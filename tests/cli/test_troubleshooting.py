@@ -407,7 +407,7 @@ def broken_access_file(stage: Stage) -> str:
     ):
         watch.until_content("router-a")
         access.write_text("default: tailnet\n")
-        watch.until(lambda: "not in force" in health(stage), "healthy all the same")
+        watch.until(lambda: "which is not a mode" in health(stage), "healthy all the same")
         return health(stage)
 
 

@@ -43,6 +43,12 @@ def failure(url: str, **environment: str) -> str:
             id="port",
         ),
         pytest.param(
+            "HTTPS_PROXY",
+            '"http://127.0.0.1:1"',
+            "the value of HTTPS_PROXY is in quotes: write it without",
+            id="quotes",
+        ),
+        pytest.param(
             "REQUESTS_CA_BUNDLE",
             "/nowhere/ca.pem",
             "REQUESTS_CA_BUNDLE names no file with certificates",

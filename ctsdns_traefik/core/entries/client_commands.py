@@ -47,7 +47,13 @@ _WITH_SNI: Mapping[str, str] = {
 }
 """Commands of clients that send the name, or have an option for a command that does, by scheme."""
 
-_ALIASES = {"mariadb": "mysql", "postgresql": "postgres", "rediss": "redis", "wg": "wireguard"}
+_ALIASES = {
+    "mariadb": "mysql",
+    "mqtts": "mqtt",
+    "postgresql": "postgres",
+    "rediss": "redis",
+    "wg": "wireguard",
+}
 
 
 class ClientCommands(NamedTuple):

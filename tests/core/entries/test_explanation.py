@@ -284,6 +284,7 @@ def test_client_of_a_route_without_a_name(name: str, command: str) -> None:
             "tls", "openssl s_client -connect a.de:7 -servername a.de -CAfile ca.pem", id="tls"
         ),
         pytest.param("mqtt", "mosquitto_sub -h a.de -p 7 --cafile ca.pem -t TOPIC", id="mqtt"),
+        pytest.param("mqtts", "mosquitto_sub -h a.de -p 7 --cafile ca.pem -t TOPIC", id="mqtts"),
     ],
 )
 def test_client_that_sends_the_name_itself(scheme: str, command: str) -> None:
