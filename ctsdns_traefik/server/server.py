@@ -14,6 +14,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from typing import Protocol, Self, cast
 
 from tornado.http1connection import (
@@ -41,7 +42,13 @@ from ctsdns_traefik.server.representation import Answer, text_answer
 from ctsdns_traefik.server.webhook import LARGEST_BODY
 
 MOST_CONNECTIONS = 1024
-"""Followers included; another connection takes the place of the one that is idle longest."""
+"""Followers included; another connection takes the place of the one that is idle longest.
+
+If none is idle, it takes that of the one whose request takes longest.
+"""
+
+FOLLOWERS_IN_8 = 7
+"""Of eight connections so many may be followers: Traefik, probes and webhooks find room."""
 
 LARGEST_HEAD = 32 * 1024
 """Bytes of a request's line and headers."""
@@ -199,39 +206,55 @@ class _Connections(TCPServer, HTTPServerConnectionDelegate):
         self.relay = relay
         self.bodies: dict[IOStream, None] = {}
         """Connections of which a body is being read, the one that takes longest first."""
-        self._most = min(MOST_CONNECTIONS, _open_files() - _SPARE_FILES)
+        self._most = _most_connections()
         self._open: set[HTTP1ServerConnection] = set()
         self._idle: dict[IOStream, None] = {}
         """Connections without a request, the one that is idle longest first."""
+        self._busy: dict[IOStream, None] = {}
+        """Those with one, the oldest request first."""
+
+    @property
+    def has_room_for_followers(self) -> bool:
+        """Whether another follower leaves enough connections to others."""
+        return len(self.relay) < self._most * FOLLOWERS_IN_8 // 8
 
     def handle_stream(self, stream: IOStream, address: object) -> None:  # noqa: ARG002
-        if len(self._open) + len(self.relay) >= self._most and not self._close_an_idle_one():
-            stream.close()
-            return
+        if len(self._open) + len(self.relay) >= self._most:
+            self._make_room()
+        self._idle[stream] = None  # at once: many may come in one moment
         connection = HTTP1ServerConnection(stream, _PARAMETERS)
         self._open.add(connection)
         connection.start_serving(self)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> _Exchange:  # noqa: ARG002
         connection = cast("HTTP1Connection", request_conn)
-        self._idle[connection.stream] = None
+        self._note(connection.stream, self._idle)
         return _Exchange(self, connection)
 
     def on_close(self, server_conn: object) -> None:
         connection = cast("HTTP1ServerConnection", server_conn)
         self._open.discard(connection)
-        self.mark_busy(connection.stream)
+        self.forget(connection.stream)
 
     def mark_busy(self, stream: IOStream) -> None:
-        """Note that a request has begun, or that the connection has ended."""
-        self._idle.pop(stream, None)
+        """Note that a request has begun."""
+        self._note(stream, self._busy)
 
-    def _close_an_idle_one(self) -> bool:
-        for stream in self._idle:
-            self._idle.pop(stream)
+    def _note(self, stream: IOStream, streams: dict[IOStream, None]) -> None:
+        self.forget(stream)
+        if not stream.closed():  # of a closed one tornado still reads what has come
+            streams[stream] = None
+
+    def forget(self, stream: IOStream) -> None:
+        """Note that a connection has ended, or is the relay's."""
+        self._idle.pop(stream, None)
+        self._busy.pop(stream, None)
+
+    def _make_room(self) -> None:
+        for stream in chain(self._idle, self._busy):
+            self.forget(stream)
             stream.close()
-            return True
-        return False
+            return
 
 
 _PARAMETERS = HTTP1ConnectionParameters(
@@ -240,6 +263,10 @@ _PARAMETERS = HTTP1ConnectionParameters(
     max_body_size=LARGEST_BODY,
     body_timeout=SLOWEST_BODY,
 )
+
+
+_RELAY_HEAD = Answer(HTTPStatus.OK, content_type="text/event-stream")
+_TOO_MANY = text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many follow", ("Retry-After", "30"))
 
 
 class _Exchange(HTTPMessageDelegate):
@@ -265,8 +292,9 @@ class _Exchange(HTTPMessageDelegate):
         refusal = check() or self._check_body()
         if refusal:
             self._answer(refusal)
-        elif path == RELAY and not self._head:
+        elif path == RELAY and not self._head and self._connections.has_room_for_followers:
             stream = self._connection.detach()
+            self._connections.forget(stream)
             chunked = start_line.version != "HTTP/1.0"
             self._connections.relay.follow(stream, lambda: check() is None, chunked=chunked)
 
@@ -276,7 +304,7 @@ class _Exchange(HTTPMessageDelegate):
     def finish(self) -> None:
         self._end_body()
         if self._request.path == RELAY:
-            self._answer(Answer(HTTPStatus.OK, content_type="text/event-stream"))
+            self._answer(_RELAY_HEAD if self._head else _TOO_MANY)
             return
         request = self._request._replace(body=b"".join(self._body))
         try:
@@ -332,13 +360,14 @@ class _Exchange(HTTPMessageDelegate):
         connection.finish()
 
 
-def _open_files() -> int:
-    """Return how many files may be open, after raising that to what the server needs."""
+def _most_connections() -> int:
+    """Return how many connections may be open, after raising the limit of files if that helps."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + _SPARE_FILES
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
+        return MOST_CONNECTIONS
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 2 * _SPARE_FILES)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return files - min(_SPARE_FILES, files // 2)

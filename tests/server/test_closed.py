@@ -18,8 +18,8 @@ import pytest
 from local import until
 from support.certificates import Authority
 from support.commands import run
-from support.endpoints import ScriptedEndpoint
-from support.entries import streaming
+from support.endpoints import Feed, ScriptedEndpoint, snapshot
+from support.entries import hosts, names_in, streaming
 from support.hubs import Hub, Listener
 
 from ctsdns_traefik.errors import SettingsError
@@ -422,6 +422,35 @@ def test_idle_connections_give_way(path: Path) -> None:
         assert idle[0].recv(1) == b""  # it has been idle longest
         assert follower.is_open()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_clients_that_stay_leave_room(path: Path) -> None:
+    """With few files, neither followers nor clients that never read keep others, or watch, out."""
+    launcher = ["sh", "-c", 'ulimit -n 100 && exec "$@"', "sh"]
+    head = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        ExitStack() as stack,
+        Feed() as feed,
+        ScriptedEndpoint(feed) as server,
+        Hub(server.url, path, launcher=launcher) as hub,
+    ):
+        feed.send(snapshot(hosts("a")))
+        hub.until_served("router-a-example-com")
+        followers = [stack.enter_context(Listener(hub.port)) for _ in range(45)]
+        statuses = [each.read(b"\r\n")[9:12] for each in followers]
+        assert (statuses[0], statuses[-1]) == (b"200", b"503")
+        for _ in range(60):
+            stuck = stack.enter_context(socket.socket())
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.settimeout(10)
+            stuck.connect(("127.0.0.1", hub.port))
+            stuck.sendall(head.encode() * 1000)
+            assert stuck.recv(1)
+        assert hub.get("/healthz").status == 200
+        feed.send(snapshot(hosts("ab")))
+        hub.until_served("router-b-example-com")
+        assert b"b.example.com" in followers[0].read(b"id: 2\n\n")
+        assert names_in(path) == "ab"
 
 
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
