@@ -70,6 +70,7 @@ def test_warning_at_the_start_and_not_again(tmp_path: Path) -> None:
         ("warning", "bad.toml"),
         ("warning", "old.yml"),
     ]
+    assert "line 2: it is not TOML" in refused[0]["problem"]
     assert "it is a link to nothing" in refused[1]["problem"]
     assert names.index("directory-file-refused") < names.index("connected")
 

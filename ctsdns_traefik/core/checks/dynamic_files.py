@@ -60,7 +60,8 @@ def check_dynamic_files(found: DynamicFiles) -> Iterator[Diagnostic]:
                 _read(file)
                 continue
         except LocatedError as error:
-            why, location = error.message, in_bytes(error.location, file.text)
+            location = in_bytes(error.location, file.text)
+            why = f"line {location.line}: {error.message}"
         whether = "" if found.certain else "if it reads the directory, "
         diagnostic = diagnose_setting(
             "directory-file-refused",
