@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -224,6 +225,33 @@ def test_redirect_gets_no_certificate(authority: Authority, client: Files) -> No
             )
             assert "302, a redirect to localhost, which is not followed" in str(failure_of(source))
         assert other.requests == []
+
+
+def test_proxy_gets_no_certificate(
+    authority: Authority, client: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one shown to a proxy that speaks TLS and would take it."""
+    shown = []
+
+    def refuse(connection: socket.socket) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        shown.append(connection.getpeercert(binary_form=True))
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    context = authority.demanding_context("127.0.0.1")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    monkeypatch.delenv("https_proxy", raising=False)
+    with ScriptedEndpoint(refuse, tls=context) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/api/config"))
+        monkeypatch.setenv("NO_PROXY", "")
+        source = source_at(
+            "https://policy.example.com/",
+            ca_file=authority.ca_file,
+            client_cert=client[0],
+            client_key=client[1],
+        )
+        assert "does not allow this connection (403)" in str(failure_of(source))
+    assert shown == [None]
 
 
 @pytest.fixture
