@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -101,9 +102,11 @@ def test_waiting_for_a_source_is_shown(tmp_path: Path) -> None:
             (["render-once", url, "--timeout", "1.2"], f"waiting up to 1.2 s for {server.url}"),
             (["watch", "--check", url, "-o", output, "--read-timeout", "1.2"], "checking: source"),
         ):
-            terminal = Terminal([*COMMAND, *arguments], 80)
-            terminal.until(f"{text} ... 1 s")
+            terminal = Terminal([*COMMAND, *arguments], 40)
+            terminal.until(f"{text[:32]} ... 1 s")
             assert terminal.until_end() == 3
+            drawn = re.findall(r"(?:waiting up|checking:)[^\r\n\x1b]*", terminal.shown)
+            assert max(map(len, drawn)) <= 40
             last = screen(terminal.shown)
             assert "..." not in "".join(last)
             assert f"{server.url}: no policy came within 1.2 s" in "".join(last)

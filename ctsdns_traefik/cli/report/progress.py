@@ -62,7 +62,7 @@ class Progress:
 
         console = Console(file=sys.stderr, force_terminal=True, color_system=None)
         live = Live(
-            get_renderable=self._line,
+            get_renderable=lambda: self._line(console.width),
             console=console,
             transient=True,
             redirect_stdout=False,  # rich would fold lines
@@ -74,11 +74,14 @@ class Progress:
         console.show_cursor()  # in case that the process is killed
         self._live = live
 
-    def _line(self) -> Text:
+    def _line(self, width: int) -> Text:
+        """Return the line, cut to the width, since only one line can be erased."""
         from rich.text import Text
 
-        seconds = time.monotonic() - self._began
-        return Text(f"{self._text} ... {seconds:.0f} s", no_wrap=True, overflow="crop")
+        after = f" ... {time.monotonic() - self._began:.0f} s"
+        line = Text(self._text, no_wrap=True)
+        line.truncate(max(width - len(after), 0))
+        return line.append(after)
 
     @staticmethod
     def _make_room(_: logging.LogRecord) -> bool:
