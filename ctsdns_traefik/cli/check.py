@@ -253,7 +253,7 @@ class _Checks:
         found = read_beside(output, self._known())
         if refused := [f"{each.message}; {each.hint}" for each in check_dynamic_files(found)]:
             raise _Failed("; ".join(refused))
-        return f"Traefik can read the {len(found.files)} other dynamic files" * bool(found.files)
+        return f"its {len(found.files)} other dynamic files can be read" * bool(found.files)
 
     def _check_traefik(self, api: TraefikApi | None) -> str:
         """Check that a Traefik that runs has the provider, and serves what the output holds."""

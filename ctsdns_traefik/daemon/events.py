@@ -642,7 +642,7 @@ class WritersDisagree(
     event="disagreement",
     text=(
         "another watch has published something else, again and again{detail}: do both"
-        " follow the same endpoint, with the same access file and version?"
+        " follow the same endpoint, with the same access file, --static-config and version?"
     ),
 ):
     """Another writer replaces the content again and again."""
