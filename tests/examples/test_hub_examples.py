@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import jsonschema
 import pytest
-from examples.test_kubernetes import NEWEST, complaints
+from examples.test_kubernetes import NEWEST, complaints, kustomized, needs_kubectl
 from local import find_traefik, free_ports, running, until
 from ruamel.yaml import YAML
 from support.backends import http_backend
@@ -65,6 +65,26 @@ def test_manifests_are_valid(version: str) -> None:
     labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
     assert SERVICE["spec"]["selector"].items() <= labels.items()
     assert SERVICE["spec"]["publishNotReadyAddresses"] is True
+
+
+@needs_kubectl
+def test_what_is_applied(tmp_path: Path) -> None:
+    """What kubectl apply -k sends is valid, in one namespace, and its Traefiks find the hub."""
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(kustomized(HUB / "kubernetes"))
+    assert complaints(NEWEST, rendered) == ""
+    sent = {each["kind"]: each for each in load(rendered)}
+    assert sorted(sent) == ["ConfigMap", "DaemonSet", "Deployment", "Namespace", "Service"]
+    space = sent.pop("Namespace")["metadata"]["name"]
+    assert {each["metadata"]["namespace"] for each in sent.values()} == {space}
+    (hub,) = sent["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert hub["image"] == "registry.example.com/ctsdns-traefik-watch:0.1.0"
+    service = sent["Service"]
+    (port,) = service["spec"]["ports"]
+    name = f"{service['metadata']['name']}.{space}.svc"
+    url = f"http://{name}:{port['port']}/traefik.json"
+    assert f"--providers.http.endpoint={url}" in POD_TRAEFIK["args"]
+    assert {"name": "TRAEFIK_CONFIG_LISTEN_HOSTS", "value": name} in hub["env"]
 
 
 class FlaggedTraefik(Traefik):
