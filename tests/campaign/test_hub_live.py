@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import random
 import resource
 import signal
@@ -152,6 +153,31 @@ def kill(stage: Stage) -> None:
     stage.start(stage.source.url)
 
 
+def kill_in_the_middle(stage: Stage) -> None:
+    """Kill the hub again and again while it works on changes."""
+    for _ in range(5):
+        stage.publish()
+        stage.publish()
+        time.sleep(random.random() * 0.15)
+        stage.hub.process.kill()
+        stage.hub.process.wait()
+        stage.start(stage.source.url)
+
+
+def edit_the_file(stage: Stage) -> None:
+    """Take routes out of the file, empty it, and remove it: none of that is ever served."""
+    part = json.loads(stage.file.read_text())
+    for router in list(part["http"]["routers"])[::2]:
+        del part["http"]["routers"][router]
+    for text in (json.dumps(part), "{}\n", "%"):
+        stage.file.write_text(text)
+        stage.publish()
+        stage.until_live()
+    stage.file.unlink()
+    stage.hub.process.send_signal(signal.SIGHUP)
+    until(stage.file.exists, "the file is not put back")
+
+
 def hang(stage: Stage) -> None:
     """Stop the hub for a while."""
     stage.hub.process.send_signal(signal.SIGSTOP)
@@ -214,6 +240,8 @@ def cut_answers(stage: Stage) -> None:
 
 FAULTS: tuple[Callable[[Stage], None], ...] = (
     kill,
+    kill_in_the_middle,
+    edit_the_file,
     hang,
     restart_without_a_source,
     restart_with_an_empty_disk,
