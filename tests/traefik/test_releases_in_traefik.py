@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from local import find_traefik
-from support.release_probes import BEHAVIOURS, PARTS, Stage, settings_of_traefik
-from support.traefik import traefik_release
+from local import find_traefik, until
+from support.release_probes import BEHAVIOURS, HERE, PARTS, Stage, settings_of_traefik
+from support.traefik import any_certificate, traefik_release
 
 from ctsdns_traefik import validate_policy
+from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.checks.static import check_static
+from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.entries.grammar import read_hosts
 from ctsdns_traefik.core.releases import has
 from ctsdns_traefik.core.releases_table import SETTINGS
 from ctsdns_traefik.core.static_config.configuration import read_static
@@ -42,6 +47,25 @@ def test_validate_says_what_traefik_serves(stage: Stage) -> None:
         part.feature: not is_reported(part.hosts, part.access_text(stage.authority.ca_file))
         for part in PARTS
     }
+
+
+def test_wildcard_beside_passthrough(stage: Stage) -> None:
+    """An HTTP wildcard takes the connections of a name beside it exactly if that is reported."""
+    hosts = {"_ws_http_1._tcp.*.beside.de": HERE, f"_ws_tls_{stage.backend}._tcp.a.beside.de": HERE}
+
+    def passes() -> bool:  # the backend speaks no TLS, Traefik does
+        with suppress(ssl.SSLError):
+            stage.connect_tls("ws", "a.beside.de", any_certificate()).close()
+            return False
+        return True
+
+    static = read_static('{"entryPoints": {"ws": {"http": {"tls": {}}}}}', "yaml")
+    entries = read_hosts(hosts).entries
+    found = check(entries, static, traefik_version=traefik_release())
+    stage.load(render(hosts))
+    with suppress(TimeoutError):
+        until(passes, "it does not pass", 1)
+    assert passes() == all(each.code != "passthrough-shadowed" for each in found)
 
 
 def test_what_traefik_does_by_itself(stage: Stage) -> None:

@@ -43,6 +43,11 @@ class Context(NamedTuple):
         """Return what is known about an entrypoint, which may be only its name."""
         return self.static.entrypoints.get(name, Entrypoint(name, described=False))
 
+    def rules_for(self, domain: str) -> tuple[str, ...]:
+        """Return the domains whose rules match a domain: itself, and the wildcard one label up."""
+        around = f"*.{domain.partition('.')[2]}"
+        return (domain, around) if has(self.version, "wildcards") else (domain,)
+
 
 def check(
     entries: Sequence[HostEntry],
@@ -82,7 +87,7 @@ def passthrough_shadowed(context: Context) -> Iterator[Diagnostic]:
         if entry.transport == "udp":
             continue
         entrypoint = context.entrypoint(entry.entrypoint)
-        keys = [(entrypoint.name, domain) for domain in _rules_for(entry.domain)]
+        keys = [(entrypoint.name, domain) for domain in context.rules_for(entry.domain)]
         found = [takers[key] for key in keys if key in takers]
         no_tls = entrypoint.described and not entrypoint.tls
         if entry.is_http or not found or (no_tls and not own_tls.intersection(found)):
@@ -276,7 +281,7 @@ def acme_intercepts(context: Context) -> Iterator[Diagnostic]:
     for name in context.static.challenge_entrypoints:
         own = _domains_with_challenges(context, name)
         for entry in passthrough:
-            if own.isdisjoint(_rules_for(entry.domain)):
+            if own.isdisjoint(context.rules_for(entry.domain)):
                 yield diagnose(
                     "acme-intercepts",
                     entry,
@@ -370,11 +375,6 @@ def _existing_hint(name: str, there: list[str]) -> str:
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     meant = f"did you mean {shown(by_lower[close[0]])}? " if close else ""
     return f"{meant}it has {shown(', '.join(there))}"
-
-
-def _rules_for(domain: str) -> tuple[str, str]:
-    """Return the domains whose rules match a domain: itself, and the wildcard one label up."""
-    return domain, f"*.{domain.partition('.')[2]}"
 
 
 def _domains_with_challenges(context: Context, entrypoint: str) -> set[str]:

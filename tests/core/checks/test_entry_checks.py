@@ -476,6 +476,13 @@ def test_unreachable_wildcard() -> None:
         assert check(entries_of(name), None, traefik_version=version) == ()
 
 
+def test_wildcard_before_there_were_wildcards() -> None:
+    """An HTTP wildcard takes no connections of a name from a release that knows none."""
+    names = ("_ws_http_1._tcp.*.a.de", "_ws_tls_1._tcp.b.a.de")
+    assert found(WITH_TLS, *names) == [("passthrough-shadowed", names[1])]
+    assert found(WITH_TLS, *names, version=(3, 6)) == [("unreachable-wildcard", names[0])]
+
+
 @pytest.mark.parametrize("version", [(3, 6, 10), (3, 6, 11), (3, 6, 12), (3, 7)])
 def test_defect_of_one_release(version: tuple[int, ...]) -> None:
     """PostgreSQL's TLS that ends at a Traefik 3.6.11 is an error; raw it works."""
