@@ -92,6 +92,10 @@ def test_known_release_refuses_the_file(files: tuple[Path, Path]) -> None:
     done = run("render-once", policy, "--access-file", access, "--traefik-version", "3.7")
     assert (done.returncode, "authSigninURL" in done.stdout) == (0, True)
     assert run("render-once", policy, "--access-file", access).stdout == done.stdout
+    options = ("--access-file", access, "--traefik-version", "3.6.15")
+    done = run("watch", "--check", policy, "-o", output, *options)
+    assert done.returncode == 2
+    assert f"{REFUSED}\n" in done.stdout
     assert not output.exists()
 
 
