@@ -9,6 +9,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from ctsdns_traefik.core.entries.grammar import read_hosts
 from ctsdns_traefik.core.releases import has
 from ctsdns_traefik.core.releases_table import SETTINGS
 from ctsdns_traefik.core.static_config.configuration import read_static
-from ctsdns_traefik.traefik import refusal_of
+from ctsdns_traefik.traefik import refusal_of, release_of, traefik_api_from
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,15 @@ def test_what_traefik_does_by_itself(stage: Stage) -> None:
     """Traefik does what the table has for its release."""
     seen = {each.feature: each.seen(stage) for each in BEHAVIOURS}
     assert seen == {each.feature: has(traefik_release(), each.feature) for each in BEHAVIOURS}
+
+
+def test_release_is_found(stage: Stage, tmp_path: Path) -> None:
+    """A Traefik's release is known by its program and by its API, and that of no Traefik is not."""
+    assert release_of(find_traefik()) == traefik_release()
+    assert release_of("/bin/true") is release_of(str(tmp_path / "none")) is None
+    api = traefik_api_from(f"http://{HERE}:{stage.ports['traefik']}")
+    assert api.release() == traefik_release()
+    assert traefik_api_from(f"http://{HERE}:1").release() is None
 
 
 def test_settings_that_traefik_has() -> None:
