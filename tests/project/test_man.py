@@ -49,6 +49,14 @@ def test_page_renders_without_a_warning(page: str) -> None:
     assert re.search(rf"^ +{page.removesuffix('.1')} - [A-Z]", text, re.MULTILINE)
 
 
+@pytest.mark.skipif(not shutil.which("mandoc"), reason="mandoc is not installed")
+def test_mandoc_has_nothing_to_warn_of() -> None:
+    """The stricter reader of man pages accepts them all."""
+    command = ["mandoc", "-T", "lint", "-W", "warning", *(str(FOLDER / page) for page in PAGES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_page_has_all_of_the_help(page: str, command: str) -> None:
     """Every word of --help is on the page as it is typed: options, variables and examples."""
