@@ -243,7 +243,7 @@ LONG_LINE = (
 def test_excerpt(content: bytes, excerpt: tuple[str, str, str]) -> None:
     """What is wrong is shown with what stands around it on its line."""
     diagnostics = render(hosts_of_text(content)).diagnostics
-    (diagnostic,) = locate_in_policy(diagnostics, SourceText("p", content))
+    diagnostic, *_ = locate_in_policy(diagnostics, SourceText("p", content))
     assert diagnostic.excerpt == excerpt
 
 
