@@ -60,6 +60,7 @@ def check_access(
         *_challenges(routes, static, version),
         *_dashboard(routes, static),
         *_tied(routes),
+        *_outranked(routes),
         *_replaced(routes, static),
         *_resolvers(routes, access, static),
         *_aliases(routes, access, static),
@@ -176,6 +177,32 @@ def _tied(routes: Sequence[Route]) -> Iterator[Diagnostic]:
                 f"at each start Traefik picks either its TLS options or those of {around}, and"
                 " answers 421 if they are the wrong ones",
                 "use a longer name, or the same access for both",
+            )
+
+
+def _outranked(routes: Sequence[Route]) -> Iterator[Diagnostic]:
+    """Report names whose requests go to the wildcard beside them, by a priority of the file.
+
+    Between routers of equal priority Traefik picks at random at each start.
+    """
+    wildcards = {
+        (route.protocol, route.entry.entrypoint, route.entry.domain, bool(route.tls)): route
+        for route in routes
+        if route.entry.is_wildcard and not route.part
+    }
+    for route in routes:
+        protocol, entry, around = route.protocol, route.entry, wider(route.entry.domain)
+        wildcard = wildcards.get((protocol, entry.entrypoint, around, bool(route.tls)))
+        if entry.is_wildcard or route.part or not wildcard or protocol == "udp":
+            continue
+        ours, highest = priority_of(route), priority_of(wildcard)
+        if highest >= ours:
+            yield diagnose(
+                "outranked-by-wildcard",
+                entry,
+                f"{shown(wildcard.entry.name)} has priority {highest}, this route {ours}: Traefik"
+                " sends its requests there",
+                "remove the wildcard's priority in the access file, or set a higher one here",
             )
 
 

@@ -8,6 +8,7 @@ guess, because no static configuration is known, reports nothing or a warning.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ CLIENT_FIRST = frozenset(
 
 _CHALLENGE_PRIORITY = len("PathPrefix(`/.well-known/acme-challenge/`)")
 """The priority of Traefik's own route for challenges with ``allowACMEByPass``."""
+
+
+_IPV4 = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 
 
 class Context(NamedTuple):
@@ -369,6 +373,22 @@ def encoded_slash_refused(context: Context) -> Iterator[Diagnostic]:
             )
 
 
+def address_as_name(context: Context) -> Iterator[Diagnostic]:
+    """Report TCP entries whose domain is an address: clients send none as SNI (RFC 6066)."""
+    for entry in context.entries:
+        is_named = entry.transport == "tcp" and not entry.is_http
+        if is_named and _IPV4.fullmatch(entry.domain):
+            yield diagnose(
+                "address-as-name",
+                entry,
+                f"TLS clients send no name for an address, here {entry.domain}: no connection"
+                " reaches this route",
+                "write a name, or * with an entrypoint of its own",
+                Severity.WARNING,
+                (at := entry.name.rindex(entry.domain), at + len(entry.domain)),
+            )
+
+
 def _existing_hint(name: str, there: list[str]) -> str:
     """Return a hint with all entrypoints, the one with the most similar name first."""
     by_lower = {each.lower(): each for each in there}
@@ -403,5 +423,6 @@ ENTRY_RULES: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     tls_challenge_intercepted,
     alpn_missing,
     unreachable_wildcard,
+    address_as_name,
     starttls_fails,
 )

@@ -121,6 +121,27 @@ def test_release_of_health_checks(version: tuple[int, int], found: list[str] | N
         assert codes(["_w_ssh_22._tcp.a.de"], access, "", version) == found
 
 
+OUTRANKED = ["error outranked-by-wildcard"]
+
+
+@pytest.mark.parametrize(
+    ("wildcard", "name", "found"),
+    [
+        pytest.param("priority: 100", "", OUTRANKED, id="higher"),
+        pytest.param("priority: 15", "", OUTRANKED, id="equal"),
+        pytest.param("priority: 14", "", [], id="lower"),
+        pytest.param("", "priority: 1", OUTRANKED, id="name-lowered"),
+        pytest.param("priority: 100", "priority: 101", [], id="name-above"),
+        pytest.param("priority: 100", "tls: true", [], id="other-connections"),
+    ],
+)
+def test_wildcard_above_a_name(wildcard: str, name: str, found: list[str]) -> None:
+    """A wildcard whose priority is not below its name's takes the requests for it."""
+    options = f'{{"*.b.de": {{access: public, {wildcard}}}, ab.b.de: {{access: public, {name}}}}}'
+    names = ["_w_http_80._tcp.*.b.de", "_w_http_81._tcp.ab.b.de"]
+    assert codes(names, f"routes: {options}", "", (3, 7)) == found
+
+
 def test_unused_entrypoint_under_raw() -> None:
     """An entrypoint under raw that no entry without a name has is a warning, with the one meant."""
     access = "{default: public, raw: {shh: {access: public}}}"

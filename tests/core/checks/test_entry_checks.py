@@ -483,6 +483,17 @@ def test_wildcard_before_there_were_wildcards() -> None:
     assert found(WITH_TLS, *names, version=(3, 6)) == [("unreachable-wildcard", names[0])]
 
 
+def test_address_as_name() -> None:
+    """An address is no name that TLS clients send; HTTP has it in the request."""
+    names = ("_t_ssh_22._tcp.10.0.0.1.", "_t_tls_1._tcp.10.0.0.2")
+    fine = ("_h_http_1._tcp.10.0.0.1", "_d_dns_1._udp.10.0.0.1", "_t_ssh_1._tcp.0.0.1.de")
+    problems = check(entries_of(*names, *fine), None)
+    assert [(each.code, each.entry, str(each.severity), each.span) for each in problems] == [
+        ("address-as-name", names[0], "warning", (15, 23)),
+        ("address-as-name", names[1], "warning", (14, 22)),
+    ]
+
+
 @pytest.mark.parametrize("version", [(3, 6, 10), (3, 6, 11), (3, 6, 12), (3, 7)])
 def test_defect_of_one_release(version: tuple[int, ...]) -> None:
     """PostgreSQL's TLS that ends at a Traefik 3.6.11 is an error; raw it works."""
