@@ -180,12 +180,12 @@ OWNERS = (
     pytest.param("redis", ("ctsdns_traefik.output.redis.connection",), id="redis"),
     pytest.param(
         "requests",
-        ("ctsdns_traefik.source.http_client", "ctsdns_traefik.source.stream"),
+        tuple(f"ctsdns_traefik.source.{each}" for each in ("http_client", "http_faults", "stream")),
         id="requests",
     ),
     pytest.param(
         "urllib3",
-        ("ctsdns_traefik.source.http_client",),
+        ("ctsdns_traefik.source.http_client", "ctsdns_traefik.source.http_faults"),
         id="urllib3",
     ),
     pytest.param("sseclient", ("ctsdns_traefik.source.stream",), id="sseclient"),
