@@ -185,9 +185,10 @@ def test_renewed_token_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @contextmanager
-def serving(settings: Settings, **arguments: Any) -> Iterator[int]:
-    """Serve in a thread of this process, and yield the port."""
+def serving(settings: Settings, content: bytes = b"", **arguments: Any) -> Iterator[int]:
+    """Serve a document in a thread of this process, and yield the port."""
     handover = Handover()
+    handover.publish_document(content, {}, trusted=True)
     application = Application(handover, settings)
     listener = open_listener(listen_address_from("0"))
     port = listener.getsockname()[1]
@@ -451,6 +452,18 @@ def test_clients_that_stay_leave_room(path: Path) -> None:
         hub.until_served("router-b-example-com")
         assert b"b.example.com" in followers[0].read(b"id: 2\n\n")
         assert names_in(path) == "ab"
+
+
+def test_who_does_not_read_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that a client does not read in time ends the connection."""
+    monkeypatch.setattr("ctsdns_traefik.server.server.SLOWEST_READER", 0.2)
+    large = b"{" + b" " * 20_000_000 + b"}"
+    with serving(Settings(), content=large) as port, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /traefik.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            until(lambda: client.send(b"x") == 0, "not closed", 20)
 
 
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from support.hubs import Hub
 from ctsdns_traefik.core.status import State, Status
 from ctsdns_traefik.server.application import Application, Request, Settings
 from ctsdns_traefik.server.handover import Handover
+from ctsdns_traefik.server.representation import accepts_gzip
 
 UNREACHABLE = "http://127.0.0.1:9/api/config"
 
@@ -47,12 +48,31 @@ def test_document_is_served_byte_for_byte(path: Path, form: str) -> None:
             assert packed.headers["content-encoding"] == "gzip"
             assert gzip.decompress(packed.body) == plain.body
             assert packed.headers["etag"] != plain.headers["etag"]
+            assert {each.headers["vary"] for each in (plain, packed)} == {"Accept-Encoding"}
             for answer, coding in ((plain, "identity"), (packed, "gzip")):
                 conditional = {"If-None-Match": answer.headers["etag"], "Accept-Encoding": coding}
                 again = hub.get("/traefik.json", conditional)
                 assert (again.status, again.body) == (304, b"")
             head = hub.get("/traefik.json", method="HEAD")
             assert (head.headers["content-length"], head.body) == (str(len(plain.body)), b"")
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        pytest.param(None, False, id="none"),
+        pytest.param("gzip", True, id="gzip"),
+        pytest.param("br, GZIP;q=0.5", True, id="weighted"),
+        pytest.param("*", True, id="anything"),
+        pytest.param("x-gzip", True, id="old-name"),
+        pytest.param("gzip;q=0", False, id="refused"),
+        pytest.param("*, gzip; q=0.00", False, id="all-but-gzip"),
+        pytest.param("br, identity", False, id="others"),
+    ],
+)
+def test_only_who_takes_gzip_gets_it(header: str | None, *, accepted: bool) -> None:
+    """What a client accepts is read as RFC 9110 has it, weights included."""
+    assert accepts_gzip(header) is accepted
 
 
 def test_nothing_is_served_before_there_is_a_document(path: Path) -> None:

@@ -55,6 +55,8 @@ def test_stream_is_the_workers_byte_for_byte(path: Path) -> None:
             assert client.read(b"id: 2\n\n\r\n") == chunk(entries("ab", 2))
             feed.send(snapshot(hosts("ab")), snapshot(hosts("b")))
             assert client.read(b"id: 3\n\n\r\n") == chunk(entries("b", 3))
+        head_only = hub.get("/api/config", method="HEAD")
+        assert (head_only.status, head_only.headers["content-type"]) == (200, "text/event-stream")
         with Listener(hub.port, version="HTTP/1.0") as client:
             head, _, body = client.read(b"id: 1\n\n").partition(b"\r\n\r\n")
             assert body == GREETING + entries("b", 1)
