@@ -93,16 +93,13 @@ def find_features(releases: Sequence[Release], has: Mapping[Release, set[str]]) 
 
 
 def find_settings(releases: Sequence[Release], has: Mapping[Release, set[str]]) -> Spans:
-    """Return the spans of the settings that not every release with their section has.
-
-    Sections at the top are left out: Traefik ignores those that it does not know.
-    """
+    """Return the spans of the settings that not every release with their section has."""
     paths = sorted(set().union(*has.values()).difference(FEATURES))
     spans = {each: find_span(each, releases, has) for each in paths}
     return {
         path: span
         for path, span in spans.items()
-        if "." in path and span != spans[path.rpartition(".")[0]]
+        if span != spans.get(path.rpartition(".")[0], (None, None))
     }
 
 

@@ -27,6 +27,8 @@ from ctsdns_traefik.core.releases_table import SETTINGS
 from ctsdns_traefik.core.static_config.configuration import read_static
 from ctsdns_traefik.traefik import refusal_of, release_of, traefik_api_from
 
+RELEASE = traefik_release()
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -40,10 +42,10 @@ def test_validate_says_what_traefik_serves(stage: Stage) -> None:
 
     def is_reported(hosts: dict[str, str], access: str) -> bool:
         policy = json.dumps({"hosts": hosts})
-        return not validate_policy(policy, access=access, traefik_version=traefik_release()).ok
+        return not validate_policy(policy, access=access, traefik_version=RELEASE).ok
 
     served = {part.feature: stage.has(part) for part in PARTS}
-    assert served == {part.feature: has(traefik_release(), part.feature) for part in PARTS}
+    assert served == {part.feature: has(RELEASE, part.feature) for part in PARTS}
     assert served == {
         part.feature: not is_reported(part.hosts, part.access_text(stage.authority.ca_file))
         for part in PARTS
@@ -62,7 +64,7 @@ def test_wildcard_beside_passthrough(stage: Stage) -> None:
 
     static = read_static('{"entryPoints": {"ws": {"http": {"tls": {}}}}}', "yaml")
     entries = read_hosts(hosts).entries
-    found = check(entries, static, traefik_version=traefik_release())
+    found = check(entries, static, traefik_version=RELEASE)
     stage.load(render(hosts))
     with suppress(TimeoutError):
         until(passes, "it does not pass", 1)
@@ -72,15 +74,15 @@ def test_wildcard_beside_passthrough(stage: Stage) -> None:
 def test_what_traefik_does_by_itself(stage: Stage) -> None:
     """Traefik does what the table has for its release."""
     seen = {each.feature: each.seen(stage) for each in BEHAVIOURS}
-    assert seen == {each.feature: has(traefik_release(), each.feature) for each in BEHAVIOURS}
+    assert seen == {each.feature: has(RELEASE, each.feature) for each in BEHAVIOURS}
 
 
 def test_release_is_found(stage: Stage, tmp_path: Path) -> None:
     """A Traefik's release is known by its program and by its API, and that of no Traefik is not."""
-    assert release_of(find_traefik()) == traefik_release()
+    assert release_of(find_traefik()) == RELEASE
     assert release_of("/bin/true") is release_of(str(tmp_path / "none")) is None
     api = traefik_api_from(f"http://{HERE}:{stage.ports['traefik']}")
-    assert api.release() == traefik_release()
+    assert api.release() == RELEASE
     assert traefik_api_from(f"http://{HERE}:1").release() is None
 
 
@@ -88,7 +90,7 @@ def test_settings_that_traefik_has() -> None:
     """Traefik has a setting of its static configuration if the table has it for its release."""
     there = settings_of_traefik()
     assert {path: path in there for path in SETTINGS} == {
-        path: has(traefik_release(), path) for path in SETTINGS
+        path: has(RELEASE, path) for path in SETTINGS
     }
 
 
@@ -111,7 +113,7 @@ def test_settings_that_traefik_has() -> None:
 def test_static_configuration_that_a_release_refuses(settings: dict[str, Any]) -> None:
     """Traefik refuses a static configuration with a setting that it does not know, as reported."""
     text = json.dumps(settings)
-    reported = list(check_static(read_static(text, "yaml"), None, traefik_release()))
+    reported = list(check_static(read_static(text, "yaml"), None, RELEASE))
     assert bool(refusal_of(find_traefik(), text, "yaml")) == any(
         each.code == "static-config-refused" for each in reported
     )

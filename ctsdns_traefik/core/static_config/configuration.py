@@ -151,7 +151,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
     ``refused`` is why a real Traefik does not start with it, ``""`` if it does; ``None`` leaves
     that to the tables of :mod:`.refusals`.
     """
-    root, _ = read_settings(text, form)
+    root, launch = read_settings(text, form)
     refusals = find_refusals(root) if refused is None else (explain(root, refused),) * bool(refused)
     transport = root.section("serversTransport")
     api = root.section("api", alone=True)
@@ -171,7 +171,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         ),
         providers=_providers(root),
         refusals=refusals,
-        newer=find_newer(root) if refused is None else (),
+        newer=find_newer(root, flags=bool(launch and launch.flags)) if refused is None else (),
     )
 
 

@@ -102,9 +102,13 @@ def find_refusals(root: Section) -> tuple[Refusal, ...]:
     return (*_removed(root), *_empty(root), *_misspelt(root))
 
 
-def find_newer(root: Section) -> tuple[tuple[str, str], ...]:
-    """Return the settings that not every release has, each after its name in the table."""
-    return tuple((name, path) for name in SETTINGS for path, _ in root.find(name))
+def find_newer(root: Section, *, flags: bool) -> tuple[tuple[str, str], ...]:
+    """Return the settings that not every release has, each after its name in the table.
+
+    In a file or in variables, sections at the top that Traefik does not know are ignored.
+    """
+    names = (name for name in SETTINGS if flags or "." in name)
+    return tuple((name, path) for name in names for path, _ in root.find(name))
 
 
 def explain(root: Section, why: str) -> Refusal:

@@ -330,6 +330,7 @@ def test_oldest_release_that_is_needed(
         ("providers: {kubernetesIngressNGINX: {}}", (3, 5, 0)),
         ("providers: {kubernetesIngressNGINX: {proxyBuffering: true}}", (3, 7, 0)),
         ("ocsp: {}", (3, 0, 0)),
+        ("services: {t: {image: traefik, command: ['--ocsp.responderOverrides.a=b']}}", (3, 5, 0)),
     ],
 )
 def test_static_settings_of_newer_releases(setting: str, first: tuple[int, int, int]) -> None:
