@@ -118,6 +118,7 @@ SETTINGS: dict[str, Span] = {
     "log.otlp": ((3, 3, 2), None),
     "metrics.otlp.resourceattributes": ((3, 5, 0), None),
     "metrics.otlp.servicename": ((3, 2, 0), None),
+    "ocsp": ((3, 5, 0), None),
     "providers.docker.password": ((3, 2, 0), None),
     "providers.docker.username": ((3, 2, 0), None),
     "providers.http.maxresponsebodysize": ((3, 6, 11), None),
