@@ -270,6 +270,6 @@ def test_render_for_a_release() -> None:
     access += "default: {access: forward-auth, forwardAuth: o}"
     hosts = {"_web_http_80._tcp.a.de": "100.64.0.1"}
     assert "authSigninURL" in render(hosts, access=access).text
-    with pytest.raises(InputError, match="needs Traefik 3.7.0 or newer") as caught:
+    with pytest.raises(InputError, match=r"needs Traefik 3\.7\.0 or newer") as caught:
         render(hosts, access=access, traefik_version=(3, 6))
     assert (caught.value.input, caught.value.line, caught.value.column) == ("access", 1, 41)
