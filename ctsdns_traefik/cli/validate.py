@@ -134,7 +134,7 @@ def validate(options: ValidateOptions) -> ExitCode:
     static = options.static.read(prove=options.prove)
     if options.traefik_api is not None:
         static = _read_running(options.traefik_api, static)
-    (hosts, source, _), listed = options.snapshot.read_all(check_machines=options.check_machines)
+    (hosts, source), listed = options.snapshot.read_all(check_machines=options.check_machines)
     release = _release(options)
     access = _read_access(options.access_file, release)
     output = str(options.output) if isinstance(options.output, Path) else None

@@ -108,10 +108,9 @@ class Watch:
                 for received in run:
                     delivered = True
                     hosts = self._hosts_in(received)
-                    unlikely = isinstance(received, Policy) and received.unlikely
                     del received  # megabytes that are not needed while the output is written
                     if hosts is not None:
-                        self._reconcile(hosts, unlikely=unlikely)
+                        self._reconcile(hosts)
                     del hosts
                     attempt.check()
             error, reason = "the source ended", Reason.BROKEN_OFF
@@ -142,10 +141,10 @@ class Watch:
                 self._publish(OtherEventReceived(received.name))
         return None
 
-    def _reconcile(self, hosts: HostsMap, *, unlikely: bool = False) -> None:
+    def _reconcile(self, hosts: HostsMap) -> None:
         self._publish(SnapshotTrusted())
         try:
-            self._reconciler.reconcile(hosts, unlikely=unlikely)
+            self._reconciler.reconcile(hosts)
         except OutputError as why:
             # A stop ends the check command, and the connection to a store that does not answer.
             self._signals.check()

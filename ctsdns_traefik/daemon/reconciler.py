@@ -31,7 +31,7 @@ from ctsdns_traefik.core.dynamic import (
     to_text,
     udp_entrypoints,
 )
-from ctsdns_traefik.core.policy import HostsMap
+from ctsdns_traefik.core.policy import HostsMap, UnlikelyHosts
 from ctsdns_traefik.daemon.event_publisher import EventPublisher
 from ctsdns_traefik.daemon.events import (
     AccessEnforced,
@@ -112,7 +112,7 @@ class Reconciler:
     _content: bytes | None = None
     _hosts: HostsMap | None = None
     """The hosts of what the output holds, if they are known."""
-    _standing_by = _unlikely = False
+    _standing_by = False
     _warned = True
     """Whether the last report of the output had warnings, as far as is known."""
 
@@ -268,10 +268,8 @@ class Reconciler:
             self._publish(AccessEnforced())
         self._enforced = True
 
-    def reconcile(self, hosts: HostsMap, *, unlikely: bool = False) -> None:
+    def reconcile(self, hosts: HostsMap) -> None:
         """Make the output hold what these hosts want; raise :class:`OutputError` if that fails.
-
-        If they are ``unlikely``, the guard holds any removal.
 
         Unchanged hosts are not rendered again, but the output is compared: it may have been edited
         or removed. While a large removal is held, the output is kept at what it was. While another
@@ -279,7 +277,7 @@ class Reconciler:
         """
         with self._lock:
             self._publisher.expect()  # waiting for the lock may have taken as long
-            self._waiting, self._unlikely = None, unlikely
+            self._waiting = None
             try:
                 self._reconcile(hosts)
             except Standby as why:
@@ -380,7 +378,7 @@ class Reconciler:
         changes = find_removed(self._outline, self._last.outline)
         if self._damaged and changes.removed:
             changes = compare(self._outline, self._outline_as_held(rendering))
-        if self._hold_removal(changes):
+        if self._hold_removal(changes, unlikely=isinstance(hosts, UnlikelyHosts)):
             self._enforce()
             self._restore()
             return
@@ -452,14 +450,16 @@ class Reconciler:
         unchanged = Changes((), (), (), len(before))
         self._complete(result, unchanged if same else compare(before, self._outline))
 
-    def _hold_removal(self, changes: Changes) -> bool:
+    def _hold_removal(self, changes: Changes, *, unlikely: bool) -> bool:
         """Return whether a removal is such that the next snapshot has to agree first.
+
+        Any is, if the hosts are ``unlikely``.
 
         The threshold is :attr:`.Changes.exceeds_guard`, in core/dynamic/diff.py.
         """
         mixed = self._damaged and changes.removed and changes.changed
-        unlikely = self._unlikely and changes.removed
-        if not (self._guard and (changes.exceeds_guard or mixed or unlikely)):
+        doubtful = unlikely and changes.removed
+        if not (self._guard and (changes.exceeds_guard or mixed or doubtful)):
             self._held = ()
             return False
         held = (*changes.removed, *(self._find_changed() if mixed else ()))

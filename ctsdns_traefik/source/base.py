@@ -35,8 +35,6 @@ class Policy(NamedTuple):
     hosts: HostsMap
     text: SourceText
     """What it was read from; the path is ``""`` where that is no piece of a file."""
-    unlikely: bool = False
-    """Whether it is an object without members, which may be an answer that went wrong."""
 
 
 class Untrusted(NamedTuple):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ctsdns_traefik.cancellation import Cancellation
-from ctsdns_traefik.core.policy import HostsMap, SnapshotError, SourceText, is_empty
+from ctsdns_traefik.core.policy import HostsMap, SnapshotError, SourceText, UnlikelyHosts, is_empty
 from ctsdns_traefik.core.sse import SHORTEST, poll_backoff
 from ctsdns_traefik.errors import Reason, SourceError
 from ctsdns_traefik.source.base import Expect, Policy, Received, Untrusted, Wording
@@ -201,7 +201,8 @@ class PollSource(ABC):
     def _read(self, body: bytes) -> Policy | Untrusted:
         try:
             hosts, text = self.read(body)
-            return Policy(hosts, text, unlikely=not hosts and is_empty(text.content))
+            unlikely = not hosts and is_empty(text.content)
+            return Policy(UnlikelyHosts() if unlikely else hosts, text)
         except SnapshotError as why:
             return Untrusted(self.blank(str(why)))
 

@@ -12,6 +12,7 @@ from support.stores import Server, needs_redis
 from ctsdns_traefik.core.access.model import Access
 from ctsdns_traefik.core.dynamic.document import Format
 from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.policy import UnlikelyHosts
 from ctsdns_traefik.daemon.reconciler import Reconciler
 from ctsdns_traefik.errors import OutputError
 from ctsdns_traefik.output.file import FileOutput
@@ -186,9 +187,9 @@ def test_unlikely_policy_costs_no_route_at_once(path: Path) -> None:
     """An answer without any members has to come twice, however few routes there are."""
     reconciler = started(path)
     reconciler.reconcile(hosts("a"))
-    reconciler.reconcile({}, unlikely=True)
+    reconciler.reconcile(UnlikelyHosts())
     assert names_in(path) == "a"
     reconciler.reconcile(hosts("a"))
-    reconciler.reconcile({}, unlikely=True)
-    reconciler.reconcile({}, unlikely=True)
+    reconciler.reconcile(UnlikelyHosts())
+    reconciler.reconcile(UnlikelyHosts())
     assert names_in(path) == ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ctsdns_traefik.core.policy.locations import SourceText, in_bytes
 from ctsdns_traefik.core.policy.other_files import kind_of
-from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError
+from ctsdns_traefik.core.policy.reader import HostsMap, SnapshotError, UnlikelyHosts
 from ctsdns_traefik.core.policy.snapshot import (
     hosts_of_saved_policy,
     hosts_of_snapshot,
@@ -20,6 +20,7 @@ __all__ = [
     "HostsMap",
     "SnapshotError",
     "SourceText",
+    "UnlikelyHosts",
     "hosts_of_saved_policy",
     "hosts_of_snapshot",
     "hosts_of_text",

@@ -21,6 +21,11 @@ from ctsdns_traefik.core.text import json_type, shown
 HostsMap = Mapping[str, object]
 """Host names to addresses; neither is checked yet, and a value may be any JSON."""
 
+
+class UnlikelyHosts(dict[str, object]):
+    """No hosts, of an answer that is an object without members: it may have gone wrong."""
+
+
 POLICY_SECTIONS = frozenset(
     (
         *("acls", "attrConfig", "autoApprovers", "defaultSrcPosture", "derpMap", "disableIPv4"),
