@@ -267,7 +267,7 @@ def test_validate_proves_the_access(access: Path) -> None:
     """
     access.write_text(
         "tailnet: {ranges: [100.64.0.0/10]}\n"
-        "forwardAuth: {x: {address: 'http://a', authResponseHeadersRegex: '('}}\n"
+        "forwardAuth: {x: {address: 'http://a', authResponseHeadersRegex: '\\p{Nope}'}}\n"
         "routes:\n"
         "  a.example.com: {access: tailscale-only, middlewares: [y@file]}\n"
         "  b.example.com: {access: forward-auth, forwardAuth: x}\n"
