@@ -140,7 +140,8 @@ class FileSource:
 
     def _require_readable(self) -> None:
         if self._content and self._content.data is None:
-            raise SourceError(self._content.error, reason=Reason.UNREADABLE)
+            # Seldom, for the log: a change of the file ends the pause.
+            raise SourceError(self._content.error, REPEAT, Reason.UNREADABLE)
 
     def _read(self) -> Received:
         data = self._content.data if self._content else None

@@ -186,8 +186,9 @@ def test_snapshot_and_capture_are_read_as_well(followed: Followed, data: Path) -
 
 def test_file_that_is_missing_ends_the_run(followed: Followed) -> None:
     """A missing file is an error at once; the pause after it ends as soon as the file is there."""
-    with pytest.raises(SourceError, match=r"^no such file or directory$"):
+    with pytest.raises(SourceError, match=r"^no such file or directory$") as missing:
         next(followed.run())
+    assert missing.value.retry_after == 30  # which is how often the log repeats it
     began = followed.clock.now
     followed.source.pause(followed.cancellation, 5)
     assert followed.clock.now - began >= 5
