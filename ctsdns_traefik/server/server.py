@@ -266,7 +266,9 @@ _PARAMETERS = HTTP1ConnectionParameters(
 
 
 _RELAY_HEAD = Answer(HTTPStatus.OK, content_type="text/event-stream")
-_TOO_MANY = text_answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many follow", ("Retry-After", "30"))
+_TOO_MANY = text_answer(
+    HTTPStatus.SERVICE_UNAVAILABLE, "there are too many followers", ("Retry-After", "30")
+)
 
 
 class _Exchange(HTTPMessageDelegate):
