@@ -28,7 +28,7 @@ def load_key_pair(
     _require(_KEY, key or certificate, keys)
 
     def refuse_password() -> str:
-        raise SettingsError(f"{keys} cannot be used: it is encrypted; store it without a password")
+        raise SettingsError(f"cannot use {keys}: it is encrypted; store it without a password")
 
     try:
         context.load_cert_chain(certificate, key, refuse_password)
@@ -36,9 +36,9 @@ def load_key_pair(
         if why.reason in _MISMATCHES:
             raise SettingsError(f"{keys} does not fit {chain}") from why
         fault = why.reason or "the PEM is damaged"
-        raise SettingsError(f"{chain} and its key cannot be used: {fault}") from why
+        raise SettingsError(f"cannot use {chain} and its key: {fault}") from why
     except OSError as why:
-        raise SettingsError(f"{chain} and its key cannot be read: {os_reason(why)}") from why
+        raise SettingsError(f"cannot read {chain} and its key: {os_reason(why)}") from why
 
 
 def _require(part: str, path: Path, name: str) -> None:
@@ -48,7 +48,7 @@ def _require(part: str, path: Path, name: str) -> None:
     except UnicodeError:
         text = ""
     except (OSError, ValueError) as why:
-        raise SettingsError(f"{name} cannot be read: {os_reason(why)}") from why
+        raise SettingsError(f"cannot read {name}: {os_reason(why)}") from why
     if part not in text:
         kind = part.rstrip("-").lower()
-        raise SettingsError(f"{name} cannot be used: it holds no {kind} in PEM")
+        raise SettingsError(f"cannot use {name}: it has no {kind} in PEM")

@@ -12,10 +12,10 @@ import click
 from ctsdns_traefik import __version__
 from ctsdns_traefik.access_service import defaults as settings
 from ctsdns_traefik.access_service.parameters import (
-    Audience,
-    Leeway,
-    Listen,
-    TeamDomain,
+    AUDIENCE,
+    LEEWAY,
+    LISTEN,
+    TEAM_DOMAIN,
     keys_endpoint,
 )
 from ctsdns_traefik.cli.command import (
@@ -54,7 +54,7 @@ MEANINGS = {
     "--team-domain",
     group="Access",
     setting=settings.TEAM_DOMAIN,
-    type=TeamDomain(),
+    type=TEAM_DOMAIN,
     required=True,
     help="Domain of the team whose tokens are accepted, such as myteam.cloudflareaccess.com.",
 )
@@ -62,7 +62,7 @@ MEANINGS = {
     "--listen",
     group="Traefik",
     setting=settings.LISTEN,
-    type=Listen(),
+    type=LISTEN,
     help="Address at which Traefik asks, over plain HTTP.",
 )
 @option(
@@ -70,7 +70,7 @@ MEANINGS = {
     "audiences",
     group="Access",
     setting=settings.AUDIENCES,
-    type=Audience(),
+    type=AUDIENCE,
     multiple=True,
     help="Audience tag that /verify?aud=AUD may name; repeatable, in the variable between"
     " spaces; any if left out.",
@@ -79,7 +79,7 @@ MEANINGS = {
     "--leeway",
     group="Access",
     setting=settings.LEEWAY,
-    type=Leeway(),
+    type=LEEWAY,
     help="Time by which Cloudflare's clock may differ.",
 )
 @option(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import click
-
 from ctsdns_traefik.access_service import defaults as settings
+from ctsdns_traefik.cli.parameter_types import TextType
 from ctsdns_traefik.core.entries import LARGEST_PORT
+from ctsdns_traefik.core.text import quoted
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,65 +23,53 @@ _LISTEN = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+|localhost)):(?
 _AUDIENCE = re.compile(r"[!-~]{1,200}")
 
 
-class TeamDomain(click.ParamType):  # type: ignore[type-arg]
-    """The domain of a team at Cloudflare."""
-
-    name = "domain"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read a name of several labels, without ``https://``."""
-        if not _DOMAIN.fullmatch(value):
-            self.fail(f"{value!r} is not a domain like myteam.cloudflareaccess.com", param, ctx)
-        return str(value).lower()
+def _read_team_domain(text: str) -> str:
+    """Read the domain of a team at Cloudflare: a name of several labels, without ``https://``."""
+    if not _DOMAIN.fullmatch(text):
+        raise SettingsError(f"{quoted(text)} is not a domain like myteam.cloudflareaccess.com")
+    return text.lower()
 
 
-class Listen(click.ParamType):  # type: ignore[type-arg]
-    """An address to listen on."""
-
-    name = "address:port"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        """Read ``ADDRESS:PORT``, IPv6 in brackets; port 0 is any that is free."""
-        if isinstance(value, tuple):
-            return value
-        found = _LISTEN.fullmatch(value)
-        host = (found["v6"] or found["v4"]) if found else ""
-        if not found or not _is_address(host) or int(found["port"]) > LARGEST_PORT:
-            self.fail(f"{value!r} is not of the form ADDRESS:PORT, 127.0.0.1:4180", param, ctx)
-        return host, int(found["port"])
+def _read_listen_address(text: str) -> tuple[str, int]:
+    """Read ``ADDRESS:PORT``, IPv6 in brackets; port 0 is any that is free."""
+    found = _LISTEN.fullmatch(text)
+    host = (found["v6"] or found["v4"]) if found else ""
+    if not found or not _is_address(host) or int(found["port"]) > LARGEST_PORT:
+        raise SettingsError(f"{quoted(text)} is not ADDRESS:PORT, such as 127.0.0.1:4180")
+    return host, int(found["port"])
 
 
-class Audience(click.ParamType):  # type: ignore[type-arg]
-    """The audience tag of an Access application; several in the environment stand in a row."""
-
-    name = "aud"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read a tag without spaces."""
-        if not _AUDIENCE.fullmatch(value):
-            self.fail(f"{value!r} is not an audience tag", param, ctx)
-        return str(value)
+def _read_audience(text: str) -> str:
+    """Read the audience tag of an Access application, which has no spaces."""
+    if not _AUDIENCE.fullmatch(text):
+        raise SettingsError(f"{quoted(text)} is not an audience tag, which has 64 hex digits")
+    return text
 
 
-class Leeway(click.ParamType):  # type: ignore[type-arg]
-    """Seconds by which clocks may differ."""
+def _read_leeway(text: str) -> float:
+    """Read a number of seconds from zero to a few minutes."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= settings.MOST_LEEWAY:
+        most = f"{settings.MOST_LEEWAY:g}"
+        raise SettingsError(f"{quoted(text)} is not a number of seconds from 0 to {most}")
+    return seconds
 
-    name = "seconds"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read a number from zero to a few minutes."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds <= settings.MOST_LEEWAY:
-            most = f"{settings.MOST_LEEWAY:g}"
-            self.fail(f"{value!r} is not a number from 0 to {most}", param, ctx)
-        return seconds
+class WordsType(TextType):
+    """The same for a repeatable option whose variable has several values between spaces."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split the variable's value at white space."""
+        return rv.split()
+
+
+TEAM_DOMAIN = TextType("domain", _read_team_domain)
+LISTEN = TextType("address:port", _read_listen_address)
+AUDIENCE = WordsType("aud", _read_audience)
+LEEWAY = TextType("seconds", _read_leeway)
 
 
 def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> Endpoint:
@@ -92,14 +80,12 @@ def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> En
     from ctsdns_traefik.source import endpoint_from, require_certificates
 
     url = url or f"https://{team_domain}{settings.KEYS_PATH}"
-    try:
-        endpoint = endpoint_from(url, ca_file=ca_file)
-    except SettingsError as why:
-        raise SettingsError("the keys' URL is not a URL like https://example.com/certs") from why
+    like = "https://example.com/certs"
+    endpoint = endpoint_from(url, ca_file=ca_file, what="the key server", like=like)
     if endpoint.credentials is not None:
-        raise SettingsError("the keys' URL holds a password, which is not used: keys are public")
+        raise SettingsError("the URL of the key server has a user or password: remove it")
     if urlsplit(endpoint.url).scheme != "https" and not _is_loopback(endpoint.host):
-        raise SettingsError("the keys' URL is not https: a machine on the way could forge keys")
+        raise SettingsError("keys without TLS could be forged: use https for the key server")
     if ca_file:
         require_certificates(ca_file)
     return endpoint

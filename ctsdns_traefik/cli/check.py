@@ -216,7 +216,7 @@ class _Checks:
             hint = "; check that the store runs, its address and password" * (not output.needed)
             raise OutputError(f"{why}{hint}") from why
         if content is None:
-            state = "does not exist yet, and can be created" if output.needed else "is empty yet"
+            state = "does not exist yet, and can be created" if output.needed else "is still empty"
         else:
             self._document, foreign = examine(content)
             output.accept(content, foreign)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
-from ctsdns_traefik.core.text import in_quotes
+from ctsdns_traefik.core.text import in_quotes, in_quotes_error, quoted
 from ctsdns_traefik.errors import MEANINGS, CtsdnsError, ExitCode, internal_error
 from ctsdns_traefik.settings import Setting
 
@@ -20,6 +20,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _VERBOSITY = "ctsdns_traefik.verbosity"
 """Where click's context keeps the sum of all -v and -q."""
+
+_FLAG_VALUES = ("1", "true", "t", "yes", "y", "on", "0", "false", "f", "no", "n", "off")
+"""What click reads as a flag."""
 
 _LONGEST_NAMES = 30
 """Columns of an option's names beyond which its description starts on the next line."""
@@ -54,12 +57,12 @@ class Option(click.Option):
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Return the variable's value; refuse one in quotes, which no shell has removed."""
         value = super().resolve_envvar_value(ctx)
-        if value is not None and in_quotes(value.strip()):
-            raise click.UsageError(
-                f"the value of {self.envvar} is in quotes: write it without"
-                " (docker's --env-file keeps them)",
-                ctx,
-            )
+        text = (value or "").strip()
+        if in_quotes(text):
+            raise click.UsageError(in_quotes_error(str(self.envvar)), ctx)
+        if text and self.is_flag and text.lower() not in _FLAG_VALUES:
+            fault = f"{quoted(text)} is neither true nor false"
+            raise click.UsageError(f"invalid value for {self.envvar}: {fault}", ctx)
         return value
 
 
@@ -115,6 +118,14 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, each group under its heading."""
         write_groups(self, ctx, formatter)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; an error knows its command, whose --help it names."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; raise an unexpected :class:`OSError` as a :class:`CtsdnsError`.

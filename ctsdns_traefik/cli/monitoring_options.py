@@ -42,7 +42,7 @@ class MonitoringOptions:
 
         if self.status_file is None:
             variable = settings.STATUS_FILE.variable
-            raise click.UsageError(f"--health needs --status-file (env var: '{variable}')")
+            raise click.UsageError(f"--health needs --status-file, or {variable}")
         verdict = check_health(self.status_file, self.max_age)
         emit(f"{verdict.why}\n")
         return ExitCode.OK if verdict.well else ExitCode.FINDINGS

@@ -6,11 +6,9 @@ import logging
 import re
 from collections.abc import Iterable
 
-import click
-
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import option
-from ctsdns_traefik.cli.parameter_types import PATH
+from ctsdns_traefik.cli.parameter_types import PATH, Choice
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ log_format_option = option(
     "--log-format",
     group="Logging",
     setting=settings.LOG_FORMAT,
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     help="Lines of text for people, or a JSON object a line for programs; see docs/status.md.",
 )
 

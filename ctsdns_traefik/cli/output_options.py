@@ -20,6 +20,7 @@ from ctsdns_traefik.cli.parameter_types import (
     FILE,
     NO_OUTPUT,
     OUTPUT,
+    Choice,
     complete_files,
 )
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM
@@ -93,7 +94,9 @@ class OutputOptions:
             )
         if self.path is None and self.on_change and any(PATH in word for word in self.on_change):
             kind = "a store" if self.is_store else "no output"
-            raise click.UsageError(f"{kind} has no file that {PATH} of --on-change could stand for")
+            raise click.UsageError(
+                f"{kind} has no file that {PATH} of --on-change could stand for: remove {PATH}"
+            )
 
     def build(
         self,
@@ -182,7 +185,7 @@ def output_options(
             "form",
             group="Output",
             setting=settings.FORMAT,
-            type=click.Choice(["json", "yaml", *(["svg"] if pictures else [])]),
+            type=Choice(["json", "yaml", *(["svg"] if pictures else [])]),
             help=f"Format of the file: json or yaml, of which Traefik reads both{picture}.",
         ),
         *_OF_OUTPUTS,

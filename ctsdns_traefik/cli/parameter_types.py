@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctsdns_traefik import settings
-from ctsdns_traefik.core.text import in_quotes, shown
+from ctsdns_traefik.core.text import in_quotes, quoted, shown
 from ctsdns_traefik.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -76,10 +77,8 @@ def _read_seconds(text: str, *, zero: bool = False) -> float:
     except ValueError:
         seconds = math.nan
     if not (0 < seconds <= settings.LONGEST_WAIT or (zero and seconds == 0)):
-        least = "of at least 0" if zero else "above 0"
-        raise SettingsError(
-            f"{text!r} is not a number {least} and at most {settings.LONGEST_WAIT:g}"
-        )
+        limits = f"{'from 0' if zero else 'above 0 and up'} to {settings.LONGEST_WAIT:g}"
+        raise SettingsError(f"{quoted(text)} is not a number of seconds {limits}")
     return seconds
 
 
@@ -94,9 +93,11 @@ def _read_output(text: str) -> Path | str:
     from ctsdns_traefik.output.redis import is_store_url
 
     if in_quotes(text) and is_store_url(text[1:]):
-        raise SettingsError("the store's URL is in quotes: write it without")
+        raise SettingsError("the URL of the store is in quotes: write it without")
     if _HOST_AND_PORT.fullmatch(text):
-        raise SettingsError(f"{text!r} is no file: if a store is meant, write redis://{text}")
+        raise SettingsError(
+            f"{quoted(text)} is not a file (did you mean the store redis://{text}?)"
+        )
     return text if text == NO_OUTPUT or is_store_url(text) else Path(text)
 
 
@@ -141,7 +142,7 @@ def _read_entrypoint_port(text: str) -> tuple[str, str]:
     entrypoint, _, address = text.partition("=")
     port = re.sub("/(tcp|udp)$", "", address).rpartition(":")[2]
     if not entrypoint or not _is_port(port):
-        raise SettingsError(f"{text!r} is not of the form NAME=PORT, tcp=4433 for one")
+        raise SettingsError(f"{quoted(text)} is not of the form NAME=PORT, such as tcp=4433")
     return entrypoint, port
 
 
@@ -149,8 +150,8 @@ def _read_ca_file(text: str) -> str:
     """Read a path that can stand in the lines of every client; those quote in different ways."""
     if not re.fullmatch(r"[\w./~@%+:-]+", text):
         raise SettingsError(
-            f"{text!r} cannot stand in the lines of all clients: give the file a path of letters,"
-            " digits and . _ - / alone"
+            f"{quoted(text)} cannot stand in the lines of all clients: give the file a path of"
+            " letters, digits and . _ - / alone"
         )
     return text
 
@@ -166,7 +167,7 @@ def _read_entrypoint(text: str) -> str:
     fits = fits and all(map(_ENTRYPOINT_OPTION.fullmatch, options))
     if not ENTRYPOINT_NAME.fullmatch(name) or not fits:
         form = "NAME, NAME=ADDRESS, NAME=ADDRESS,tls or NAME=ADDRESS,redirect=TARGET"
-        raise SettingsError(f"{text!r} is not of the form {form}")
+        raise SettingsError(f"{quoted(text)} is not of the form {form}")
     return f"{name}=:{described}" if found and not found["host"] else text
 
 
@@ -182,14 +183,39 @@ def _read_traefik_version(text: str) -> tuple[int, ...]:
         r"v?([0-9]{1,3})\.([0-9]{1,3})(?:\.([0-9]{1,3})([.-][0-9A-Za-z.-]+)?)?", text
     )
     if not found:
-        raise SettingsError(f"{text!r} is not a version, such as 3.6 or 3.6.15")
+        raise SettingsError(f"{quoted(text)} is not a version, such as 3.6 or 3.6.15")
     if int(found[1]) < _OLDEST_TRAEFIK:
         raise SettingsError(f"Traefik {shown(text)} is too old: routes need 3.0 or newer")
     return tuple(int(each) for each in found.group(1, 2, 3) if each)
 
 
+class FileType(click.Path):
+    """The path of a file that is read, which need not exist yet."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Read a path; reject that of a directory."""
+        path = Path(str(value))
+        with suppress(OSError, ValueError):
+            if path.is_dir():
+                self.fail(f"{shown(str(path))} is a directory: name a file", param, ctx)
+        return path
+
+
+class Choice(click.Choice[str]):
+    """One of some words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read a word; reject one that is not among the choices."""
+        if value not in self.choices:
+            self.fail(f"{quoted(str(value))} is not one of {', '.join(self.choices)}", param, ctx)
+        return str(value)
+
+
 PATH = click.Path(path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = FileType()
 SECONDS = TextType("seconds", _read_seconds)
 SECONDS_OR_ZERO = TextType("seconds", partial(_read_seconds, zero=True))
 HEADER = TextType("name: value", _read_header)

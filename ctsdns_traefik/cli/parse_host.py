@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ctsdns_traefik.cli.command import GroupedCommand, epilog, option, verbosity_options
-from ctsdns_traefik.cli.parameter_types import CA_FILE, ENTRYPOINT_PORT, FILE, complete_files
+from ctsdns_traefik.cli.parameter_types import (
+    CA_FILE,
+    ENTRYPOINT_PORT,
+    FILE,
+    Choice,
+    complete_files,
+)
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
 from ctsdns_traefik.errors import ExitCode, SourceError, map_os_errors
 from ctsdns_traefik.terminal import painter
@@ -64,7 +70,7 @@ if TYPE_CHECKING:
     "--format",
     "form",
     group="Output",
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     default="text",
     help="Text for people, or JSON for programs.",
 )

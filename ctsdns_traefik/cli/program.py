@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ctsdns_traefik import __version__
 from ctsdns_traefik.cli.command import (
@@ -20,7 +21,7 @@ from ctsdns_traefik.cli.command import (
     write_groups,
 )
 from ctsdns_traefik.cli.stdio import writing
-from ctsdns_traefik.core.text import printable
+from ctsdns_traefik.core.text import printable, quoted
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
 from ctsdns_traefik.terminal import painter
 
@@ -50,9 +51,8 @@ class Program(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the one that was probably meant."""
-        unknown = args[0] not in COMMANDS and not ctx.resilient_parsing
-        if unknown and (likely := _most_alike(args[0], COMMANDS)):
-            ctx.fail(f"No such command {args[0]!r} (did you mean {likely!r}?)")
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            ctx.fail(f"no such command {quoted(args[0])}{_meant(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -121,29 +121,44 @@ def run(  # noqa: PLR0911  (a return for each kind of end)
 
 def _report_usage(error: click.ClickException, program: str) -> ExitCode:
     """Report bad usage and where to find help; without any arguments, that is the help itself."""
-    if isinstance(error, click.NoSuchOption):
-        message = _unknown_option(error)
-    else:
-        message = error.format_message()
+    message = _worded(error)
     if "\n" in message:
         return _print(message, ExitCode.USAGE)
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else program
-    return _report(program, f"{message.rstrip('.')}; see '{path} --help'", ExitCode.USAGE)
+    return _report(program, f"{message}; see '{path} --help'", ExitCode.USAGE)
 
 
-def _unknown_option(error: click.NoSuchOption) -> str:
-    """Word it as for an unknown command, independently of the release of click."""
-    likely = _most_alike(error.option_name, error.possibilities or ())
-    hint = f" (did you mean {likely}?)" if likely else ""
-    return f"No such option {error.option_name!r}{hint}"
+def _worded(error: click.ClickException) -> str:
+    """Word click's own errors as all others, independently of its release."""
+    match error:
+        case click.NoSuchOption():
+            meant = _meant(error.option_name, error.possibilities or ())
+            return f"no such option {error.option_name}{meant}"
+        case click.MissingParameter(param=click.Parameter() as param):
+            kind = "option" if isinstance(param, click.Option) else "argument"
+            return f"missing {kind} {_place(param, None)}"
+        case click.BadParameter(param=click.Parameter() as param):
+            return f"invalid value for {_place(param, error.ctx)}: {error.message}"
+    message = error.format_message()
+    if isinstance(error, click.BadOptionUsage) or message.startswith("Got unexpected"):
+        message = message[0].lower() + message[1:].rstrip(".").replace("'", "")
+    return message
 
 
-def _most_alike(word: str, words: Sequence[str]) -> str:
-    """Return the word that was probably meant, or ``""``."""
+def _place(param: click.Parameter, context: click.Context | None) -> str:
+    """Return where a value was given: the variable, the option, or the argument."""
+    if not isinstance(param, click.Option):
+        return param.human_readable_name
+    source = context and param.name and context.get_parameter_source(param.name)
+    return str(param.envvar) if source is ParameterSource.ENVIRONMENT else param.opts[-1]
+
+
+def _meant(word: str, words: Sequence[str]) -> str:
+    """Return the end of a message: which word was probably meant, if any."""
     from difflib import get_close_matches  # only mistakes need it
 
-    return next(iter(get_close_matches(word, words, n=1)), "")
+    return "".join(f" (did you mean {each}?)" for each in get_close_matches(word, words, n=1))
 
 
 def _report(program: str, message: str, code: ExitCode) -> ExitCode:

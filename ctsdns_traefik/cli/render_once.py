@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.dynamic import Rendering
     from ctsdns_traefik.logs import LogFormat
     from ctsdns_traefik.output import Output
+
+log = logging.getLogger(__name__)
 
 _NO_LINE_END = "\n\\ No newline at end of file\n"
 """What diff prints after a last line without a line end; difflib omits it."""
@@ -196,7 +199,11 @@ def _compare(output: Output, text: str, *, diff: bool) -> bool:
     """Return whether the output would change; with ``diff``, print how."""
     import difflib
 
+    from ctsdns_traefik.logs import as_event
+
     old, new = output.read(), output.as_held(text.encode())
+    if old is None and output.needed:
+        output.inspect()  # which raises if it could not be created
     if diff:
         lines = difflib.unified_diff(
             _lines((old or b"").decode("utf-8", "backslashreplace")),
@@ -205,6 +212,9 @@ def _compare(output: Output, text: str, *, diff: bool) -> bool:
             tofile=str(output),
         )
         emit("".join(line if line.endswith("\n") else f"{line}{_NO_LINE_END}" for line in lines))
+    elif old != new:
+        extra = as_event("would-change", output=output)
+        log.info("%s would change; --diff prints how", output, extra=extra)
     return old != new
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ctsdns_traefik.source import Header, MachineList, OnAnswer, Policy, Source
 
 
+_NO_SOURCE = f"name a SOURCE, or set {settings.ENDPOINT.variable}"
+
+
 @dataclass(frozen=True)
 class EndpointOptions:
     """How to connect to an endpoint."""
@@ -105,12 +108,12 @@ class StreamOptions(EndpointOptions):
         """
         if self.source is None:
             if self.endpoint is None:
-                raise _missing("endpoint")
+                raise click.UsageError(_NO_SOURCE)
             return self.endpoint
         origin = click.get_current_context().get_parameter_source("endpoint")
         differ = self.endpoint is not None and self.endpoint != self.source
         if differ and origin is ParameterSource.COMMANDLINE:
-            raise click.UsageError("the argument SOURCE and --endpoint differ: name one source")
+            raise click.UsageError("SOURCE and --endpoint differ: name one source")
         return self.source
 
 
@@ -135,7 +138,7 @@ class SnapshotOptions(EndpointOptions):
         from ctsdns_traefik.source import list_machines, path_from, read_policy
 
         if self.source is None:
-            raise click.UsageError(f"name a SOURCE, or set {settings.ENDPOINT.variable}")
+            raise click.UsageError(_NO_SOURCE)
         path = path_from(self.source)
         if path and not check_machines:
             name = _named(self.source, path)
@@ -152,12 +155,6 @@ def _named(address: str, path: Path) -> str:
     if path == Path(address):
         return address
     return f"./{path}" if str(path) == "-" else str(path)
-
-
-def _missing(name: str) -> click.MissingParameter:
-    context = click.get_current_context()
-    (parameter,) = [each for each in context.command.params if each.name == name]
-    return click.MissingParameter(ctx=context, param=parameter)
 
 
 CHECK_MACHINES_HELP = (

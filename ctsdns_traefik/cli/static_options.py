@@ -69,8 +69,8 @@ def read_static_config(
     name, form = shown(str(path)), _FORMS.get(path.suffix.lower())
     if form is None:
         raise SettingsError(
-            f"{name}: Traefik reads its configuration from .yml, .yaml and .toml (of variables,"
-            " name a file that ends in .env)"
+            f"{name} does not end in .yml, .yaml or .toml, as Traefik's static configuration does"
+            " (or, for a file with its variables, in .env)"
         )
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -25,6 +25,7 @@ from ctsdns_traefik.cli.options import access_file_option
 from ctsdns_traefik.cli.parameter_types import (
     OUTPUT,
     TRAEFIK_URL,
+    Choice,
     complete_files,
 )
 from ctsdns_traefik.cli.report.progress import Progress
@@ -109,7 +110,7 @@ class ValidateOptions:
         "--format",
         "form",
         group="Output",
-        type=click.Choice(["text", "json", "github", "html"]),
+        type=Choice(["text", "json", "github", "html"]),
         default="text",
         help="Text for people, JSON for programs, annotations for GitHub, or a page in HTML.",
     ),

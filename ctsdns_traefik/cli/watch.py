@@ -140,7 +140,7 @@ def watch(options: WatchOptions) -> ExitCode:
         raise click.UsageError("--offline is for --check: watch itself needs its source")
     if options.monitoring.health:
         if options.check:
-            raise click.UsageError("--check and --health are two questions: ask one at a time")
+            raise click.UsageError("--check and --health exclude each other: give one of them")
         return options.monitoring.report_health()
     if options.check:
         from ctsdns_traefik.cli.check import run_checks

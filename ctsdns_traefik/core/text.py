@@ -47,6 +47,11 @@ def in_quotes(text: str) -> bool:
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
+def in_quotes_error(what: str) -> str:
+    """Return the message for a value, named by its variable, that is in quotes."""
+    return f"the value of {what} is in quotes: write it without (docker's --env-file keeps them)"
+
+
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """Return the end of a message: the name that is most similar, or all that are known."""
     import difflib

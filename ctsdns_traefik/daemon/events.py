@@ -451,8 +451,9 @@ class OutputWritten(Event, event="written", level=INFO, counter="writes"):
             if names
         ]
         same = ["the same as before, but the output held something else"]
+        more = parts or same * (self.outcome != "created")
         count = f"{self.routes} route{'' if self.routes == 1 else 's'}"
-        return f"{self.outcome} {self.output}: {'; '.join([count, *(parts or same)])}"
+        return f"{self.outcome} {self.output}: {'; '.join([count, *more])}"
 
     def fields(self) -> dict[str, object]:
         fields: dict[str, object] = {

@@ -183,14 +183,17 @@ class FileOutput:
             ) from why
 
 
-def read_if_there(path: Path) -> bytes | None:
-    """Return the file's content, ``None`` if there is no file; raise :class:`OutputError`."""
-    with _mapping_errors(path):
+def read_if_there(path: Path, name: Path | None = None) -> bytes | None:
+    """Return the file's content, ``None`` if there is no file.
+
+    Raise :class:`OutputError`, which names the path as ``name``, if that is given.
+    """
+    with _mapping_errors(name or path):
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
             return None
-        _require_regular(path, mode)
+        _require_regular(name or path, mode)
         return path.read_bytes()
 
 
@@ -208,7 +211,7 @@ def write_if_changed(
     the file is then unchanged, unless a disk fails during a write in place.
     """
     target = _resolved(path)
-    old = read_if_there(target)
+    old = read_if_there(target, path)
     if old == content:
         return WriteResult(Outcome.UNCHANGED)
     if old is None and content == NO_ROUTES:
@@ -261,7 +264,7 @@ def _require_regular(path: Path, mode: int) -> None:
 def require_writable(path: Path) -> None:
     """Raise :class:`OutputError` now, not at the first write, if writing is impossible."""
     target = _resolved(path)
-    old = read_if_there(target)
+    old = read_if_there(target, path)
     with _mapping_errors(path):
         try:
             with _temporary_beside(target):
@@ -276,7 +279,7 @@ def require_writable(path: Path) -> None:
 def require_permitted(path: Path) -> None:
     """Raise :class:`OutputError` if the permissions do not allow writing; create nothing."""
     target = _resolved(path)
-    old = read_if_there(target)
+    old = read_if_there(target, path)
     with _mapping_errors(path):
         target.parent.stat()
     folder = os.access(target.parent, os.W_OK | os.X_OK)

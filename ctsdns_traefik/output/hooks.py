@@ -84,7 +84,7 @@ def command_from(text: str) -> Command:
     except ValueError as why:
         raise SettingsError(f"it cannot be split into words: {str(why).lower()}") from why
     if not (words and words[0]) or "\0" in text:
-        raise SettingsError("it names no program")
+        raise SettingsError("it names no program: write a command")
     return words
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import OutputError, SettingsError, os_reason
 
 LOOPBACK = "127.0.0.1"
@@ -21,7 +21,7 @@ _LARGEST_PORT = 65535
 _SOCKET_UMASK = 0o117
 """A Unix socket may be used by its owner and group."""
 
-_FORM = "is not ADDRESS:PORT, [ADDRESS]:PORT, PORT or unix:PATH, 127.0.0.1:9280 for one"
+_FORM = "is not ADDRESS:PORT, [ADDRESS]:PORT, PORT or unix:PATH, such as 127.0.0.1:9280"
 
 
 class ListenAddress(NamedTuple):
@@ -54,13 +54,13 @@ def listen_address_from(text: str) -> ListenAddress:
     if text.startswith(("/", "unix:")):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path.startswith("/"):
-            raise SettingsError(f"the path of the Unix socket in {text!r} is not absolute")
+            raise SettingsError(f"{quoted(text)} is not unix:/ and an absolute path")
         return ListenAddress(path=Path(path))
     found = re.fullmatch(
         r"(?:(?:\[(?P<six>[^]]*)\]|(?P<host>[^:[\]]*)):)?(?P<port>[0-9]{1,5})", text
     )
     if not found or int(found["port"]) > _LARGEST_PORT:
-        raise SettingsError(f"{text!r} {_FORM}")
+        raise SettingsError(f"{quoted(text)} {_FORM}")
     host = found["six"] if found["six"] is not None else found["host"]
     return ListenAddress(_address(host or LOOPBACK, text), int(found["port"]))
 
@@ -69,7 +69,7 @@ def _address(host: str, text: str) -> str:
     try:
         return LOOPBACK if host == "localhost" else str(ipaddress.ip_address(host))
     except ValueError:
-        raise SettingsError(f"{text!r} {_FORM}; a name is not an address") from None
+        raise SettingsError(f"{quoted(text)} {_FORM}; a name is not an address") from None
 
 
 def open_listener(address: ListenAddress) -> socket.socket:

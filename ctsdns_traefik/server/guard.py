@@ -14,7 +14,7 @@ from binascii import Error
 from collections.abc import Iterable
 from pathlib import Path
 
-from ctsdns_traefik.core.text import shown
+from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.secret_file import read_secret_file
 
@@ -41,7 +41,7 @@ def host_name_from(text: str) -> str:
     name = text.strip().lower().removesuffix(".")
     if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
         raise SettingsError(
-            f"{text!r} is not the name of a host, without port, hub.internal for one"
+            f"{quoted(text)} is not the name of a host, without port, such as hub.internal"
         )
     return name
 
@@ -75,13 +75,13 @@ class SecretFile:
 
     def reload(self) -> None:
         """Read it again; raise :class:`.SettingsError`, and keep the old secrets, if that fails."""
-        with map_os_errors(f"{self._name} cannot be read", SettingsError):
+        with map_os_errors(f"cannot read {self._name}", SettingsError):
             text = read_secret_file(self._path)
         secrets = tuple(line.strip() for line in text.splitlines() if line.strip())
         if not secrets:
-            raise SettingsError(f"{self._name} cannot be used: it holds no secret, one a line")
+            raise SettingsError(f"cannot use {self._name}: it is empty; write one secret a line")
         if any(not line.isascii() or not line.isprintable() or " " in line for line in secrets):
             raise SettingsError(
-                f"{self._name} cannot be used: it holds a space or a character outside ASCII"
+                f"cannot use {self._name}: it has a space or a character outside ASCII"
             )
         self.secrets = secrets

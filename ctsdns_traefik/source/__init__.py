@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     )
     from ctsdns_traefik.source.dispatch import SourceSettings, source_from
     from ctsdns_traefik.source.endpoint import (
+        BAD_AUTHORITY,
+        BAD_CHARACTER,
         Endpoint,
         Header,
         OnAnswer,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from ctsdns_traefik.source.url import UrlSource
 
 __all__ = [
+    "BAD_AUTHORITY",
+    "BAD_CHARACTER",
     "Endpoint",
     "FileSource",
     "Header",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctsdns_traefik.core.text import in_quotes
+from ctsdns_traefik.core.text import in_quotes, in_quotes_error
 from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.settings import POLL_INTERVAL, READ_TIMEOUT, TOKEN
 from ctsdns_traefik.source.base import Source
@@ -99,15 +99,15 @@ def _headscale(scheme: str, rest: str, settings: SourceSettings) -> Source:
     transport = scheme.partition("+")[2]
     if not transport:
         raise SettingsError(
-            "headscale: is to name the server: headscale+https://headscale.example.com"
+            "headscale: names no server: write headscale+https://headscale.example.com"
         )
     server = endpoint_from(f"{transport}:{rest.rstrip('/')}", what="Headscale", like=_HEADSCALE)
     if server.credentials is not None or "?" in server.url:
-        raise SettingsError("the URL of Headscale is to have no user, password or query")
+        raise SettingsError("the URL of Headscale has a user, password or query: remove it")
     if not server.is_protected:
         raise SettingsError(
-            "headscale+http sends the key unencrypted: it is for this machine and a tailnet;"
-            " use headscale+https"
+            "headscale+http would send the key unencrypted: use headscale+https, or an address in"
+            " the tailnet"
         )
     if settings.token is None and settings.token_file is None:
         raise SettingsError(
@@ -133,7 +133,9 @@ def _tailscale(rest: str, settings: SourceSettings) -> Source:
         or environment.get("TAILSCALE_TAILNET", OWN_TAILNET).strip()
     )
     if (rest and not rest.startswith("//")) or not _TAILNET.fullmatch(tailnet):
-        raise SettingsError("the tailnet is not named as in tailscale://example.com or tailscale:")
+        raise SettingsError(
+            "tailscale:// names no tailnet: write tailscale://example.com, or tailscale: alone"
+        )
     if settings.headers or settings.token is not None or settings.token_file:
         raise SettingsError(
             "tailscale: takes its credential from the variables TAILSCALE_...: leave out the"
@@ -141,7 +143,7 @@ def _tailscale(rest: str, settings: SourceSettings) -> Source:
         )
     if settings.poll_interval < SHORTEST_INTERVAL:
         raise SettingsError(
-            f"--poll-interval is at least {SHORTEST_INTERVAL:g} seconds for Tailscale's API"
+            f"--poll-interval is too short: Tailscale's API needs {SHORTEST_INTERVAL:g} s or more"
         )
     base = base_from(environment.get("TAILSCALE_BASE_URL", BASE_URL).strip())
     return TailscaleSource(
@@ -196,7 +198,7 @@ def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
         raise SettingsError(f"{name} and {name}_FILE are both set: keep one of them")
     for variable, value in ((name, text), (f"{name}_FILE", path)):
         if value and in_quotes(value.strip()):
-            raise SettingsError(f"the value of {variable} is in quotes: write it without")
+            raise SettingsError(in_quotes_error(variable))
     if path:
         return Secret(path=Path(path.strip()), variable=f"{name}_FILE")
     return Secret(_usable(name, text)) if text else None
@@ -204,7 +206,9 @@ def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
 
 def _usable(variable: str, text: str) -> str:
     """Return the token that a variable holds; raise :class:`SettingsError`, which names it."""
+    if in_quotes(text.strip()):
+        raise SettingsError(in_quotes_error(variable))
     try:
         return token_from(text)
     except SettingsError as why:
-        raise SettingsError(f"the value of {variable} cannot be used: {why}") from why
+        raise SettingsError(f"cannot use the value of {variable}: {why}") from why

@@ -21,6 +21,10 @@ _TAILNET = tuple(map(ipaddress.ip_network, TAILNET_RANGES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
+BAD_CHARACTER = "has a space or a control character: write %20 for a space"
+BAD_AUTHORITY = (
+    "has a bad host or port: write a port from 1 to 65535, and an IPv6 address in brackets"
+)
 _LIKE = "https://git.example.com/policy.hujson, nor tailscale:, headscale+https://HOST or a file"
 
 Header = tuple[str, str]
@@ -95,7 +99,7 @@ def endpoint_from(
     token_file: Path | None = None,
     ca_file: Path | None = None,
     read_timeout: float = READ_TIMEOUT.default,
-    what: str = "the endpoint",
+    what: str = "the source",
     like: str = _LIKE,
 ) -> Endpoint:
     """Build an endpoint from what the user set; errors call it ``what``.
@@ -105,12 +109,12 @@ def endpoint_from(
     if in_quotes(url):
         raise SettingsError(f"the URL of {what} is in quotes: write it without")
     if not url.isprintable() or " " in url:
-        raise SettingsError(f"the URL of {what} holds a space or a control character")
+        raise SettingsError(f"the URL of {what} {BAD_CHARACTER}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as why:
-        raise SettingsError(f"the URL of {what} has a bad host or port") from why
+        raise SettingsError(f"the URL of {what} {BAD_AUTHORITY}") from why
     if parts.scheme not in ("http", "https") or not host:
         raise SettingsError(f"{what} is not a URL like {like}")
     user_info, at, _ = parts.netloc.rpartition("@")
@@ -132,12 +136,12 @@ def endpoint_from(
 def read_token(path: Path) -> str:
     """Read a token from a file; raise :class:`SettingsError` if it cannot be used."""
     name = f"the token file {shown(str(path))}"
-    with map_os_errors(f"{name} cannot be read", SettingsError):
+    with map_os_errors(f"cannot read {name}", SettingsError):
         text = read_secret_file(path)
     try:
         return token_from(text)
     except SettingsError as why:
-        raise SettingsError(f"{name} cannot be used: {why}") from why
+        raise SettingsError(f"cannot use {name}: {why}") from why
 
 
 def is_private(host: str) -> bool:
@@ -162,7 +166,7 @@ def header_from(text: str) -> Header:
     if not colon or not _HEADER_NAME.fullmatch(name):
         raise SettingsError("a header is not of the form 'Name: value'")
     if not _HEADER_VALUE.fullmatch(value):
-        raise SettingsError(f"the value of header {quoted(name)} holds a forbidden character")
+        raise SettingsError(f"the value of header {quoted(name)} has a forbidden character")
     return name, value
 
 
@@ -170,7 +174,7 @@ def token_from(text: str) -> str:
     """Read a bearer token, white space around it dropped; raise :class:`SettingsError`."""
     token = text.strip()
     if in_quotes(token):
-        raise SettingsError("the token is in quotes: write it without")
+        raise SettingsError("it is in quotes: write it without")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise SettingsError("the token is empty, or holds a space or a character outside ASCII")
+        raise SettingsError("it is empty, or has a space or a character outside ASCII")
     return token

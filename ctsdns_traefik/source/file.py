@@ -53,7 +53,7 @@ def path_from(address: str) -> Path | None:
                 raise SettingsError("the file URL names a host: write file:///PATH")
             rest = unquote(slash + rest)
         if not rest:
-            raise SettingsError("file: names no path: write file:PATH")
+            raise SettingsError("file: names no file: write file:PATH")
         return Path(rest)
     if _SCHEME.match(address) or (_MAY_HOLD_SECRET.match(address) and not _exists(address)):
         return None

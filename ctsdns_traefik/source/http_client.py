@@ -216,7 +216,7 @@ def require_certificates(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as why:
-        raise SettingsError(f"{name} holds no certificates to trust") from why
+        raise SettingsError(f"cannot use the certificates {name}: it has none in PEM") from why
     except OSError as why:
         raise SettingsError(f"cannot read the certificates {name}: {os_reason(why)}") from why
 

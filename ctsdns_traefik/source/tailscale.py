@@ -58,8 +58,8 @@ _LARGEST_TOKEN = 64 * 1024
 _USUAL_LIFE = 3600.0
 _LONGEST_LIFE = 366 * 86_400.0
 _SCOPE = (
-    "the credential needs the scope policy_file:read, and devices:core:read and"
-    " devices:posture_attributes:read, which that depends on"
+    "the credential needs the scopes policy_file:read, devices:core:read and"
+    " devices:posture_attributes:read"
 )
 _MACHINES_SCOPE = "the credential needs the scope devices:core:read"
 
@@ -284,9 +284,9 @@ def base_from(url: str) -> Endpoint:
     """Build the endpoint of the API from its base URL; raise :class:`.SettingsError`."""
     base = endpoint_from(url.rstrip("/"), what="TAILSCALE_BASE_URL", like=BASE_URL)
     if base.credentials is not None or "?" in base.url:
-        raise SettingsError("TAILSCALE_BASE_URL is to have no user, password or query")
+        raise SettingsError("TAILSCALE_BASE_URL has a user, password or query: remove it")
     if not base.is_protected:
-        raise SettingsError("TAILSCALE_BASE_URL is to be https: credentials are sent to it")
+        raise SettingsError("TAILSCALE_BASE_URL would get the credential unencrypted: use https")
     return base
 
 

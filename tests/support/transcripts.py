@@ -70,7 +70,7 @@ def _files_in(lines: list[str]) -> list[tuple[str, bytes]]:
 
 def _unescaped(text: str) -> bytes:
     """Return text with the escapes of Python's strings as bytes."""
-    return codecs.escape_decode(text.encode())[0]  # type: ignore[return-value]
+    return codecs.escape_decode(text.encode())[0]
 
 
 def _row(number: int, command: str, files: Files, lines: list[str]) -> Row:
@@ -103,14 +103,21 @@ def run_row(row: Row, folder: Path, names: Mapping[str, str]) -> Printed:
         stdin = _unescaped(text)
     done = processes.run(
         [sys.executable, "-m", PROGRAMS[row.program], *arguments],
-        environment={**os.environ, **settings},
+        environment={**_environment(), **settings},
         stdin=stdin,
         cwd=folder,
+        timeout=30,
     )
     texts = [each.decode("utf-8", "backslashreplace") for each in (done.stdout, done.stderr)]
     for name, value in names.items():
         texts = [text.replace(value, name) for text in texts]
     return Printed(done.returncode, *(text.replace(str(folder), "/here") for text in texts))
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what would make another command of it."""
+    away = re.compile("(?i)(.*_proxy|.*_ca_bundle|ssl_cert_file)")
+    return {name: value for name, value in os.environ.items() if not away.fullmatch(name)}
 
 
 def make_files(files: Files, folder: Path) -> None:

@@ -32,7 +32,7 @@ from ctsdns_traefik.core.access.model import (
     wider,
 )
 from ctsdns_traefik.core.access.modes import MODES, TRUSTED_BY_PATTERN
-from ctsdns_traefik.core.access.yaml_nodes import Node, read_nodes
+from ctsdns_traefik.core.access.yaml_nodes import EMPTY, Node, read_nodes
 from ctsdns_traefik.core.dynamic.routes import HealthCheck
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
@@ -117,13 +117,13 @@ def _range(node: Node, text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as why:
-        node.fail(f"holds {quoted(text)}, which is not a network: {str(why).partition(' ')[2]}")
+        node.fail(f"has {quoted(text)}, which is not a network: {str(why).partition(' ')[2]}")
     if not network.prefixlen:
-        node.fail(f"holds {text}, which is every address: write narrower ranges")
+        node.fail(f"has {text}, which is every address: write narrower ranges")
     first = network.network_address
     if isinstance(first, ipaddress.IPv6Address) and (first.scope_id or first.ipv4_mapped):
         what = "has a zone, which is the machine's own" if first.scope_id else "is an IPv4 network"
-        node.fail(f"holds {quoted(text)}, which {what}: write it without")
+        node.fail(f"has {quoted(text)}, which {what}: write it without")
     return str(network)
 
 
@@ -131,8 +131,8 @@ def _entrypoints(node: Node | None) -> frozenset[str]:
     """Return names of entrypoints."""
     names = node.texts() if node else ()
     for name in names:
-        if node and not ENTRYPOINT_NAME.fullmatch(name):
-            node.fail(f"holds {quoted(name)}, which is no entrypoint's name")
+        if node:
+            _matching(node, name, ENTRYPOINT_NAME, "an entrypoint's name")
     return frozenset(names)
 
 
@@ -159,8 +159,7 @@ def _headers(node: Node) -> tuple[str, ...]:
     """Return header names, which become keys of the document."""
     names = node.texts()
     for name in names:
-        if not _HEADER.fullmatch(name):
-            node.fail(f"holds {quoted(name)}, which is no header's name")
+        _matching(node, name, _HEADER, "a header's name")
     return names
 
 
@@ -182,7 +181,7 @@ def _pattern(node: Node) -> str:
 def _auth_server_tls(node: Node) -> dict[str, Any]:
     members = node.members(_TLS_READERS)
     if not members:
-        node.fail("is empty")
+        node.fail(EMPTY)
     if ("cert" in members) != ("key" in members):
         node.fail("has one of cert and key: Traefik needs both")
     return _read(members, _TLS_READERS)
@@ -194,10 +193,16 @@ def _read(members: dict[str, Node], readers: dict[str, Callable[[Node], object]]
     return {name: list(each) if isinstance(each, tuple) else each for name, each in values}
 
 
+def _entrypoint(node: Node) -> str:
+    return _matching(node, node.text(), ENTRYPOINT_NAME, "an entrypoint's name")
+
+
 def _default(node: Node, access: Access) -> RouteAccess:
     """Read the settings for names that no pattern covers: only a mode, or a map with one."""
     if isinstance(node.value, str):
         return _route(node, {"access": node}, EVERY, access)
+    if not isinstance(node.value, Mapping):
+        node.fail(f"is neither a mode of access nor a map; there is {', '.join(MODES)}")
     return _route(node, node.members(_OF_DEFAULT, required=("access",)), EVERY, access)
 
 
@@ -225,7 +230,7 @@ def _raw(node: Node, access: Access) -> dict[str, RouteAccess]:
     found = {}
     for entrypoint, each in node.members().items():
         if not ENTRYPOINT_NAME.fullmatch(entrypoint):
-            each.fail("is not an entrypoint's name")
+            each.fail("is not an entrypoint's name: write letters, digits, - and _")
         members = each.members(_OF_RAW)
         if "access" in members:
             members["access"].one_of(_RAW_MODES, "an access that a route without a name can have")
@@ -255,7 +260,7 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
             f"has {TRUSTED_BY_PATTERN}, which tailscale-bypass cannot keep clients from sending:"
             " list the headers as authResponseHeaders"
         )
-    return Dashboard(_matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's"), route)
+    return Dashboard(_entrypoint(members["entryPoint"]), route)
 
 
 def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access) -> RouteAccess:
@@ -287,7 +292,10 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
     read = {
         "acmeChallenge": ("challenge", _challenge),
         "middlewares": ("middlewares", _middlewares),
-        "certResolver": ("cert_resolver", lambda node: _matching(node, NAME, "a resolver's")),
+        "certResolver": (
+            "cert_resolver",
+            _resolver,
+        ),
         "tls": ("tls", Node.flag),
         "backend": ("backend", _backend),
         "alpnProtocols": ("alpn_protocols", _alpn_protocols),
@@ -300,6 +308,10 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
     return route._replace(**given)
 
 
+def _resolver(node: Node) -> str:
+    return _matching(node, node.text(), NAME, "a resolver's name")
+
+
 def _defined(option: str, members: Mapping[str, Node], names: Iterable[str]) -> str:
     """Return a defined name, ``""`` if none is given."""
     return members[option].one_of(names, f"in {option}") if option in members else ""
@@ -307,22 +319,21 @@ def _defined(option: str, members: Mapping[str, Node], names: Iterable[str]) -> 
 
 def _challenge(node: Node) -> Challenge:
     members = node.members(("entryPoint", "port"), required=("entryPoint", "port"))
-    entrypoint = _matching(members["entryPoint"], ENTRYPOINT_NAME, "an entrypoint's")
+    entrypoint = _entrypoint(members["entryPoint"])
     return Challenge(entrypoint, members["port"].number(1, LARGEST_PORT))
 
 
 def _alpn_protocols(node: Node) -> tuple[str, ...]:
     names = node.texts()
     for name in names:
-        if not _ALPN_PROTOCOL.fullmatch(name):
-            node.fail(f"holds {quoted(name)}, which is no ALPN protocol")
+        _matching(node, name, _ALPN_PROTOCOL, "an ALPN protocol")
     return names
 
 
 def _backend(node: Node) -> Backend:
     members = node.members(("serverName", "insecureSkipVerify"))
     if not members:
-        node.fail("is empty")
+        node.fail(EMPTY)
     name, unchecked = members.get("serverName"), members.get("insecureSkipVerify")
     return Backend(
         _domain(name, name.text()) if name else "", unchecked.flag() if unchecked else False
@@ -332,7 +343,7 @@ def _backend(node: Node) -> Backend:
 def _health_check(node: Node) -> HealthCheck:
     members = node.members(HealthCheck._fields)
     if not members:
-        node.fail("is empty")
+        node.fail(EMPTY)
     check = HealthCheck(**{name: _text_or_seconds(each) for name, each in members.items()})
     if not re.fullmatch(r"/[!-~]*", check.path):
         members["path"].fail("is not the path of a URL: write it like /healthz")
@@ -364,14 +375,14 @@ def _milliseconds(node: Node, text: str) -> float:
 def _middlewares(node: Node) -> tuple[str, ...]:
     names = node.texts()
     for name in names:
-        _matching(node._replace(value=name), _MIDDLEWARE, "a middleware's")
+        _matching(node, name, _MIDDLEWARE, "a middleware's name")
     return names
 
 
-def _matching(node: Node, form: re.Pattern[str], whose: str) -> str:
-    if not form.fullmatch(node.text()):
-        node.fail(f"is not {whose} name")
-    return node.text()
+def _matching(node: Node, text: str, form: re.Pattern[str], what: str) -> str:
+    if not form.fullmatch(text):
+        node.fail(f"has {quoted(text)}, which is not {what}")
+    return text
 
 
 def _domain(node: Node, text: str) -> str:

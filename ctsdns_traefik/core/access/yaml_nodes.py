@@ -14,6 +14,7 @@ from ctsdns_traefik.core.static_config.places import location_of
 from ctsdns_traefik.core.static_config.reader import read_yaml
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
+EMPTY = "is empty: give it a value, or remove it"
 _FORBIDDEN = ("{{", "`", "{}")
 """No text may contain what starts a template or a rule in Traefik's file, or an empty map."""
 
@@ -27,14 +28,14 @@ class Node(NamedTuple):
 
     def fail(self, what: str) -> NoReturn:
         """Raise :class:`LocatedError` for this value."""
-        raise LocatedError(f"{shown(self.path)} {what}" if self.path else what, self.location)
+        raise LocatedError(f"{shown(self.path) or 'it'} {what}", self.location)
 
     def members(
         self, known: Iterable[str] | None = None, required: Iterable[str] = ()
     ) -> dict[str, Node]:
         """Return the nodes of a map; if ``known`` is given, other keys are errors."""
         if not isinstance(self.value, Mapping):
-            self.fail("is not a map")
+            self.fail("is not a map of settings")
         found = {}
         for key, value in self.value.items():
             path = f"{self.path}.{key}" if self.path else str(key)
@@ -52,18 +53,18 @@ class Node(NamedTuple):
     def text(self) -> str:
         """Return a text that is not empty and has no special meaning in Traefik's file."""
         if not isinstance(self.value, str) or not self.value:
-            self.fail("is not text" if self.value else "is empty")
+            self.fail("is not text: write it between quotes" if self.value else EMPTY)
         for forbidden in _FORBIDDEN:
             if forbidden in self.value:
-                self.fail(f"holds {forbidden}, which Traefik's file cannot carry")
+                self.fail(f"has {forbidden}, which Traefik's file cannot have: write it without")
         if not self.value.isprintable():
-            self.fail(f"holds characters that cannot be seen: {quoted(self.value)}")
+            self.fail(f"has characters that cannot be seen: {quoted(self.value)}")
         return str(self.value)
 
     def texts(self) -> tuple[str, ...]:
         """Return a list of at least one text."""
         if not isinstance(self.value, list) or not self.value:
-            self.fail("is not a list of texts" if self.value else "is empty")
+            self.fail("is not a list: write [...]" if self.value else EMPTY)
         return tuple(self._replace(value=each).text() for each in self.value)
 
     def flag(self) -> bool:
@@ -91,5 +92,5 @@ def read_nodes(text: str) -> Node:
     """Read a YAML file's text; raise :class:`LocatedError` if it is invalid or empty."""
     root = Node(read_yaml(text))
     if root.value is None:
-        root.fail("there is nothing in it")
+        root.fail("is empty")
     return root

@@ -111,6 +111,23 @@ def _after_comma(text: str, end: int, bracket: str) -> tuple[int, bool]:
     raise JSONDecodeError("Expecting ',' delimiter", text, at)
 
 
+def fault_of(error: JSONDecodeError) -> str:
+    """Return what is wrong with JSON in plain words."""
+    return _FAULTS.get(error.msg, error.msg[:1].lower() + error.msg[1:])
+
+
+_FAULTS = {
+    "Expecting value": "a value is missing",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Expecting ':' delimiter": "the colon between name and value is missing",
+    "Expecting ',' delimiter": "a comma or the end is missing",
+    "Unterminated string starting at": "the text has no closing quote",
+    "Invalid control character at": "a line end or control character in a text: write an escape",
+    "Extra data": "there is something after the end",
+}
+"""The messages of Python's JSON reader."""
+
+
 def decode_name(text: str, at: int) -> str:
     """Decode the name at an offset of a text that has one character per byte.
 

@@ -14,7 +14,13 @@ from operator import itemgetter
 from typing import NoReturn
 
 from ctsdns_traefik.core.policy import hujson
-from ctsdns_traefik.core.policy.json_scanner import after_space, decode_name, members_of, read_value
+from ctsdns_traefik.core.policy.json_scanner import (
+    after_space,
+    decode_name,
+    fault_of,
+    members_of,
+    read_value,
+)
 from ctsdns_traefik.core.problems import LocatedError, SourceLocation
 from ctsdns_traefik.core.text import json_type, shown
 
@@ -87,7 +93,7 @@ def _hosts_in_hujson(text: str, inside: str, json_text: str) -> HostsMap:
         hosts = _hosts_in(json_text or hujson.to_json(text), inside)
     except JSONDecodeError as why:
         hash_sign = text.startswith("#", why.pos)
-        what = "# starts no comment in HuJSON: write //" if hash_sign else why.msg
+        what = "# starts no comment in HuJSON: write //" if hash_sign else fault_of(why)
         found = [*hujson.find_faults(text), (why.pos, what)]
         _reject(text, *min(found, key=itemgetter(0)))
     except RecursionError as why:

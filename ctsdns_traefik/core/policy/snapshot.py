@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 
 from ctsdns_traefik.core.policy import hujson
-from ctsdns_traefik.core.policy.json_scanner import Enter, Member, members_of
+from ctsdns_traefik.core.policy.json_scanner import Enter, Member, fault_of, members_of
 from ctsdns_traefik.core.policy.other_files import kind_of, kind_of_answer
 from ctsdns_traefik.core.policy.reader import (
     TOO_DEEP,
@@ -145,7 +145,7 @@ def _members(text: str) -> Iterator[Member]:
         yield from _walk(text)
     except JSONDecodeError as why:
         where = f"line {why.lineno}, column {why.colno}"
-        raise SnapshotError(f"it is not JSON: {why.msg.removesuffix(' at')} at {where}") from why
+        raise SnapshotError(f"it is not JSON: {where}: {fault_of(why)}") from why
 
 
 def _walk(text: str, enter: Enter | None = None) -> Iterator[Member]:

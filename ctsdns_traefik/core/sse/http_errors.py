@@ -50,8 +50,8 @@ def explain_content(answer: Answer) -> str:
 
 _PAGES = ("text/html", "application/xhtml+xml")
 
-_NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
-_WAY_OUT = "; tailscale: as the endpoint reads the policy without a worker"
+_NO_SUCH_PATH = "this worker release has no /api/config, or the path is wrong"
+_WAY_OUT = "; tailscale: as the source reads the policy without a worker"
 
 _REDIRECTION = 3
 
@@ -84,9 +84,8 @@ def _redirect(location: str) -> str:
             " and CF-Access-Client-Secret of a service token"
         )
     return (
-        f"a redirect to {shown(host) or 'another path'}, which is not followed: set the endpoint to"
-        " its final URL, or, if this is a login such as Cloudflare Access, the headers of a service"
-        " token"
+        f"a redirect to {shown(host) or 'another path'}, which is not followed: name the final URL,"
+        " or, if this is a login such as Cloudflare Access, set the headers of a service token"
     )
 
 

@@ -145,7 +145,8 @@ def _words(container: Mapping[Any, Any], key: str) -> Iterator[Located]:
         try:
             yield from ((word, place) for word in shlex.split(value, comments=False))
         except ValueError as why:
-            raise LocatedError(f"{key} is no command: {why}", place) from why
+            fault = f"{key} cannot be split into words: {str(why).lower()}"
+            raise LocatedError(fault, place) from why
     for at, word in enumerate(value if isinstance(value, list) else ()):
         yield str(word), location_of(value, at) or place
 

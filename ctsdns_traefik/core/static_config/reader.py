@@ -70,7 +70,7 @@ class Section:
         path, values = self._path_of(key), self._values(key)
         maps = [value for value in values if isinstance(value, Mapping)]
         if len(maps) < len(values) and not alone:
-            raise self._error(key, "is not a map")
+            raise self._error(key, "is not a map of settings")
         exists = bool(maps) or any(isinstance(each, list) or _is_true(each) for each in values)
         return Section(path, maps, self.locations, exists=exists)
 
@@ -267,6 +267,8 @@ def _yaml_documents(text: str) -> Iterator[object]:
     except Exception as error:  # invalid input makes ruamel.yaml raise many types
         mark = getattr(error, "problem_mark", None)
         what = shown(getattr(error, "problem", None) or str(error) or type(error).__name__)
+        if what.startswith(r"found character '\t'"):
+            what = "it has a tab; indent with spaces"
         location = SourceLocation(mark.line + 1, mark.column + 1) if mark else FILE_START
         raise LocatedError(f"it is not YAML: {what}", location) from error
 
@@ -281,7 +283,8 @@ def _from_toml(text: str) -> object:
         at = _TOML_LOCATION.search(what)
         location = SourceLocation(int(at[1]), int(at[2])) if at else _end_of(text)
         what = _TOML_LOCATION.sub("", what).removesuffix(" (at end of document)")
-        raise LocatedError(f"it is not TOML: {shown(what)}", location) from error
+        what = shown(what[:1].lower() + what[1:])
+        raise LocatedError(f"it is not TOML: {what}", location) from error
 
 
 def _in_toml(text: str) -> dict[str, SourceLocation]:

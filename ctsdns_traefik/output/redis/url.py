@@ -10,13 +10,14 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
 from ctsdns_traefik.secret_file import read_secret_file
-from ctsdns_traefik.source import is_private
+from ctsdns_traefik.source import BAD_AUTHORITY, BAD_CHARACTER, is_private
 
 SCHEMES = ("redis", "rediss")
 DEFAULT_PORT = 6379
 DEFAULT_ROOT = "traefik"
 
 _EXAMPLE = "redis://127.0.0.1:6379/0?rootKey=traefik"
+_WRITE = f"write it like {_EXAMPLE}"
 _ROOT = re.compile(r"[A-Za-z0-9._:-]+")
 _DATABASE = re.compile("/?|/[0-9]{1,4}")
 
@@ -52,10 +53,10 @@ class Address:
         if self.password_file is None:
             return self.password
         name = f"the password file {shown(str(self.password_file))}"
-        with map_os_errors(f"{name} cannot be read", SettingsError):
+        with map_os_errors(f"cannot read {name}", SettingsError):
             password = read_secret_file(self.password_file).strip("\r\n")
         if not password:
-            raise SettingsError(f"{name} is empty")
+            raise SettingsError(f"cannot use {name}: it is empty")
         return password
 
     def __str__(self) -> str:
@@ -86,12 +87,12 @@ def address_from(
     """
     parts, port = _split(url)
     if not _DATABASE.fullmatch(parts.path):
-        raise SettingsError("the store's URL has no number of a database behind the host")
+        raise SettingsError(f"the path in the URL of the store is no database's number: {_WRITE}")
     user_info, _, _ = parts.netloc.rpartition("@")
     user, colon, in_url = user_info.partition(":")
     tls = parts.scheme == "rediss"
     if ca_file and not tls:
-        raise SettingsError("--store-ca-file is for rediss:// alone, which is with TLS")
+        raise SettingsError("--store-ca-file needs a store with TLS: write rediss://")
     return Address(
         host=parts.hostname or "",
         port=port,
@@ -107,12 +108,12 @@ def address_from(
 
 def _split(url: str) -> tuple[SplitResult, int]:
     if not url.isprintable() or " " in url:
-        raise SettingsError("the store's URL holds a space or a control character")
+        raise SettingsError(f"the URL of the store {BAD_CHARACTER}")
     try:
         parts = urlsplit(url)
         port = DEFAULT_PORT if parts.port is None else parts.port
     except ValueError as why:
-        raise SettingsError("the store's URL has a bad host or port") from why
+        raise SettingsError(f"the URL of the store {BAD_AUTHORITY}") from why
     if parts.scheme not in SCHEMES or not parts.hostname or not port or parts.fragment:
         raise SettingsError(f"the store is not a URL like {_EXAMPLE}, or rediss:// for TLS")
     return parts, port
@@ -122,10 +123,10 @@ def _root_in(query: str) -> str:
     root = DEFAULT_ROOT
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "rootKey":
-            raise SettingsError("the store's URL may hold a rootKey behind ?, and nothing else")
+            raise SettingsError(f"the URL of the store has a query other than rootKey: {_WRITE}")
         root = value
     if not _ROOT.fullmatch(root):
         raise SettingsError(
-            f"the rootKey {quoted(root)} is not of letters, digits and . _ : - alone"
+            f"the rootKey {quoted(root)} has a character other than letters, digits and . _ : -"
         )
     return root
