@@ -172,11 +172,11 @@ def test_header_from_text(text: str, header: Header) -> None:
         pytest.param("X Y: s3cret", "not of the form 'Name: value'", id="space-in-name"),
         pytest.param("X\r\nY: s3cret", "not of the form 'Name: value'", id="line-end-in-name"),
         pytest.param("Ä: s3cret", "not of the form 'Name: value'", id="name-not-ascii"),
-        pytest.param("X: s3cret\r\nY: 1", 'header "X" holds a forbidden', id="line-end-in-value"),
-        pytest.param("X: s3cret\0", 'header "X" holds a forbidden', id="null"),
-        pytest.param("X: s3cret\x7f", 'header "X" holds a forbidden', id="delete"),
-        pytest.param("X: s3cret €", 'header "X" holds a forbidden', id="not-latin-1"),
-        pytest.param("X: s3cret\udcff.", 'header "X" holds a forbidden', id="surrogate"),
+        pytest.param("X: s3cret\r\nY: 1", 'header "X" has a forbidden', id="line-end-in-value"),
+        pytest.param("X: s3cret\0", 'header "X" has a forbidden', id="null"),
+        pytest.param("X: s3cret\x7f", 'header "X" has a forbidden', id="delete"),
+        pytest.param("X: s3cret €", 'header "X" has a forbidden', id="not-latin-1"),
+        pytest.param("X: s3cret\udcff.", 'header "X" has a forbidden', id="surrogate"),
     ],
 )
 def test_bad_header(text: str, reason: str) -> None:
@@ -208,14 +208,14 @@ def test_token_from_text(text: str) -> None:
 )
 def test_bad_token(text: str) -> None:
     """What cannot stand in a header is refused, and not repeated."""
-    with pytest.raises(SettingsError, match="the token is empty, or holds") as caught:
+    with pytest.raises(SettingsError, match="it is empty, or has") as caught:
         token_from(text)
     assert "s3cr" not in repr(caught.value)
 
 
 def test_token_of_an_endpoint_is_checked() -> None:
     """A bad token is found before any connection is made."""
-    with pytest.raises(SettingsError, match="the token is empty"):
+    with pytest.raises(SettingsError, match="it is empty"):
         endpoint_from("https://worker.example.com/", token="two words")
 
 

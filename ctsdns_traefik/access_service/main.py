@@ -12,11 +12,11 @@ import click
 from ctsdns_traefik import __version__
 from ctsdns_traefik.access_service import defaults as settings
 from ctsdns_traefik.access_service.parameters import (
-    AUDIENCE,
-    LEEWAY,
-    LISTEN,
-    TEAM_DOMAIN,
     keys_endpoint,
+    read_audience,
+    read_leeway,
+    read_listen_address,
+    read_team_domain,
 )
 from ctsdns_traefik.cli.command import (
     CONTEXT_SETTINGS,
@@ -26,7 +26,7 @@ from ctsdns_traefik.cli.command import (
     start_logging,
     verbosity_options,
 )
-from ctsdns_traefik.cli.parameter_types import FILE, SECONDS
+from ctsdns_traefik.cli.parameter_types import FILE, SECONDS, TextType
 from ctsdns_traefik.cli.program import run
 from ctsdns_traefik.errors import ExitCode, SettingsError
 
@@ -42,6 +42,14 @@ MEANINGS = {
 }
 
 
+class WordsType(TextType):
+    """The type of a repeatable option whose variable has several values between spaces."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split the variable's value at white space."""
+        return rv.split()
+
+
 @click.command(
     cls=GroupedCommand,
     epilog=epilog(
@@ -54,7 +62,7 @@ MEANINGS = {
     "--team-domain",
     group="Access",
     setting=settings.TEAM_DOMAIN,
-    type=TEAM_DOMAIN,
+    type=TextType("domain", read_team_domain),
     required=True,
     help="Domain of the team whose tokens are accepted, such as myteam.cloudflareaccess.com.",
 )
@@ -62,7 +70,7 @@ MEANINGS = {
     "--listen",
     group="Traefik",
     setting=settings.LISTEN,
-    type=LISTEN,
+    type=TextType("address:port", read_listen_address),
     help="Address at which Traefik asks, over plain HTTP.",
 )
 @option(
@@ -70,7 +78,7 @@ MEANINGS = {
     "audiences",
     group="Access",
     setting=settings.AUDIENCES,
-    type=AUDIENCE,
+    type=WordsType("aud", read_audience),
     multiple=True,
     help="Audience tag that /verify?aud=AUD may name; repeatable, in the variable between"
     " spaces; any if left out.",
@@ -79,7 +87,7 @@ MEANINGS = {
     "--leeway",
     group="Access",
     setting=settings.LEEWAY,
-    type=LEEWAY,
+    type=TextType("seconds", read_leeway),
     help="Time by which Cloudflare's clock may differ.",
 )
 @option(

@@ -1,4 +1,4 @@
-"""The types of the service's options: text of the command line and the environment to values."""
+"""Read the service's options: text of the command line and the environment to values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ctsdns_traefik.access_service import defaults as settings
-from ctsdns_traefik.cli.parameter_types import TextType
 from ctsdns_traefik.core.entries import LARGEST_PORT
 from ctsdns_traefik.core.text import quoted
 from ctsdns_traefik.errors import SettingsError
@@ -23,14 +22,14 @@ _LISTEN = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+|localhost)):(?
 _AUDIENCE = re.compile(r"[!-~]{1,200}")
 
 
-def _read_team_domain(text: str) -> str:
+def read_team_domain(text: str) -> str:
     """Read the domain of a team at Cloudflare: a name of several labels, without ``https://``."""
     if not _DOMAIN.fullmatch(text):
         raise SettingsError(f"{quoted(text)} is not a domain like myteam.cloudflareaccess.com")
     return text.lower()
 
 
-def _read_listen_address(text: str) -> tuple[str, int]:
+def read_listen_address(text: str) -> tuple[str, int]:
     """Read ``ADDRESS:PORT``, IPv6 in brackets; port 0 is any that is free."""
     found = _LISTEN.fullmatch(text)
     host = (found["v6"] or found["v4"]) if found else ""
@@ -39,14 +38,14 @@ def _read_listen_address(text: str) -> tuple[str, int]:
     return host, int(found["port"])
 
 
-def _read_audience(text: str) -> str:
+def read_audience(text: str) -> str:
     """Read the audience tag of an Access application, which has no spaces."""
     if not _AUDIENCE.fullmatch(text):
         raise SettingsError(f"{quoted(text)} is not an audience tag, which has 64 hex digits")
     return text
 
 
-def _read_leeway(text: str) -> float:
+def read_leeway(text: str) -> float:
     """Read a number of seconds from zero to a few minutes."""
     try:
         seconds = float(text)
@@ -56,20 +55,6 @@ def _read_leeway(text: str) -> float:
         most = f"{settings.MOST_LEEWAY:g}"
         raise SettingsError(f"{quoted(text)} is not a number of seconds from 0 to {most}")
     return seconds
-
-
-class WordsType(TextType):
-    """The same for a repeatable option whose variable has several values between spaces."""
-
-    def split_envvar_value(self, rv: str) -> list[str]:
-        """Split the variable's value at white space."""
-        return rv.split()
-
-
-TEAM_DOMAIN = TextType("domain", _read_team_domain)
-LISTEN = TextType("address:port", _read_listen_address)
-AUDIENCE = WordsType("aud", _read_audience)
-LEEWAY = TextType("seconds", _read_leeway)
 
 
 def keys_endpoint(url: str | None, team_domain: str, ca_file: Path | None) -> Endpoint:

@@ -448,13 +448,11 @@ def test_keys_endpoint(tmp_path: Path, authority: Authority) -> None:
     assert keys_endpoint("http://localhost/k", team, None).url == "http://localhost/k"
     for url in ("http://example.com/certs", "http://127.0.0.1.example.com/", "http://10.0.0.1/"):
         reason = refuse(lambda url=url: keys_endpoint(url, team, None))  # type: ignore[misc]
-        assert reason.startswith("the keys' URL is not https")
+        assert reason == "keys without TLS could be forged: use https for the key server"
     assert "not a URL" in refuse(lambda: keys_endpoint("nonsense", team, None))
     assert "password" in refuse(lambda: keys_endpoint("https://a:b@example.com/", team, None))
     (tmp_path / "empty.pem").write_text("")
-    assert "holds no certificates" in refuse(
-        lambda: keys_endpoint(None, team, tmp_path / "empty.pem")
-    )
+    assert "it has none in PEM" in refuse(lambda: keys_endpoint(None, team, tmp_path / "empty.pem"))
     assert "cannot read the certificates" in refuse(
         lambda: keys_endpoint(None, team, tmp_path / "none.pem")
     )

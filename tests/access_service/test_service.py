@@ -285,39 +285,6 @@ def test_signals_end_it(keys: KeyServer, tmp_path: Path, signum: signal.Signals,
 TEAM_OPTION = ("--team-domain", TEAM)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        pytest.param((), "Missing option '--team-domain'", id="no-team"),
-        pytest.param(("--team-domain", f"https://{TEAM}"), "is not a domain like", id="url"),
-        pytest.param(("--team-domain", "myteam"), "is not a domain like", id="one-label"),
-        pytest.param(("--team-domain", f"{TEAM}/x"), "is not a domain like", id="path"),
-        pytest.param(("--listen", "4180"), "is not of the form ADDRESS:PORT", id="port-alone"),
-        pytest.param(("--listen", ":4180"), "is not of the form ADDRESS:PORT", id="everywhere"),
-        pytest.param(("--listen", "999.0.0.1:4180"), "is not of the form", id="no-address"),
-        pytest.param(("--listen", "[::1:4180"), "is not of the form", id="half-a-bracket"),
-        pytest.param(("--listen", "127.0.0.1:65536"), "is not of the form", id="large-port"),
-        pytest.param(("--listen", "192.0.2.1:0"), "cannot listen on 192.0.2.1:0: ", id="foreign"),
-        pytest.param(("--audience", "a b"), "is not an audience tag", id="audience"),
-        pytest.param(("--audience", ""), "is not an audience tag", id="empty-audience"),
-        pytest.param(("--leeway", "-1"), "is not a number from 0 to 300", id="negative-leeway"),
-        pytest.param(("--leeway", "nan"), "is not a number from 0 to 300", id="leeway"),
-        pytest.param(("--refresh-pause", "0"), "is not a number above 0", id="no-pause"),
-        pytest.param(("--keys-url", "http://example.com/"), "is not https", id="clear-keys"),
-        pytest.param(("--ca-file", "/dev/null"), "holds no certificates to trust", id="ca-file"),
-        pytest.param(("--nonsense",), "No such option", id="unknown-option"),
-    ],
-)
-def test_bad_settings(arguments: tuple[str, ...], complaint: str) -> None:
-    """Settings that cannot be used end it with 2 and one line."""
-    team = TEAM_OPTION if arguments and arguments[0] != "--team-domain" else ()
-    done = run(*team, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert complaint in done.stderr.splitlines()[-1]
-    assert done.stderr.startswith("ctsdns-traefik-access: error: ")
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_port_in_use() -> None:
     """An address that another program has ends it with 2 and one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -370,7 +370,7 @@ def test_bad_command_is_bad_usage(
     source = ("--endpoint", "http://127.0.0.1:1/") if command == "watch" else ("-",)
     done = run(command, *source, "-o", path, option, value, stdin=POLICY)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"ctsdns-traefik: error: Invalid value for '{option}' ")
+    assert done.stderr.startswith(f"ctsdns-traefik: error: invalid value for {option}: ")
     assert done.stderr.endswith(f": {reason}; see 'ctsdns-traefik {command} --help'\n")
     assert done.stderr.count("\n") == 1
     assert not path.exists()

@@ -227,8 +227,8 @@ SKIPPED = (
     ),
     pytest.param(
         b"event: machines-snapshot\ndata: {\n\n",
-        "the policy cannot be trusted: it is not JSON: Expecting property name enclosed in"
-        " double quotes at line 1, column 2",
+        "the policy cannot be trusted: it is not JSON: line 1, column 2: a name in double quotes"
+        " is missing",
         id="after-broken-json",
     ),
 )

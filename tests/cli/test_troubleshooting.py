@@ -128,7 +128,7 @@ def second_watch(stage: Stage) -> str:
     return printed
 
 
-@symptom("Missing option")
+@symptom("name a SOURCE")
 def no_source(stage: Stage) -> str:
     return fails("watch", "-o", stage.output)
 
@@ -154,7 +154,7 @@ def no_redis(stage: Stage) -> str:
     return fails("render-once", stage.policy, *store, PYTHONPATH=str(stage.folder))
 
 
-@symptom("No such option")
+@symptom("no such option")
 def misspelt_option(_stage: Stage) -> str:
     return fails("watch", "--endpont", "policy.hujson")
 

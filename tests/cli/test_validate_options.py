@@ -91,38 +91,6 @@ def test_static_configuration_in_toml(policy: Path, tmp_path: Path) -> None:
     assert second.startswith(f"{policy}:6:3: warning https-backend-unverifiable: {HTTPS}")
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "why"),
-    [
-        pytest.param("t.yml", "a: [", ":1:5: it is not YAML: ", id="yaml"),
-        pytest.param("t.yaml", "a:\n\tb: 1", ":2:1: it is not YAML: ", id="tab"),
-        pytest.param("t.yml", "é: @", ":1:5: it is not YAML: ", id="columns-of-bytes"),
-        pytest.param("t.toml", "[a\n", ":1:3: it is not TOML: ", id="toml"),
-        pytest.param("t.yml", "entryPoints: 3", ":1:1: entryPoints is not a map", id="type"),
-        pytest.param("t.yml", "", ":1:1: there is no setting in it", id="empty"),
-        pytest.param("t.yml", "\udcff", ": it is not UTF-8", id="bytes"),
-        pytest.param("t.json", "{}", ": Traefik reads its configuration from .yml", id="ending"),
-    ],
-)
-def test_static_configuration_that_cannot_be_read(
-    policy: Path, tmp_path: Path, name: str, text: str, why: str
-) -> None:
-    """A file that Traefik would not start with is one line with its place, and exit code 2."""
-    path = tmp_path / name
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    done = run("validate", policy, "--static-config", path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"ctsdns-traefik: error: {path}{why}")
-    assert done.stderr.count("\n") == 1
-
-
-def test_static_configuration_that_is_not_there(policy: Path, tmp_path: Path) -> None:
-    """A missing file is bad usage, not a bad source."""
-    done = run("validate", policy, "--static-config", tmp_path / "none.yml")
-    line = f"ctsdns-traefik: error: cannot read {tmp_path}/none.yml: no such file or directory\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
-
-
 def test_entrypoints_on_the_command_line(policy: Path, static: Path) -> None:
     """Entrypoints given by name are known, alone or beside a static configuration."""
     (line,) = problems_of(policy, "--entrypoint", "websecure", "--entrypoint", "tcp=:4433")
@@ -135,25 +103,6 @@ def test_entrypoints_on_the_command_line(policy: Path, static: Path) -> None:
         ["warning", "https-backend-unverifiable:"],
         ["warning", "dashboard-exposed:"],
     ]
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "why"),
-    [
-        ("--entrypoint", "", "is not of the form NAME"),
-        ("--entrypoint", "=:80", "is not of the form NAME"),
-        ("--entrypoint", "web=eighty", "is not of the form NAME"),
-        ("--entrypoint", "web=:0", "is not of the form NAME"),
-        ("--entrypoint", "w b", "is not of the form NAME"),
-        ("--traefik-version", "new", "is not a version"),
-        ("--traefik-version", "2.11", "is too old"),
-    ],
-)
-def test_bad_values_are_bad_usage(policy: Path, option: str, value: str, why: str) -> None:
-    """What is no entrypoint or version is named, with exit code 2."""
-    done = run("validate", policy, option, value)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert why in done.stderr
 
 
 def test_dynamic_file_of_another_name(policy: Path, static: Path) -> None:
@@ -333,11 +282,3 @@ def test_proof_of_raw_and_udp_routes(tmp_path: Path, known: list[str]) -> None:
     done = run("validate", policy, "--prove", *known)
     assert done.returncode == 0, done.stdout
     assert "2 routes, 0 errors, 0 warnings; proved by" in done.stdout
-
-
-def test_proof_without_a_traefik(policy: Path, tmp_path: Path) -> None:
-    """Without a Traefik --prove is exit code 2, and says how to get one."""
-    missing = {"CTSDNS_TRAEFIK": str(tmp_path / "none")}
-    done = run("validate", policy, "--prove", environment=missing)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("ctsdns-traefik: error: CTSDNS_TRAEFIK names no program")

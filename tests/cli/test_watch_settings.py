@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from local import free_ports
 from support.certificates import Authority
-from support.commands import BareWatch, Watch, run
+from support.commands import BareWatch, Watch
 from support.endpoints import (
     STREAM,
     ScriptedEndpoint,
@@ -131,95 +131,6 @@ def test_wishes_of_the_server_raise_the_delay(path: Path) -> None:
     assert within == [True] * 7, delays
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "code", "part"),
-    [
-        pytest.param(["-o", "missing/dynamic.yml"], {}, 4, "missing/dynamic.yml", id="no-folder"),
-        pytest.param(["-o", "folder.yml"], {}, 4, "it is a directory", id="output-is-a-folder"),
-        pytest.param(["--endpoint", "me:s3cret@host"], {}, 2, "not a URL", id="endpoint-no-url"),
-        pytest.param(
-            ["--endpoint", "http://me:s3cret@[::1/"], {}, 2, "bad host", id="endpoint-bad-host"
-        ),
-        pytest.param(["--header", "s3cret"], {}, 2, "'Name: value'", id="header-without-name"),
-        pytest.param(
-            ["--header", "X: s3cret\x01"], {}, 2, "forbidden character", id="header-value"
-        ),
-        pytest.param(
-            [], {"TRAEFIK_CONFIG_API_HEADERS": "A: b\ns3cret"}, 2, "'Name: value'", id="headers"
-        ),
-        pytest.param(
-            [],
-            {"TRAEFIK_CONFIG_API_TOKEN": "s3cret s3cret"},
-            2,
-            "of TRAEFIK_CONFIG_API_TOKEN cannot",
-            id="token",
-        ),
-        pytest.param(["--retry-delay", "soon"], {}, 2, "soon", id="delay-in-words"),
-        pytest.param(["--retry-delay", "-1"], {}, 2, "-1", id="delay-negative"),
-        pytest.param(["--retry-delay", "nan"], {}, 2, "nan", id="delay-not-a-number"),
-        pytest.param(["--retry-delay", "1e9"], {}, 2, "1e9", id="delay-too-long"),
-        pytest.param(["--read-timeout", "0"], {}, 2, "0", id="timeout-zero"),
-        pytest.param(["--read-timeout", "inf"], {}, 2, "inf", id="timeout-endless"),
-        pytest.param(
-            [], {"TRAEFIK_CONFIG_READ_TIMEOUT_SECONDS": "x"}, 2, "--read-timeout", id="variable"
-        ),
-        pytest.param(["--format", "toml"], {}, 2, "toml", id="format"),
-        pytest.param(["--no-such-option"], {}, 2, "--no-such-option", id="unknown-option"),
-        pytest.param(["http://s3cret/"], {}, 2, "SOURCE and --endpoint differ", id="two-endpoints"),
-        pytest.param([URL, "second"], {}, 2, "second", id="unexpected-argument"),
-        pytest.param(
-            [],
-            {"TRAEFIK_CONFIG_API_TOKEN": '"s3cret"'},
-            2,
-            "the token is in quotes",
-            id="token-in-quotes",
-        ),
-        *(
-            pytest.param([], {variable: value}, 2, f"{variable} is in quotes", id=variable)
-            for variable, value in (
-                ("TRAEFIK_CONFIG_STATUS_FILE", '"s3cret/status.json"'),
-                ("TRAEFIK_CONFIG_API_HEADERS", "'X-Key: s3cret'"),
-                ("TRAEFIK_CONFIG_REMOVAL_GUARD", '"true"'),
-                ("TRAEFIK_CONFIG_READ_TIMEOUT_SECONDS", "'5'"),
-                ("TRAEFIK_CONFIG_ON_CHANGE", '"reload s3cret"'),
-                ("TRAEFIK_ACCESS_FILE", '""'),
-            )
-        ),
-        pytest.param(
-            ["-o", '"redis://:s3cret@127.0.0.1/"'], {}, 2, "is in quotes", id="store-in-quotes"
-        ),
-    ],
-)
-def test_bad_settings_end_it_at_the_start(
-    path: Path, arguments: list[str], environment: dict[str, str], code: int, part: str
-) -> None:
-    """What cannot be used is one line on standard error, without secrets, and an exit code."""
-    usual = ["watch", "--endpoint", URL, "-o", str(path)]
-    (path.parent / "folder.yml").mkdir()
-    done = run(*usual, *arguments, environment=environment, cwd=path.parent)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert part in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("ctsdns-traefik: error: ")
-    assert "s3cret" not in done.stderr
-
-
-@pytest.mark.parametrize("variable", ["TRAEFIK_CONFIG_API_ENDPOINT", "TRAEFIK_DYNAMIC_CONFIG_FILE"])
-def test_quotes_that_a_container_keeps_are_named(path: Path, variable: str) -> None:
-    """Docker's --env-file keeps quotes: the variable is named, its value is not."""
-    environment = {
-        "TRAEFIK_CONFIG_API_ENDPOINT": URL,
-        "TRAEFIK_DYNAMIC_CONFIG_FILE": str(path),
-        variable: '"https://me:s3cret@worker.invalid/"',
-    }
-    done = run("watch", environment=environment)
-    said = f"the value of {variable} is in quotes: write it without (docker's --env-file keeps"
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert said in done.stderr
-    assert "s3cret" not in done.stderr
-    assert not path.exists()
-
-
 @pytest.mark.parametrize("others", [[], ["--endpoint"]], ids=["alone", "with-the-same-option"])
 def test_endpoint_can_be_an_argument(path: Path, others: list[str]) -> None:
     """The URL as an argument is followed as render-once reads it, before that of the variable."""
@@ -256,14 +167,6 @@ def test_header_given_twice_is_sent_twice(path: Path) -> None:
                 lines = server.requests[-1].decode().split("\r\n")
             found = [line for line in lines if line.lower().startswith("x-of: ")]
             assert [line.partition(": ")[2] for line in found] == expected
-
-
-def test_endpoint_is_required(path: Path) -> None:
-    """Without an endpoint there is nothing to follow, which is bad usage."""
-    done = run("watch", "-o", path)
-    assert done.returncode == 2
-    assert "--endpoint" in done.stderr
-    assert not path.exists()
 
 
 ECHO = b'{"error": "no", "message": "really"}'

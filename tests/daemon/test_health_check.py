@@ -324,8 +324,8 @@ def test_watch_still_needs_an_endpoint() -> None:
     done = run("watch")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "ctsdns-traefik: error: Missing option '--endpoint' (env var:"
-        " 'TRAEFIK_CONFIG_API_ENDPOINT'); see 'ctsdns-traefik watch --help'\n"
+        "ctsdns-traefik: error: name a SOURCE, or set TRAEFIK_CONFIG_API_ENDPOINT;"
+        " see 'ctsdns-traefik watch --help'\n"
     )
 
 

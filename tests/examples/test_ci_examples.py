@@ -134,7 +134,7 @@ def test_policy_in_a_folder(repository: Repository) -> None:
         (["policy.hujson", "nowhere"], 2, "git knows no revision nowhere here"),
         (["policy.hujson", "--all"], 2, "git knows no revision --all here"),
         (["missing.hujson", "HEAD"], 3, "cannot read missing.hujson"),
-        (["policy.hujson", "HEAD", "--unknown"], 2, "No such option '--unknown'"),
+        (["policy.hujson", "HEAD", "--unknown"], 2, "no such option --unknown"),
     ],
 )
 def test_what_cannot_be_done(

@@ -51,7 +51,7 @@ def test_watch_refuses_its_settings(tmp_path: Path) -> None:
     wrong = {"TRAEFIK_CONFIG_RETRY_DELAY_SECONDS": "soon"}
     with Container(tmp_path, NOBODY, wrong) as container:
         assert container.process.wait(timeout=20) == 2
-    assert "Invalid value for '--retry-delay'" in container.log
+    assert "invalid value for TRAEFIK_CONFIG_RETRY_DELAY_SECONDS" in container.log
     assert "Traefik version" not in container.log
 
 

@@ -166,9 +166,7 @@ def test_core_calls_nothing_impure() -> None:
 ACCESS = "ctsdns_traefik.access_service"
 
 OWNERS = (
-    pytest.param(
-        "click", ("ctsdns_traefik.cli", f"{ACCESS}.parameters", f"{ACCESS}.main"), id="click"
-    ),
+    pytest.param("click", ("ctsdns_traefik.cli", f"{ACCESS}.main"), id="click"),
     pytest.param("cryptography", (f"{ACCESS}.jwks",), id="cryptography"),
     pytest.param("jwt", (f"{ACCESS}.jwks", f"{ACCESS}.tokens"), id="jwt"),
     pytest.param("waitress", (f"{ACCESS}.server",), id="waitress"),

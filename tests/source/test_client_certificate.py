@@ -168,19 +168,27 @@ def unusable(authority: Authority, client: Files, tmp_path: Path) -> dict[str, P
 @pytest.mark.parametrize(
     ("certificate", "key", "complaint"),
     [
-        ("missing", None, "the client certificate {missing} cannot be read: no such file"),
-        ("folder", "key", "the client certificate {folder} cannot be read: is a directory"),
-        ("fifo", "key", "the client certificate {fifo} cannot be read: it is not a regular file"),
-        ("text", "key", "the client certificate {text} cannot be used: it holds no certificate"),
-        ("binary", "key", "the client certificate {binary} cannot be used: it holds no certifi"),
-        ("certificate", None, "certificate {certificate} cannot be used: it holds no private key"),
-        ("certificate", "missing", "the key {missing} cannot be read: no such file"),
-        ("certificate", "text", "the key {text} cannot be used: it holds no private key in PEM"),
-        ("certificate", "encrypted", "the key {encrypted} cannot be used: it is encrypted"),
-        ("both", None, "the client certificate {both} cannot be used: it is encrypted"),
+        ("missing", None, "cannot read the client certificate {missing}: no such file"),
+        ("folder", "key", "cannot read the client certificate {folder}: is a directory"),
+        ("fifo", "key", "cannot read the client certificate {fifo}: it is not a regular file"),
+        ("text", "key", "cannot use the client certificate {text}: it has no certificate"),
+        ("binary", "key", "cannot use the client certificate {binary}: it has no certifi"),
+        (
+            "certificate",
+            None,
+            "cannot use the client certificate {certificate}: it has no private key",
+        ),
+        ("certificate", "missing", "cannot read the key {missing}: no such file"),
+        ("certificate", "text", "cannot use the key {text}: it has no private key in PEM"),
+        ("certificate", "encrypted", "cannot use the key {encrypted}: it is encrypted"),
+        ("both", None, "cannot use the client certificate {both}: it is encrypted"),
         ("certificate", "other-key", "the key {other-key} does not fit the client certificate "),
         ("certificate", "rsa", "the key {rsa} does not fit the client certificate {certificate}"),
-        ("certificate", "damaged", "certificate {certificate} and its key cannot be used: the PEM"),
+        (
+            "certificate",
+            "damaged",
+            "cannot use the client certificate {certificate} and its key: the PEM",
+        ),
     ],
 )
 def test_unusable_files(
@@ -283,7 +291,7 @@ def test_commands(
     assert done.returncode == 3
     assert done.stdout.startswith(f"failed source: {demanding.url}: {DEMAND}\n")
     done = run("render-once", demanding.url, "--client-cert", "/nowhere.pem", environment=trust)
-    unreadable = "the client certificate /nowhere.pem cannot be read: no such file or directory"
+    unreadable = "cannot read the client certificate /nowhere.pem: no such file or directory"
     assert (done.returncode, done.stderr) == (
         3,
         f"ctsdns-traefik: error: {demanding.url}: {unreadable}\n",

@@ -54,8 +54,8 @@ def test_address_that_is_no_path(address: str) -> None:
     ("address", "complaint"),
     [
         ("", "empty"),
-        ("file:", "names no path"),
-        ("file://", "names no path"),
+        ("file:", "names no file"),
+        ("file://", "names no file"),
         ("file://server/share", "names a host"),
         ('"policy.hujson"', "in quotes"),
     ],

@@ -102,11 +102,11 @@ def test_answer_that_cannot_be_trusted(
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        pytest.param("headscale:", "is to name the server", id="no-server"),
-        pytest.param("headscale://h", "is to name the server", id="no-transport"),
+        pytest.param("headscale:", "names no server", id="no-server"),
+        pytest.param("headscale://h", "names no server", id="no-transport"),
         pytest.param("headscale+https:", "not a URL like", id="no-host"),
         pytest.param("headscale+http://h.example.com", "unencrypted", id="in-the-clear"),
-        pytest.param("headscale+https://me:s3cret@h", "no user, password", id="password"),
+        pytest.param("headscale+https://me:s3cret@h", "has a user, password", id="password"),
         pytest.param("headscale+https://h", "asks for an API key", id="no-key"),
     ],
 )

@@ -136,9 +136,9 @@ def test_token_file_is_read_at_each_connection(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         pytest.param(None, "no such file or directory", id="missing"),
-        pytest.param(b"", "the token is empty", id="empty"),
-        pytest.param(b"two s3cret words", "holds a space", id="spaces"),
-        pytest.param(b"s3cret\nX-Other: 1", "holds a space", id="lines"),
+        pytest.param(b"", "it is empty", id="empty"),
+        pytest.param(b"two s3cret words", "has a space", id="spaces"),
+        pytest.param(b"s3cret\nX-Other: 1", "has a space", id="lines"),
         pytest.param(b"s3cret\xff", "not text", id="not-utf-8"),
         pytest.param("s3crét".encode(), "outside ASCII", id="not-ascii"),
     ],

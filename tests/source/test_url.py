@@ -104,13 +104,13 @@ def test_compressed_policy_and_its_etag() -> None:
 FAULTS = (
     pytest.param(
         answering("200 OK", b"<!doctype html>", Content_Type="text/html"),
-        "an HTML page: .*tailscale: as the endpoint",
+        "an HTML page: .*tailscale: as the source",
         Reason.UNEXPECTED_ANSWER,
         id="page",
     ),
     pytest.param(
         answering("200 OK", b"\n <html>", Content_Type="text/plain"),
-        "an HTML page: .*tailscale: as the endpoint",
+        "an HTML page: .*tailscale: as the source",
         Reason.UNEXPECTED_ANSWER,
         id="page-labelled-text",
     ),

@@ -151,8 +151,8 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
 @pytest.mark.parametrize(
     ("text", "message", "line", "column"),
     [
-        pytest.param("", "there is nothing in it", 1, 1, id="empty"),
-        pytest.param("# a\n", "there is nothing in it", 1, 1, id="comment"),
+        pytest.param("", "it is empty", 1, 1, id="empty"),
+        pytest.param("# a\n", "it is empty", 1, 1, id="comment"),
         pytest.param("[]", "is not a map", 1, 1, id="list"),
         pytest.param("a: b: c", "it is not YAML: mapping values are", 1, 5, id="no-yaml"),
         pytest.param("routes: {}\nroutes: {}", "it is not YAML: found dup", 2, 1, id="twice"),
@@ -163,12 +163,12 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         pytest.param("routes:", "routes is not a map", 1, 1, id="null"),
         pytest.param(
             "tailnet: {ranges: [100.64.0.1/10]}",
-            'tailnet.ranges holds "100.64.0.1/10", which is not a network: has host bits set',
+            'tailnet.ranges has "100.64.0.1/10", which is not a network: has host bits set',
             *(1, 11),
             id="host-bits",
         ),
         pytest.param(
-            "tailnet: {ranges: [x]}", 'ranges holds "x", which is no', 1, 11, id="no-network"
+            "tailnet: {ranges: [x]}", 'ranges has "x", which is no', 1, 11, id="no-network"
         ),
         pytest.param("tailnet: {ranges: [0.0.0.0/0]}", "every address", 1, 11, id="everybody"),
         pytest.param("tailnet: {ranges: ['::/0']}", "every address", 1, 11, id="everybody-ipv6"),
@@ -206,10 +206,10 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
             id="number-for-a-flag",
         ),
         pytest.param(
-            "forwardAuth: {o: {address: 'http://{{env}}'}}", "holds {{", 1, 19, id="template"
+            "forwardAuth: {o: {address: 'http://{{env}}'}}", "has {{", 1, 19, id="template"
         ),
-        pytest.param("forwardAuth: {o: {address: 'http://`'}}", "holds `", 1, 19, id="backtick"),
-        pytest.param("forwardAuth: {o: {address: 'http://{}'}}", "holds {}", 1, 19, id="braces"),
+        pytest.param("forwardAuth: {o: {address: 'http://`'}}", "has `", 1, 19, id="backtick"),
+        pytest.param("forwardAuth: {o: {address: 'http://{}'}}", "has {}", 1, 19, id="braces"),
         pytest.param(
             'forwardAuth: {o: {address: "http://a\\n"}}', "cannot be seen", 1, 19, id="line-end"
         ),
@@ -299,7 +299,7 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         ),
         pytest.param(
             "tailnet: {entryPoints: [a b]}",
-            'tailnet.entryPoints holds "a b", which is no entrypoint\'s name',
+            'tailnet.entryPoints has "a b", which is not an entrypoint\'s name',
             1,
             11,
             id="tailnet-entrypoint",
@@ -324,7 +324,9 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
             id="wildcard-that-would-be-open",
         ),
         pytest.param("default: {}", "default has no access", 1, 1, id="empty-default"),
-        pytest.param("default:", "default is not a map", 1, 1, id="null-default"),
+        pytest.param(
+            "default:", "default is neither a mode of access nor a map", 1, 1, id="null-default"
+        ),
         pytest.param("default: open", 'names "open"', 1, 1, id="unknown-default"),
         pytest.param(
             "default: forward-auth", "is forward-auth, which needs forwardAuth", 1, 1, id="no-auth"
@@ -357,7 +359,7 @@ NO_ACCESS = "dashboard: {domain: a.de, entryPoint: web}"
         ),
         pytest.param(
             "forwardAuth: {x: {address: 'http://a', authResponseHeaders: [X-A, 'X B']}}",
-            'holds "X B", which is no header\'s name',
+            'has "X B", which is not a header\'s name',
             1,
             40,
             id="header",

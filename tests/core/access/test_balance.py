@@ -237,7 +237,7 @@ def test_balanced_routes_are_read_back() -> None:
         pytest.param("healthCheck: {port: 1}", "healthCheck.port is not known", id="unknown"),
         pytest.param("healthCheck: {path: x}", "is not the path of a URL", id="path"),
         pytest.param("healthCheck: {path: '/a b'}", "is not the path of a URL", id="space"),
-        pytest.param("healthCheck: {path: '/{{x'}", "cannot carry", id="template"),
+        pytest.param("healthCheck: {path: '/{{x'}", "cannot have", id="template"),
         pytest.param("healthCheck: {interval: true}", "interval is not text", id="flag"),
         pytest.param("healthCheck: {interval: -1}", "not a time such as", id="negative"),
         pytest.param("healthCheck: {path: 1}", "is not the path of a URL", id="path-of-digits"),

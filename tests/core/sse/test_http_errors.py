@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.sse.http_errors import Answer, explain_answer, explain_content
 
-NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
-WAY_OUT = "; tailscale: as the endpoint reads the policy without a worker"
+NO_SUCH_PATH = "this worker release has no /api/config, or the path is wrong"
+WAY_OUT = "; tailscale: as the source reads the policy without a worker"
 MISCONFIGURED = b'{"error":"Configuration error","message":"TS_API_KEY is missing"}'
 WORDS = "Configuration error: TS_API_KEY is missing"
 ACCESS = (
@@ -17,8 +17,8 @@ ACCESS = (
     " and CF-Access-Client-Secret of a service token"
 )
 NOT_FOLLOWED = (
-    "which is not followed: set the endpoint to its final URL, or,"
-    " if this is a login such as Cloudflare Access, the headers of a service token"
+    "which is not followed: name the final URL, or,"
+    " if this is a login such as Cloudflare Access, set the headers of a service token"
 )
 
 

@@ -222,8 +222,12 @@ def test_address_of_an_entrypoint(address: str, parts: tuple[str, str, str]) -> 
         pytest.param("", ("there is no setting in it", 1, 1), id="empty"),
         pytest.param("# nothing\n", ("there is no setting in it", 1, 1), id="comment"),
         pytest.param("- a", ("it is not a map of settings", 1, 1), id="list"),
-        pytest.param("\n entryPoints: x", ("entryPoints is not a map", 2, 2), id="not-a-map"),
-        pytest.param("providers: {file: true}", ("providers.file is not a map", 1, 13), id="true"),
+        pytest.param(
+            "\n entryPoints: x", ("entryPoints is not a map of settings", 2, 2), id="not-a-map"
+        ),
+        pytest.param(
+            "providers: {file: true}", ("providers.file is not a map of settings", 1, 13), id="true"
+        ),
         pytest.param(
             "api:\n  insecure: yes\n",
             ('api.insecure is "yes", neither true nor false', 2, 3),
@@ -272,9 +276,11 @@ def test_yaml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> No
     ("text", "error"),
     [
         pytest.param("", ("there is no setting in it", 1, 1), id="empty"),
-        pytest.param("\na = ]", ("it is not TOML: Invalid value", 2, 5), id="not-toml"),
-        pytest.param("a = 1\nb = [", ("it is not TOML: Invalid value", 2, 6), id="cut-off"),
-        pytest.param("api = 1\nproviders = 1", ("providers is not a map", 2, 1), id="not-a-map"),
+        pytest.param("\na = ]", ("it is not TOML: invalid value", 2, 5), id="not-toml"),
+        pytest.param("a = 1\nb = [", ("it is not TOML: invalid value", 2, 6), id="cut-off"),
+        pytest.param(
+            "api = 1\nproviders = 1", ("providers is not a map of settings", 2, 1), id="not-a-map"
+        ),
     ],
 )
 def test_toml_that_traefik_refuses(text: str, error: tuple[str, int, int]) -> None:

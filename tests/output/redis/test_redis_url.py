@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ctsdns_traefik.errors import SettingsError
 from ctsdns_traefik.output.redis.url import Address, address_from, is_store_url
 
 
@@ -30,36 +29,6 @@ def test_url_says_where_the_store_is(url: str, expected: Address) -> None:
     assert address_from(url) == expected
 
 
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        pytest.param("redis:", "not a URL like redis://127.0.0.1", id="nothing"),
-        pytest.param("redis:///0", "not a URL like redis://127.0.0.1", id="no-host"),
-        pytest.param("unix:///run/redis.sock", "not a URL like redis://127.0.0.1", id="socket"),
-        pytest.param("valkey://h", "not a URL like redis://127.0.0.1", id="valkey"),
-        pytest.param("redis://:hunter2@h:x", "a bad host or port", id="port-is-no-number"),
-        pytest.param("redis://:hunter2@h:0", "not a URL like", id="port-0"),
-        pytest.param("redis://:hunter2@[h", "a bad host or port", id="bracket"),
-        pytest.param("redis://:hunter2@h/x", "no number of a database", id="database-is-a-name"),
-        pytest.param("redis://:hunter2@h/1/2", "no number of a database", id="longer-path"),
-        pytest.param("redis://:hunter2@h?db=1", "may hold a rootKey", id="other-option"),
-        pytest.param("redis://:p?hunter2@h", "a bad host or port", id="password-not-escaped"),
-        pytest.param("redis://:x#hunter2@h", "a bad host or port", id="password-with-a-hash"),
-        pytest.param("redis://h/0#x", "not a URL like", id="fragment"),
-        pytest.param("redis://h?rootKey=", "is not of letters, digits", id="empty-root"),
-        pytest.param("redis://h?rootKey=a*", "is not of letters, digits", id="pattern-as-root"),
-        pytest.param("redis://h?rootKey=a/b", "is not of letters, digits", id="slash-in-root"),
-        pytest.param("redis://:hunter2@h\n", "a space or a control character", id="line-end"),
-    ],
-)
-def test_wrong_url_is_one_clear_line_without_the_password(url: str, complaint: str) -> None:
-    """What is wrong is reported, and nothing that could be a secret is repeated."""
-    with pytest.raises(SettingsError, match=complaint) as caught:
-        address_from(url)
-    assert "hunter2" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 def test_password_is_in_no_text() -> None:
     """Neither the log's name of the store nor its repr holds user or password."""
     address = address_from("redis://me:hunter2@[fd7a::1]:7000/2?rootKey=edge")
@@ -77,31 +46,6 @@ def test_password_file_wins_over_the_given_one_and_that_over_the_urls(tmp_path: 
     for password in ("one", "an other", " spaces at its ends "):
         file.write_text(f"{password}\n")
         assert address.read_password() == password
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        pytest.param(None, "cannot be read: no such file", id="missing"),
-        pytest.param(b"\n", "is empty", id="empty"),
-        pytest.param(b"\xff", "it is not text", id="binary"),
-    ],
-)
-def test_password_file_that_cannot_be_used_is_named(
-    tmp_path: Path, content: bytes | None, complaint: str
-) -> None:
-    """The error says which file, and why."""
-    file = tmp_path / "password"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(SettingsError, match=complaint):
-        address_from("redis://h", password_file=file).read_password()
-
-
-def test_authorities_are_for_tls_alone() -> None:
-    """A file of certificates that would do nothing is an error."""
-    with pytest.raises(SettingsError, match="rediss://"):
-        address_from("redis://h", ca_file=Path("ca.pem"))
 
 
 @pytest.mark.parametrize(
