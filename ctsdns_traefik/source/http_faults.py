@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from ctsdns_traefik.core.text import in_quotes, shown
+from ctsdns_traefik.core.text import in_quotes, in_quotes_error, shown
 from ctsdns_traefik.errors import Reason, os_reason
 from ctsdns_traefik.source.endpoint import Endpoint
 
@@ -115,7 +115,7 @@ def _proxy_fault(error: Exception, endpoint: Endpoint) -> str:
     """Return what a proxy refused, or why it cannot be reached."""
     name = _proxy_variable(endpoint)
     if in_quotes(os.environ.get(name, "")):
-        return f"the value of {name} is in quotes: write it without"
+        return in_quotes_error(name)
     for cause in _causes(error):
         if tunnel := _TUNNEL.search(str(cause)):
             fault = _TUNNEL_FAULTS.get(tunnel[1], "answers {status}").format(status=tunnel[1])

@@ -122,8 +122,8 @@ def _range(node: Node, text: str) -> str:
         node.fail(f"has {text}, which is every address: write narrower ranges")
     first = network.network_address
     if isinstance(first, ipaddress.IPv6Address) and (first.scope_id or first.ipv4_mapped):
-        what = "has a zone, which is the machine's own" if first.scope_id else "is an IPv4 network"
-        node.fail(f"has {quoted(text)}, which {what}: write it without")
+        zone, four = "has a zone: write it without", "is an IPv4 network: write it as one"
+        node.fail(f"has {quoted(text)}, which {zone if first.scope_id else four}")
     return str(network)
 
 
