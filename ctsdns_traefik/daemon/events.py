@@ -451,7 +451,7 @@ class OutputWritten(Event, event="written", level=INFO, counter="writes"):
             if names
         ]
         same = ["the same as before, but the output held something else"]
-        more = parts or same * (self.outcome != "created")
+        more = parts or same * bool(self.routes or self.outcome != "created")
         count = f"{self.routes} route{'' if self.routes == 1 else 's'}"
         return f"{self.outcome} {self.output}: {'; '.join([count, *more])}"
 

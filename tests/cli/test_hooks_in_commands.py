@@ -353,29 +353,6 @@ def test_signal_to_render_once_ends_the_command(
     assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["watch", "render-once"])
-@pytest.mark.parametrize(
-    ("option", "value", "reason"),
-    [
-        ("--on-change", "", "it names no program"),
-        ("--on-change", "a 'b", "it cannot be split into words: no closing quotation"),
-        ("--check-command", "", "it names no program"),
-        ("--check-command", "jq .", "it does not name the file to check: write {path} for it"),
-    ],
-)
-def test_bad_command_is_bad_usage(
-    path: Path, command: str, option: str, value: str, reason: str
-) -> None:
-    """A command that cannot be one ends the program at its start, with one line."""
-    source = ("--endpoint", "http://127.0.0.1:1/") if command == "watch" else ("-",)
-    done = run(command, *source, "-o", path, option, value, stdin=POLICY)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"ctsdns-traefik: error: invalid value for {option}: ")
-    assert done.stderr.endswith(f": {reason}; see 'ctsdns-traefik {command} --help'\n")
-    assert done.stderr.count("\n") == 1
-    assert not path.exists()
-
-
 def test_commands_keep_memory_of_nothing_secret(path: Path, tmp_path: Path) -> None:
     """The token of the endpoint is not in the environment of a command, nor in the log."""
     printed = tmp_path / "printed"

@@ -415,17 +415,6 @@ def test_port_of_an_unknown_entrypoint_is_a_word() -> None:
     assert " OPENSSL:nas.example.com:PORT," in printed["clients"]["socat"]
 
 
-BAD_PORTS = ("tcp", "tcp=", "=4433", "tcp=0", "tcp=65536", "tcp=x", "tcp=-1", "tcp=4433/sctp", "")
-
-
-@pytest.mark.parametrize("value", [*BAD_PORTS, "tcp=" + "9" * 5000], ids=lambda text: text[:12])
-def test_bad_entrypoint_is_bad_usage(value: str) -> None:
-    """Anything else after --entrypoint is refused with 2 and explained."""
-    done = run("parse-host", "--entrypoint", value, SSH)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "is not of the form NAME=PORT, tcp=4433 for one" in done.stderr
-
-
 SLIPPED_ALIAS = """\
 web_http_80._tcp.a.de
 ^

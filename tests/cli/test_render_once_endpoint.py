@@ -94,8 +94,8 @@ def test_user_and_password_of_the_url_reach_the_endpoint() -> None:
 
 
 PAGE = b"<!doctype html><title>Log in</title>"
-NO_SUCH_PATH = "this worker release has no /api/config, or the endpoint's path is wrong"
-WAY_OUT = "; tailscale: as the endpoint reads the policy without a worker"
+NO_SUCH_PATH = "this worker release has no /api/config, or the path is wrong"
+WAY_OUT = "; tailscale: as the source reads the policy without a worker"
 NO_POLICY = "it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)"
 
 FAULTS = (
@@ -267,6 +267,6 @@ def test_variable_that_holds_no_url_is_not_repeated(command: str, url: str) -> N
     done = run(command, environment={"TRAEFIK_CONFIG_API_ENDPOINT": url})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"{PREFIX}the endpoint is not a URL like https://git.example.com/policy.hujson,"
+        f"{PREFIX}the source is not a URL like https://git.example.com/policy.hujson,"
         " nor tailscale:, headscale+https://HOST or a file\n"
     )

@@ -115,7 +115,8 @@ def test_check_reports_by_its_exit_code(output: Path, old: str | None, code: int
     if old is not None:
         output.write_text(old)
     done = run("render-once", "-", "-o", output, "--check", stdin=POLICY)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    told = f"INFO: {output} would change; --diff prints how\n" if code else ""
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", told)
     assert (output.read_text() if output.exists() else None) == old
     assert list(output.parent.iterdir()) == ([] if old is None else [output])
 

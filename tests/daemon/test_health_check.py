@@ -312,23 +312,6 @@ def test_garbage(tmp_path: Path) -> None:
     )
 
 
-def test_health_needs_a_file() -> None:
-    """Without --status-file there is nothing to judge: that is bad usage."""
-    done = run("watch", "--health")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--health needs --status-file (env var: 'TRAEFIK_CONFIG_STATUS_FILE')" in done.stderr
-
-
-def test_watch_still_needs_an_endpoint() -> None:
-    """Without --health, watch says which option is missing, and its variable."""
-    done = run("watch")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "ctsdns-traefik: error: name a SOURCE, or set TRAEFIK_CONFIG_API_ENDPOINT;"
-        " see 'ctsdns-traefik watch --help'\n"
-    )
-
-
 def test_health_loads_little(tmp_path: Path) -> None:
     """A verdict, asked for every few seconds, loads none of the heavy packages."""
     path = tmp_path / "status.json"
