@@ -377,8 +377,14 @@ def health_while_watching(stage: Stage, script: Script, expected: str, *argument
     stage.folder.mkdir(exist_ok=True)
     status = ("--status-file", str(stage.folder / "status.json"))
     with ScriptedEndpoint(script) as server, Watch(server.url, stage.output, *status) as watch:
-        watch.until(lambda: expected in health(stage, *arguments), f"no {expected}")
-        return health(stage, *arguments)
+        said: list[str] = []
+
+        def is_expected() -> bool:
+            said.append(health(stage, *arguments))
+            return expected in said[-1]
+
+        watch.until(is_expected, f"no {expected}")
+        return said[-1]  # another call may find it while it connects
 
 
 @symptom("unhealthy: cannot read")

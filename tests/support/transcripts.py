@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support import processes
+from support.paths import TESTS
 
 PROGRAMS = {
     "ctsdns-traefik": "ctsdns_traefik",
@@ -46,12 +47,15 @@ class Row(NamedTuple):
         return next(word for word in self.words if word in PROGRAMS)
 
 
-def read_table(text: str) -> list[Row]:
-    """Read the rows of a table, whose form tests/cli/test_messages.py explains."""
+TABLE = TESTS / "cli" / "messages.txt"
+
+
+def read_table() -> list[Row]:
+    """Read the rows of the table of messages, whose form tests/cli/test_messages.py explains."""
     everywhere: Files = {}
     rows: list[Row] = []
     number = 1
-    for block in text.split("\n\n"):
+    for block in TABLE.read_text(encoding="utf-8").split("\n\n"):
         lines = block.split("\n")
         files = dict(_files_in(lines))
         at = next((at for at, line in enumerate(lines) if line.startswith("$ ")), None)
