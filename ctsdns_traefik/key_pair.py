@@ -18,7 +18,7 @@ _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIG
 def load_key_pair(
     context: ssl.SSLContext, certificate: Path, key: Path | None, what: str = "the certificate"
 ) -> None:
-    """Load a chain and its key, which may stand in one file; nobody is asked for a password.
+    """Load a chain and its key, which may stand in one file; a password is not asked for.
 
     Raise :class:`.SettingsError` that names the file at fault, the certificate as ``what``.
     """

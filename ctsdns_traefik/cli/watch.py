@@ -123,7 +123,7 @@ class WatchOptions:
         "--offline",
         group="Safety",
         is_flag=True,
-        help="For --check: ask nobody over the network, before a start that must not wait.",
+        help="For --check: use no network, before a start that must not wait.",
     ),
     monitoring_options,
     log_format_option,
