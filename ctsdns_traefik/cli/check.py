@@ -25,7 +25,7 @@ from ctsdns_traefik.errors import (
 from ctsdns_traefik.terminal import is_terminal, is_utf8, painter
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.cli.watch import WatchOptions
+    from ctsdns_traefik.cli.watch_options import WatchOptions
     from ctsdns_traefik.core.access import Access
     from ctsdns_traefik.core.dynamic import Document
     from ctsdns_traefik.core.static_config import StaticConfiguration
