@@ -102,26 +102,6 @@ def test_diff_shows_the_store_as_text(server: Server, tmp_path: Path) -> None:
     assert server.writes() == before
 
 
-@pytest.mark.parametrize("command", ["watch", "render-once"])
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        pytest.param("redis://:hunter2@h/x", "no number of a database", id="database"),
-        pytest.param("unix:///run/redis.sock", "not a URL like redis://127.0.0.1", id="socket"),
-        pytest.param("https://h/dynamic.yml", "not a URL like redis://", id="no-store"),
-    ],
-)
-def test_wrong_url_is_bad_usage(tmp_path: Path, command: str, url: str, complaint: str) -> None:
-    """Exit 2, one line, no password."""
-    source = {"watch": ("--endpoint", "http://127.0.0.1:1")}.get(
-        command, (str(policy(tmp_path, "a")),)
-    )
-    done = run(command, *source, "-o", url)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert complaint in done.stderr
-    assert "hunter2" not in done.stderr
-
-
 def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path) -> None:
     """Where redis-py is missing, exit 2 and the command that brings it."""
     (tmp_path / "redis.py").write_text("raise ImportError('none here')\n")
