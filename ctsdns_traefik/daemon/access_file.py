@@ -27,6 +27,7 @@ STEADY = 0.4
 _RECENT = 2.0
 """Seconds after the last change from which a file is taken to be complete."""
 
+_LARGEST = 1 << 24
 _TRIES = 10
 
 
@@ -144,8 +145,12 @@ def _require_regular(path: Path) -> None:
 
 
 def _content(path: Path) -> bytes:
-    with map_os_errors(f"cannot read {shown(str(path))}", SettingsError):
-        return path.read_bytes()
+    failure = f"cannot read {shown(str(path))}"
+    with map_os_errors(failure, SettingsError), path.open("rb") as file:
+        content = file.read(_LARGEST + 1)  # a device may never end
+    if len(content) > _LARGEST:
+        raise SettingsError(f"{failure}: it has more than {_LARGEST} bytes")
+    return content
 
 
 def _parse(path: Path, content: bytes, release: Release | None) -> AccessText:
