@@ -16,7 +16,7 @@ from support.entries import hosts, names_in
 from support.headscale import HEADSCALE_KEY, StandInHeadscale
 from support.statuses import until_status
 
-SCOPES = "policy_file:read, and devices:core:read and devices:posture_attributes:read"
+SCOPES = "policy_file:read, devices:core:read and devices:posture_attributes:read"
 
 
 def policy(names: str) -> str:
@@ -156,4 +156,4 @@ def test_usage(tailscale: StandInTailscale) -> None:
     assert (done.returncode, "is set alone" in done.stderr) == (2, True)
     options = ("--poll-interval", "2")
     done = run("watch", "tailscale:", *options, environment=tailscale.environment)
-    assert (done.returncode, "at least 5" in done.stderr) == (2, True)
+    assert (done.returncode, "needs 5 s or more" in done.stderr) == (2, True)

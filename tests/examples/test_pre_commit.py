@@ -167,9 +167,9 @@ def test_two_policies_of_one_hook_are_refused(tmp_path: Path, hooks: Hooks) -> N
     done = run_on_all(repository)
     assert done.returncode == 1
     assert "- exit code: 2\n" in done.stdout
-    for printed in ("Got unexpected extra argument", "b.hujson"):
+    for printed in ("got unexpected extra argument", "b.hujson"):
         assert printed in done.stdout
-    assert "Got unexpected extra argument" in " ".join(DOCUMENT.split())
+    assert "got unexpected extra argument" in " ".join(DOCUMENT.split())
 
 
 def hook() -> dict[str, Any]:

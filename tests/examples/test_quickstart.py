@@ -236,7 +236,7 @@ def test_ctrl_c_early(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "code", "message"),
     [
-        pytest.param("ftp://127.0.0.1/", ExitCode.USAGE, "the endpoint is not a URL", id="no-url"),
+        pytest.param("ftp://127.0.0.1/", ExitCode.USAGE, "the source is not a URL", id="no-url"),
         pytest.param("", ExitCode.USAGE, "the source is empty", id="empty"),
         pytest.param("http://127.0.0.1:1/", ExitCode.SOURCE, "connection refused", id="refused"),
         pytest.param("missing.hujson", ExitCode.SOURCE, "no such file", id="no-file"),

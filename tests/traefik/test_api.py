@@ -206,7 +206,7 @@ def test_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("s3cret", "Traefik's API is not a URL like http://127.0.0.1:8080"),
         ("http://me:s3cret@[::1/", "the URL of Traefik's API has a bad host or port"),
-        ("http://me:s3cret@h/ x", "the URL of Traefik's API holds a space"),
+        ("http://me:s3cret@h/ x", "the URL of Traefik's API has a space"),
         ("http://h/?s3cret", "the URL of Traefik's API has a query"),
     ],
 )
