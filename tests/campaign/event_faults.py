@@ -117,7 +117,7 @@ REPORTS = [
     BadEvent("error in text", b"event: error\ndata: out of order\n\n", f"{REPORT}out of order$"),
     BadEvent("error not in UTF-8", b"event: error\ndata: \xff\xfe\n\n", REPORT),
     BadEvent("error nested deep", b"event: error\ndata: " + b"[" * DEPTH + b"\n\n", REPORT),
-    BadEvent("long error", event("error", {"message": "x" * 10**6}), rf"{REPORT}x{{297}}\.\.\.$"),
+    BadEvent("long error", event("error", {"message": "x" * 10**6}), rf"{REPORT}x{{397}}\.\.\.$"),
     BadEvent("error of lines", event("error", {"message": "a\nb\x1b[31m"}), rf"{REPORT}a\\nb\\x1b"),
 ]
 
