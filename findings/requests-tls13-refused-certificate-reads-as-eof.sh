@@ -3,9 +3,9 @@
 #
 # Seen with requests 2.34.2, urllib3 2.8.0 and Python 3.11's ssl (OpenSSL 3.0). In TLS 1.3 the client's side of the
 # handshake is complete before the server has judged the client's certificate, so the refusal comes while the request is
-# sent: the write fails with SSLEOFError, which urllib3 passes on, though it reads on after a BrokenPipeError. The alert
-# that says what is wrong has arrived all the same: one read from the same socket raises it. In TLS 1.2, whose handshake
-# fails, requests reports the alert.
+# sent. A GET is often quicker and gets the reason; a write after the refusal, here of a body, fails with SSLEOFError,
+# which urllib3 passes on, though it reads on after a BrokenPipeError. The alert that says what is wrong has arrived all
+# the same: one read from the same socket raises it. In TLS 1.2, whose handshake fails, requests reports the alert.
 #
 # requests, TLSv1_2: SSLV3_ALERT_HANDSHAKE_FAILURE
 # requests, TLSv1_3: EOF occurred in violation of protocol
@@ -40,9 +40,13 @@ def serve(version):
     threading.Thread(target=run, daemon=True).start()
     return listener.getsockname()[1]
 
+def body():
+    time.sleep(0.5)  # the refusal comes first
+    yield b"x"
+
 def by_requests(port):
     try:
-        requests.get(f"https://127.0.0.1:{port}/", verify="certificate.pem", timeout=10)
+        requests.post(f"https://127.0.0.1:{port}/", data=body(), verify="certificate.pem", timeout=10)
     except requests.exceptions.SSLError as error:
         cause = error.args[0].reason.args[0]
         return cause.reason or cause.strerror.partition(" (")[0]
