@@ -127,7 +127,9 @@ def test_failure_of_on_change_changes_nothing(path: Path, tmp_path: Path) -> Non
 def test_refused_content_is_logged_once_and_tried_again(path: Path, tmp_path: Path) -> None:
     """The old file stays while the check refuses; the line comes once until it says otherwise."""
     verdict, count = tmp_path / "verdict", tmp_path / "count"
-    hook = script(tmp_path, f"echo >>{count}; cat {verdict} >&2; test ! -s {verdict}")
+    hook = script(
+        tmp_path, f"cat {verdict} >&2; test ! -s {verdict}; code=$?; echo >>{count}; exit $code"
+    )
     verdict.write_text("not today\n")
     path.write_text("{}\n")
 
