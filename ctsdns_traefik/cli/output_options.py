@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ctsdns_traefik.output import Check, Command, OnChange, Output
     from ctsdns_traefik.output.redis import Address
 
-_DOCUMENTS = ((".yml", ".yaml"), "Traefik loads no other file")
+_DOCUMENTS = ((".yml", ".yaml"), "Traefik reads JSON and YAML from no other file")
 _PICTURES = ((".svg",), "Traefik cannot load a picture")
 """How the name of a file has to end, and why."""
 

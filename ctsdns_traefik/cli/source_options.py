@@ -192,7 +192,7 @@ _CONNECTION = (
         group="Source",
         setting=settings.CLIENT_CERT,
         type=FILE,
-        help="Certificate to show to an https endpoint that demands one, in PEM, read at each"
+        help="Certificate to show to an https source that demands one, in PEM, read at each"
         " connection; its key may stand in the same file.",
     ),
     option(

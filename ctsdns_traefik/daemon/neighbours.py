@@ -18,8 +18,7 @@ PAUSE = 60.0
 """Seconds between two checks, at least."""
 
 MOST_TEXT = 256 * 1024
-"""Characters of all files that are parsed, since that takes a second or two; of further files only
-those that cannot be read are found."""
+"""Characters that are parsed in all, which takes a second or two; further files are only read."""
 
 
 class NeighbourCheck:

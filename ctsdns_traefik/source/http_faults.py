@@ -104,11 +104,11 @@ _CERTIFICATE_ALERTS = (
 
 
 def nginx_fault(page: bytes) -> str:
-    """Return what a page of nginx's means, which answers over HTTP where others send an alert."""
+    """Return what an error page of nginx means, ``""`` if nothing; others send an alert of TLS."""
     if b"No required SSL certificate was sent" in page:
         return _DEMAND
     refused = b"The SSL certificate error" in page
-    return "it refuses the client certificate, says nginx" if refused else ""
+    return "it refuses the client certificate (the answer of nginx)" if refused else ""
 
 
 def _proxy_fault(error: Exception, endpoint: Endpoint) -> str:

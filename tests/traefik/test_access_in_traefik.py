@@ -231,6 +231,23 @@ routes:
     assert traefik.get("web", "b.de", source=INTERNET) == Answer(403, "Forbidden")
 
 
+@needs_wildcards
+@pytest.mark.parametrize(
+    ("priority", "codes", "backend"),
+    [(100, ["outranked-by-wildcard"], "wild"), (1, [], "web")],
+)
+def test_priority_of_a_wildcard(
+    stage: Stage, priority: int, codes: list[str], backend: str
+) -> None:
+    """With the higher priority a wildcard gets the requests for a name that has its own route."""
+    routes = f'{{"*.de": {{access: public, priority: {priority}}}, ab.de: {{access: public}}}}'
+    entries = [f"_web_http_{stage.wild}._tcp.*.de", f"_web_http_{stage.web}._tcp.ab.de"]
+    traefik = stage.start(entries, f"routes: {routes}")
+    assert [each.code for each in traefik.diagnostics] == codes
+    assert traefik.get("web", "ab.de") == Answer(200, backend)
+    assert traefik.get("web", "q.de") == Answer(200, "wild")
+
+
 MODES = {
     "public": {"access": "public"},
     "inside": {"access": "tailscale-only"},

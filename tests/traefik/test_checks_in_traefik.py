@@ -383,6 +383,15 @@ def test_acme_beside_a_redirect(
     assert traefik.get("web", "a.de", "/.well-known/acme-challenge/x").status == status
 
 
+def test_address_as_name(tmp_path: Path, stack: ExitStack, ssh: int) -> None:
+    """A client that connects to an address reaches no route of that name: it sends no name."""
+    names = [f"_ws_ssh_{ssh}._tcp.{HERE}", f"_ws_ssh_{ssh}._tcp.a.example.com"]
+    traefik = start(stack, tmp_path, {"entryPoints": {"ws": {}}}, names)
+    assert traefik.codes == ["address-as-name"]
+    assert traefik.heard("ws", HERE) == b""
+    assert traefik.heard("ws", "a.example.com") == b"ssh"
+
+
 @pytest.mark.skipif(traefik_version() >= (3, 7), reason="Traefik has wildcards since 3.7")
 def test_unreachable_wildcard(tmp_path: Path, stack: ExitStack, web: int) -> None:
     """A Traefik without wildcards serves no name that one stands for, and disables TCP routers."""

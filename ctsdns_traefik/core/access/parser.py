@@ -292,10 +292,7 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
     read = {
         "acmeChallenge": ("challenge", _challenge),
         "middlewares": ("middlewares", _middlewares),
-        "certResolver": (
-            "cert_resolver",
-            _resolver,
-        ),
+        "certResolver": ("cert_resolver", _resolver),
         "tls": ("tls", Node.flag),
         "backend": ("backend", _backend),
         "alpnProtocols": ("alpn_protocols", _alpn_protocols),

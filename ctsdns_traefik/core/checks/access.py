@@ -197,11 +197,12 @@ def _outranked(routes: Sequence[Route]) -> Iterator[Diagnostic]:
             continue
         ours, highest = priority_of(route), priority_of(wildcard)
         if highest >= ours:
+            picked = "sends its requests there" if highest > ours else "picks one at random"
             yield diagnose(
                 "outranked-by-wildcard",
                 entry,
                 f"{shown(wildcard.entry.name)} has priority {highest}, this route {ours}: Traefik"
-                " sends its requests there",
+                f" {picked}",
                 "remove the wildcard's priority in the access file, or set a higher one here",
             )
 
