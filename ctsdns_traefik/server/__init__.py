@@ -1,7 +1,7 @@
 """What ``watch --listen`` serves: Traefik's HTTP provider, the relay, health, metrics, the webhook.
 
-It runs in a thread beside the loop, and knows only what a :class:`Handover` has passed to it. Only
-the relay and the server modules import tornado, when they are first used.
+It runs in a thread beside the loop, and knows only what a :class:`Handover` has passed to it. The
+modules that import tornado are imported when they are first used.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qs
 
+from ctsdns_traefik.core.durations import milliseconds_from
 from ctsdns_traefik.core.status import Health, allowed_age, judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
@@ -34,6 +36,9 @@ _LONGEST_REPLAY = 1024
 _REFUSAL_INTERVAL = 3600.0
 """Seconds for which a reason to refuse webhooks is not reported again: anybody can cause it."""
 
+LONGEST_WAIT = 60.0
+"""Seconds that an answer waits for a change at most."""
+
 _JSON = re.compile(rb'\s*\{\s*["}]')
 """How a document in JSON begins, and none in YAML but the empty one, which is both."""
 
@@ -46,6 +51,19 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     """Names match case-insensitively."""
     body: bytes = b""
+    query: str = ""
+
+    @property
+    def wait(self) -> float | None:
+        """For how many seconds the answer may wait for a change; ``None`` if that is no duration.
+
+        As in Consul's blocking queries (``?wait=3s``); at most :data:`LONGEST_WAIT`.
+        """
+        if "wait" not in self.query:
+            return 0.0
+        given = parse_qs(self.query, keep_blank_values=True).get("wait", ["0s"])
+        milliseconds = milliseconds_from(given[-1])
+        return None if milliseconds is None else min(milliseconds / 1000, LONGEST_WAIT)
 
 
 @dataclass(frozen=True)
@@ -116,6 +134,8 @@ class Application:
             return text_answer(HTTPStatus.UNAUTHORIZED, "a token is needed", *challenges)
         if request.path not in self._paths and request.path != RELAY:
             return text_answer(HTTPStatus.NOT_FOUND, "there is nothing here")
+        if request.path == DOCUMENT and request.wait is None:
+            return text_answer(HTTPStatus.BAD_REQUEST, "wait takes a duration such as 3s or 500ms")
         return _require_method(request, _READ)
 
     def _check_webhook(self, request: Request) -> Answer | None:
@@ -141,18 +161,41 @@ class Application:
         error = f"; its last error: {status.last_error.message}" if status.last_error else ""
         return f"this hub's last trusted snapshot is {age:.0f} s old{error}"
 
+    @property
+    def version(self) -> str:
+        """Which document is served, ``""`` as long as there is none."""
+        document = self._represent()
+        return document.digest if document else ""
+
+    def seconds_to_wait(self, request: Request, had: str) -> float:
+        """Return for how long a document may wait for another; 0 if it is news to the client.
+
+        ``had`` is the version that its connection has had.
+        """
+        if request.path != DOCUMENT or request.method == "HEAD":
+            return 0.0
+        known = had == self.version or self._document(request).status == HTTPStatus.NOT_MODIFIED
+        return (request.wait or 0.0) if known else 0.0
+
     def _document(self, request: Request) -> Answer:
-        content = self._handover.state.content
-        if content is None:
+        document = self._represent()
+        if document is None:
             retry = ("Retry-After", "1")
             text = "there is no document yet: no trusted snapshot has come"
             return text_answer(HTTPStatus.SERVICE_UNAVAILABLE, text, retry)
+        headers = request.headers
+        return document.answer(headers.get("Accept-Encoding"), headers.get("If-None-Match"))
+
+    def _represent(self) -> Representation | None:
+        """Return the document as it goes over the wire, made once."""
+        content = self._handover.state.content
+        if content is None:
+            return None
         if self._made is None or self._made[0] is not content:
             # A file of an earlier run may be in another format than --format.
             kind = "application/json" if _JSON.match(content) else "application/yaml"
             self._made = content, Representation(content, kind, _FRESH)
-        headers = request.headers
-        return self._made[1].answer(headers.get("Accept-Encoding"), headers.get("If-None-Match"))
+        return self._made[1]
 
     def _health(self, _: Request) -> Answer:
         health = self._judge()

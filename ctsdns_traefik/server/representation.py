@@ -36,7 +36,8 @@ class Representation:
         self._content = content
         self._content_type = content_type
         self._headers = headers
-        self._digest = hashlib.sha256(content).hexdigest()
+        self.digest = hashlib.sha256(content).hexdigest()
+        """Tells versions apart."""
 
     @cached_property
     def _compressed(self) -> bytes:
@@ -45,7 +46,7 @@ class Representation:
     def answer(self, accept_encoding: str | None, if_none_match: str | None) -> Answer:
         """Answer with the content, or with 304 if the client names its ETag."""
         small = accepts_gzip(accept_encoding)
-        etag = f'"{self._digest}{"-gzip" if small else ""}"'
+        etag = f'"{self.digest}{"-gzip" if small else ""}"'
         headers = (*self._headers, ("ETag", etag), ("Vary", "Accept-Encoding"))
         if _matches(if_none_match, etag):
             return Answer(HTTPStatus.NOT_MODIFIED, b"", "", headers)

@@ -35,10 +35,17 @@ from tornado.tcpserver import TCPServer
 
 from ctsdns_traefik.cancellation import start_thread
 from ctsdns_traefik.errors import SettingsError, internal_error
-from ctsdns_traefik.server.application import RELAY, WEBHOOK, Application, Request
+from ctsdns_traefik.server.application import (
+    DOCUMENT,
+    RELAY,
+    WEBHOOK,
+    Application,
+    Request,
+)
 from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.relay import COMMENT_INTERVAL, Relay
 from ctsdns_traefik.server.representation import Answer, text_answer
+from ctsdns_traefik.server.waiting import Waiting
 from ctsdns_traefik.server.webhook import LARGEST_BODY
 
 MOST_CONNECTIONS = 1024
@@ -149,6 +156,7 @@ class Server:
 
     async def _serve(self) -> None:
         connections = _Connections(self._application, self._relay, self._context)
+        self._answer_waiting = connections.answer_waiting
         connections.add_socket(self._listener)
         self._handover.subscribe(self._notify)
         self._on_change()
@@ -164,6 +172,7 @@ class Server:
             self._loop.call_soon_threadsafe(self._on_change)
 
     def _on_change(self) -> None:
+        self._answer_waiting()
         hosts = self._handover.take_hosts()
         if hosts is None or not self._relay.change(hosts):
             return
@@ -212,6 +221,7 @@ class _Connections(TCPServer, HTTPServerConnectionDelegate):
         """Connections without a request, the one that is idle longest first."""
         self._busy: dict[IOStream, None] = {}
         """Those with one, the oldest request first."""
+        self.waiting = Waiting()
 
     @property
     def has_room_for_followers(self) -> bool:
@@ -235,6 +245,12 @@ class _Connections(TCPServer, HTTPServerConnectionDelegate):
         connection = cast("HTTP1ServerConnection", server_conn)
         self._open.discard(connection)
         self.forget(connection.stream)
+        self.waiting.forget(connection.stream)
+
+    def answer_waiting(self) -> None:
+        """Send the answers that wait for the document that there is now."""
+        if self.waiting:
+            self.waiting.release(self.application.version)
 
     def mark_busy(self, stream: IOStream) -> None:
         """Note that a request has begun."""
@@ -287,8 +303,9 @@ class _Exchange(HTTPMessageDelegate):
         target = start_line.path
         if absolute := _ABSOLUTE.fullmatch(target):  # as proxies are asked (RFC 9112, 3.2.2)
             headers["Host"], target = absolute["host"], absolute["path"]
-        path = target.partition("?")[0] or "/"
-        self._request = Request(start_line.method, path, headers)
+        path, _, query = target.partition("?")
+        path = path or "/"
+        self._request = Request(start_line.method, path, headers, query=query)
         self._head = start_line.method == "HEAD"
         check = partial(self._connections.application.check, self._request)
         refusal = check() or self._check_body()
@@ -309,11 +326,23 @@ class _Exchange(HTTPMessageDelegate):
             self._answer(_RELAY_HEAD if self._head else _TOO_MANY)
             return
         request = self._request._replace(body=b"".join(self._body))
+        application, waiting = self._connections.application, self._connections.waiting
+        stream = self._connection.stream
+        seconds = application.seconds_to_wait(request, waiting.had(stream))
+        if seconds:
+            waiting.hold(stream, application.version, seconds, partial(self._respond, request))
+        else:
+            self._respond(request)
+
+    def _respond(self, request: Request) -> None:
+        application = self._connections.application
         try:
-            answer = self._connections.application.answer(request)
+            answer = application.check(request) or application.answer(request)
         except Exception:
             self._answer(text_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"))
             raise
+        if request.path == DOCUMENT and not self._head:
+            self._connections.waiting.note(self._connection.stream, application.version)
         self._answer(answer)
 
     def on_connection_close(self) -> None:

@@ -71,14 +71,18 @@ def wait(
     limit: float,
     start: Callable[[], float],
     since: float | None = None,
+    nap: float = _SHORTEST_NAP,
 ) -> float | None:
-    """Wait until a condition holds; return the seconds since a start, ``None`` beyond the limit."""
+    """Wait until a condition holds; return the seconds since a start, ``None`` beyond the limit.
+
+    ``nap`` is how many seconds pass between two looks at least.
+    """
     since = time.perf_counter() if since is None else since
     while not condition():
         elapsed = time.perf_counter() - since
         if elapsed > limit:
             return None
-        time.sleep(max(_SHORTEST_NAP, elapsed / 500))
+        time.sleep(max(nap, elapsed / 500))
     return time.perf_counter() - start()
 
 

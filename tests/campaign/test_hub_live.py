@@ -66,7 +66,8 @@ class Stage:
         for number in range(TRAEFIKS):
             place = self.folder / f"traefik-{number}"
             place.mkdir()
-            self.traefiks.append(enter(HttpTraefik(place, url, pollTimeout="500ms")))
+            wait = "?wait=200ms" if number == 0 else ""
+            self.traefiks.append(enter(HttpTraefik(place, url + wait, pollTimeout="500ms")))
         self.until_live()
         self.clients = [enter(Client(traefik)) for traefik in self.traefiks]
         self.reader = enter(Reader(self.port))

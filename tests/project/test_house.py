@@ -172,7 +172,9 @@ OWNERS = (
     pytest.param("waitress", (f"{ACCESS}.server",), id="waitress"),
     pytest.param(
         "tornado",
-        tuple(f"ctsdns_traefik.server.{each}" for each in ("library", "relay", "server")),
+        tuple(
+            f"ctsdns_traefik.server.{each}" for each in ("library", "relay", "server", "waiting")
+        ),
         id="tornado",
     ),
     pytest.param("redis", ("ctsdns_traefik.output.redis.connection",), id="redis"),

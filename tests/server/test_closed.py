@@ -441,9 +441,9 @@ def test_clients_that_stay_leave_room(path: Path) -> None:
     ):
         feed.send(snapshot(hosts("a")))
         hub.until_served("router-a-example-com")
-        followers = [stack.enter_context(Listener(hub.port)) for _ in range(45)]
-        statuses = [each.read(b"\r\n")[9:12] for each in followers]
-        assert (statuses[0], statuses[-1]) == (b"200", b"503")
+        listeners = [stack.enter_context(Listener(hub.port)) for _ in range(45)]
+        followers = [each for each in listeners if each.read(b"\r\n")[9:12] == b"200"]
+        assert len(followers) == 43  # of 50 connections; which ones is chance
         for _ in range(60):
             stuck = stack.enter_context(socket.socket())
             stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

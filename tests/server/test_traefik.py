@@ -70,3 +70,38 @@ def test_token_and_certificate(path: Path, tmp_path: Path, authority: Authority)
     ):
         feed.send(snapshot(hosts("a")))
         until(lambda: traefik.names() == names("a"), "not live")
+
+
+def test_traefik_takes_answers_that_wait(path: Path, tmp_path: Path) -> None:
+    """Polls that wait, for the first document too, bring changes and no error."""
+    with (
+        Feed() as feed,
+        ScriptedEndpoint(feed) as server,
+        Hub(server.url, path) as hub,
+        HttpTraefik(tmp_path, hub.url("/traefik.json?wait=3s"), interval="1s") as traefik,
+    ):
+        for letters in ("a", "ab", "b"):
+            feed.send(snapshot(hosts(letters)))
+            until(lambda letters=letters: traefik.names() == names(letters), "not live")
+        assert traefik.errors == []
+
+
+def test_poll_that_ends_before_the_answer(path: Path, tmp_path: Path) -> None:
+    """With a ``pollTimeout`` shorter than ``wait`` polls fail, which costs no route."""
+    with (
+        ScriptedEndpoint(streaming("a")) as server,
+        Hub(server.url, path) as hub,
+    ):
+        hub.until_served("router-a-example-com")
+        url = hub.url("/traefik.json?wait=1s")
+        folders = [tmp_path / each for each in ("short", "long")]
+        for each in folders:
+            each.mkdir()
+        with (
+            HttpTraefik(folders[0], url, pollTimeout="500ms") as short,
+            HttpTraefik(folders[1], url) as long,
+        ):
+            until(lambda: "Client.Timeout" in "".join(short.errors), "no poll fails", 20)
+            for traefik in (short, long):
+                until(lambda traefik=traefik: traefik.names() == names("a"), "routes are lost")
+            assert long.errors == []

@@ -33,6 +33,7 @@ from ctsdns_traefik.core.access.model import (
 )
 from ctsdns_traefik.core.access.modes import MODES, TRUSTED_BY_PATTERN
 from ctsdns_traefik.core.access.yaml_nodes import EMPTY, Node, read_nodes
+from ctsdns_traefik.core.durations import milliseconds_from
 from ctsdns_traefik.core.dynamic.routes import HealthCheck
 from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
@@ -56,10 +57,6 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,126}")
 
 _NOT_IN_GO = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:[=!#>(]|<[=!])|\\[1-9](?![0-7]))")
 _ONLY_IN_GO = re.compile(r"\\[pPQxzC]|\[\[:|\(\?(?!:)")
-
-_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-_PART = re.compile("([0-9]{1,9})(ms|s|m|h)")
-_DURATION = re.compile(f"(?:{_PART.pattern})+")
 
 T = TypeVar("T")
 
@@ -359,10 +356,8 @@ def _text_or_seconds(node: Node) -> str:
 
 
 def _milliseconds(node: Node, text: str) -> float:
-    """Return a duration as Go reads it, whole numbers with units."""
-    if not _DURATION.fullmatch(text) or not (
-        total := sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    ):
+    total = milliseconds_from(text)
+    if not total:
         node.fail(f"is {quoted(text)}, not a time such as 10s, 500ms or 1m30s")
     if total > LONGEST_TIME:  # one that Go cannot hold would cost the whole file
         node.fail(f"is {text}, which is more than a day")

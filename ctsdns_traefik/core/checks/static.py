@@ -5,12 +5,16 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 from collections.abc import Iterator
+from urllib.parse import parse_qs
 
+from ctsdns_traefik.core.durations import milliseconds_from
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.releases import Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import (
+    DEFAULT_POLL_TIMEOUT,
     Entrypoint,
     FileProvider,
+    HttpProvider,
     StaticConfiguration,
 )
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
@@ -36,6 +40,7 @@ def check_static(
     yield from entrypoint_resolvers(static)
     if output is not None:
         yield from dynamic_file_not_watched(static.file_provider, output, version)
+    yield from poll_timeout_too_short(static.http_provider)
     yield from dashboard_exposed(static)
 
 
@@ -86,6 +91,33 @@ def dynamic_file_not_watched(
     reasons = (*_wrong_ending(provider, output, version), *_reasons_not_to_read(provider, output))
     for setting, message, hint in reasons:
         yield diagnose_setting("dynamic-file-not-watched", setting, message, hint)
+
+
+def poll_timeout_too_short(provider: HttpProvider | None) -> Iterator[Diagnostic]:
+    """Report polls of a hub that Traefik ends before the answer, which waits for a change."""
+    path, _, query = (provider.endpoint if provider else "").partition("?")
+    waits = parse_qs(query, keep_blank_values=True).get("wait")
+    if not provider or not waits or not path.endswith("/traefik.json"):
+        return
+    wait, given = waits[-1], provider.poll_timeout or DEFAULT_POLL_TIMEOUT
+    longest = milliseconds_from(wait)
+    ends = milliseconds_from(f"{given}s" if given.isdecimal() else given)
+    if longest is None:
+        yield diagnose_setting(
+            "poll-timeout-too-short",
+            "providers.http.endpoint",
+            f"wait={quoted(wait)} is no duration: the hub answers 400, and Traefik gets no routes",
+            "write wait=3s",
+        )
+    elif ends is not None and ends <= longest:
+        yield diagnose_setting(
+            "poll-timeout-too-short",
+            "providers.http.pollTimeout" if provider.poll_timeout else "providers.http.endpoint",
+            f"Traefik ends a poll after {given}, before the hub's answer, which waits up to {wait}:"
+            " each is an error in its log, and a change comes late",
+            "write wait=3s, or a longer pollTimeout",
+            Severity.WARNING,
+        )
 
 
 def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:

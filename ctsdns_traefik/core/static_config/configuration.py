@@ -23,6 +23,7 @@ REDIRECT_PRIORITY = 2**63 - 2
 
 DEFAULT_HTTP = ":80"
 DEFAULT_TRAEFIK = ":8080"
+DEFAULT_POLL_TIMEOUT = "5s"
 
 
 class Redirect(NamedTuple):
@@ -98,11 +99,20 @@ class FileProvider(NamedTuple):
     watch: bool = True
 
 
+class HttpProvider(NamedTuple):
+    """The URL from which Traefik polls its dynamic configuration."""
+
+    endpoint: str
+    poll_timeout: str = ""
+    """As written in the configuration; ``""`` means :data:`DEFAULT_POLL_TIMEOUT`."""
+
+
 class StaticConfiguration(NamedTuple):
     """The known part of Traefik's static configuration."""
 
     entrypoints: Mapping[str, Entrypoint]
     file_provider: FileProvider | None = None
+    http_provider: HttpProvider | None = None
     api_insecure: bool = False
     insecure_skip_verify: bool = False
     """Whether certificates of backends are not verified."""
@@ -158,6 +168,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
     return StaticConfiguration(
         entrypoints=_entrypoints(root),
         file_provider=_file_provider(root.section("providers").section("file")),
+        http_provider=_http_provider(root.section("providers").section("http")),
         api_insecure=api.flag("insecure"),
         insecure_skip_verify=transport.flag("insecureSkipVerify"),
         own_trust=transport.has("rootCAs") or transport.has("spiffe"),
@@ -268,6 +279,12 @@ def _file_provider(section: Section) -> FileProvider | None:
     return FileProvider(
         section.text("filename"), section.text("directory"), section.flag("watch", default=True)
     )
+
+
+def _http_provider(section: Section) -> HttpProvider | None:
+    if not section.exists:
+        return None
+    return HttpProvider(section.text("endpoint"), section.text("pollTimeout"))
 
 
 def _providers(root: Section) -> frozenset[str]:

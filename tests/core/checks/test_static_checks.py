@@ -166,6 +166,31 @@ def test_each_reason_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "timeout", "found"),
+    [
+        pytest.param("?wait=5s", "", ["warning endpoint"], id="default"),
+        pytest.param("?wait=1m", ", pollTimeout: 20s", ["warning pollTimeout"], id="short"),
+        pytest.param("?wait=4s", ", pollTimeout: 3", ["warning pollTimeout"], id="number"),
+        pytest.param("?wait=3", "", ["error endpoint"], id="no-unit"),
+        pytest.param("?wait=", "", ["error endpoint"], id="empty"),
+        pytest.param("?wait=3s", "", [], id="shorter"),
+        pytest.param("?wait=20s", ", pollTimeout: 1m30s", [], id="long"),
+        pytest.param("?wait=20s", ", pollTimeout: 1.5h", [], id="fraction"),
+        pytest.param("", "", [], id="no-wait"),
+    ],
+)
+def test_poll_timeout_too_short(query: str, timeout: str, found: list[str]) -> None:
+    """A hub's answer that may wait longer than Traefik does is a warning, a bad wait an error."""
+    provider = f"{{endpoint: 'http://[::1]:9280/traefik.json{query}'{timeout}}}"
+    problems = problems_of(f"providers: {{http: {provider}}}")
+    told = [f"{each.severity} {each.setting.removeprefix('providers.http.')}" for each in problems]
+    assert told == found
+    assert {each.code for each in problems} <= {"poll-timeout-too-short"}
+    elsewhere = provider.replace("traefik.json", "other.json")
+    assert problems_of(f"providers: {{http: {elsewhere}}}") == ()
+
+
+@pytest.mark.parametrize(
     ("entrypoints", "address"),
     [
         pytest.param("{web: {address: ':80'}}", ":8080", id="default"),

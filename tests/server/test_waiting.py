@@ -1,0 +1,196 @@
+"""``/traefik.json?wait=``: an answer that waits for a change."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from local import until
+
+from ctsdns_traefik.server.address import listen_address_from, open_listener
+from ctsdns_traefik.server.application import LONGEST_WAIT, Application, Request, Settings
+from ctsdns_traefik.server.guard import SecretFile
+from ctsdns_traefik.server.handover import Handover
+from ctsdns_traefik.server.server import Server
+
+DOCUMENTS = (b"{}\n", b'{"a": 1}\n', b'{"b": 2}\n')
+
+
+class Hub:
+    """A server in a thread of this process, and its documents."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.handover = Handover()
+        listener = open_listener(listen_address_from("0"))
+        self.port = listener.getsockname()[1]
+        application = Application(self.handover, settings)
+        self.server = Server(listener, application, self.handover, interval=3600)
+
+    def publish(self, content: bytes) -> None:
+        """Serve another document."""
+        self.handover.publish_document(content, {}, trusted=True)
+
+    def get(self, path: str = "/metrics") -> int:
+        """Ask on a connection of its own; return the status."""
+        with client(self.port) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().status
+
+
+@contextmanager
+def client(port: int) -> Iterator[http.client.HTTPConnection]:
+    """Give a connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def answer(
+    connection: http.client.HTTPConnection, query: str = "", **headers: str
+) -> tuple[int, bytes]:
+    """Ask for the document, and return the answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("GET", f"/traefik.json{query}", headers=named)
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """Serve; there is no document yet."""
+    hub = Hub(Settings())
+    with hub.server:
+        yield hub
+
+
+def test_answer_waits_for_a_change(hub: Hub) -> None:
+    """A connection gets what is new to it at once, and then waits, if it asks for that."""
+    hub.publish(DOCUMENTS[0])
+    with client(hub.port) as connection:
+        assert answer(connection, "?wait=60s") == (200, DOCUMENTS[0])
+        for content in DOCUMENTS[1:]:
+            connection.request("GET", "/traefik.json?x=1&wait=20s&wait=60s")
+            assert hub.get() == 200  # the request before this one has been read, too
+            hub.publish(content)
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (200, content)
+        hub.publish(DOCUMENTS[0])
+        assert answer(connection, "?wait=60s") == (200, DOCUMENTS[0])
+        assert answer(connection) == (200, DOCUMENTS[0])  # waits only if asked to
+
+
+def test_wait_ends(hub: Hub) -> None:
+    """After its time an answer comes without a change, and the next one waits again."""
+    hub.publish(DOCUMENTS[0])
+    with client(hub.port) as connection:
+        assert answer(connection) == (200, DOCUMENTS[0])
+        for _ in range(2):
+            began = time.monotonic()
+            assert answer(connection, "?wait=100ms") == (200, DOCUMENTS[0])
+            assert time.monotonic() - began >= 0.1
+
+
+def test_same_document_again_is_no_change(hub: Hub) -> None:
+    """What watch writes once more, and a change of the hosts alone, releases no answer."""
+    hub.publish(DOCUMENTS[0])
+    with client(hub.port) as connection:
+        assert answer(connection) == (200, DOCUMENTS[0])
+        began = time.monotonic()
+        connection.request("GET", "/traefik.json?wait=300ms")
+        assert hub.get() == 200
+        hub.publish(bytes(bytearray(DOCUMENTS[0])))
+        hub.handover.publish_hosts({"_web_http_80._tcp.a.example.com": "100.64.0.1"})
+        assert connection.getresponse().status == 200
+        assert time.monotonic() - began >= 0.3
+
+
+def test_first_document_is_waited_for(hub: Hub) -> None:
+    """Before there is one even a new client waits, so that Traefik has the first one at once."""
+    with client(hub.port) as connection:
+        assert answer(connection, "?wait=10ms")[0] == 503
+        connection.request("GET", "/traefik.json?wait=60s")
+        assert hub.get() == 200
+        hub.publish(DOCUMENTS[1])
+        assert connection.getresponse().read() == DOCUMENTS[1]
+
+
+def test_entity_tag_is_waited_for(hub: Hub) -> None:
+    """A client that names what it has waits on a connection of its own: 304, or a change."""
+    hub.publish(DOCUMENTS[0])
+    with client(hub.port) as connection:
+        connection.request("HEAD", "/traefik.json?wait=60s")
+        tag = connection.getresponse().headers["ETag"]
+    with client(hub.port) as connection:
+        assert answer(connection, "?wait=10ms", If_None_Match=tag) == (304, b"")
+        connection.request("GET", "/traefik.json?wait=60s", headers={"If-None-Match": tag})
+        assert hub.get() == 200
+        hub.publish(DOCUMENTS[1])
+        assert connection.getresponse().read() == DOCUMENTS[1]
+
+
+def test_head_never_waits(hub: Hub) -> None:
+    """``HEAD`` is answered at once, again and again, and counts as nothing that was had."""
+    hub.publish(DOCUMENTS[0])
+    with client(hub.port) as connection:
+        for _ in range(3):
+            connection.request("HEAD", "/traefik.json?wait=60s")
+            assert connection.getresponse().read() == b""
+        assert answer(connection, "?wait=60s") == (200, DOCUMENTS[0])
+
+
+@pytest.mark.parametrize("wait", ["", "3", "-1s", "1.5s", "3%73s", "soon", "\u0663s"])
+def test_wait_is_a_duration(hub: Hub, wait: str) -> None:
+    """Anything else is 400, and says what to write."""
+    hub.publish(DOCUMENTS[0])
+    quoted = quote(wait, safe="%")
+    with client(hub.port) as connection:
+        status, body = answer(connection, f"?wait={quoted}")
+    assert (status, body) == (400, b"wait takes a duration such as 3s or 500ms\n")
+
+
+def test_wait_is_bounded() -> None:
+    """An hour is a minute."""
+    request = Request("GET", "/traefik.json", {}, query="wait=1h")
+    assert request.wait == LONGEST_WAIT
+    assert Request("GET", "/traefik.json", {}, query="waits=x").wait == 0
+
+
+def test_clients_that_leave_are_forgotten(hub: Hub) -> None:
+    """A client that goes while it waits leaves nothing open."""
+    hub.publish(DOCUMENTS[0])
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(50):
+        with client(hub.port) as connection:
+            assert answer(connection) == (200, DOCUMENTS[0])
+            connection.request("GET", "/traefik.json?wait=60s")
+            assert hub.get() == 200
+    until(lambda: len(list(Path("/dev/fd").iterdir())) <= before, "connections stay open")
+    hub.publish(DOCUMENTS[1])
+    with client(hub.port) as connection:
+        assert answer(connection, "?wait=60s") == (200, DOCUMENTS[1])
+
+
+def test_token_counts_when_the_answer_goes(tmp_path: Path) -> None:
+    """Who may not ask any more gets no document, however long ago the request came."""
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    tokens = SecretFile(file, "token")
+    hub = Hub(Settings(tokens=tokens))
+    hub.publish(DOCUMENTS[0])
+    with hub.server, client(hub.port) as connection:
+        bearer = {"Authorization": "Bearer old"}
+        assert answer(connection, **bearer) == (200, DOCUMENTS[0])
+        connection.request("GET", "/traefik.json?wait=60s", headers=bearer)
+        assert hub.get() == 401
+        file.write_text("new\n")
+        tokens.reload()
+        hub.publish(DOCUMENTS[1])
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (401, b"a token is needed\n")
