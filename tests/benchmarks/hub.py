@@ -10,9 +10,10 @@ import selectors
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Self
@@ -38,7 +39,7 @@ from support.traefik import Answer, Traefik
 
 _LIVE = Answer(200, "live")
 _NAP = 0.02
-"""Seconds between two requests to a Traefik: more would take the processors from what is measured."""
+"""Seconds between two requests to a Traefik, which take the processors from what is measured."""
 
 _APART = ["env"]
 """Starts a process that shares no memory with a fork server."""
@@ -125,8 +126,15 @@ def by_store(folder: Path, code: Path | None = None) -> Iterator[Way]:
         yield Way(source, traefiks, port)
 
 
-Rounds = tuple[list[float | None], list[float | None]]
-"""Seconds for versions that change every route, and for one route more."""
+class Round(NamedTuple):
+    """Seconds until routes are live on all Traefiks; ``None`` beyond the limit."""
+
+    first: float | None
+    """Of all routes, where there were none."""
+    changed: float | None
+    """Of another version of all of them."""
+    more: float | None
+    """Of one route more."""
 
 
 def show_hub(scale: Scale, folder: Path) -> None:
@@ -157,49 +165,45 @@ def _ways(folder: Path) -> dict[str, Callable[[Path], AbstractContextManager[Way
 
 
 def _show_ways(scale: Scale, folder: Path) -> None:
-    times = {}
+    times: dict[str, list[Round]] = {}
     for number, (name, open_way) in enumerate(_ways(folder).items()):
-        place = folder / f"way-{number}"
-        place.mkdir()
-        with open_way(place) as way:
-            times[name] = _rounds(way, scale)
+        times[name] = []
+        for each in range(scale.repeat):
+            place = folder / f"way-{number}-{each}"
+            place.mkdir()
+            with open_way(place) as way:
+                times[name].append(_round(way, scale))
     mine = next(iter(times.values()))
     rows = [[name, *_cells(mine, others, scale.limit)] for name, others in times.items()]
     head = (
         "milliseconds",
-        "all changed",
-        "first / this",
-        "one more",
-        "first / this",
+        *chain(*((each, "ratio") for each in ("first", "all changed", "one more"))),
     )
     notes = f"{scale.hosts:,} hosts, three Traefiks, throttle 250 ms; medians of {scale.repeat}."
+    ratio = "The ratio is that of the first way to this one."
     budgets = "Budgets against the former build: one file 0.9; Redis 0.42, one more 0.4."
     table.show(
-        "Hub", head, rows, f"From the event's first byte to the route on all. {notes} {budgets}"
+        "Hub",
+        head,
+        rows,
+        f"From the event's first byte to the route on all. {notes} {ratio} {budgets}",
     )
 
 
-def _cells(mine: Rounds, others: Rounds, limit: float) -> Iterator[str]:
+def _cells(mine: list[Round], others: list[Round], limit: float) -> Iterator[str]:
     """Yield a way's medians, each with the ratio of the first way's to it."""
-    for first, times in zip(mine, others, strict=True):
+    for first, times in zip(zip(*mine, strict=True), zip(*others, strict=True), strict=True):
         yield _cell(times, limit)
         yield table.number(_middle(first, limit) / _middle(times, limit))
 
 
-def _rounds(way: Way, scale: Scale) -> Rounds:
-    """Measure versions that change every route, and then some with one route more each."""
-    whole: list[float | None] = []
-    hosts: dict[str, str] = {}
-    for version in range(1, scale.repeat + 2):
-        sample = make_sample(scale.hosts, version, way.port)
-        hosts = sample.hosts
-        whole.append(way.seconds(hosts, sample.live, scale.limit))
-    more = []
-    for number in range(scale.repeat):
-        live = f"zz-more-{number}.example.com"
-        hosts = {**hosts, f"_web_http_{way.port}._tcp.{live}": "127.0.0.1"}
-        more.append(way.seconds(hosts, live, scale.limit))
-    return whole[1:], more  # the first fills what was empty
+def _round(way: Way, scale: Scale) -> Round:
+    """Measure all routes where there were none, another version of them, and one route more."""
+    samples = [make_sample(scale.hosts, version, way.port) for version in (1, 2)]
+    first, changed = (way.seconds(each.hosts, each.live, scale.limit) for each in samples)
+    live = "zz-more.example.com"
+    hosts = samples[-1].hosts | {f"_web_http_{way.port}._tcp.{live}": "127.0.0.1"}
+    return Round(first, changed, way.seconds(hosts, live, scale.limit))
 
 
 def _folders(folder: Path) -> Iterator[Path]:
@@ -209,11 +213,11 @@ def _folders(folder: Path) -> Iterator[Path]:
         yield place
 
 
-def _middle(times: list[float | None], limit: float) -> float:
+def _middle(times: Sequence[float | None], limit: float) -> float:
     return median(limit if each is None else each for each in times)
 
 
-def _cell(times: list[float | None], limit: float) -> str:
+def _cell(times: Sequence[float | None], limit: float) -> str:
     sign = "> " if None in times else ""
     return f"{sign}{table.milliseconds(_middle(times, limit))}"
 

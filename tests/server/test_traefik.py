@@ -23,6 +23,11 @@ def names(letters: str) -> set[str]:
     return {f"router-{letter}-example-com" for letter in letters}
 
 
+def until_live(traefik: HttpTraefik, letters: str) -> None:
+    """Wait until Traefik has the routers of some entries, and no others."""
+    until(lambda: traefik.names() == names(letters), f"{letters} are not live")
+
+
 def test_routes_outlive_everything_that_happens_to_the_hub(path: Path, tmp_path: Path) -> None:
     """Hung, killed, and back with a new disk and no source, it costs Traefik no route."""
     (port,) = free_ports(1)
@@ -82,7 +87,7 @@ def test_traefik_takes_answers_that_wait(path: Path, tmp_path: Path) -> None:
     ):
         for letters in ("a", "ab", "b"):
             feed.send(snapshot(hosts(letters)))
-            until(lambda letters=letters: traefik.names() == names(letters), "not live")
+            until_live(traefik, letters)
         assert traefik.errors == []
 
 
@@ -102,6 +107,6 @@ def test_poll_that_ends_before_the_answer(path: Path, tmp_path: Path) -> None:
             HttpTraefik(folders[1], url) as long,
         ):
             until(lambda: "Client.Timeout" in "".join(short.errors), "no poll fails", 20)
-            for traefik in (short, long):
-                until(lambda traefik=traefik: traefik.names() == names("a"), "routes are lost")
+            until_live(short, "a")
+            until_live(long, "a")
             assert long.errors == []
