@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import wall_seconds
@@ -38,17 +40,33 @@ def render_once(file: Path) -> list[str]:
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
     """Run a command to its end; waiting with a time-out would look only now and then."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
-    )
-    too_long = threading.Timer(LONGEST, process.kill)
-    too_long.daemon = True  # the program may be interrupted anywhere
+    process = None
     try:
+        with _uninterrupted():
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+            )
+        too_long = threading.Timer(LONGEST, process.kill)
+        too_long.daemon = True  # the program may be interrupted anywhere
         too_long.start()
         status = process.wait()
-    finally:
         too_long.cancel()
-        process.kill()
-        process.wait()
+    finally:
+        if process:
+            process.kill()
+            process.wait()
     if status:
         raise RuntimeError(f"{command!r} ended with {status}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a process that is being started can be ended."""
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt

@@ -13,6 +13,7 @@ TAILNET_RANGES = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 """The addresses of machines in a tailnet (https://tailscale.com/kb/1015/100.x-addresses)."""
 
 _EXAMPLES = "100.64.0.1 or fd7a:115c:a1e0::1"
+_ONE_MACHINE = f"write one machine's address: {_EXAMPLES}"
 
 # A unicast IPv4 address in dotted decimal, as most are: a pattern is far faster than ipaddress.
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -48,8 +49,7 @@ def read_address(value: object, at: int) -> str:
     if slash and prefix != str(address.max_prefixlen):
         kind = "a network, not one machine"
     if kind:
-        message = f"{quoted(value)} is {kind}"
-        _reject(value, at, message, f"write one machine's address: {_EXAMPLES}")
+        _reject(value, at, f"{quoted(value)} is {kind}", _ONE_MACHINE)
     return str(_unmapped(address))
 
 
@@ -120,6 +120,9 @@ def _explain(text: str) -> tuple[str, str]:
     stripped, location = text.strip(), _read_location(text)
     if not text:
         return "the address is missing", f"write an IPv4 or IPv6 address: {_EXAMPLES}"
+    inner = stripped if _is_ip(stripped) or not location else location.host
+    if _is_ip(inner) and (kind := _undialable(ipaddress.ip_address(inner))):
+        return f"{quoted(text)} is {kind}", _ONE_MACHINE
     if _is_ip(stripped):
         return f"{quoted(text)} has white space beside the address", f"write {stripped}"
     if location is None:

@@ -6,6 +6,7 @@ import pytest
 
 from ctsdns_traefik.core.entries.grammar import HostEntry, Hosts, parse_host, read_hosts
 from ctsdns_traefik.core.problems import Diagnostic, Severity
+from ctsdns_traefik.core.text import quoted
 
 NAME = "_web_http_80._tcp.app.example.com"
 AN_ADDRESS = "write an IPv4 or IPv6 address: 100.64.0.1 or fd7a:115c:a1e0::1"
@@ -107,7 +108,7 @@ def test_address_is_read(written: str, read: str) -> None:
             ]
         ),
         *(
-            pytest.param(address, f'"{address}" is {kind} address', ONE_MACHINE, id=case)
+            pytest.param(address, f"{quoted(address)} is {kind} address", ONE_MACHINE, id=case)
             for address, kind, case in [
                 ("0.0.0.0", "the unspecified", "unspecified-ipv4"),
                 ("::/128", "the unspecified", "unspecified-ipv6"),
@@ -117,6 +118,9 @@ def test_address_is_read(written: str, read: str) -> None:
                 ("::ffff:224.0.0.1", "a multicast", "multicast-ipv4-mapped"),
                 ("fe80::1%eth0", "a scoped", "scoped"),
                 ("fe80::1%`", "a scoped", "scoped-by-a-backtick"),
+                ("[fe80::1%a\r\nb", "a scoped", "scoped-in-brackets"),
+                ("http://[::]:80/", "the unspecified", "unspecified-url"),
+                (" ff02::1", "a multicast", "multicast-after-a-space"),
             ]
         ),
     ],
