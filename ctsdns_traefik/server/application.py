@@ -167,15 +167,17 @@ class Application:
         document = self._represent()
         return document.digest if document else ""
 
-    def seconds_to_wait(self, request: Request, had: str) -> float:
+    def seconds_to_wait(self, request: Request, *, had: bool) -> float:
         """Return for how long a document may wait for another; 0 if it is news to the client.
 
-        ``had`` is the version that its connection has had.
+        ``had`` is whether its connection has had the document. What the client names counts more:
+        a proxy may use one connection for several.
         """
         if request.path != DOCUMENT or request.method == "HEAD":
             return 0.0
-        known = had == self.version or self._document(request).status == HTTPStatus.NOT_MODIFIED
-        return (request.wait or 0.0) if known else 0.0
+        if "If-None-Match" in request.headers:
+            had = self._document(request).status == HTTPStatus.NOT_MODIFIED
+        return (request.wait or 0.0) if had else 0.0
 
     def _document(self, request: Request) -> Answer:
         document = self._represent()

@@ -328,21 +328,23 @@ class _Exchange(HTTPMessageDelegate):
         request = self._request._replace(body=b"".join(self._body))
         application, waiting = self._connections.application, self._connections.waiting
         stream = self._connection.stream
-        seconds = application.seconds_to_wait(request, waiting.had(stream))
+        version = application.version  # once: the loop may publish another one meanwhile
+        seconds = application.seconds_to_wait(request, had=waiting.had(stream) == version)
         if seconds:
-            waiting.hold(stream, application.version, seconds, partial(self._respond, request))
+            waiting.hold(stream, version, seconds, partial(self._respond, request))
         else:
             self._respond(request)
 
     def _respond(self, request: Request) -> None:
         application = self._connections.application
+        version = application.version  # first: the answer may be of a later one
         try:
             answer = application.check(request) or application.answer(request)
         except Exception:
             self._answer(text_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"))
             raise
-        if request.path == DOCUMENT and not self._head:
-            self._connections.waiting.note(self._connection.stream, application.version)
+        if request.path == DOCUMENT and answer.status == HTTPStatus.OK and not self._head:
+            self._connections.waiting.note(self._connection.stream, version)
         self._answer(answer)
 
     def on_connection_close(self) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -60,6 +63,19 @@ def answer(
     connection.request("GET", f"/traefik.json{query}", headers=named)
     response = connection.getresponse()
     return response.status, response.read()
+
+
+def before_each_wait(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Do something once it is decided that an answer waits, in the server's thread."""
+    seconds_to_wait = Application.seconds_to_wait
+
+    def decide(*arguments: Any, **had: Any) -> float:
+        seconds = seconds_to_wait(*arguments, **had)
+        if seconds:
+            action()
+        return seconds
+
+    monkeypatch.setattr(Application, "seconds_to_wait", decide)
 
 
 @pytest.fixture
@@ -135,6 +151,44 @@ def test_entity_tag_is_waited_for(hub: Hub) -> None:
         assert connection.getresponse().read() == DOCUMENTS[1]
 
 
+def test_entity_tag_counts_more_than_the_connection(hub: Hub) -> None:
+    """A proxy sends two clients' requests on one connection: who names an older one has it not."""
+    hub.publish(DOCUMENTS[0])
+    with client(hub.port) as connection:
+        connection.request("GET", "/traefik.json")
+        response = connection.getresponse()
+        assert response.read() == DOCUMENTS[0]
+        hub.publish(DOCUMENTS[1])
+        assert answer(connection, "?wait=60s") == (200, DOCUMENTS[1])
+        older = response.headers["ETag"]
+        assert answer(connection, "?wait=60s", If_None_Match=older) == (200, DOCUMENTS[1])
+
+
+def test_change_while_an_answer_is_made(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that comes while the one before is compressed is news to who got that one."""
+    compress = gzip.compress
+
+    def publish_and_compress(content: bytes, *level: int, **options: Any) -> bytes:
+        hub.publish(DOCUMENTS[1])
+        return compress(content, *level, **options)
+
+    hub.publish(DOCUMENTS[0])
+    monkeypatch.setattr(gzip, "compress", publish_and_compress)
+    with client(hub.port) as connection:
+        for content in DOCUMENTS[:2]:
+            status, body = answer(connection, "?wait=60s", Accept_Encoding="gzip")
+            assert (status, gzip.decompress(body)) == (200, content)
+
+
+def test_change_while_a_wait_begins(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that comes after the client's was looked up, and before it waits, is sent."""
+    hub.publish(DOCUMENTS[0])
+    before_each_wait(monkeypatch, lambda: hub.publish(DOCUMENTS[1]))
+    with client(hub.port) as connection:
+        for content in DOCUMENTS[:2]:
+            assert answer(connection, "?wait=60s") == (200, content)
+
+
 def test_head_never_waits(hub: Hub) -> None:
     """``HEAD`` is answered at once, again and again, and counts as nothing that was had."""
     hub.publish(DOCUMENTS[0])
@@ -177,8 +231,10 @@ def test_clients_that_leave_are_forgotten(hub: Hub) -> None:
         assert answer(connection, "?wait=60s") == (200, DOCUMENTS[1])
 
 
-def test_token_counts_when_the_answer_goes(tmp_path: Path) -> None:
-    """Who may not ask any more gets no document, however long ago the request came."""
+def test_token_counts_when_the_answer_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not ask any more gets no document, however early the request, and had none."""
+    waits = threading.Event()
+    before_each_wait(monkeypatch, waits.set)
     file = tmp_path / "token"
     file.write_text("old\n")
     tokens = SecretFile(file, "token")
@@ -188,9 +244,11 @@ def test_token_counts_when_the_answer_goes(tmp_path: Path) -> None:
         bearer = {"Authorization": "Bearer old"}
         assert answer(connection, **bearer) == (200, DOCUMENTS[0])
         connection.request("GET", "/traefik.json?wait=60s", headers=bearer)
-        assert hub.get() == 401
+        assert waits.wait(10)
         file.write_text("new\n")
         tokens.reload()
         hub.publish(DOCUMENTS[1])
         response = connection.getresponse()
         assert (response.status, response.read()) == (401, b"a token is needed\n")
+        bearer = {"Authorization": "Bearer new"}
+        assert answer(connection, "?wait=60s", **bearer) == (200, DOCUMENTS[1])
