@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
-from ctsdns_traefik.core.durations import milliseconds_from
+from ctsdns_traefik.core.durations import LONGEST_WAIT, milliseconds_from
 from ctsdns_traefik.core.status import Health, allowed_age, judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
@@ -35,9 +35,6 @@ _LONGEST_REPLAY = 1024
 
 _REFUSAL_INTERVAL = 3600.0
 """Seconds for which a reason to refuse webhooks is not reported again: anybody can cause it."""
-
-LONGEST_WAIT = 60.0
-"""Seconds that an answer waits for a change at most."""
 
 _JSON = re.compile(rb'\s*\{\s*["}]')
 """How a document in JSON begins, and none in YAML but the empty one, which is both."""

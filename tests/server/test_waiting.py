@@ -15,8 +15,9 @@ from urllib.parse import quote
 import pytest
 from local import until
 
+from ctsdns_traefik.core.durations import LONGEST_WAIT
 from ctsdns_traefik.server.address import listen_address_from, open_listener
-from ctsdns_traefik.server.application import LONGEST_WAIT, Application, Request, Settings
+from ctsdns_traefik.server.application import Application, Request, Settings
 from ctsdns_traefik.server.guard import SecretFile
 from ctsdns_traefik.server.handover import Handover
 from ctsdns_traefik.server.server import Server

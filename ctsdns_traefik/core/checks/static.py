@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterator
 from urllib.parse import parse_qs
 
-from ctsdns_traefik.core.durations import milliseconds_from
+from ctsdns_traefik.core.durations import LONGEST_WAIT, milliseconds_from
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.releases import Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import (
@@ -109,7 +109,7 @@ def poll_timeout_too_short(provider: HttpProvider | None) -> Iterator[Diagnostic
             f"wait={quoted(wait)} is no duration: the hub answers 400, and Traefik gets no routes",
             "write wait=3s",
         )
-    elif ends is not None and ends <= longest:
+    elif ends and ends <= min(longest, LONGEST_WAIT * 1000):  # 0 never ends a poll
         yield diagnose_setting(
             "poll-timeout-too-short",
             "providers.http.pollTimeout" if provider.poll_timeout else "providers.http.endpoint",

@@ -176,6 +176,9 @@ def test_each_reason_is_reported() -> None:
         pytest.param("?wait=3s", "", [], id="shorter"),
         pytest.param("?wait=20s", ", pollTimeout: 1m30s", [], id="long"),
         pytest.param("?wait=20s", ", pollTimeout: 1.5h", [], id="fraction"),
+        pytest.param("?wait=20s", ", pollTimeout: 0", [], id="never"),
+        pytest.param("?wait=5m", ", pollTimeout: 61s", [], id="longest"),
+        pytest.param("?wait=5m", ", pollTimeout: 60", ["warning pollTimeout"], id="as-long"),
         pytest.param("", "", [], id="no-wait"),
     ],
 )
