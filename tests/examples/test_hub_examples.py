@@ -82,7 +82,7 @@ def test_what_is_applied(tmp_path: Path) -> None:
     service = sent["Service"]
     (port,) = service["spec"]["ports"]
     name = f"{service['metadata']['name']}.{space}.svc"
-    url = f"http://{name}:{port['port']}/traefik.json?wait=3s"
+    url = f"http://{name}:{port['port']}/traefik.json?wait=900ms"
     assert f"--providers.http.endpoint={url}" in POD_TRAEFIK["args"]
     assert {"name": "TRAEFIK_CONFIG_LISTEN_HOSTS", "value": name} in hub["env"]
 

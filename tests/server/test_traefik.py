@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def names(letters: str) -> set[str]:
 def until_live(traefik: HttpTraefik, letters: str) -> None:
     """Wait until Traefik has the routers of some entries, and no others."""
     until(lambda: traefik.names() == names(letters), f"{letters} are not live")
+
+
+def is_closed(port: int) -> bool:
+    """Return whether nothing listens on a port."""
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_routes_outlive_everything_that_happens_to_the_hub(path: Path, tmp_path: Path) -> None:
@@ -83,12 +90,28 @@ def test_traefik_takes_answers_that_wait(path: Path, tmp_path: Path) -> None:
         Feed() as feed,
         ScriptedEndpoint(feed) as server,
         Hub(server.url, path) as hub,
-        HttpTraefik(tmp_path, hub.url("/traefik.json?wait=3s"), interval="1s") as traefik,
+        HttpTraefik(tmp_path, hub.url("/traefik.json?wait=900ms"), interval="1s") as traefik,
     ):
         for letters in ("a", "ab", "b"):
             feed.send(snapshot(hosts(letters)))
             until_live(traefik, letters)
         assert traefik.errors == []
+
+
+def test_traefik_ends_its_poll_before_it_stops(tmp_path: Path) -> None:
+    """So it stops at once only if ``wait`` is short, and shorter than the interval."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    with (
+        Feed(head) as feed,
+        ScriptedEndpoint(feed) as hub,
+        HttpTraefik(tmp_path, hub.url, interval="60s", pollTimeout="60s") as traefik,
+    ):
+        until(lambda: hub.requests, "no poll")
+        traefik.process.terminate()
+        until(lambda: is_closed(traefik.ports["traefik"]), "its ports stay open")
+        assert traefik.process.poll() is None
+        feed.send(b"{}")
+        assert traefik.process.wait(5) == 0
 
 
 def test_poll_that_ends_before_the_answer(path: Path, tmp_path: Path) -> None:

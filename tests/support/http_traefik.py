@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ class HttpTraefik(Traefik):
         static["providers"] = {"providersThrottleDuration": self._throttle, "http": self._provider}
         yaml.dump(static, path)
         return ports
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Its process."""
+        return self._process
 
     def names(self) -> set[str]:
         """Return the names of the HTTP routers that came by HTTP."""

@@ -11,6 +11,7 @@ from ctsdns_traefik.core.durations import LONGEST_WAIT, milliseconds_from
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.releases import Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import (
+    DEFAULT_POLL_INTERVAL,
     DEFAULT_POLL_TIMEOUT,
     Entrypoint,
     FileProvider,
@@ -40,7 +41,7 @@ def check_static(
     yield from entrypoint_resolvers(static)
     if output is not None:
         yield from dynamic_file_not_watched(static.file_provider, output, version)
-    yield from poll_timeout_too_short(static.http_provider)
+    yield from polls_of_a_hub(static.http_provider)
     yield from dashboard_exposed(static)
 
 
@@ -93,31 +94,54 @@ def dynamic_file_not_watched(
         yield diagnose_setting("dynamic-file-not-watched", setting, message, hint)
 
 
-def poll_timeout_too_short(provider: HttpProvider | None) -> Iterator[Diagnostic]:
-    """Report polls of a hub that Traefik ends before the answer, which waits for a change."""
+def polls_of_a_hub(provider: HttpProvider | None) -> Iterator[Diagnostic]:
+    """Report polls whose answers wait for a change longer than Traefik waits, or without a pause.
+
+    Traefik ends its poll before it stops, and then chooses by chance between stopping and the next
+    one if that is due. After 10 s it panics.
+    """
     path, _, query = (provider.endpoint if provider else "").partition("?")
     waits = parse_qs(query, keep_blank_values=True).get("wait")
     if not provider or not waits or not path.endswith("/traefik.json"):
         return
-    wait, given = waits[-1], provider.poll_timeout or DEFAULT_POLL_TIMEOUT
+    wait = waits[-1]
+    interval = provider.poll_interval or DEFAULT_POLL_INTERVAL
+    timeout = provider.poll_timeout or DEFAULT_POLL_TIMEOUT
     longest = milliseconds_from(wait)
-    ends = milliseconds_from(f"{given}s" if given.isdecimal() else given)
     if longest is None:
         yield diagnose_setting(
             "poll-timeout-too-short",
             "providers.http.endpoint",
             f"wait={quoted(wait)} is no duration: the hub answers 400, and Traefik gets no routes",
-            "write wait=3s",
+            "write wait=900ms",
         )
-    elif ends and ends <= min(longest, LONGEST_WAIT * 1000):  # 0 never ends a poll
+    elif _ends_first(timeout, longest):
         yield diagnose_setting(
             "poll-timeout-too-short",
             "providers.http.pollTimeout" if provider.poll_timeout else "providers.http.endpoint",
-            f"Traefik ends a poll after {given}, before the hub's answer, which waits up to {wait}:"
-            " each is an error in its log, and a change comes late",
-            "write wait=3s, or a longer pollTimeout",
+            f"Traefik ends a poll after {timeout}, before the hub's answer, which waits up to"
+            f" {wait}: each is an error in its log, and a change comes late",
+            "write wait=900ms",
             Severity.WARNING,
         )
+    elif _ends_first(interval, longest):
+        yield diagnose_setting(
+            "poll-interval-too-short",
+            "providers.http.pollInterval" if provider.poll_interval else "providers.http.endpoint",
+            f"Traefik polls again after {interval}, and the hub's answer waits up to {wait}: it"
+            " polls without a pause, and stops seconds late, or after 10 s by a panic",
+            "write wait=900ms and pollInterval: 1s",
+            Severity.WARNING,
+        )
+
+
+def _ends_first(setting: str, longest: int) -> bool:
+    """Return whether Traefik's time, a number of seconds or a duration, is no longer than a wait.
+
+    0 and what is not known here never end.
+    """
+    ends = milliseconds_from(f"{setting}s" if setting.isdecimal() else setting)
+    return bool(ends and ends <= min(longest, LONGEST_WAIT * 1000))
 
 
 def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:

@@ -23,6 +23,7 @@ REDIRECT_PRIORITY = 2**63 - 2
 
 DEFAULT_HTTP = ":80"
 DEFAULT_TRAEFIK = ":8080"
+DEFAULT_POLL_INTERVAL = "5s"
 DEFAULT_POLL_TIMEOUT = "5s"
 
 
@@ -103,8 +104,10 @@ class HttpProvider(NamedTuple):
     """The URL from which Traefik polls its dynamic configuration."""
 
     endpoint: str
+    poll_interval: str = ""
+    """As written in the configuration; ``""`` means :data:`DEFAULT_POLL_INTERVAL`."""
     poll_timeout: str = ""
-    """As written in the configuration; ``""`` means :data:`DEFAULT_POLL_TIMEOUT`."""
+    """Likewise, with :data:`DEFAULT_POLL_TIMEOUT`."""
 
 
 class StaticConfiguration(NamedTuple):
@@ -284,7 +287,8 @@ def _file_provider(section: Section) -> FileProvider | None:
 def _http_provider(section: Section) -> HttpProvider | None:
     if not section.exists:
         return None
-    return HttpProvider(section.text("endpoint"), section.text("pollTimeout"))
+    names = ("endpoint", "pollInterval", "pollTimeout")
+    return HttpProvider(*(section.text(name) for name in names))
 
 
 def _providers(root: Section) -> frozenset[str]:

@@ -174,10 +174,10 @@ def test_each_reason_is_reported() -> None:
         pytest.param("?wait=3", "", ["error endpoint"], id="no-unit"),
         pytest.param("?wait=", "", ["error endpoint"], id="empty"),
         pytest.param("?wait=3s", "", [], id="shorter"),
-        pytest.param("?wait=20s", ", pollTimeout: 1m30s", [], id="long"),
-        pytest.param("?wait=20s", ", pollTimeout: 1.5h", [], id="fraction"),
-        pytest.param("?wait=20s", ", pollTimeout: 0", [], id="never"),
-        pytest.param("?wait=5m", ", pollTimeout: 61s", [], id="longest"),
+        pytest.param("?wait=4s", ", pollTimeout: 1m30s", [], id="long"),
+        pytest.param("?wait=4s", ", pollTimeout: 1.5h", [], id="fraction"),
+        pytest.param("?wait=4s", ", pollTimeout: 0", [], id="never"),
+        pytest.param("?wait=5m", ", pollInterval: 2m, pollTimeout: 61s", [], id="longest"),
         pytest.param("?wait=5m", ", pollTimeout: 60", ["warning pollTimeout"], id="as-long"),
         pytest.param("", "", [], id="no-wait"),
     ],
@@ -191,6 +191,24 @@ def test_poll_timeout_too_short(query: str, timeout: str, found: list[str]) -> N
     assert {each.code for each in problems} <= {"poll-timeout-too-short"}
     elsewhere = provider.replace("traefik.json", "other.json")
     assert problems_of(f"providers: {{http: {elsewhere}}}") == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        pytest.param("pollInterval: 1s", ["pollInterval"], id="shorter"),
+        pytest.param("pollInterval: 3", ["pollInterval"], id="as-long"),
+        pytest.param("pollInterval: 4s", [], id="longer"),
+        pytest.param("pollInterval: 0.5s", [], id="fraction"),
+        pytest.param("pollTimeout: 9s", [], id="default"),
+    ],
+)
+def test_poll_interval_too_short(options: str, found: list[str]) -> None:
+    """Answers that wait as long as the interval, so that Traefik never pauses, are a warning."""
+    provider = f"{{endpoint: 'http://[::1]:9280/traefik.json?wait=3s', {options}}}"
+    problems = problems_of(f"providers: {{http: {provider}}}")
+    assert [each.setting for each in problems] == [f"providers.http.{each}" for each in found]
+    assert {each.code for each in problems} <= {"poll-interval-too-short"}
 
 
 @pytest.mark.parametrize(
