@@ -146,7 +146,7 @@ def show_hub(scale: Scale, folder: Path) -> None:
 def _ways(folder: Path) -> dict[str, Callable[[Path], AbstractContextManager[Way]]]:
     """Return this build's ways, and the former build's beside them."""
     ways: dict[str, Callable[[Path], AbstractContextManager[Way]]] = {
-        "HTTP provider, poll 1 s, wait 3 s": partial(by_http, query="?wait=3s"),
+        "HTTP provider, poll 1 s, wait 0.9 s": partial(by_http, query="?wait=900ms"),
         "HTTP provider, poll 1 s": by_http,
         "one file": by_file,
         "Redis": by_store,

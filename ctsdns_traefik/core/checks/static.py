@@ -98,7 +98,7 @@ def polls_of_a_hub(provider: HttpProvider | None) -> Iterator[Diagnostic]:
     """Report polls whose answers wait for a change longer than Traefik waits, or without a pause.
 
     Traefik ends its poll before it stops, and then chooses by chance between stopping and the next
-    one if that is due. After 10 s it panics.
+    one if that is due.
     """
     path, _, query = (provider.endpoint if provider else "").partition("?")
     waits = parse_qs(query, keep_blank_values=True).get("wait")
@@ -129,7 +129,7 @@ def polls_of_a_hub(provider: HttpProvider | None) -> Iterator[Diagnostic]:
             "poll-interval-too-short",
             "providers.http.pollInterval" if provider.poll_interval else "providers.http.endpoint",
             f"Traefik polls again after {interval}, and the hub's answer waits up to {wait}: it"
-            " polls without a pause, and stops seconds late, or after 10 s by a panic",
+            " polls without a pause, and stops seconds late",
             "write wait=900ms and pollInterval: 1s",
             Severity.WARNING,
         )
