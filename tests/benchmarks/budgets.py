@@ -102,7 +102,7 @@ def _times_of_edits(scale: Scale, folder: Path) -> list[tuple[float, float, floa
 def _unchanged(scale: Scale, folder: Path) -> Iterator[Row]:
     sample, polled = make_sample(scale.hosts), folder / "unchanged.yml"
     with Poller(polled) as poller:
-        polling = time_of_polling(sample, poller, polled)
+        polling = time_of_polling(sample, poller, polled, scale.polls)
         measured = ratios(polling, time_of_parsing(policy_of(sample)), scale.repeat)
     name = f"unchanged poll of {scale.hosts:,} entries, body there / json.loads"
     yield Row(name, 0.05, Spread.of(measured), "The file was not written again, nor in the next.")

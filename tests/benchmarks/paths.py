@@ -24,9 +24,6 @@ from ctsdns_traefik.source.base import Policy, Received
 from ctsdns_traefik.source.poll import Answer, PollSource
 from ctsdns_traefik.source.stream import read_events
 
-POLLS = 20
-"""Polls that are measured together: one takes less than a tenth of a millisecond."""
-
 
 def text_of(pieces: list[bytes]) -> str:
     """Turn the pieces of one event into the document's text."""
@@ -137,15 +134,15 @@ def time_of_keeping(sample: Sample, path: Path) -> Callable[[], float]:
     return lambda: _without_writing(path, lambda: cpu_seconds(keep, reconciler, pieces))
 
 
-def time_of_polling(sample: Sample, poller: Poller, path: Path) -> Callable[[], float]:
+def time_of_polling(sample: Sample, poller: Poller, path: Path, polls: int) -> Callable[[], float]:
     """Return what measures polls of a policy that was there before, the mean of some in a row."""
     body = policy_of(sample)
     poller.offer(body)
     poller.poll()
 
     def measured() -> float:
-        poller.offer(*[body] * POLLS)
-        return _without_writing(path, lambda: sum(poller.poll() for _ in range(POLLS)) / POLLS)
+        poller.offer(*[body] * polls)
+        return _without_writing(path, lambda: sum(poller.poll() for _ in range(polls)) / polls)
 
     return measured
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/run.py [--sizes 10,100,...] [--repeat N] [--quick] [--only SECTION]
 
-It takes about ten minutes; with ``--quick`` ten seconds, which only show that all of it works. It
-prints tables that Markdown can read.
+It takes about twenty minutes; with ``--quick`` half a minute, which only shows that all of it
+works. It prints tables that Markdown can read.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ class Scale(NamedTuple):
     hosts: int = 10_000
     """What the budgets are for."""
     growth: tuple[int, int] = (2_000, 20_000)
+    polls: int = 20
+    """Unchanged polls that are measured together: one takes a fraction of a millisecond."""
     starts: int = 15
     """Pairs of processes."""
     snapshots: tuple[int, int] = (10, 1_000)
@@ -32,10 +34,11 @@ class Scale(NamedTuple):
 
 QUICK = Scale(
     sizes=(10, 100),
-    repeat=2,
+    repeat=1,
     limit=10.0,
     hosts=100,
     growth=(10, 100),
+    polls=2,
     starts=3,
     snapshots=(10, 50),
     snapshot_hosts=100,
