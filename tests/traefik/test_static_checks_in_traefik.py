@@ -7,7 +7,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,66 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
         read_static(settings, "yaml")
     command = [find_traefik(), f"--configFile={configuration}"]
     assert subprocess.run(command, capture_output=True, check=False, timeout=15).returncode
+
+
+@pytest.mark.parametrize(
+    ("entrypoints", "settings"),
+    [
+        ("{web: {address: '80'}}", ["web.address"]),
+        ("{web: {address: ':70000'}}", ["web.address"]),
+        ("{web: {address: '*:80'}}", ["web.address"]),
+        ("{web: {address: ':PORT '}}", ["web.address"]),
+        ("{dns: {address: ':PORT/sctp'}}", ["dns.address"]),
+        ("{a: {address: '127.0.0.1:PORT'}, b: {address: 'localhost:PORT'}}", ["b.address"]),
+        ("{a: {address: '[::1]:PORT'}, b: {address: '0.0.0.0:PORT'}}", ["b.address"]),
+        (
+            "{a: {address: '127.0.0.1:PORT/udp'}, b: {address: '127.0.0.1:PORT', http3: {}}}",
+            ["b.address"],
+        ),
+        (
+            "{a: {address: '127.0.0.1:PORT', forwardedHeaders: {trustedIPs: [cloudflare]}}}",
+            ["a.forwardedHeaders.trustedIPs"],
+        ),
+        (
+            "{a: {address: '127.0.0.1:PORT', proxyProtocol: {trustedIPs: [10.0.0.0/255.0.0.0]}}}",
+            ["a.proxyProtocol.trustedIPs"],
+        ),
+        (
+            """{
+              web: {address: '127.0.0.1:PORT', forwardedHeaders: {trustedIPs: '10.0.0.1, ::1/64'},
+                proxyProtocol: {insecure: true, trustedIPs: [any]}},
+              dns: {address: '127.0.0.1:PORT/udp', forwardedHeaders: {trustedIPs: [any]}},
+              a: {address: '127.0.0.2:PORT'}, b: {address: '[::1]:PORT', reusePort: true},
+              c: {address: '[::1]:PORT', reusePort: true}, d: {address: '[::1%lo]:0'}}""",
+            [],
+        ),
+    ],
+)
+def test_entrypoints_with_which_a_start_fails(
+    tmp_path: Path, entrypoints: str, settings: list[str]
+) -> None:
+    """Traefik, whose healthcheck passes all of these, starts with what is not reported alone."""
+    (port,) = free_ports(1)
+    file = tmp_path / "traefik.yml"
+    file.write_text(f"entryPoints: {entrypoints.replace('PORT', str(port))}")
+    found = list(check_static(read_static(file.read_text(), "yaml"), None, traefik_version()))
+    assert [each.setting for each in found] == [f"entryPoints.{each}" for each in settings]
+    with subprocess.Popen([find_traefik(), f"--configFile={file}"]) as process:
+        try:
+            until(lambda: process.poll() or is_answered("127.0.0.1", port), "neither", 15)
+        finally:
+            process.kill()
+    assert (process.returncode == 1) is bool(found)
+
+
+def is_answered(address: str, port: int) -> bool:
+    """Return whether HTTP is served, as it is once all entrypoints are built."""
+    with closing(HTTPConnection(address, port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status == HTTPStatus.NOT_FOUND
+        except OSError:
+            return False
 
 
 def is_reached(address: str, port: int) -> bool:

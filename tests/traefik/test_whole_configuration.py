@@ -123,6 +123,12 @@ GOOD = "ping: {}\nentryPoints: {web: {address: ':80', http: {tls: true, middlewa
             ("providers.docker.swarmMode", 2, 12),
             id="swarm-mode",
         ),
+        pytest.param(
+            "s.yml",
+            "providers:\n  providersThrottleDuration: 2 s\n",
+            ("providers.providersThrottleDuration", 2, 3),
+            id="value",
+        ),
     ],
 )
 def test_traefiks_verdict_on_its_static_file(

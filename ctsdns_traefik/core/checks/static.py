@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
+import re
 from collections.abc import Iterator
+from itertools import combinations
 from urllib.parse import parse_qs
 
 from ctsdns_traefik.core.durations import LONGEST_WAIT, milliseconds_from
+from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.releases import Release, as_text, has, since
 from ctsdns_traefik.core.static_config.configuration import (
@@ -19,6 +22,10 @@ from ctsdns_traefik.core.static_config.configuration import (
     StaticConfiguration,
 )
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
+
+_LISTEN = re.compile(
+    r"(?:[^][:/*\s]*|\[[^][/\s]*\]):(?P<port>(?!-)[^:/\s]*)(?:/(?:tcp|udp))?", re.IGNORECASE
+)
 
 
 def check_static(
@@ -37,12 +44,74 @@ def check_static(
                 f"Traefik {as_text(version)} does not know {shown(setting)}, and does not start",
                 f"use Traefik {since(feature)} or newer, or remove it",
             )
+    yield from entrypoints_refused(static)
     yield from redirect_ignored(static)
     yield from entrypoint_resolvers(static)
     if output is not None:
         yield from dynamic_file_not_watched(static.file_provider, output, version)
     yield from polls_of_a_hub(static.http_provider)
     yield from dashboard_exposed(static)
+
+
+def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
+    """Report entrypoints that Traefik, whose own verdict passes them, cannot build at its start."""
+    entrypoints = static.entrypoints.values()
+    for entrypoint in entrypoints:
+        path, proxy = f"entryPoints.{entrypoint.name}", entrypoint.proxy_protocol
+        if entrypoint.address and not _can_listen(entrypoint.address):
+            what = f"{quoted(entrypoint.address)} is no address to listen on"
+            hint = "write one such as :443, 127.0.0.1:443 or :53/udp"
+            yield _does_not_start(f"{path}.address", what, hint)
+        for section, trusted in (
+            ("proxyProtocol", () if proxy.insecure else proxy.trusted),
+            ("forwardedHeaders", entrypoint.forwarders),
+        ):
+            for each in trusted:
+                if entrypoint.protocol != "udp" and not _is_network(each):
+                    what = f"{quoted(each)} is neither an address nor a network"
+                    hint = "write one such as 10.0.0.7 or 10.0.0.0/8"
+                    yield _does_not_start(f"{path}.{section}.trustedIPs", what, hint)
+    for one, other in combinations(entrypoints, 2):
+        if _take_one_port(one, other):
+            what = f"entrypoint {shown(one.name)} already listens there ({quoted(one.address)})"
+            yield _does_not_start(f"entryPoints.{other.name}.address", what, "use another port")
+
+
+def _does_not_start(setting: str, what: str, hint: str) -> Diagnostic:
+    message = f"{what}, and Traefik does not start"
+    return diagnose_setting("static-config-refused", setting, message, hint)
+
+
+def _can_listen(address: str) -> bool:
+    """Return whether Go can read an address; names of hosts and ports may be any."""
+    found = _LISTEN.fullmatch(address)
+    port = found["port"] if found else str(LARGEST_PORT + 1)
+    return not (port.isdecimal() and int(port) > LARGEST_PORT)
+
+
+def _is_network(text: str) -> bool:
+    """Return whether Go can read an address or a network, without a zone or a dotted mask."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "%" not in text and text.partition("/")[2].isdecimal() is ("/" in text)
+
+
+def _take_one_port(one: Entrypoint, other: Entrypoint) -> bool:
+    """Return whether two entrypoints cannot both listen, on Linux.
+
+    Go opens 0.0.0.0 as ::, which takes a port of every address.
+    """
+    names = {"0.0.0.0": "", "::": "", "localhost": "127.0.0.1"}  # noqa: S104
+    hosts = {names.get(each.host, each.host) for each in (one, other)}
+    quic = (one.http3 and other.protocol == "udp") or (other.http3 and one.protocol == "udp")
+    return (
+        one.port == other.port not in ("", "0")
+        and (len(hosts) == 1 or "" in hosts)
+        and (one.protocol == other.protocol or quic)
+        and not (one.reuse_port and other.reuse_port)
+    )
 
 
 def redirect_ignored(static: StaticConfiguration) -> Iterator[Diagnostic]:

@@ -74,6 +74,12 @@ class Entrypoint(NamedTuple):
     encoded_slash: bool = False
     """Whether ``http.encodedCharacters`` allows ``%2F`` in a path."""
     proxy_protocol: ProxyProtocol = ProxyProtocol()
+    forwarders: tuple[str, ...] = ()
+    """Whose ``X-Forwarded-`` headers are kept, as written (``forwardedHeaders.trustedIPs``)."""
+    http3: bool = False
+    """Whether it listens for QUIC, too, on UDP."""
+    reuse_port: bool = False
+    """Whether others that allow it, too, may listen on the same port."""
 
     @property
     def host(self) -> str:
@@ -248,6 +254,9 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         alias_headers=http.text("aliasHeadersStrategy"),
         encoded_slash=http.section("encodedCharacters").flag("allowEncodedSlash"),
         proxy_protocol=ProxyProtocol(proxy.flag("insecure"), proxy.texts("trustedIPs")),
+        forwarders=section.section("forwardedHeaders").texts("trustedIPs"),
+        http3=section.section("http3", alone=True).exists,
+        reuse_port=section.flag("reusePort"),
     )
 
 

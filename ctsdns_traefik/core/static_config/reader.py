@@ -131,8 +131,8 @@ class Section:
         if isinstance(values[-1], Mapping):
             raise self._error(key, "is not a list")
         if isinstance(values[-1], list | tuple):
-            return tuple(_as_text(each) for each in values[-1])
-        return tuple(_as_text(values[-1]).split(","))
+            return tuple(_as_text(each).strip() for each in values[-1])
+        return tuple(each.strip() for each in _as_text(values[-1]).split(","))
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """Return the boolean under a key."""

@@ -87,6 +87,7 @@ KNOWN = {
 
 _NODE = re.compile(r"field not found, node: (\S+)")
 _ALONE = re.compile(r"(\S+) cannot be a standalone element")
+_VALUE = re.compile(r'"([^"]*)"[^"]*$')
 
 
 class Refusal(NamedTuple):
@@ -122,7 +123,9 @@ def explain(root: Section, why: str) -> Refusal:
     if node := _NODE.search(why):
         named = [path for path, _ in root.walk() if path.lower().endswith(f".{node[1].lower()}")]
         return Refusal(next(iter(named), node[1]), why, "correct or remove it")
-    return Refusal("", why, "fix what Traefik reports")
+    value = _VALUE.search(why)
+    having = [path for path, each in root.walk() if value and str(each) == value[1]]
+    return Refusal(next(iter(having), "static configuration"), why, "fix what Traefik reports")
 
 
 def _is_named(path: str, name: str, value: object) -> bool:
