@@ -85,6 +85,8 @@ FLAGS = {
     " --entrypoints.web.http.redirections.entrypoint.to=s"
     " --entrypoints.web.http.redirections.entrypoint.scheme=https",
     "middlewares": "--entrypoints.web.address=:80 --entrypoints.web.http.middlewares=a@file,b@file",
+    "elements": "--entrypoints.s.address=:443 --entrypoints.s.http.tls.domains[0].main=a.b"
+    " --entrypoints.s.http.tls.domains[0].sans=*.a.b --entrypoints.s.http.middlewares[0]=a@file",
     "old": "--entrypoints.web.address=:80 --pilot.token=x",
     "no-address": "--entrypoints.web=true --entrypoints.web.allowacmebypass=true",
 }

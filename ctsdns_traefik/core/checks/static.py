@@ -24,7 +24,7 @@ from ctsdns_traefik.core.static_config.configuration import (
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
 _LISTEN = re.compile(
-    r"(?:[^][:/*\s]*|\[[^][/\s]*\]):(?P<port>(?!-)[^:/\s]*)(?:/(?:tcp|udp))?", re.IGNORECASE
+    r"(?:[^][:/*\"'\s]*|\[[^][/\s]*\]):(?P<port>(?!-)[^:/\"'\s]*)(?:/(?:tcp|udp))?", re.IGNORECASE
 )
 
 

@@ -144,7 +144,7 @@ def _misspelt(root: Section) -> Iterator[Refusal]:
         names = {name.lower() for name in known}
         maps = [value for _, value in root.find(pattern) if isinstance(value, dict)]
         for key in dict.fromkeys(key for each in maps for key in each):
-            name = str(key).lower()
+            name = str(key).partition("[")[0].lower()  # flags count the elements of a list
             if name not in names and difflib.get_close_matches(name, names, n=1, cutoff=0.75):
                 meant = did_you_mean(name, known).removeprefix("; ")
                 for path, _ in root.find(f"{pattern}.{key}"):
