@@ -15,7 +15,9 @@ from support.backends import banner_backend, http_backend, udp_backend
 from support.checked import Settings
 from support.traefik import Answer, traefik_version
 
+from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.served import Verdict, judge, kinds_of
+from ctsdns_traefik.core.problems import LocatedError
 
 HERE = "127.0.0.1"
 CHECK = "healthCheck: {interval: 200ms, timeout: 100ms}"
@@ -98,6 +100,19 @@ def test_path_that_is_asked(tmp_path: Path, stack: ExitStack) -> None:
     traefik = start(stack, tmp_path, {"web": {}}, names, access)
     until(lambda: states(traefik, "http") == ["DOWN", "UP"], "both are taken for good", 15)
     assert {traefik.get("web", "app.de") for _ in range(10)} == {Answer(200, "good")}
+
+
+@pytest.mark.parametrize("path", ["//healthz", "/%healthz"])
+def test_path_that_is_no_path(tmp_path: Path, stack: ExitStack, path: str) -> None:
+    """What an access file cannot have as a path makes Traefik take every machine for dead."""
+    backend = stack.enter_context(http_backend("good"))
+    access = f"routes: {{app.de: {{{CHECK[:-1]}, path: /healthz}}}}}}"
+    with pytest.raises(LocatedError, match="is not the path of a URL"):
+        read_access(access.replace("/healthz", path))
+    traefik = start(stack, tmp_path, {"web": {}}, [f"_web_http_{backend}._tcp.app.de"], access)
+    until(lambda: states(traefik, "http") == ["UP"], "it is dead", 15)
+    traefik.output.write_text(traefik.output.read_text().replace("/healthz", path))
+    until(lambda: states(traefik, "http") == ["DOWN"], "it is asked", 15)
 
 
 def test_sticky_client_stays_with_its_machine(tmp_path: Path, stack: ExitStack) -> None:

@@ -247,6 +247,30 @@ def test_entrypoints_with_which_a_start_fails(
     assert (process.returncode == 1) is bool(found)
 
 
+def test_challenge_on_an_unknown_entrypoint(tmp_path: Path) -> None:
+    """Traefik serves no challenges of a resolver that names an entrypoint in another case."""
+    (port,) = free_ports(1)
+    acme = {"storage": str(tmp_path / "acme.json"), "httpChallenge": {"entryPoint": "Web"}}
+    settings = {
+        "entryPoints": {"web": {"address": f"127.0.0.1:{port}"}},
+        "certificatesResolvers": {"le": {"acme": acme}},
+    }
+    text = json.dumps(settings)
+    (found,) = check_static(read_static(text, "yaml"), None, traefik_version())
+    assert found.code == "unknown-entrypoint"
+    assert found.setting == "certificatesResolvers.le.acme.httpChallenge.entryPoint"
+    file, log = tmp_path / "traefik.yml", tmp_path / "log"
+    file.write_text(text)
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([find_traefik(), f"--configFile={file}"], stdout=output) as process,
+    ):
+        try:
+            until(lambda: "EntryPoint doesn't exist" in log.read_text(), "it exists", 15)
+        finally:
+            process.kill()
+
+
 def is_answered(address: str, port: int) -> bool:
     """Return whether HTTP is served, as it is once all entrypoints are built."""
     with closing(HTTPConnection(address, port, timeout=1)) as connection:

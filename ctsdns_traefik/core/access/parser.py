@@ -334,12 +334,16 @@ def _backend(node: Node) -> Backend:
     )
 
 
+_CHECKED_PATH = re.compile(r"/(?!/)(?:[!\"$&->@-~]|%[0-9A-Fa-f]{2})*(?:[?#][!-~]*)?")
+"""With any other path Traefik takes each server for dead."""
+
+
 def _health_check(node: Node) -> HealthCheck:
     members = node.members(HealthCheck._fields)
     if not members:
         node.fail(EMPTY)
     check = HealthCheck(**{name: _text_or_seconds(each) for name, each in members.items()})
-    if not re.fullmatch(r"/[!-~]*", check.path):
+    if not _CHECKED_PATH.fullmatch(check.path):
         members["path"].fail("is not the path of a URL: write it like /healthz")
     interval = _milliseconds(members.get("interval", node), check.interval)
     timeout = _milliseconds(members.get("timeout", node), check.timeout)

@@ -45,6 +45,7 @@ def check_static(
                 f"use Traefik {since(feature)} or newer, or remove it",
             )
     yield from entrypoints_refused(static)
+    yield from challenges_without_entrypoint(static)
     yield from redirect_ignored(static)
     yield from entrypoint_resolvers(static)
     if output is not None:
@@ -75,6 +76,19 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
         if _take_one_port(one, other):
             what = f"entrypoint {shown(one.name)} already listens there ({quoted(one.address)})"
             yield _does_not_start(f"entryPoints.{other.name}.address", what, "use another port")
+
+
+def challenges_without_entrypoint(static: StaticConfiguration) -> Iterator[Diagnostic]:
+    """Report resolvers whose HTTP-01 challenges are answered on no entrypoint."""
+    for entrypoint, resolver in static.challenge_entrypoints.items():
+        if entrypoint not in static.entrypoints:
+            yield diagnose_setting(
+                "unknown-entrypoint",
+                f"certificatesResolvers.{resolver}.acme.httpChallenge.entryPoint",
+                f"Traefik has no entrypoint {shown(entrypoint)}, and the resolver gets no"
+                " certificates",
+                f"name the one of port 80{did_you_mean(entrypoint, static.entrypoints)}",
+            )
 
 
 def _does_not_start(setting: str, what: str, hint: str) -> Diagnostic:

@@ -127,8 +127,8 @@ class StaticConfiguration(NamedTuple):
     """Whether certificates of backends are not verified."""
     own_trust: bool = False
     """Whether it names authorities (or SPIFFE) for the certificates of backends."""
-    challenge_entrypoints: tuple[str, ...] = ()
-    """Where Traefik answers HTTP-01 challenges for its certificate resolvers."""
+    challenge_entrypoints: Mapping[str, str] = {}
+    """Where Traefik answers HTTP-01 challenges, each with a certificate resolver that has them."""
     locations: Mapping[str, SourceLocation] = {}
     """Settings by their dotted paths, columns in characters."""
     described: bool = True
@@ -181,7 +181,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         api_insecure=api.flag("insecure"),
         insecure_skip_verify=transport.flag("insecureSkipVerify"),
         own_trust=transport.has("rootCAs") or transport.has("spiffe"),
-        challenge_entrypoints=tuple(dict.fromkeys(_challenge_entrypoints(root))),
+        challenge_entrypoints=dict(_challenge_entrypoints(root)),
         locations=root.locations,
         api=api.exists,
         resolvers=tuple(name for name, _ in root.section("certificatesResolvers").sections()),
@@ -306,8 +306,8 @@ def _providers(root: Section) -> frozenset[str]:
     return frozenset(names - {"providersthrottleduration"})
 
 
-def _challenge_entrypoints(root: Section) -> Iterator[str]:
-    for _, resolver in root.section("certificatesResolvers").sections():
+def _challenge_entrypoints(root: Section) -> Iterator[tuple[str, str]]:
+    for name, resolver in root.section("certificatesResolvers").sections():
         challenge = resolver.section("acme").section("httpChallenge", alone=True)
         if entrypoint := challenge.text("entryPoint"):
-            yield entrypoint
+            yield entrypoint, name

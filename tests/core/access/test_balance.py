@@ -240,6 +240,8 @@ def test_balanced_routes_are_read_back() -> None:
         pytest.param("healthCheck: {path: '/{{x'}", "cannot have", id="template"),
         pytest.param("healthCheck: {interval: true}", "interval is not text", id="flag"),
         pytest.param("healthCheck: {interval: -1}", "not a time such as", id="negative"),
+        pytest.param("healthCheck: {path: //a/b}", "is not the path of a URL", id="host"),
+        pytest.param("healthCheck: {path: /a%zz}", "is not the path of a URL", id="escape"),
         pytest.param("healthCheck: {path: 1}", "is not the path of a URL", id="path-of-digits"),
         pytest.param("healthCheck: {interval: '10'}", "not a time such as", id="no-unit"),
         pytest.param("healthCheck: {interval: 0s}", "not a time such as", id="zero"),

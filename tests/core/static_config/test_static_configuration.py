@@ -91,7 +91,7 @@ def test_toml() -> None:
         api=True,
         api_insecure=True,
         own_trust=True,
-        challenge_entrypoints=("Web",),
+        challenge_entrypoints={"Web": "two"},
         resolvers=("one", "two", "three"),
         providers=frozenset({"file"}),
     )
