@@ -100,7 +100,7 @@ def _can_listen(address: str) -> bool:
     """Return whether Go can read an address; names of hosts and ports may be any."""
     found = _LISTEN.fullmatch(address)
     port = found["port"] if found else str(LARGEST_PORT + 1)
-    return not (port.isdecimal() and int(port) > LARGEST_PORT)
+    return not (port.isdecimal() and float(port) > LARGEST_PORT)  # int refuses 4301 digits
 
 
 def _is_network(text: str) -> bool:

@@ -255,6 +255,12 @@ def test_dashboard_not_exposed(text: str) -> None:
     assert problems_of(text) == ()
 
 
+def test_port_of_many_digits() -> None:
+    """A port of any length is refused, not converted."""
+    (found,) = problems_of(f"entryPoints: {{web: {{address: ':{'9' * 5000}'}}}}")
+    assert (found.code, found.setting) == ("static-config-refused", "entryPoints.web.address")
+
+
 def test_given_entrypoints_say_nothing_of_settings() -> None:
     """Of a Traefik of which only entrypoints are known, no setting is judged."""
     static = with_entrypoints(None, ["traefik=:8080"])
