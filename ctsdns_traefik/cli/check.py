@@ -160,7 +160,8 @@ class _Checks:
             policy = read_policy(source, self._timeout)
         except SourceError as why:
             reason = getattr(why.__cause__, "reason", Reason.TIMEOUT)
-            hint = _HINTS.get(reason, "")
+            fixed = reason is Reason.TLS_FAILED and "; " in str(why)  # it has a fix of its own
+            hint = "" if fixed else _HINTS.get(reason, "")
             raise SourceError(f"{why}{f'; {hint}' if hint else ''}") from why
         known = self._known()
         without_tls = known.without_tls if known else ()

@@ -71,8 +71,8 @@ _DEMAND = "it demands a client certificate: set --client-cert"
 def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
     """Return what an error of TLS means, and whether the server has judged our certificate."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        fault = f"its certificate cannot be trusted: {shown(error.verify_message)}"
-        return fault, Reason.TLS_FAILED
+        fault = f"its certificate cannot be trusted: {shown(error.verify_message.rstrip('.'))}"
+        return fault + _CERTIFICATE_FIXES.get(error.verify_code, ""), Reason.TLS_FAILED
     fault = shown(error.reason or str(error))
     if fault == _NO_TLS:
         return f"it speaks plain HTTP; write {_in_plain(endpoint)}", Reason.TLS_FAILED
@@ -88,6 +88,13 @@ def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
     perhaps = "; perhaps it demands a client certificate (--client-cert)" if missing else ""
     return f"TLS failed: {fault}{perhaps}", Reason.TLS_FAILED
 
+
+_RENEW = "; renew it, or set the clock of this machine if that is wrong"
+
+_RENAME = "; write the URL with a name that the certificate has, or correct the certificate"
+
+_CERTIFICATE_FIXES = {9: _RENEW, 10: _RENEW, 62: _RENAME, 64: _RENAME}
+"""By OpenSSL's X509_V_ERR codes: not yet valid, expired, another name, another address."""
 
 _CERTIFICATE_ALERTS = (
     "ACCESS_DENIED",

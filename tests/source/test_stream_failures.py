@@ -173,7 +173,7 @@ def test_trusted_certificate(authority: Authority) -> None:
     ("names", "trusted", "part"),
     [
         pytest.param("127.0.0.1", False, "unable to get local issuer", id="untrusted"),
-        pytest.param("other.example.com", True, "127.0.0.1", id="wrong-name"),
+        pytest.param("other.example.com", True, "'127.0.0.1'; write the URL", id="wrong-name"),
     ],
 )
 def test_certificate_that_cannot_be_trusted(
@@ -187,6 +187,17 @@ def test_certificate_that_cannot_be_trusted(
     assert str(error).startswith("its certificate cannot be trusted: ")
     assert part in str(error)
     assert (events, server.requests) == ([], [])
+
+
+def test_certificate_that_has_expired(authority: Authority) -> None:
+    """The line has what helps: another certificate or another clock, not another authority."""
+    tls = authority.server_context("127.0.0.1", days=-0.5)
+    with ScriptedEndpoint(sending(STREAM, FIRST), tls=tls) as server:
+        _, error = end_of(endpoint_from(server.url, ca_file=authority.ca_file))
+    assert str(error) == (
+        "its certificate cannot be trusted: certificate has expired; renew it, or set the clock of"
+        " this machine if that is wrong"
+    )
 
 
 def test_tls_to_a_server_without() -> None:

@@ -29,10 +29,10 @@ class Authority:
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server_context(self, *names: str) -> ssl.SSLContext:
+    def server_context(self, *names: str, days: float = 2) -> ssl.SSLContext:
         """Return a server's context with a certificate for some names or addresses."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.issue(*names))
+        context.load_cert_chain(*self.issue(*names, days=days))
         return context
 
     def demanding_context(self, *names: str) -> ssl.SSLContext:
