@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ from support.traefik import (
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
+from ctsdns_traefik.core.problems import LocatedError
 
 HERE = "127.0.0.1"
 TLS: Settings = {"http": {"tls": {}}}
@@ -163,6 +165,32 @@ routes: {a.de: {access: forward-auth, forwardAuth: oidc}}
 """
     traefik = stage.start([f"_web_http_{stage.web}._tcp.a.de"], access)
     assert traefik.get("web", "a.de", headers=FRIEND).status == 500
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("http://127.0.0.1:99999", 500),
+        ("http://[::1", 500),
+        ("http://a b", 500),
+        ("{}/%zz", 500),
+        ("{}/a%20b c?%", 200),
+        ("HTTP{}", 200),
+    ],
+)
+def test_address_of_an_auth_server(stage: Stage, address: str, status: int) -> None:
+    """With what an access file refuses as an address Traefik answers 500 to everybody."""
+    rule = "routes: {a.de: {access: forward-auth, forwardAuth: oidc}}"
+    oidc = stage.oidc()
+    (good,) = re.findall(r"http://[0-9.:]+", oidc)
+    other = address.format(good.removeprefix("http") if address.startswith("HTTP") else good)
+    changed = oidc.replace(good, other)
+    with pytest.raises(LocatedError, match="is not a URL") if status == 500 else nullcontext():
+        read_access(changed + rule)
+    traefik = stage.start([f"_web_http_{stage.web}._tcp.a.de"], oidc + rule)
+    assert traefik.get("web", "a.de").status == 401
+    traefik.output.write_text(traefik.output.read_text().replace(good, other))
+    until(lambda: traefik.get("web", "a.de", headers=FRIEND).status == status, "it differs", 15)
 
 
 def test_tailscale_bypass(stage: Stage) -> None:

@@ -263,7 +263,9 @@ def test_challenge_on_an_unknown_entrypoint(tmp_path: Path) -> None:
     file.write_text(text)
     with (
         log.open("wb") as output,
-        subprocess.Popen([find_traefik(), f"--configFile={file}"], stdout=output) as process,
+        subprocess.Popen(
+            [find_traefik(), f"--configFile={file}"], stdout=output, stderr=output
+        ) as process,
     ):
         try:
             until(lambda: "EntryPoint doesn't exist" in log.read_text(), "it exists", 15)

@@ -20,6 +20,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ctsdns_traefik.core.access.model import (
     EVERY,
@@ -142,9 +143,23 @@ def _forward_auth(node: Node, release: Release) -> dict[str, Any]:
                 f"needs Traefik {since(feature)} or newer: {as_text(release)} would refuse all"
                 " routes for it"
             )
-    if not re.match(r"https?://[^/]", members["address"].text()):
-        members["address"].fail("is not a URL with http:// or https://")
+    if not _is_address(members["address"].text()):
+        members["address"].fail("is not a URL: write it like http://127.0.0.1:4181/auth")
     return _read(members, _FORWARD_AUTH_READERS)
+
+
+_ADDRESS = re.compile(
+    r"https?://[^\s%/?#]+(?:/(?:[^%?#]|%[0-9A-F]{2})*)?(?:[?#].*)?", re.IGNORECASE
+)
+
+
+def _is_address(text: str) -> bool:
+    """Return whether Go can connect to a URL; with any other the client gets 500."""
+    try:
+        host, _ = urlsplit(text).hostname, urlsplit(text).port
+    except ValueError:
+        return False
+    return bool(host and _ADDRESS.fullmatch(text))
 
 
 def _client_auth(node: Node) -> tuple[str, ...]:
