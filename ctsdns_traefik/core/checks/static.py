@@ -72,7 +72,7 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
                     what = f"{quoted(each)} is neither an address nor a network"
                     hint = "write one such as 10.0.0.7 or 10.0.0.0/8"
                     yield _does_not_start(f"{path}.{section}.trustedIPs", what, hint)
-    for one, other in combinations(entrypoints, 2):
+    for one, other in combinations((each for each in entrypoints if "$" not in each.address), 2):
         if _take_one_port(one, other):
             what = f"entrypoint {shown(one.name)} already listens there ({quoted(one.address)})"
             yield _does_not_start(f"entryPoints.{other.name}.address", what, "use another port")
@@ -97,7 +97,12 @@ def _does_not_start(setting: str, what: str, hint: str) -> Diagnostic:
 
 
 def _can_listen(address: str) -> bool:
-    """Return whether Go can read an address; names of hosts and ports may be any."""
+    """Return whether Go can read an address; names of hosts and ports may be any.
+
+    So may a variable of a Compose file that is not known.
+    """
+    if "$" in address:
+        return True
     found = _LISTEN.fullmatch(address)
     port = found["port"] if found else str(LARGEST_PORT + 1)
     return not (port.isdecimal() and float(port) > LARGEST_PORT)  # int refuses 4301 digits

@@ -401,3 +401,17 @@ def test_newer_static_setting_is_named_as_written() -> None:
         "Traefik 3.0.4 does not know entrypoints.web.allowAcmeByPass, and does not start",
         "use Traefik 3.2.0 or newer, or remove it",
     )
+
+
+def test_addresses_in_variables_are_not_judged() -> None:
+    """A Compose file's variable that is not known may be any address, the same one twice."""
+    flags = [f"--entrypoints.{name}.address=${{ADDRESS}}" for name in ("web", "websecure")]
+    assert (
+        problems_of(json.dumps({"services": {"t": {"image": "traefik", "command": flags}}})) == ()
+    )
+    known = [each.replace("${ADDRESS}", "${ADDRESS:-:80}") for each in flags]
+    (found,) = problems_of(json.dumps({"services": {"t": {"image": "traefik", "command": known}}}))
+    assert (found.code, found.setting) == (
+        "static-config-refused",
+        "entryPoints.websecure.address",
+    )
