@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST_WAIT = 60.0
+LONGEST_HUB_WAIT = 60.0
 """Seconds that a hub's answer waits for a change at most."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}

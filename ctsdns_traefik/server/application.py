@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
-from ctsdns_traefik.core.durations import LONGEST_WAIT, milliseconds_from
+from ctsdns_traefik.core.durations import LONGEST_HUB_WAIT, milliseconds_from
 from ctsdns_traefik.core.status import Health, allowed_age, judge, metrics_to_text, status_to_text
 from ctsdns_traefik.server.guard import SecretFile, has_token, is_allowed_host
 from ctsdns_traefik.server.handover import Handover
@@ -54,13 +54,13 @@ class Request(NamedTuple):
     def wait(self) -> float | None:
         """For how many seconds the answer may wait for a change; ``None`` if that is no duration.
 
-        As in Consul's blocking queries (``?wait=3s``); at most :data:`LONGEST_WAIT`.
+        As in Consul's blocking queries (``?wait=3s``); at most :data:`LONGEST_HUB_WAIT`.
         """
         if "wait" not in self.query:
             return 0.0
         given = parse_qs(self.query, keep_blank_values=True).get("wait", ["0s"])
         milliseconds = milliseconds_from(given[-1])
-        return None if milliseconds is None else min(milliseconds / 1000, LONGEST_WAIT)
+        return None if milliseconds is None else min(milliseconds / 1000, LONGEST_HUB_WAIT)
 
 
 @dataclass(frozen=True)

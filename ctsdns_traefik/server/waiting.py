@@ -1,7 +1,7 @@
 """Answers that wait for a change, as those to Consul's blocking queries do.
 
-A client that polls then has a change at once, and asks less often. It waits only for what it has
-already, so a new one never does.
+A client that polls then has a change at once. It waits only while it has the present document, so
+that a new one is answered at once, or while there is none at all.
 """
 
 from __future__ import annotations

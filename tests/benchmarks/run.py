@@ -2,7 +2,7 @@
 
     python tests/benchmarks/run.py [--sizes 10,100,...] [--repeat N] [--quick] [--only SECTION]
 
-It takes about twenty minutes; with ``--quick`` half a minute, which only shows that all of it
+The hub alone takes ten minutes; with ``--quick`` all takes half a minute, which only shows that it
 works. It prints tables that Markdown can read.
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from urllib.parse import parse_qs
 
-from ctsdns_traefik.core.durations import LONGEST_WAIT, milliseconds_from
+from ctsdns_traefik.core.durations import LONGEST_HUB_WAIT, milliseconds_from
 from ctsdns_traefik.core.entries.grammar import LARGEST_PORT
 from ctsdns_traefik.core.problems import Diagnostic, Severity, diagnose_setting
 from ctsdns_traefik.core.releases import Release, as_text, has, since
@@ -104,7 +104,9 @@ def _can_listen(address: str) -> bool:
     if "$" in address:
         return True
     found = _LISTEN.fullmatch(address)
-    port = found["port"] if found else str(LARGEST_PORT + 1)
+    if not found:
+        return False
+    port = found["port"]
     return not (port.isdecimal() and float(port) > LARGEST_PORT)  # int refuses 4301 digits
 
 
@@ -198,7 +200,7 @@ def polls_of_a_hub(provider: HttpProvider | None) -> Iterator[Diagnostic]:
     longest = milliseconds_from(wait)
     if longest is None:
         yield diagnose_setting(
-            "poll-timeout-too-short",
+            "bad-wait",
             "providers.http.endpoint",
             f"wait={quoted(wait)} is no duration: the hub answers 400, and Traefik gets no routes",
             "write wait=900ms",
@@ -229,7 +231,7 @@ def _ends_first(setting: str, longest: int) -> bool:
     0 and what is not known here never end.
     """
     ends = milliseconds_from(f"{setting}s" if setting.isdecimal() else setting)
-    return bool(ends and ends <= min(longest, LONGEST_WAIT * 1000))
+    return bool(ends and ends <= min(longest, LONGEST_HUB_WAIT * 1000))
 
 
 def dashboard_exposed(static: StaticConfiguration) -> Iterator[Diagnostic]:
