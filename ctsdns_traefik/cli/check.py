@@ -1,4 +1,4 @@
-"""``watch --check``: check what watch is set to do, as ``nginx -t`` does, and write nothing.
+"""``watch --check``: check what watch is set to do, as ``nginx -t`` does, and change nothing.
 
 Each check is a function that returns what it found, or raises the error that watch would report.
 """
@@ -111,6 +111,8 @@ class _Checks:
         self._access: Access | None = None
         self._source: Source | None = None
         self._offset: float | None = None
+        self._size = 0
+        """Bytes of the document that watch would write, if the source was asked."""
         self._document: Document = {}
         """What the output holds."""
 
@@ -165,7 +167,9 @@ class _Checks:
             raise SourceError(f"{why}{f'; {hint}' if hint else ''}") from why
         known = self._known()
         without_tls = known.without_tls if known else ()
-        rendering = render(policy.hosts, access=self._access, without_tls=without_tls)
+        form = self._options.target.document_form
+        rendering = render(policy.hosts, form, access=self._access, without_tls=without_tls)
+        self._size = len(rendering.text)
         refused = count_entries(rendering.diagnostics)
         more = f", {refused} refused (see 'ctsdns-traefik validate')" if refused else ""
         scopes = scopes_of(source)
@@ -212,7 +216,8 @@ class _Checks:
 
         output = self._options.target.build()
         try:
-            note, content = output.inspect(), output.read()
+            content = output.read()
+            note = output.inspect(max(self._size, len(content or b"")))
         except OutputError as why:
             hint = "; check that the store runs, its address and password" * (not output.needed)
             raise OutputError(f"{why}{hint}") from why

@@ -203,7 +203,7 @@ def _compare(output: Output, text: str, *, diff: bool) -> bool:
 
     old, new = output.read(), output.as_held(text.encode())
     if old is None and output.needed:
-        output.inspect()  # which raises if it could not be created
+        output.inspect(len(new))  # which raises if it could not be created
     if diff:
         lines = difflib.unified_diff(
             _lines((old or b"").decode("utf-8", "backslashreplace")),

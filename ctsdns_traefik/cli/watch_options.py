@@ -96,7 +96,7 @@ watch_options = bundle(
         group="Safety",
         is_flag=True,
         help="Do not watch; check the source, the output, the access file, Traefik and the"
-        " clock, and write nothing.",
+        " clock, and change nothing.",
     ),
     option(
         "--offline",

@@ -50,10 +50,10 @@ class Output(Protocol):
         output takes its writer lease with each write, and frees it when the context ends.
         """
 
-    def inspect(self) -> str:
-        """Find out whether writing is possible, without a write; return what is to be known.
+    def inspect(self, size: int = 0) -> str:
+        """Find out whether ``size`` bytes can be written; return what is to be known.
 
-        Raise :class:`.OutputError` if it is impossible. The content is not read here.
+        The content is neither read nor changed. Raise :class:`.OutputError` if it is impossible.
         """
 
     def prepare(self) -> tuple[OutputWarning, ...]:

@@ -92,9 +92,9 @@ class FileOutput:
         finally:
             self._lock.release()
 
-    def inspect(self) -> str:
-        """Return which watch keeps the file now; raise :class:`OutputError` without permission."""
-        require_permitted(self._path)
+    def inspect(self, size: int = 0) -> str:
+        """Try a write; return which watch keeps the file now, or raise :class:`OutputError`."""
+        require_writable(self._path, size)
         try:
             self._lock.require_free()
         except LockHeld as why:
@@ -261,13 +261,19 @@ def _require_regular(path: Path, mode: int) -> None:
         raise OutputError(f"cannot write {shown(str(path))}: it is {kind}")
 
 
-def require_writable(path: Path) -> None:
-    """Raise :class:`OutputError` now, not at the first write, if writing is impossible."""
+def require_writable(path: Path, size: int = 0) -> None:
+    """Raise :class:`OutputError` if a write of so many bytes would fail now; change nothing.
+
+    All steps of a write are taken but the last. Not tried is whether a file that has to be written
+    in place can grow.
+    """
     target = _resolved(path)
     old = read_if_there(target, path)
     with _mapping_errors(path):
         try:
-            with _temporary_beside(target):
+            with _temporary_beside(target) as (_, file):
+                _fill(file, bytes(size), target, durable=True)
+                _require_replaceable(target)
                 return
         except OSError as why:
             if old is None or why.errno not in _CANNOT_RENAME_OVER:
@@ -276,19 +282,26 @@ def require_writable(path: Path) -> None:
             return
 
 
-def require_permitted(path: Path) -> None:
-    """Raise :class:`OutputError` if the permissions do not allow writing; create nothing."""
-    target = _resolved(path)
-    old = read_if_there(target, path)
-    with _mapping_errors(path):
-        target.parent.stat()
-    folder = os.access(target.parent, os.W_OK | os.X_OK)
-    if not (folder or (old is not None and os.access(target, os.W_OK))):
-        name = shown(str(target.parent))
-        raise OutputError(
-            f"cannot write {shown(str(path))}: this user may not write in {name}; run as the user"
-            " of watch, or make the folder writable for it"
-        )
+def _require_replaceable(target: Path) -> None:
+    """Raise the :class:`OSError` with which renaming over a file would fail, if it is known.
+
+    ``rmdir`` of a file always fails, and on Linux with that error where permission is missing, as
+    in a sticky folder.
+    """
+    try:
+        target.rmdir()
+    except (FileNotFoundError, NotADirectoryError):
+        if _is_mounted(target):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from None
+
+
+def _is_mounted(target: Path) -> bool:
+    """Return whether a file is mounted on its own, as far as the system lists that."""
+    with suppress(OSError):
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        points = (mount.split(b" ")[4].decode("unicode_escape") for mount in mounts)
+        return os.fsencode(target).decode("latin-1") in points
+    return False
 
 
 def remove_leftovers(path: Path) -> None:
@@ -360,7 +373,7 @@ def _make_copy(copy: Path, content: bytes, target: Path) -> None:
         raise
     except OSError as why:
         what = f"cannot keep a copy of {shown(str(target))} as {shown(copy.name)}"
-        raise OutputError(f"{what}: {os_reason(why)}") from why
+        raise OutputError(f"{what}: {os_reason(why)}{_fix(why, copy)}") from why
     _flush_folder(copy.parent)
 
 
@@ -461,8 +474,22 @@ def _mapping_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as why:
-        reason = _missing_folder(path) or os_reason(why)
+        reason = _missing_folder(path) or f"{os_reason(why)}{_fix(why, path)}"
         raise OutputError(f"cannot write {shown(str(path))}: {reason}") from why
+
+
+def _fix(why: OSError | ValueError, path: Path) -> str:
+    """Return how to correct what the operating system refuses, ``""`` if that is not known."""
+    match getattr(why, "errno", None):
+        case errno.EACCES | errno.EPERM:
+            name = shown(str(Path(os.path.realpath(path)).parent))
+            return f"; run as a user that may replace files in {name}, or give it to this user"
+        case errno.EROFS:
+            return "; mount its file system for writing, or name a path on another"
+        case errno.ENOSPC | errno.EDQUOT:
+            return "; free space on its file system"
+        case _:
+            return ""
 
 
 def _missing_folder(path: Path) -> str:

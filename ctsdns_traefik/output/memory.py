@@ -27,7 +27,7 @@ class MemoryOutput:
         """Exclude no process: none but this one can reach it."""
         return nullcontext()
 
-    def inspect(self) -> str:
+    def inspect(self, size: int = 0) -> str:  # noqa: ARG002  (the interface's)
         """Find nothing: memory can be written."""
         return ""
 

@@ -19,7 +19,7 @@ import pytest
 from campaign.live_stage import CONSTANT, LIVE, Client
 from local import until
 from support.backends import http_backend
-from support.commands import COMMAND, Watch
+from support.commands import COMMAND, Watch, tried
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts
 from support.traefik import Traefik
@@ -110,18 +110,7 @@ def on_a_disk_of_its_own(folder: Path, setup: str = "true") -> list[str]:
     """Start watch where a small file system, which it alone sees, is mounted on the folder."""
     mount = 'folder=$1; file=$1/dynamic.yml; shift; mount -t tmpfs -o size=1m x "$folder"'
     script = f'{mount} && {setup} && exec "$@"'
-    return tried(["unshare", "-m", "sh", "-c", script, "sh", str(folder)], ["true"])
-
-
-def tried(launcher: list[str], command: list[str]) -> list[str]:
-    """Return a launcher, or skip the test where it cannot start a command."""
-    try:
-        done = subprocess.run([*launcher, *command], capture_output=True, timeout=60, check=False)
-    except FileNotFoundError:
-        pytest.skip(f"there is no {launcher[0]} on this machine")
-    if done.returncode:
-        pytest.skip(f"this machine does not allow {launcher[0]}: {done.stderr.decode().strip()}")
-    return launcher
+    return tried(["unshare", "-m", "sh", "-c", script, "sh", str(folder)])
 
 
 def fill(scene: Scene) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
-from support.commands import COMMAND, Watch, run
+from support.commands import COMMAND, Watch, run, tried
 from support.endpoints import STREAM, ScriptedEndpoint, answering, saying_nothing, sending, snapshot
 from support.entries import hosts
 from support.stores import Server
@@ -46,9 +47,9 @@ def check(*arguments: str | Path, **environment: str) -> tuple[int, list[str], s
 
 
 def state_of(folder: Path) -> list[tuple[str, int, int]]:
-    """Return the names below a folder, the folder's own too, with inode and time of change."""
-    there = [folder, *sorted(folder.rglob("*"))]
-    return [(str(each), each.stat().st_ino, each.stat().st_mtime_ns) for each in there]
+    """Return the names below a folder, each with inode and time of change."""
+    there = sorted(folder.rglob("*"))
+    return [(str(each), each.stat().st_ino, each.stat().st_ctime_ns) for each in there]
 
 
 def test_everything_is_in_order(tailscale: StandInTailscale, path: Path, tmp_path: Path) -> None:
@@ -247,6 +248,56 @@ def test_store_is_read(tmp_path: Path, policy: Path) -> None:
         assert server.keys("*") == {}
     assert code == 0
     assert lines[-1] == f"ok output: {server.shown} is still empty"
+
+
+SMALL_DISK = 'mount -t tmpfs -o size=64k,mode=1777 x "$folder"; echo {} > "$folder/dynamic.yml"; '
+FULL_DISK = f'{SMALL_DISK} head -c 1M /dev/zero > "$folder/ballast" 2> /dev/null || true'
+READ_ONLY = 'mount -o remount,ro "$folder"'
+MOUNTED_FILE = 'echo {} > "$folder/../other"; mount --bind "$folder/../other" "$folder/dynamic.yml"'
+MOUNTED_READ_ONLY = f'{MOUNTED_FILE}; mount -o remount,bind,ro "$folder/dynamic.yml"'
+AS_STRANGER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+
+FULL = "no space left on device; free space on its file system"
+REFUSED = (
+    "permission denied; run as a user that may replace files in {folder}, or give it to this user"
+)
+LOCKED = "read-only file system; mount its file system for writing, or name a path on another"
+
+
+@pytest.mark.parametrize(
+    ("setup", "entries", "user", "fault"),
+    [
+        pytest.param(FULL_DISK, "ab", [], FULL, id="disk-full"),
+        pytest.param(SMALL_DISK, map(str, range(300)), [], FULL, id="document-too-large-for-disk"),
+        pytest.param(SMALL_DISK, "ab", AS_STRANGER, REFUSED, id="sticky"),
+        pytest.param(f"{SMALL_DISK} {READ_ONLY}", "ab", [], LOCKED, id="read-only"),
+        pytest.param(f"{SMALL_DISK} {MOUNTED_FILE}", "ab", [], "", id="mounted-file"),
+        pytest.param(f"{SMALL_DISK} {MOUNTED_READ_ONLY}", "ab", [], LOCKED, id="mounted-read-only"),
+    ],
+)
+def test_output_is_judged_as_a_write_judges_it(
+    open_folder: Path, setup: str, entries: Iterable[str], user: list[str], fault: str
+) -> None:
+    """The check finds what the write after it finds, in its words, and leaves all as it was."""
+    folder, policy = open_folder / "folder", open_folder / "policy.json"
+    folder.mkdir()
+    policy.write_text(json.dumps({"hosts": hosts(entries)}))
+    output = folder / "dynamic.yml"
+    script = f"""set -e; folder=$1; shift; {setup}
+        state() {{ ls -Ali --time-style=full-iso "$folder"; }}
+        before=$(state); "$@" watch --check {policy} -o {output} || true
+        test "$before" = "$(state)" || echo "the check leaves traces: $(state)"
+        exec "$@" render-once {policy} -o {output}"""
+    launcher = [*tried(["unshare", "-m"]), "sh", "-c", script, "sh", str(folder)]
+    command = [*launcher, *tried(user, ["true"]), *COMMAND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    checked, written = f"ok output: {output} can be written", ""
+    if fault:
+        error = f"cannot write {output}: {fault.format(folder=folder)}"
+        checked, written = f"failed output: {error}", f"ctsdns-traefik: error: {error}\n"
+    assert done.stdout.splitlines()[1:] == [checked]
+    assert done.returncode == (4 if fault else 0)
+    assert done.stderr == written or not fault
 
 
 @pytest.mark.parametrize(

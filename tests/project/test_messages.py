@@ -39,10 +39,6 @@ ELSEWHERE = {
         "changes all the time: replace it by renaming",
     ),
     "daemon/test_check_machines.py": ("no list came within",),
-    "output/test_file.py": (
-        "this user may not write in",
-        "run as the user of watch, or make the folder writable for it",
-    ),
     "output/test_foreign_files.py": ("cannot keep a copy of", "are there, remove some"),
     "output/test_lock.py": ("a watch keeps it", "stop that one, or name another --output"),
     "output/redis/test_redis_commands.py": ("a store as output needs redis-py",),

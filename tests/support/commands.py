@@ -45,13 +45,17 @@ def bind_mounting(source: Path, target: Path) -> list[str]:
     The mount is the command's alone. Skip the test where the machine does not allow it.
     """
     script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
-    launcher = ["unshare", "-m", "sh", "-c", script, "sh", str(source), str(target)]
+    return tried(["unshare", "-m", "sh", "-c", script, "sh", str(source), str(target)])
+
+
+def tried(launcher: list[str], command: Sequence[str] = ("true",)) -> list[str]:
+    """Return a launcher, or skip the test where it cannot start a command."""
     try:
-        tried = subprocess.run([*launcher, "true"], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([*launcher, *command], capture_output=True, timeout=60, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no unshare on this machine")
-    if tried.returncode:
-        pytest.skip(f"this machine allows no bind mount: {tried.stderr.decode().strip()}")
+        pytest.skip(f"there is no {launcher[0]} on this machine")
+    if done.returncode:
+        pytest.skip(f"this machine does not allow {launcher[0]}: {done.stderr.decode().strip()}")
     return launcher
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-import pytest
 from local import find_traefik, free_ports, until
 from support.access_files import opening
+from support.commands import tried
 from support.traefik import Traefik
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "docker"
@@ -26,7 +26,7 @@ PORTS = {"web": "HTTP_PORT", "websecure": "HTTPS_PORT", "tcp": "TCP_PORT"}
 
 def first_process() -> list[str]:
     """Return what starts a command as the first process of a container; skip if that is barred."""
-    return _tried(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
+    return tried(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
 
 
 def confined(folder: Path) -> list[str]:
@@ -36,17 +36,7 @@ def confined(folder: Path) -> list[str]:
     """
     script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro / && shift && exec "$@"'
     nothing = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
-    return _tried(["unshare", "--mount", "sh", "-c", script, "sh", str(folder), *nothing])
-
-
-def _tried(launcher: list[str]) -> list[str]:
-    try:
-        tried = subprocess.run([*launcher, "true"], capture_output=True, timeout=60, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no unshare on this machine")
-    if tried.returncode:
-        pytest.skip(f"this machine allows no namespaces: {tried.stderr.decode().strip()}")
-    return launcher
+    return tried(["unshare", "--mount", "sh", "-c", script, "sh", str(folder), *nothing])
 
 
 def children_of(pid: int) -> dict[str, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from support.endpoints import STREAM, Script, saying_nothing, sending, snapshot
 
 
-def hosts(names: str, address: str = "100.64.0.1") -> dict[str, object]:
-    """Return one entry for each letter."""
+def hosts(names: Iterable[str], address: str = "100.64.0.1") -> dict[str, object]:
+    """Return one entry for each letter or name."""
     return {f"_web_http_80._tcp.{name}.example.com": address for name in names}
 
 

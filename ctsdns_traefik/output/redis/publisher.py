@@ -102,7 +102,7 @@ class RedisOutput:
                 with suppress(OutputError), self._connected(_RELEASE_TIMEOUT) as store:
                     store.release(self._lease)
 
-    def inspect(self) -> str:
+    def inspect(self, size: int = 0) -> str:  # noqa: ARG002  (the interface's)
         """Return who holds the writer lease; raise :class:`OutputError` if the store is away."""
         with self._connected() as store:
             lease = store.read_state()[1]
