@@ -115,6 +115,10 @@ class GroupedCommand(click.Command):
 
     context_class = Context
 
+    def get_short_help_str(self, limit: int = 99) -> str:
+        """Return the first sentence, whole, for the list and completion."""
+        return super().get_short_help_str(limit)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, each group under its heading."""
         write_groups(self, ctx, formatter)

@@ -59,9 +59,9 @@ class Program(click.Group):
         """Write the options in groups, then the commands."""
         write_groups(self, ctx, formatter)
         commands = [(name, self.get_command(ctx, name)) for name in COMMANDS]
-        with formatter.section("Commands"):  # as click does, but no sentence is cut
+        with formatter.section("Commands"):
             formatter.write_dl(
-                [(name, each.get_short_help_str(99)) for name, each in commands if each]
+                [(name, each.get_short_help_str()) for name, each in commands if each]
             )
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -9,6 +9,7 @@ import http.client
 import os
 import re
 import ssl
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -75,7 +76,7 @@ def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
         return fault + _CERTIFICATE_FIXES.get(error.verify_code, ""), Reason.TLS_FAILED
     fault = shown(error.reason or str(error))
     if fault == _NO_TLS:
-        return f"it speaks plain HTTP; write {_in_plain(endpoint)}", Reason.TLS_FAILED
+        return "it speaks plain HTTP; write http in place of https", Reason.TLS_FAILED
     if fault == _NO_CERTIFICATES:
         return _bad_bundle(), Reason.UNREACHABLE
     alert, ours = fault.partition("_ALERT_")[2], endpoint.client_cert
@@ -158,7 +159,8 @@ def _bad_setting(error: BaseException, endpoint: Endpoint) -> str:
 
     text, name = str(error), _proxy_variable(endpoint)
     if isinstance(error, faults.InvalidSchema) and "SOCKS" in text:
-        return f"{name} names a SOCKS proxy, which needs PySocks: pip install 'requests[socks]'"
+        fix = f"{sys.executable} -m pip install pysocks"
+        return f"{name} names a SOCKS proxy, which needs PySocks: {fix}"
     parsed = isinstance(error, faults.InvalidProxyURL | urllib3.exceptions.LocationParseError)
     if name != _NO_PROXY and (parsed or isinstance(error, faults.InvalidURL | ValueError)):
         return f"{name} is not the URL of a proxy, such as http://127.0.0.1:3128"
@@ -180,11 +182,6 @@ def _proxy_variable(endpoint: Endpoint) -> str:
     scheme = urlsplit(endpoint.url).scheme
     names = [f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"]
     return next((name for name in names if os.environ.get(name)), _NO_PROXY)
-
-
-def _in_plain(endpoint: Endpoint) -> str:
-    """Return the endpoint's URL as it is shown, without TLS."""
-    return urlsplit(str(endpoint))._replace(scheme="http").geturl()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

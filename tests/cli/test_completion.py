@@ -93,7 +93,7 @@ def test_tab_completes(name: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 @pytest.mark.parametrize(("typed", "added"), COMPLETED)
 def test_fish_completes(typed: str, added: str, tmp_path: Path) -> None:
-    """What fish offers for a command line has the word in question."""
+    """What fish offers for a command line has the word in question, and no sentence is cut."""
     (tmp_path / "policy.hujson").write_text("{}")
     script = (
         "_CTSDNS_TRAEFIK_COMPLETE=fish_source ctsdns-traefik | source;"
@@ -110,3 +110,4 @@ def test_fish_completes(typed: str, added: str, tmp_path: Path) -> None:
     )
     offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
     assert typed.rpartition(" ")[2] + added in offered, (done.stdout, done.stderr)
+    assert "..." not in done.stdout

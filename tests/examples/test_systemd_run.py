@@ -239,6 +239,19 @@ def test_secret_is_the_credential(machine: Machine, policy: Path) -> None:
             service.until_content("app.example.com")
 
 
+def test_command_before_the_first_start(machine: Machine, policy: Path) -> None:
+    """The README's test reads the settings as systemd does, with headers in two lines, too."""
+    readme = (EXAMPLE / "README.md").read_text()
+    (script,) = re.findall(r"^    sudo sh -c '(set -a; .*?)'$", readme, re.DOTALL | re.MULTILINE)
+    (headers,) = re.findall(r"^    (\w+_HEADERS='.*?')$", readme, re.DOTALL | re.MULTILINE)
+    source = (EXAMPLE / "settings.env").read_text().replace("=tailscale:", f"={policy}")
+    settings = machine.state.parent / "etc" / "settings.env"
+    settings.write_text(machine.placed(f"{source}\n{headers}\n"))
+    command = ["sh", "-c", machine.placed(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "app.example.com" in done.stdout) == (0, True), done.stderr
+
+
 def test_unusable_settings_end_it(machine: Machine) -> None:
     """Settings that cannot be used end it with the status after which systemd does not retry."""
     with Service(machine, WATCH, "tailscale:") as service:  # without the drop-in for the secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -28,8 +29,9 @@ def failure(url: str, **environment: str) -> str:
 @pytest.mark.skipif(find_spec("socks") is not None, reason="PySocks is there")
 def test_proxy_of_another_kind() -> None:
     """A SOCKS proxy needs a package that is not there, which is named."""
-    needs = "HTTPS_PROXY names a SOCKS proxy, which needs PySocks"
-    assert needs in failure(AWAY, HTTPS_PROXY="socks5://127.0.0.1:1")
+    needs = "HTTPS_PROXY names a SOCKS proxy, which needs PySocks: "
+    fix = f"{sys.executable} -m pip install pysocks"
+    assert failure(AWAY, HTTPS_PROXY="socks5://127.0.0.1:1").endswith(needs + fix)
 
 
 def test_file_without_certificates(authority: Authority, tmp_path: Path) -> None:
