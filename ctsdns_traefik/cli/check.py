@@ -43,11 +43,10 @@ LARGEST_OFFSET = 300.0
 _PRECEDENCE = (ExitCode.USAGE, ExitCode.OUTPUT, ExitCode.SOURCE, ExitCode.FINDINGS)
 """Which exit code counts if several checks fail: those that keep watch from starting first."""
 
-_HINTS = {
+_HINTS = {  # an error of another reason has a fix of its own
     Reason.UNREACHABLE: "check the address, the network and its name server",
     Reason.TIMEOUT: "check the address, and the firewalls on the way; a proxy between must not"
     " buffer an event stream (nginx: proxy_buffering off)",
-    Reason.TLS_FAILED: "check the address; for an authority of your own set --ca-file",
     Reason.BROKEN_OFF: "check the address and its port, and the log of the source",
     Reason.SERVER_ERROR: "see the log of the source; watch tries again by itself",
     Reason.UNREADABLE: "check the path and its permissions",
@@ -162,8 +161,7 @@ class _Checks:
             policy = read_policy(source, self._timeout)
         except SourceError as why:
             reason = getattr(why.__cause__, "reason", Reason.TIMEOUT)
-            fixed = reason is Reason.TLS_FAILED and "; " in str(why)  # it has a fix of its own
-            hint = "" if fixed else _HINTS.get(reason, "")
+            hint = _HINTS.get(reason, "")
             raise SourceError(f"{why}{f'; {hint}' if hint else ''}") from why
         known = self._known()
         without_tls = known.without_tls if known else ()

@@ -70,10 +70,10 @@ _DEMAND = "it demands a client certificate: set --client-cert"
 
 
 def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
-    """Return what an error of TLS means, and whether the server has judged our certificate."""
+    """Return what an error of TLS means and how to correct it, and the reason for programs."""
     if isinstance(error, ssl.SSLCertVerificationError):
         fault = f"its certificate cannot be trusted: {shown(error.verify_message.rstrip('.'))}"
-        return fault + _CERTIFICATE_FIXES.get(error.verify_code, ""), Reason.TLS_FAILED
+        return f"{fault}; {_CERTIFICATE_FIXES.get(error.verify_code, _TRUST)}", Reason.TLS_FAILED
     fault = shown(error.reason or str(error))
     if fault == _NO_TLS:
         return "it speaks plain HTTP; write http in place of https", Reason.TLS_FAILED
@@ -86,13 +86,15 @@ def _tls_fault(error: ssl.SSLError, endpoint: Endpoint) -> tuple[str, Reason]:
         return refused if ours else _DEMAND, Reason.UNAUTHORIZED
     # TLS 1.2 has no alert of its own for a missing certificate.
     missing = alert == "HANDSHAKE_FAILURE" and not ours
-    perhaps = "; perhaps it demands a client certificate (--client-cert)" if missing else ""
-    return f"TLS failed: {fault}{perhaps}", Reason.TLS_FAILED
+    demand = "perhaps it demands a client certificate (--client-cert)"
+    return f"TLS failed: {fault}; {demand if missing else 'check the address'}", Reason.TLS_FAILED
 
 
-_RENEW = "; renew it, or set the clock of this machine if that is wrong"
+_RENEW = "renew it, or set the clock of this machine if that is wrong"
 
-_RENAME = "; write the URL with a name that the certificate has, or correct the certificate"
+_RENAME = "write the URL with a name that the certificate has, or correct the certificate"
+
+_TRUST = "for an authority of your own set --ca-file"
 
 _CERTIFICATE_FIXES = {9: _RENEW, 10: _RENEW, 62: _RENAME, 64: _RENAME}
 """By OpenSSL's X509_V_ERR codes: not yet valid, expired, another name, another address."""

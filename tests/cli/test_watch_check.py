@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
+from support.certificates import Authority
 from support.commands import COMMAND, Watch, run, tried
 from support.endpoints import STREAM, ScriptedEndpoint, answering, saying_nothing, sending, snapshot
 from support.entries import hosts
@@ -171,6 +172,33 @@ def test_file_that_holds_no_policy(path: Path, tmp_path: Path) -> None:
     code, lines, _ = check(str(other), "-o", path)
     assert code == 3
     assert lines[0].startswith(f"failed source: {other}: it is YAML, such as")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param(
+            "127.0.0.1",
+            "unable to get local issuer certificate; for an authority of your own set --ca-file",
+            id="untrusted",
+        ),
+        pytest.param(
+            "other.example.com",
+            "IP address mismatch, certificate is not valid for '127.0.0.1'; write the URL with a"
+            " name that the certificate has, or correct the certificate",
+            id="wrong-name",
+        ),
+    ],
+)
+def test_fault_of_tls_has_one_fix(authority: Authority, path: Path, name: str, fault: str) -> None:
+    """The check adds no advice of its own to a fault whose line ends with how to correct it."""
+    trusted = ["--ca-file", str(authority.ca_file)] if name != "127.0.0.1" else []
+    with ScriptedEndpoint(saying_nothing, tls=authority.server_context(name)) as server:
+        code, lines, _ = check(server.url, "-o", path, *trusted)
+        assert lines[0] == (
+            f"failed source: {server.url}: its certificate cannot be trusted: {fault}"
+        )
+    assert code == 3
 
 
 def test_stream_that_sends_no_policy(path: Path) -> None:
