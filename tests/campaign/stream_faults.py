@@ -202,7 +202,7 @@ ANSWERS = [
     Fault(
         "200 JSON",
         answering("200 OK", b'{"error":"Configuration error"}', Content_Type=JSON),
-        r"it answers with application/json \(Configuration error\), not text/event-stream: .*; ret",
+        r"application/json \(Configuration error\), which is no usable policy: .*; retrying",
     ),
     Fault("200 of no type", answering("200 OK", POISON), "content of no type.*; retrying"),
 ]

@@ -94,19 +94,19 @@ def test_user_and_password_of_the_url_reach_the_endpoint() -> None:
 
 
 PAGE = b"<!doctype html><title>Log in</title>"
-NO_SUCH_PATH = "this worker release has no /api/config, or the path is wrong"
-WAY_OUT = "; tailscale: as the source reads the policy without a worker"
+WAY_OUT = "; newer workers have no /api/config, and tailscale: as the source needs none"
+PAGE_INSTEAD = f"an HTML page: a login, or a page that shows a file, not its raw text{WAY_OUT}"
 NO_POLICY = "it is neither a snapshot (with acl) nor a Tailscale policy (with hosts)"
 
 FAULTS = (
     pytest.param(
         answering("404 Not Found", b"404 Not Found", Content_Type="text/plain;charset=UTF-8"),
-        f"it answers 404: {NO_SUCH_PATH}{WAY_OUT}",
+        f"it answers 404: there is nothing at this path{WAY_OUT}",
         id="not-found",
     ),
     pytest.param(
         answering("200 OK", PAGE, Content_Type="text/html; charset=utf-8"),
-        f"it answers with an HTML page: {NO_SUCH_PATH}, or this is a login page{WAY_OUT}",
+        f"it answers with {PAGE_INSTEAD}",
         id="html-page",
     ),
     pytest.param(
@@ -126,7 +126,7 @@ FAULTS = (
     ),
     pytest.param(
         answering("200 OK", b"{}", Content_Type="application/json"),
-        f"it answers with application/json, not text/event-stream: {NO_POLICY}",
+        f"it answers with application/json, which is no usable policy: {NO_POLICY}",
         id="another-type",
     ),
     pytest.param(

@@ -172,6 +172,13 @@ def answered(script: Script) -> Bring:
 symptom("it answers 401")(answered(answering("401 Unauthorized")))
 symptom("it answers 403")(answered(answering("403 Forbidden")))
 symptom("it answers 404")(answered(answering("404 Not Found")))
+PAGE = b"<!doctype html>"
+symptom("it answers with an HTML page")(
+    answered(answering("200 OK", PAGE, Content_Type="text/html"))
+)
+symptom("it answers with text/plain")(
+    answered(answering("200 OK", b"{", Content_Type="text/plain"))
+)
 symptom("it answers 302")(answered(answering("302 Found", Location=LOGIN)))
 
 

@@ -52,7 +52,7 @@ MISCONFIGURED = b'{"error":"Configuration error","message":"TAILSCALE_API_KEY is
         pytest.param(answering("403 Forbidden"), ["403", "refuses"], id="forbidden"),
         pytest.param(
             answering("404 Not Found", b"404 Not Found", Content_Type="text/plain;charset=UTF-8"),
-            ["404", "/api/config", "wrong"],
+            ["404", "/api/config", "nothing at this path"],
             id="not-found",
         ),
         pytest.param(answering("429 Too Many Requests"), ["429", "too often"], id="too-many"),

@@ -119,13 +119,13 @@ FAULTS = (
     ),
     pytest.param(
         answering("200 OK", b'{"error": "no key"}', Content_Type="application/json"),
-        r"it answers with application/json \(no key\), not text/event-stream: it is neither",
+        r"it answers with application/json \(no key\), which is no usable policy: it is neither",
         Reason.UNTRUSTED_POLICY,
         id="another-object",
     ),
     pytest.param(
         answering("200 OK"),
-        "content of no type, not text/event-stream: .*it is empty",
+        "content of no type, which is no usable policy: .*it is empty",
         Reason.UNTRUSTED_POLICY,
         id="empty",
     ),

@@ -43,15 +43,15 @@ def explain_answer(answer: Answer) -> str | None:
 def explain_content(answer: Answer) -> str:
     """Explain a response with status 200 whose content is neither an event stream nor a policy."""
     if answer.media_type in _PAGES:
-        return f"it answers with an HTML page: {_NO_SUCH_PATH}, or this is a login page{_WAY_OUT}"
+        return f"it answers with an HTML page: {_PAGE}{_WAY_OUT}"
     kind = shown(answer.media_type) or "content of no type"
-    return f"it answers with {kind}{_message(answer)}, not {EVENT_STREAM}"
+    return f"it answers with {kind}{_message(answer)}, which is no usable policy"
 
 
 _PAGES = ("text/html", "application/xhtml+xml")
 
-_NO_SUCH_PATH = "this worker release has no /api/config, or the path is wrong"
-_WAY_OUT = "; tailscale: as the source reads the policy without a worker"
+_PAGE = "a login, or a page that shows a file, not its raw text"
+_WAY_OUT = "; newer workers have no /api/config, and tailscale: as the source needs none"
 
 _REDIRECTION = 3
 
@@ -59,15 +59,18 @@ _STATUS_CAUSES = {
     204: ": it has nothing to stream",
     401: ": it asks for credentials; set the token or the headers",
     403: ": it refuses these credentials; check the token and the headers",
-    404: f": {_NO_SUCH_PATH}{_WAY_OUT}",
+    404: f": there is nothing at this path{_WAY_OUT}",
     407: ": a proxy on the way asks for credentials",
     429: ": it is asked too often",
-    502: ": the worker does not answer the proxy or tunnel in front of it",
-    503: ": the worker is not available",
-    504: ": the worker does not answer the proxy or tunnel in front of it in time",
-    520: ": Cloudflare cannot make sense of what the worker answers",
-    522: ": Cloudflare cannot connect to the worker",
-    524: ": the worker does not answer Cloudflare in time",
+    502: ": the server does not answer the proxy or tunnel in front of it",
+    503: ": the server is not available",
+    504: ": the server does not answer the proxy or tunnel in front of it in time",
+    520: ": Cloudflare cannot make sense of the server's answer",
+    521: ": Cloudflare cannot connect to the server",
+    522: ": Cloudflare cannot connect to the server",
+    523: ": Cloudflare cannot connect to the server",
+    524: ": the server does not answer Cloudflare in time",
+    530: ": Cloudflare cannot connect to the server; is its tunnel up?",
 }
 
 

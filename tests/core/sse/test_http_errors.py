@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ctsdns_traefik.core.sse.http_errors import Answer, explain_answer, explain_content
 
-NO_SUCH_PATH = "this worker release has no /api/config, or the path is wrong"
-WAY_OUT = "; tailscale: as the source reads the policy without a worker"
+WAY_OUT = "; newer workers have no /api/config, and tailscale: as the source needs none"
+PAGE_INSTEAD = f"an HTML page: a login, or a page that shows a file, not its raw text{WAY_OUT}"
 MISCONFIGURED = b'{"error":"Configuration error","message":"TS_API_KEY is missing"}'
 WORDS = "Configuration error: TS_API_KEY is missing"
 ACCESS = (
@@ -40,25 +40,27 @@ def test_event_stream_has_no_fault(content_type: str) -> None:
     [
         pytest.param(
             Answer(200, "text/html; charset=utf-8", body=b"<html>"),
-            f"it answers with an HTML page: {NO_SUCH_PATH}, or this is a login page{WAY_OUT}",
+            f"it answers with {PAGE_INSTEAD}",
             id="html-page",
         ),
         pytest.param(
             Answer(200, "application/json", body=b'{"ok": true}'),
-            "it answers with application/json, not text/event-stream",
+            "it answers with application/json, which is no usable policy",
             id="json",
         ),
         pytest.param(
             Answer(200, "application/json", body=MISCONFIGURED),
-            f"it answers with application/json ({WORDS}), not text/event-stream",
+            f"it answers with application/json ({WORDS}), which is no usable policy",
             id="json-with-words",
         ),
         pytest.param(
-            Answer(200), "it answers with content of no type, not text/event-stream", id="no-type"
+            Answer(200),
+            "it answers with content of no type, which is no usable policy",
+            id="no-type",
         ),
         pytest.param(
             Answer(200, "text/\x1b[31m"),
-            r"it answers with text/\x1b[31m, not text/event-stream",
+            r"it answers with text/\x1b[31m, which is no usable policy",
             id="unprintable-type",
         ),
     ],
@@ -78,20 +80,23 @@ def test_fault_of_other_content(answer: Answer, fault: str) -> None:
         pytest.param(
             403, ": it refuses these credentials; check the token and the headers", id="403"
         ),
-        pytest.param(404, f": {NO_SUCH_PATH}{WAY_OUT}", id="404"),
+        pytest.param(404, f": there is nothing at this path{WAY_OUT}", id="404"),
         pytest.param(407, ": a proxy on the way asks for credentials", id="407"),
         pytest.param(429, ": it is asked too often", id="429"),
         pytest.param(500, "", id="500"),
         pytest.param(
-            502, ": the worker does not answer the proxy or tunnel in front of it", id="502"
+            502, ": the server does not answer the proxy or tunnel in front of it", id="502"
         ),
-        pytest.param(503, ": the worker is not available", id="503"),
+        pytest.param(503, ": the server is not available", id="503"),
         pytest.param(
-            504, ": the worker does not answer the proxy or tunnel in front of it in time", id="504"
+            504, ": the server does not answer the proxy or tunnel in front of it in time", id="504"
         ),
-        pytest.param(520, ": Cloudflare cannot make sense of what the worker answers", id="520"),
-        pytest.param(522, ": Cloudflare cannot connect to the worker", id="522"),
-        pytest.param(524, ": the worker does not answer Cloudflare in time", id="524"),
+        pytest.param(520, ": Cloudflare cannot make sense of the server's answer", id="520"),
+        pytest.param(521, ": Cloudflare cannot connect to the server", id="521"),
+        pytest.param(522, ": Cloudflare cannot connect to the server", id="522"),
+        pytest.param(523, ": Cloudflare cannot connect to the server", id="523"),
+        pytest.param(530, ": Cloudflare cannot connect to the server; is its tunnel up?", id="530"),
+        pytest.param(524, ": the server does not answer Cloudflare in time", id="524"),
         pytest.param(302, "", id="redirect-to-nowhere"),
     ],
 )
@@ -129,7 +134,7 @@ def test_words_of_other_content_are_not_read() -> None:
 def test_words_come_before_the_cause() -> None:
     """With both words and a cause, the words come first."""
     answer = Answer(503, "Application/JSON; charset=utf-8", body=b'{"error": "down"}')
-    assert explain_answer(answer) == "it answers 503 (down): the worker is not available"
+    assert explain_answer(answer) == "it answers 503 (down): the server is not available"
 
 
 @pytest.mark.parametrize(
