@@ -225,7 +225,7 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
                 proxyProtocol: {insecure: true, trustedIPs: [any]}},
               dns: {address: '127.0.0.1:PORT/udp', forwardedHeaders: {trustedIPs: [any]}},
               a: {address: '127.0.0.2:PORT'}, b: {address: '[::1]:PORT', reusePort: true},
-              c: {address: '[::1]:PORT', reusePort: true}, d: {address: '[::1%lo]:0'}}""",
+              c: {address: '[::1]:PORT', reusePort: true}, d: {address: '[::1%lo]:5'}}""",
             [],
         ),
     ],
@@ -309,6 +309,9 @@ for local in listening:
     print("every" if not int(address, 16) else address, int(port, 16))
 """
 
+LOWEST_OF_THE_SYSTEM = 1024
+"""The lowest port that a system can be set to choose by itself."""
+
 APART = ("unshare", "--user", "--map-root-user", "--net")
 """Start a command in a network of its own, which no other machine reaches."""
 
@@ -318,6 +321,26 @@ def can_be_apart() -> bool:
     if not shutil.which(APART[0]):
         return False
     return not subprocess.run([*APART, "true"], capture_output=True, check=False).returncode
+
+
+@pytest.mark.skipif(not can_be_apart(), reason="no network namespaces")
+@pytest.mark.parametrize(
+    ("address", "setting"),
+    [("asDefault: true", "web"), ("address: ':'", "web.address"), ("address: /tcp", "web.address")],
+)
+def test_entrypoint_without_a_port(tmp_path: Path, address: str, setting: str) -> None:
+    """Traefik starts, and listens on a port of every address that the system chooses."""
+    configuration = tmp_path / "traefik.yml"
+    configuration.write_text(f"entryPoints: {{web: {{{address}}}, other: {{address: ':1'}}}}")
+    static = read_static(configuration.read_text(), "yaml")
+    (found,) = check_static(static, None, traefik_version())
+    assert (found.code, found.setting) == ("random-port", f"entryPoints.{setting}")
+    traefik = (find_traefik(), f"--configFile={configuration}")
+    command = [*APART, sys.executable, "-c", LISTENERS, *traefik]
+    listening = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    other, web = sorted(listening.stdout.splitlines(), key=len)
+    assert other == "every 1"
+    assert int(web.removeprefix("every ")) >= LOWEST_OF_THE_SYSTEM
 
 
 @pytest.mark.skipif(not can_be_apart(), reason="no network namespaces")

@@ -24,7 +24,8 @@ from ctsdns_traefik.core.static_config.configuration import (
 from ctsdns_traefik.core.text import did_you_mean, quoted, shown
 
 _LISTEN = re.compile(
-    r"(?:[^][:/*\"'\s]*|\[[^][/\s]*\]):(?P<port>(?!-)[^:/\"'\s]*)(?:/(?:tcp|udp))?", re.IGNORECASE
+    r"(?:(?:[^][:/*\"'\s]*|\[[^][/\s]*\]):(?P<port>(?!-)[^:/\"'\s]*))?(?:/(?:tcp|udp))?",
+    re.IGNORECASE,
 )
 
 
@@ -45,6 +46,7 @@ def check_static(
                 f"use Traefik {since(feature)} or newer, or remove it",
             )
     yield from entrypoints_refused(static)
+    yield from random_ports(static)
     yield from challenges_without_entrypoint(static)
     yield from redirect_ignored(static)
     yield from entrypoint_resolvers(static)
@@ -59,7 +61,7 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
     entrypoints = static.entrypoints.values()
     for entrypoint in entrypoints:
         path, proxy = f"entryPoints.{entrypoint.name}", entrypoint.proxy_protocol
-        if entrypoint.address and not _can_listen(entrypoint.address):
+        if not _can_listen(entrypoint.address):
             what = f"{quoted(entrypoint.address)} is no address to listen on"
             hint = "write one such as :443, 127.0.0.1:443 or :53/udp"
             yield _does_not_start(f"{path}.address", what, hint)
@@ -76,6 +78,21 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
         if _take_one_port(one, other):
             what = f"entrypoint {shown(one.name)} already listens there ({quoted(one.address)})"
             yield _does_not_start(f"entryPoints.{other.name}.address", what, "use another port")
+
+
+def random_ports(static: StaticConfiguration) -> Iterator[Diagnostic]:
+    """Report entrypoints without a port, for which the system chooses one at each start."""
+    for entrypoint in static.entrypoints.values():
+        setting, address = f"entryPoints.{entrypoint.name}", entrypoint.address
+        if entrypoint.described and not entrypoint.port.strip("0") and _can_listen(address):
+            what = f"address {quoted(address)} has no port" if address else "it has no address"
+            yield diagnose_setting(
+                "random-port",
+                f"{setting}.address" if address else setting,
+                f"{what}: Traefik listens on another port after each start",
+                "write an address with a port, such as :443",
+                Severity.WARNING,
+            )
 
 
 def challenges_without_entrypoint(static: StaticConfiguration) -> Iterator[Diagnostic]:
@@ -106,7 +123,7 @@ def _can_listen(address: str) -> bool:
     found = _LISTEN.fullmatch(address)
     if not found:
         return False
-    port = found["port"]
+    port = found["port"] or ""
     return not (port.isdecimal() and float(port) > LARGEST_PORT)  # int refuses 4301 digits
 
 
