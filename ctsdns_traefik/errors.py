@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,19 @@ def os_reason(why: OSError | ValueError) -> str:
         return "it is not text"
     reason = why.strerror if isinstance(why, OSError) and why.strerror else str(why)
     return shown(reason).lower()
+
+
+def listen_fault(address: str, port: int, why: OSError) -> str:
+    """Return why nothing can listen on an address, and what helps; port 0 is that of no network."""
+    reason = os_reason(why).partition(" (")[0]  # Python repeats the address there
+    fixes = {
+        errno.EADDRINUSE: f"find the process that has it (ss -ltnp 'sport = :{port}'), or choose"
+        " another port",
+        errno.EADDRNOTAVAIL: "choose an address of this machine",
+        errno.EACCES: "choose a port above 1023, or permit others (CAP_NET_BIND_SERVICE)",
+    }
+    fix = fixes.get(why.errno or 0, "") if port else "choose a free path in a folder of this user"
+    return f"cannot listen on {address}: {reason}{f'; {fix}' if fix else ''}"
 
 
 @contextmanager

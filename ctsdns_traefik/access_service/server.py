@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
-from ctsdns_traefik.errors import SettingsError, Stop
+from ctsdns_traefik.errors import SettingsError, Stop, listen_fault
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -37,8 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as why:
-        reason = str(why.strerror).partition(" (")[0].lower()  # Python repeats the address there
-        raise SettingsError(f"cannot listen on {address_of(host, port)}: {reason}") from why
+        raise SettingsError(listen_fault(address_of(host, port), port, why)) from why
 
 
 def address_of(host: str, port: int) -> str:

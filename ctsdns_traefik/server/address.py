@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ctsdns_traefik.core.text import quoted, shown
-from ctsdns_traefik.errors import OutputError, SettingsError, os_reason
+from ctsdns_traefik.errors import OutputError, SettingsError, listen_fault
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
@@ -80,8 +80,7 @@ def open_listener(address: ListenAddress) -> socket.socket:
     try:
         listener = _listen_on_path(address.path) if address.path else _listen_on_port(address)
     except OSError as why:
-        reason = os_reason(why).partition(" (")[0]  # Python repeats the address there
-        raise OutputError(f"cannot listen on {address}: {reason}") from why
+        raise OutputError(listen_fault(str(address), address.port, why)) from why
     listener.setblocking(False)
     return listener
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.policy import SnapshotError
-from ctsdns_traefik.core.text import in_quotes, shown
+from ctsdns_traefik.core.text import in_quotes, quoted, shown
 from ctsdns_traefik.errors import Reason, SettingsError, SourceError
 from ctsdns_traefik.followed_file import Content, FollowedFile
 from ctsdns_traefik.source.base import BY_ITSELF, Expect, Policy, Received, Untrusted, Wording
@@ -40,6 +40,13 @@ _MAY_HOLD_SECRET = re.compile(r"[^./][^/]*@|[^./].*\?")
 """A URL without its scheme, whose user, password or query no message may repeat."""
 
 
+_WITHOUT_SCHEME = re.compile(
+    r"(?:[a-z0-9.-]+|\[[0-9a-f:.]+\]):(?P<port>[0-9]{1,5})(?:/.*)?|(?:[a-z0-9-]+\.)+[a-z]{2,}/.*",
+    re.IGNORECASE,
+)
+"""How a URL looks without its scheme: an address and a port, or a name with a dot and a path."""
+
+
 def path_from(address: str) -> Path | None:
     """Return the path that an address is, by itself or as ``file:PATH``; ``None`` if it is none.
 
@@ -61,6 +68,11 @@ def path_from(address: str) -> Path | None:
         raise SettingsError("the source is in quotes: write it without")
     if not address:
         raise SettingsError("the source is empty: write a URL or a path")
+    url = _WITHOUT_SCHEME.fullmatch(address)
+    if url and not _exists(address.partition("/")[0]):
+        port = url["port"] or "443"
+        meant = f"http{'s' * port.endswith('443')}://{address}"
+        raise SettingsError(f"{quoted(address)} is no file (did you mean {shown(meant)}?)")
     return Path(address)
 
 

@@ -247,7 +247,8 @@ def test_taken_port_ends_it_at_the_start(path: Path) -> None:
         done = run("watch", UNREACHABLE, "-o", path, "--listen", address)
     assert done.returncode == 4
     assert done.stderr == (
-        f"ctsdns-traefik: error: cannot listen on {address}: address already in use\n"
+        f"ctsdns-traefik: error: cannot listen on {address}: address already in use; find the"
+        f" process that has it (ss -ltnp 'sport = {address[9:]}'), or choose another port\n"
     )
     assert not path.exists()
 

@@ -58,12 +58,25 @@ def test_address_that_is_no_path(address: str) -> None:
         ("file://", "names no file"),
         ("file://server/share", "names a host"),
         ('"policy.hujson"', "in quotes"),
+        ("localhost:18232/ok", r"mean http://localhost:18232/ok\?"),
+        ("192.168.1.7:8080", r"mean http://192.168.1.7:8080\?"),
+        ("[fd7a::1]:8443/acl", r"mean https://\[fd7a::1\]:8443/acl\?"),
+        ("git.example.com/policy.hujson", r"mean https://git.example.com/policy.hujson\?"),
     ],
 )
 def test_address_that_cannot_be_meant(address: str, complaint: str) -> None:
     """A mistake is refused at once, not waited for as a file that is missing."""
     with pytest.raises(SettingsError, match=complaint):
         path_from(address)
+
+
+def test_path_that_looks_like_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is there, and one after "./", is taken by its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "git.example.com").mkdir()
+    (tmp_path / "localhost:8080").touch()
+    for address in ("git.example.com/p.json", "localhost:8080", "./example.com/p", "conf.d/p.json"):
+        assert path_from(address) == Path(address)
 
 
 class Clock:
