@@ -17,7 +17,6 @@ from ctsdns_traefik.core.text import printable, shown
 from ctsdns_traefik.errors import (
     CtsdnsError,
     ExitCode,
-    OutputError,
     Reason,
     SettingsError,
     SourceError,
@@ -213,12 +212,8 @@ class _Checks:
         from ctsdns_traefik.core.dynamic import examine
 
         output = self._options.target.build()
-        try:
-            content = output.read()
-            note = output.inspect(max(self._size, len(content or b"")))
-        except OutputError as why:
-            hint = "; check that the store runs, its address and password" * (not output.needed)
-            raise OutputError(f"{why}{hint}") from why
+        content = output.read()
+        note = output.inspect(max(self._size, len(content or b"")))
         if content is None:
             state = "does not exist yet, and can be created" if output.needed else "is still empty"
         else:

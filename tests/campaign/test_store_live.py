@@ -227,7 +227,7 @@ def test_killed_redis_leaves_all_serving_and_comes_back_empty(stage: Stage) -> N
         stage.server.kill()
         stage.publish()
         for watch in stage.watches:
-            watch.until_logged("connection refused; trying again")
+            watch.until_logged("connection refused; .*; trying again")
         stage.unharmed()
         stage.server.start()
         stage.unharmed()

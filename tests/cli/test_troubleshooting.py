@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +31,7 @@ from support.endpoints import (
 from support.entries import hosts, streaming
 from support.headscale import StandInHeadscale
 from support.paths import ROOT
+from support.stores import Server
 from support.traefik import Traefik, any_certificate
 
 APP = "_web_http_80._tcp.app.example.com"
@@ -157,6 +159,69 @@ def no_redis(stage: Stage) -> str:
 @symptom("no such option")
 def misspelt_option(_stage: Stage) -> str:
     return fails("watch", "--endpont", "policy.hujson")
+
+
+@symptom("cannot write /etc/traefik/dynamic.yml")
+def folder_that_is_a_file(stage: Stage) -> str:
+    stage.folder.write_text("")
+    source = stage.folder.with_name("policy.hujson")
+    source.write_text('{"hosts": {}}')
+    return fails("render-once", source, "-o", stage.output, code=4)
+
+
+@symptom("cannot publish to redis://...: connection refused")
+def no_store(stage: Stage) -> str:
+    return fails("render-once", stage.policy, "-o", "redis://127.0.0.1:1", code=4)
+
+
+def refused_by_store(*commands: str, user: str = "", fix: str = "") -> Bring:
+    """Return what brings about a refusal of Redis's, after commands; ``fix`` is another."""
+
+    def bring(stage: Stage) -> str:
+        if not shutil.which("redis-server"):
+            pytest.skip("no redis-server")
+        with Server(stage.folder.parent) as server, server.client() as admin:
+            url = server.url.replace("//", f"//{user}")
+            for command in commands:
+                admin.execute_command(*command.split())
+            printed = fails("render-once", stage.policy, "-o", url, code=4)
+            if fix:
+                admin.execute_command(*fix.split())
+                works("render-once", stage.policy, "-o", url)
+            return printed
+
+    return bring
+
+
+for kind, refused_store in (
+    ("it wants a password", refused_by_store("CONFIG SET requirepass pw")),
+    ("the user or", refused_by_store(user="bob:no@")),
+    (
+        "its user lacks",
+        refused_by_store(
+            "ACL SETUSER bob on >pw ~* +@read", user="bob:pw@", fix="ACL SETUSER bob +@all"
+        ),
+    ),
+    ("it is a read-only", refused_by_store("REPLICAOF 127.0.0.1 1", fix="REPLICAOF NO ONE")),
+    (
+        "it is out of memory",
+        refused_by_store("CONFIG SET maxmemory 1", fix="CONFIG SET maxmemory 100mb"),
+    ),
+):
+    symptom(f"cannot publish to redis://...: {kind}")(refused_store)
+
+
+@symptom("... Traefik is not notified")
+def store_without_notifications(stage: Stage) -> str:
+    if not shutil.which("redis-server"):
+        pytest.skip("no redis-server")
+    with Server(stage.folder.parent, notify="") as server, server.client() as admin:
+        printed = run("render-once", stage.policy, "-o", server.url).stderr
+        command = re.search("'(CONFIG SET .*?)'", printed)
+        assert command, printed
+        admin.execute_command(*command[1].split())
+        assert "notif" not in run("render-once", stage.policy, "-o", server.url).stderr
+    return printed
 
 
 def answered(script: Script) -> Bring:

@@ -26,22 +26,28 @@ LONGEST = 10.0
 _BATCH = 2_000
 """Keys of one command: Redis serves no other client while it runs one."""
 
+_CLUSTER = ("it is a cluster, from which Traefik cannot read", "name a single server")
 _REASONS = {
-    "WRONGPASS": "the user or the password is wrong",
-    "NOAUTH": "it wants a password",
-    "NOPERM": "its user lacks a permission",
-    "READONLY": "it is a read-only replica; name the primary",
-    "OOM": "it is out of memory",
-    "LOADING": "it is still loading its data",
-    "MISCONF": "it takes no writes, since it cannot save them to disk",
-    "MASTERDOWN": "it is a replica that has lost its primary",
-    "NOREPLICAS": "it takes no writes, since it has too few replicas",
-    "WRONGTYPE": "a key of this tool's holds something else; delete it",
-    "CROSSSLOT": "it is a cluster, from which Traefik cannot read",
-    "MOVED": "it is a cluster, from which Traefik cannot read",
+    "WRONGPASS": (
+        "the user or the password is wrong",
+        "correct the user in the URL, or the password (--store-password-file)",
+    ),
+    "NOAUTH": ("it wants a password", "set --store-password-file, and name the user in the URL"),
+    "NOPERM": ("its user lacks a permission", "give it what examples/redis/users.acl lists"),
+    "READONLY": ("it is a read-only replica", "name the primary"),
+    "OOM": ("it is out of memory", "raise its maxmemory"),
+    "LOADING": ("it is still loading its data", "wait for it"),
+    "MISCONF": ("it takes no writes, since it cannot save them to disk", "its log says why"),
+    "MASTERDOWN": ("it is a replica that has lost its primary", "name the primary"),
+    "NOREPLICAS": ("it takes no writes, since it has too few replicas", "start them"),
+    "WRONGTYPE": ("a key of this tool's holds something else", "delete it"),
+    "CROSSSLOT": _CLUSTER,
+    "MOVED": _CLUSTER,
 }
-"""What Redis's errors mean here, by their code."""
+"""What Redis's errors mean here, by their code, and how to fix it."""
 
+
+_CHECK = "check that the store runs, its address, and whether its port has TLS"
 
 _GARBLED = (AttributeError, LookupError, TypeError)
 """What redis-py, and the code that reads its answers, raise for answers that are not Redis's."""
@@ -312,36 +318,45 @@ def map_store_errors(address: Address, *more: type[Exception]) -> Iterator[None]
     try:
         yield
     except expected as why:
-        raise OutputError(f"cannot publish to {address}: {_explain(why)}") from why
+        raise OutputError(f"cannot publish to {address}: {_explain(why, address)}") from why
 
 
-def _explain(error: BaseException) -> str:  # noqa: PLR0911  (one a kind of failure)
-    import ssl
-
+def _explain(error: BaseException, address: Address) -> str:
     from redis.exceptions import ConnectionError as Broken
-    from redis.exceptions import TimeoutError as Silent
 
     if isinstance(error, SettingsError):
         return str(error)
     if isinstance(error, _GARBLED):
-        return "its answers are not Redis's; is it the right port?"
+        return f"its answers are not Redis's; {_CHECK}"
     causes = tuple(_causes(error))
     code = next((each for cause in causes if (each := _code(cause)) in _REASONS), "")
     if code:
-        return f"{_REASONS[code]} ({code})"
-    for cause in causes:
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
-            case ssl.SSLError():
-                return f"TLS failed: {shown(cause.reason or str(cause))}"
-            case Silent() | TimeoutError():
-                return f"it does not answer within {PATIENCE:g} s"
-            case OSError() if cause.strerror:
-                return os_reason(cause)
-    if isinstance(error, Broken):
-        return "the connection broke off"
-    return shown(str(error))
+        what, fix = _REASONS[code]
+        return f"{what} ({code}); {fix}"
+    broken = isinstance(error, Broken)
+    other = f"the connection broke off; {_CHECK}" if broken else shown(str(error))
+    return next(filter(None, (_fault(each, address) for each in causes)), other)
+
+
+def _fault(cause: BaseException, address: Address) -> str:
+    """Return what a fault of the connection means, and how to fix it; ``""`` for another."""
+    import socket
+    import ssl
+
+    from redis.exceptions import TimeoutError as Silent
+
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate cannot be trusted: {shown(cause.verify_message)}"
+        case ssl.SSLError():
+            return f"TLS failed: {shown(cause.reason or str(cause))}; {_CHECK}"
+        case Silent() | TimeoutError():
+            return f"it does not answer within {PATIENCE:g} s; {_CHECK}"
+        case socket.gaierror():
+            return f"the name {shown(address.host)} does not resolve"
+        case OSError() if cause.strerror:
+            return f"{os_reason(cause)}; {_CHECK}"
+    return ""
 
 
 def _code(error: BaseException) -> str:

@@ -62,14 +62,14 @@ class Scene(NamedTuple):
         self.watch.until_logged(_WRITTEN, written + 1)
         assert self.server.routes() == {f"router-{name}-example-com" for name in names}
 
-    def fails(self, names: str, reason: str) -> None:
-        """Send a snapshot that cannot be written, and see that a line says why, and none else."""
+    def fails(self, names: str, reason: str, fix: str = "; [^;]+") -> None:
+        """Send a snapshot that cannot be written, and see that one line has why, and a fix."""
         mark = len(self.watch.lines)
         self.publish(names)
         self.watch.until(lambda: len(self.watch.lines) > mark, "nothing is said", 30)
         (line,) = self.watch.lines[mark:]
         assert re.fullmatch(
-            rf"ERROR cannot publish to {re.escape(self.server.shown)}: {reason};"
+            rf"ERROR cannot publish to {re.escape(self.server.shown)}: {reason}{fix};"
             " trying again at the next snapshot",
             line,
         ), line
@@ -110,25 +110,25 @@ def server(tmp_path: Path) -> Iterator[Server]:
 REFUSALS = [
     pytest.param(
         "READONLY You can't write against a read only replica.",
-        r"it is a read-only replica; name the primary \(READONLY\)",
+        r"it is a read-only replica \(READONLY\); name the primary",
         id="read-only",
     ),
     pytest.param(
         "LOADING Redis is loading the dataset in memory",
-        r"it is still loading its data \(LOADING\)",
+        r"it is still loading its data \(LOADING\); wait for it",
         id="loading",
     ),
     pytest.param(
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-        r"it is a replica that has lost its primary \(MASTERDOWN\)",
+        r"it is a replica that has lost its primary \(MASTERDOWN\); name the primary",
         id="primary-lost",
     ),
     pytest.param(
         "CROSSSLOT Keys in request don't hash to the same slot",
-        r"it is a cluster, from which Traefik cannot read \(CROSSSLOT\)",
+        r"it is a cluster, from which Traefik cannot read \(CROSSSLOT\); name a single server",
         id="cluster",
     ),
-    pytest.param("MOVED 1 192.0.2.1:6379", r"it is a cluster, .* \(MOVED\)", id="moved"),
+    pytest.param("MOVED 1 192.0.2.1:6379", r"it is a cluster, .* \(MOVED\); .*", id="moved"),
     pytest.param("BUSY Redis is busy running a script.", "BUSY Redis is busy .*", id="script"),
 ]
 
@@ -200,7 +200,10 @@ def test_defect_of_our_own_is_not_the_stores(server: Server) -> None:
 def test_plain_port_does_not_speak_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis waits for the rest of what it takes for a command: that is one line, too."""
     monkeypatch.setattr(connection, "PATIENCE", 0.3)
-    assert complaint_of(server.port, "rediss") == "it does not answer within 0.3 s"
+    expected = (
+        "it does not answer within 0.3 s; check that the store runs, its address, and whether"
+    )
+    assert complaint_of(server.port, "rediss") == f"{expected} its port has TLS"
 
 
 @contextmanager
@@ -269,7 +272,7 @@ def test_dead_store_is_filled_again_when_it_comes_back_empty(
     [
         pytest.param(
             ("REPLICAOF", "127.0.0.1", "1"),
-            r"it is a read-only replica; name the primary \(READONLY\)",
+            r"it is a read-only replica \(READONLY\)",
             ("REPLICAOF", "NO", "ONE"),
             id="read-only-replica",
         ),
@@ -365,7 +368,7 @@ def test_password_from_a_file_is_read_at_each_snapshot(server: Server, tmp_path:
     with watching(server, tmp_path, "--store-password-file", str(file)) as scene:
         scene.fails("ab", r"the user or the password is wrong \(WRONGPASS\)")
         file.unlink()
-        scene.fails("ab", "cannot read the password file .*: no such file or directory")
+        scene.fails("ab", "cannot read the password file .*: no such file or directory", "")
         file.write_text("right\n")
         scene.until_applied("ab")
 

@@ -635,7 +635,7 @@ def test_key_of_another_kind_is_replaced(server: Server) -> None:
 def test_own_key_of_another_kind_is_one_clear_error(server: Server) -> None:
     """One who put a text where the hash belongs gets a message."""
     server.run("SET", HASH, "x")
-    with pytest.raises(OutputError, match="holds something else; delete it"):
+    with pytest.raises(OutputError, match=r"holds something else \(WRONGTYPE\); delete it"):
         RedisOutput(address_from(server.url)).write(b"{}")
 
 
