@@ -66,7 +66,7 @@ def read_static_config(
 
     if path is None:
         return StaticText(configuration=with_entrypoints(None, entrypoints))
-    name, form = shown(str(path)), _FORMS.get(path.suffix.lower())
+    name, form = shown(str(path)), _FORMS.get((path.suffix or path.name).lower())
     if form is None:
         raise SettingsError(
             f"{name} does not end in .yml, .yaml or .toml, as Traefik's static configuration does"

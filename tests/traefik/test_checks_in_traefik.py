@@ -392,20 +392,25 @@ def test_address_as_name(tmp_path: Path, stack: ExitStack, ssh: int) -> None:
     assert traefik.heard("ws", "a.example.com") == b"ssh"
 
 
-@pytest.mark.skipif(traefik_version() >= (3, 7), reason="Traefik has wildcards since 3.7")
-def test_unreachable_wildcard(tmp_path: Path, stack: ExitStack, web: int) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(
+            {},
+            marks=pytest.mark.skipif(traefik_version() >= (3, 7), reason="it has wildcards"),
+            id="too-old",
+        ),
+        pytest.param({"core": {"defaultRuleSyntax": "v2"}}, id="old-rules"),
+    ],
+)
+def test_unreachable_wildcard(
+    tmp_path: Path, stack: ExitStack, web: int, settings: Settings
+) -> None:
     """A Traefik without wildcards serves no name that one stands for, and disables TCP routers."""
-    name = f"_web_http_{web}._tcp.*.example.com"
-    tcp = "_web_ssh_22._tcp.*.example.com"
-    traefik = start(
-        stack,
-        tmp_path,
-        {"entryPoints": {"web": {}}},
-        [name, tcp, f"_web_http_{web}._tcp.a.example.org"],
-    )
-    entries = read_hosts({name: HERE}).entries
-    (problem,) = check(entries, None, traefik_version=traefik_version())
-    assert problem.code == "unreachable-wildcard"
+    wildcards = [f"_web_http_{web}._tcp.*.example.com", "_web_ssh_22._tcp.*.example.com"]
+    names = [*wildcards, f"_web_http_{web}._tcp.a.example.org"]
+    traefik = start(stack, tmp_path, {"entryPoints": {"web": {}}, **settings}, names)
+    assert traefik.codes == ["unreachable-wildcard"] * 2
     assert traefik.get("web", "a.example.org") == Answer(200, "web")
     assert traefik.get("web", "a.example.com").status == 404
     assert traefik.routers()["router-wildcard-example-com-ssh"]["status"] == "disabled"

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from support.static_files import read_here, require_agreement, static_read_by_traefik
 
+from ctsdns_traefik.core.checks.static import check_static
 from ctsdns_traefik.core.problems import LocatedError
+from ctsdns_traefik.core.releases import NEWEST
 from ctsdns_traefik.core.static_config.configuration import (
     read_static,
 )
@@ -62,6 +64,9 @@ YAML_FILES = {
     "udp-and-proxy-protocol": "entryPoints: {mail: {address: '[::]:25', proxyProtocol:"
     " {trustedIPs: [10.0.0.0/8]}}, dns: {address: ':53/udp', udp: {timeout: 10s}}}",
     "duplicate-key": f"entryPoints: {{{WEB}}}\nentryPoints: {{{WEB}}}",
+    "tabs-behind-words": "entryPoints:\t\n  web:\t# one\n    address:\t':80'\t\n",
+    "old-tab-of-a-list": "entryPoints:\n  web:\n    address: ':80'\n    http:\n      middlewares:\n"
+    "        -\ta@file\n",
     "template": f"# {{{{ env `X` }}}}\nentryPoints: {{{WEB}}}",
 }
 
@@ -88,6 +93,7 @@ FLAGS = {
     "elements": "--entrypoints.s.address=:443 --entrypoints.s.http.tls.domains[0].main=a.b"
     " --entrypoints.s.http.tls.domains[0].sans=*.a.b --entrypoints.s.http.middlewares[0]=a@file",
     "old": "--entrypoints.web.address=:80 --pilot.token=x",
+    "old-section": "--entrypoints.web.address=:80 --docker.domain=a.b",
     "no-address": "--entrypoints.web=true --entrypoints.web.allowacmebypass=true",
 }
 
@@ -129,13 +135,18 @@ def test_flags(tmp_path: Path, name: str, form: str) -> None:
     if form == "deployment":
         pod = {"spec": {"containers": [{"image": "a/sidecar"}, {**container, "args": flags}]}}
         manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": pod}}
-        text = "apiVersion: v1\nkind: Namespace\n---\n" + json.dumps(manifest)
+        listed = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "Service"}, manifest]}
+        text = "apiVersion: v1\nkind: Namespace\n---\n" + json.dumps(listed)
     else:
         command = flags if form == "compose-list" else shlex.join(flags)
-        services = {"app": {"image": "traefik/whoami"}, "proxy": {**container, "command": command}}
-        text = json.dumps({"services": services})
+        others = {
+            "app": {"image": "traefik/whoami", "command": "--api-key=x"},
+            "on-request": {"image": "traefik:v1.7", "profiles": ["old"], "command": "--web"},
+        }
+        text = json.dumps({"services": {**others, "proxy": {**container, "command": command}}})
     read = static_read_by_traefik(tmp_path, flags, {})
-    require_agreement(read_here(text, "yaml"), read)
+    static = require_agreement(read_here(text, "yaml"), read)
+    assert (static is None) is name.startswith("old")
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -145,7 +156,7 @@ def test_variables(tmp_path: Path, name: str, form: str) -> None:
     lines = ["TRAEFIK_LOG_LEVEL=DEBUG", "TRAEFIK_LOG_FORMAT=json", *VARIABLES[name].split()]
     variables = dict(line.split("=", 1) for line in lines)
     if form == "file":
-        text = "# of the container\n" + "\n".join(lines)
+        text = "\n".join(f'export {name}="{value}" # it' for name, value in variables.items())
     elif form == "pod":
         env = [{"name": key, "value": value} for key, value in variables.items()]
         spec = {"containers": [{"image": "traefik", "env": env}]}
@@ -167,6 +178,28 @@ services:
       - --api.dashboard=${DASHBOARD}
 """
 
+NAMELESS = """\
+services:
+  traefik:
+    image: traefik:v3.6
+    environment:
+      TRAEFIK_ENTRYPOINTS_WEB_ADDRESS:
+      TRAEFIK_API_INSECURE:
+      TRAEFIK_PING: true
+"""
+
+ELSEWHERE = """\
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+    - image: traefik
+      env:
+        - {name: TRAEFIK_ENTRYPOINTS_WEB_ADDRESS, valueFrom: {configMapKeyRef: {name: t, key: a}}}
+        - {name: TRAEFIK_API_INSECURE, valueFrom: {configMapKeyRef: {name: t, key: b}}}
+        - {name: TRAEFIK_PING, value: "true"}
+"""
+
 
 def test_places_and_interpolation_of_a_compose_file() -> None:
     """Settings are at the lines of their flags; defaults of Compose hold, the rest is not known."""
@@ -174,6 +207,28 @@ def test_places_and_interpolation_of_a_compose_file() -> None:
     assert static.entrypoints["web"].port == "80"
     assert static.entrypoints["websecure"].described
     assert static.locations["entryPoints.websecure"] == (6, 9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(NAMELESS, id="compose-map"),
+        pytest.param(
+            NAMELESS.replace("TRAEFIK", "- TRAEFIK")
+            .replace("ADDRESS:", "ADDRESS")
+            .replace("INSECURE:", "INSECURE")
+            .replace("PING: ", "PING="),
+            id="compose-list",
+        ),
+        pytest.param(ELSEWHERE, id="pod"),
+    ],
+)
+def test_variables_with_values_elsewhere(text: str) -> None:
+    """Of a variable without a value the entrypoint is known, and nothing else."""
+    static = read_static(text, "yaml")
+    assert list(static.entrypoints) == ["web", "traefik"]
+    assert not static.api_insecure
+    assert [each.code for each in check_static(static, None, NEWEST)] == []
 
 
 @pytest.mark.parametrize(
@@ -188,8 +243,32 @@ def test_places_and_interpolation_of_a_compose_file() -> None:
             "reads a file",
             id="file",
         ),
+        pytest.param(
+            "services: {t: {image: traefik, command: [--ping],"
+            " volumes: ['./t.yml:/etc/traefik/traefik.yml:ro']}}",
+            "reads a file",
+            id="mounted",
+        ),
+        pytest.param(
+            "services: {t: {image: traefik, command: [--ping],"
+            " configs: [{source: t, target: /traefik.toml}]}}",
+            "reads a file",
+            id="mounted-config",
+        ),
+        pytest.param(
+            "services: {t: {image: traefik, command: [sh, -c, traefik --ping]}}",
+            "a shell starts",
+            id="shell",
+        ),
+        pytest.param("services: {t: {image: traefik, env_file: .env}}", "its env_file", id="env"),
+        pytest.param(
+            "{apiVersion: v1, kind: Pod, spec: {containers: [{image: x, args: [--api]}]}}",
+            "a manifest of Kubernetes",
+            id="other-container",
+        ),
         pytest.param("kind: Service\napiVersion: v1", "a manifest of Kubernetes", id="kubernetes"),
         pytest.param("ports: {web: {port: 80}}\nimage: {tag: v3}", "Helm values", id="helm"),
+        pytest.param("providers: {}\nservice: {}", "Helm values", id="helm-without-ports"),
         pytest.param("http: {routers: {a: {rule: b}}}", "a dynamic configuration", id="dynamic"),
         pytest.param("hosts: {a: b}", "no setting of Traefik's", id="other"),
     ],

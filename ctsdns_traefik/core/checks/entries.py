@@ -47,10 +47,15 @@ class Context(NamedTuple):
         """Return what is known about an entrypoint, which may be only its name."""
         return self.static.entrypoints.get(name, Entrypoint(name, described=False))
 
+    @property
+    def wildcards(self) -> bool:
+        """Whether a wildcard in a rule matches names."""
+        return has(self.version, "wildcards") and not self.static.old_rules
+
     def rules_for(self, domain: str) -> tuple[str, ...]:
         """Return the domains whose rules match a domain: itself, and the wildcard one label up."""
         around = f"*.{domain.partition('.')[2]}"
-        return (domain, around) if has(self.version, "wildcards") else (domain,)
+        return (domain, around) if self.wildcards else (domain,)
 
 
 def check(
@@ -331,15 +336,19 @@ def alpn_missing(context: Context) -> Iterator[Diagnostic]:
 
 
 def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
-    """Report wildcards before Traefik 3.7: literal in HTTP rules, an error in TCP rules."""
-    for entry in context.entries:
-        if entry.is_wildcard and entry.transport == "tcp" and not has(context.version, "wildcards"):
+    """Report wildcards where there are none: literal in HTTP rules, an error in TCP rules.
+
+    That is before Traefik 3.7, and in the syntax of Traefik 2.
+    """
+    why, how = "with core.defaultRuleSyntax v2 Traefik has no wildcards", "remove that setting"
+    if not has(context.version, "wildcards"):
+        why = f"Traefik {as_text(context.version)} does not support wildcards"
+        how = f"use Traefik {since('wildcards')} or newer"
+    for entry in context.entries if not context.wildcards else ():
+        if entry.is_wildcard and entry.transport == "tcp":
             at = entry.name.index("*")
             yield diagnose(
-                "unreachable-wildcard",
-                entry,
-                f"Traefik {as_text(context.version)} does not support wildcards",
-                f"use Traefik {since('wildcards')} or newer, or write an entry for each name",
+                *("unreachable-wildcard", entry, why, f"{how}, or write an entry for each name"),
                 span=(at, at + 1),
             )
 

@@ -124,7 +124,9 @@ def _can_listen(address: str) -> bool:
     if not found:
         return False
     port = found["port"] or ""
-    return not (port.isdecimal() and float(port) > LARGEST_PORT)  # int refuses 4301 digits
+    if port.isdecimal():
+        return float(port) <= LARGEST_PORT  # int refuses 4301 digits
+    return not port or bool(re.search("[A-Za-z]", port))  # as the names of services have
 
 
 def _is_network(text: str) -> bool:

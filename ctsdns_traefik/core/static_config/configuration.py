@@ -145,6 +145,8 @@ class StaticConfiguration(NamedTuple):
     """Why Traefik does not start with it."""
     newer: tuple[tuple[str, str], ...] = ()
     """Its settings that not every release has: their names in the table of releases, and paths."""
+    old_rules: bool = False
+    """Whether rules are in the syntax of Traefik 2 (``core.defaultRuleSyntax: v2``)."""
 
     @property
     def without_tls(self) -> frozenset[str]:
@@ -171,7 +173,12 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
     that to the tables of :mod:`.refusals`.
     """
     root, launch = read_settings(text, form)
-    refusals = find_refusals(root) if refused is None else (explain(root, refused),) * bool(refused)
+    flags = bool(launch and launch.flags)
+    refusals = (
+        find_refusals(root, flags=flags)
+        if refused is None
+        else (explain(root, refused),) * bool(refused)
+    )
     transport = root.section("serversTransport")
     api = root.section("api", alone=True)
     return StaticConfiguration(
@@ -191,7 +198,8 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         ),
         providers=_providers(root),
         refusals=refusals,
-        newer=find_newer(root, flags=bool(launch and launch.flags)) if refused is None else (),
+        newer=find_newer(root, flags=flags) if refused is None else (),
+        old_rules=root.section("core").text("defaultRuleSyntax") == "v2",
     )
 
 

@@ -34,12 +34,19 @@ It refuses ``pilot``, which it had once.
 _NAMED = ("entrypoints", "certificatesresolvers", "plugins")
 """The sections whose keys are names that users choose."""
 
-_OF_HELM = ("additionalArguments", "ingressRoute", "ports", "deployment")
+_OF_HELM = (
+    *("additionalArguments", "deployment", "globalArguments", "image", "ingressClass"),
+    *("ingressRoute", "logs", "persistence", "ports", "rbac", "service"),
+)
 _OF_DYNAMIC = ("routers", "services", "middlewares", "serversTransports")
 _IMAGE = re.compile(r"(?:^|/)traefik(?:$|[:@])")
 _FILE = re.compile(r"--?configfile(?:=|$)", re.IGNORECASE)
-_FLAG = re.compile(r"--?(?:entrypoints|providers|api|certificatesresolvers)\b", re.IGNORECASE)
+_FLAG = re.compile(r"--?(?:entrypoints|providers|certificatesresolvers)\.", re.IGNORECASE)
+_MOUNTED = re.compile(r"(?:/etc/traefik)?/traefik\.(?:toml|ya?ml)")
+"""Where Traefik's image looks for a file, which counts before flags."""
 _VARIABLE = "TRAEFIK_"
+_VALUE = re.compile(r"""(?:"([^"]*)"|'([^']*)'|([^"'\s].*?)??)(?:\s+\#.*)?""")
+"""A value in a file of variables: in quotes or not, perhaps before a comment."""
 
 _DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
 _UNKNOWN = re.compile(r"(?<!\$)\$[({A-Za-z_]")
@@ -69,8 +76,8 @@ def find_launch(root: object, others: Iterable[object] = ()) -> Launch | None:
     if not root or not isinstance(root, Mapping):
         return None
     if "kind" in root and "apiVersion" in root:
-        maps = (each for each in (root, *others) if isinstance(each, Mapping))
-        return _of(_containers(maps), "a manifest of Kubernetes without a container of Traefik")
+        found = _containers((root, *others))
+        return _of(found, "a manifest of Kubernetes without a container of Traefik")
     services = root.get("services")
     if isinstance(services, Mapping) and "http" not in root:
         return _of(services.values(), "a Compose file without a service of Traefik")
@@ -88,11 +95,13 @@ def find_launch(root: object, others: Iterable[object] = ()) -> Launch | None:
 
 def launch_of_variables(text: str) -> Launch:
     """Return the variables in a file of lines ``NAME=VALUE``, as Compose and systemd read it."""
-    found = [
-        (line.strip().removeprefix("export "), SourceLocation(number, 1))
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip().removeprefix("export ").startswith(_VARIABLE)
-    ]
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        name, equals, value = line.strip().removeprefix("export ").lstrip().partition("=")
+        if equals and name.startswith(_VARIABLE):
+            plain = _VALUE.fullmatch(value.strip())
+            value = (plain[1] or plain[2] or plain[3] or "") if plain else value.strip()
+            found.append((f"{name.rstrip()}={value}", SourceLocation(number, 1)))
     if not found:
         raise LocatedError("there is no TRAEFIK_ variable in it")
     return Launch(variables=tuple(found))
@@ -102,11 +111,13 @@ def _has(value: object, keys: Iterable[str]) -> bool:
     return isinstance(value, Mapping) and any(key in value for key in keys)
 
 
-def _containers(manifests: Iterable[Mapping[Any, Any]]) -> Iterator[object]:
+def _containers(manifests: Iterable[object]) -> Iterator[object]:
     """Yield the containers of all workloads, which nest their pods differently."""
     for each in manifests:
         pod: object = each
         while isinstance(pod, Mapping) and "containers" not in pod:
+            if isinstance(items := pod.get("items"), list):
+                yield from _containers(items)
             pod = next(
                 (pod[key] for key in ("template", "jobTemplate", "spec") if key in pod), None
             )
@@ -115,27 +126,59 @@ def _containers(manifests: Iterable[Mapping[Any, Any]]) -> Iterator[object]:
 
 
 def _of(containers: Iterable[object], otherwise: str) -> Launch:
-    for each in containers:
-        if not isinstance(each, Mapping):
-            continue
-        command = [*_words(each, "entrypoint"), *_words(each, "command"), *_words(each, "args")]
-        flags = tuple(_known(_flags(command)))
-        given = [*_variables(each, "environment"), *_variables(each, "env")]
-        variables = tuple(_known(word for word in given if word[0].startswith(_VARIABLE)))
-        if _IMAGE.search(str(each.get("image"))) or any(_FLAG.match(word) for word, _ in command):
+    """Return the launch of the first Traefik, by its image or else by its flags.
+
+    One in a profile of Compose, which starts by request, is the last.
+    """
+    found = [each for each in containers if isinstance(each, Mapping)]
+    for is_traefik in (_has_image, _has_flags):
+        for each in sorted(filter(is_traefik, found), key=lambda each: "profiles" in each):
+            flags = tuple(_known(_flags(_command(each))))
+            given = [*_variables(each, "environment"), *_variables(each, "env")]
+            variables = tuple(_known(word for word in given if word[0].startswith(_VARIABLE)))
             _require_no_file(each, flags, variables)
             return Launch(flags, variables)
     raise LocatedError(f"it is {otherwise}: name Traefik's static configuration")
 
 
+def _has_image(container: Mapping[Any, Any]) -> bool:
+    return bool(_IMAGE.search(str(container.get("image"))))
+
+
+def _has_flags(container: Mapping[Any, Any]) -> bool:
+    return any(_FLAG.match(word) for word, _ in _command(container))
+
+
+def _command(container: Mapping[Any, Any]) -> list[Located]:
+    return [word for key in ("entrypoint", "command", "args") for word in _words(container, key)]
+
+
 def _require_no_file(
     container: Mapping[Any, Any], flags: tuple[Located, ...], variables: tuple[Located, ...]
 ) -> None:
-    files = [where for word, where in flags if _FILE.match(word)]
+    """Raise :class:`LocatedError` for a container whose settings are somewhere else."""
+    for word, place in flags:
+        if word == "-c":
+            what = "a shell starts its Traefik"
+            raise LocatedError(f"{what}: name a file with Traefik's static configuration", place)
+    files = [where for word, where in flags if _FILE.match(word)] + list(_mounts(container))
     if files or not (flags or variables):
         place = files[0] if files else location_of(container, "image") or FILE_START
         what = "its Traefik reads a file" if files else "its Traefik has no flags or variables"
-        raise LocatedError(f"{what}: name the static configuration that it mounts", place)
+        other = "its env_file, or " if "env_file" in container and not files else ""
+        raise LocatedError(f"{what}: name {other}the static configuration that it mounts", place)
+
+
+def _mounts(container: Mapping[Any, Any]) -> Iterator[SourceLocation]:
+    """Yield where a file is mounted at which Traefik looks by itself."""
+    for key in ("volumes", "configs", "secrets", "volumeMounts"):
+        mounts = container.get(key)
+        for at, each in enumerate(mounts if isinstance(mounts, list) else ()):
+            paths = [part for part in str(each).split(":") if part.startswith("/")]
+            if isinstance(each, Mapping):
+                paths = [str(each.get(key)) for key in ("target", "mountPath") if key in each]
+            if paths and _MOUNTED.fullmatch(paths[-1]):
+                yield location_of(mounts, at) or FILE_START
 
 
 def _words(container: Mapping[Any, Any], key: str) -> Iterator[Located]:
@@ -152,17 +195,21 @@ def _words(container: Mapping[Any, Any], key: str) -> Iterator[Located]:
 
 
 def _variables(container: Mapping[Any, Any], key: str) -> Iterator[Located]:
-    """Yield variables as ``NAME=VALUE``: of a map, or of a list of texts or of name and value."""
+    """Yield variables as ``NAME=VALUE``: of a map, or of a list of texts or of name and value.
+
+    One whose value is elsewhere has a reference to itself.
+    """
     value = container.get(key)
     if isinstance(value, Mapping):
         for name, each in value.items():
-            yield f"{name}={_text(each)}", location_of(value, name) or FILE_START
+            text = f"${{{name}}}" if each is None else _text(each)
+            yield f"{name}={text}", location_of(value, name) or FILE_START
     for at, each in enumerate(value if isinstance(value, list) else ()):
-        place = location_of(value, at) or FILE_START
+        name, equals, text = str(each).partition("=")
         if isinstance(each, Mapping):
-            yield f"{each.get('name')}={_text(each.get('value'))}", place
-        else:
-            yield str(each), place
+            name, equals, text = str(each.get("name")), "=", _text(each.get("value") or "")
+            equals = "" if "valueFrom" in each else equals
+        yield f"{name}={text if equals else f'${{{name}}}'}", location_of(value, at) or FILE_START
 
 
 def _flags(command: Iterable[Located]) -> Iterator[Located]:
@@ -202,7 +249,7 @@ def _of_variables(variables: Iterable[Located]) -> Iterator[tuple[list[str], str
     for variable, place in variables:
         name, _, value = variable.partition("=")
         parts = name.removeprefix(_VARIABLE).lower().split("_")
-        yield parts, value.strip().strip("\"'"), place
+        yield parts, value, place
 
 
 def _nested(

@@ -30,6 +30,8 @@ _TOML_KEY = re.compile(
 )
 
 
+_AFTER_INDENT = re.compile(r"^([ -]*)([^\s-].*)$", re.MULTILINE)
+
 Form = Literal["yaml", "toml", "variables"]
 """How a static configuration is written; ``variables`` are lines of TRAEFIK_ variables."""
 
@@ -260,7 +262,7 @@ def _yaml_documents(text: str) -> Iterator[object]:
     yaml.Constructor = Constructor
     try:
         with warnings.catch_warnings(action="ignore"):
-            yield from yaml.load_all(text)
+            yield from yaml.load_all(_AFTER_INDENT.sub(_with_spaces, text))
     except ReaderError as error:
         what = f"it is not YAML: the character U+{error.character:04X} is not allowed"
         raise LocatedError(what, _end_of(text[: error.position])) from error
@@ -271,6 +273,11 @@ def _yaml_documents(text: str) -> Iterator[object]:
             what = "it has a tab; indent with spaces"
         location = SourceLocation(mark.line + 1, mark.column + 1) if mark else FILE_START
         raise LocatedError(f"it is not YAML: {what}", location) from error
+
+
+def _with_spaces(line: re.Match[str]) -> str:
+    """Return a line with spaces for the tabs that Traefik accepts: those behind its first word."""
+    return line[1] + line[2].replace("\t", " ")
 
 
 def _from_toml(text: str) -> object:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ctsdns_traefik.core.releases_table import SETTINGS
+from ctsdns_traefik.core.static_config.launch import SECTIONS
 from ctsdns_traefik.core.static_config.reader import Section
 from ctsdns_traefik.core.text import did_you_mean, shown
 
@@ -25,6 +26,7 @@ REMOVED = {
     "providers.marathon": "the provider is no more",
     "providers.rancher": "the provider is no more",
     "providers.docker.swarmMode": "set providers.swarm",
+    "providers.docker.swarmModeRefreshSeconds": "set providers.swarm.refreshSeconds",
     "providers.*.namespace": "set namespaces",
     "providers.*.tls.caOptional": _CA_OPTIONAL,
     "providers.*.endpoint.tls.caOptional": _CA_OPTIONAL,
@@ -49,22 +51,34 @@ REMOVED = {
 NEVER_EMPTY = (
     "entryPoints",
     "entryPoints.*.http",
+    "entryPoints.*.http.encodedCharacters",
     "entryPoints.*.http.redirections",
     "entryPoints.*.http.redirections.entryPoint",
     "entryPoints.*.http2",
     "entryPoints.*.forwardedHeaders",
+    "entryPoints.*.observability",
     "entryPoints.*.transport",
     "entryPoints.*.transport.lifeCycle",
     "entryPoints.*.transport.respondingTimeouts",
+    "entryPoints.*.udp",
     "providers",
     "providers.file",
+    "providers.*.tls",
+    "accessLog.fields",
+    "accessLog.fields.headers",
+    "accessLog.filters",
     "metrics",
     "global",
     "serversTransport",
+    "serversTransport.forwardingTimeouts",
+    "tcpServersTransport",
+    "spiffe",
     "experimental",
     "experimental.plugins",
+    "experimental.localPlugins",
     "certificatesResolvers",
     "certificatesResolvers.*.acme",
+    "certificatesResolvers.*.acme.eab",
     "core",
 )
 """The sections that must have a setting with a value."""
@@ -98,9 +112,9 @@ class Refusal(NamedTuple):
     hint: str
 
 
-def find_refusals(root: Section) -> tuple[Refusal, ...]:
+def find_refusals(root: Section, *, flags: bool) -> tuple[Refusal, ...]:
     """Return what the tables know to keep Traefik 3 from starting."""
-    return (*_removed(root), *_empty(root), *_misspelt(root))
+    return (*_removed(root), *_empty(root), *_misspelt(root), *(_unknown(root) if flags else ()))
 
 
 def find_newer(root: Section, *, flags: bool) -> tuple[tuple[str, str], ...]:
@@ -151,6 +165,14 @@ def _misspelt(root: Section) -> Iterator[Refusal]:
                     yield Refusal(
                         path, f"Traefik 3 has no {shown(path)}, and does not start", meant
                     )
+
+
+def _unknown(root: Section) -> Iterator[Refusal]:
+    """Find flags of no section, which Traefik ignores only in a file."""
+    for path, _ in root.find("*"):
+        if path not in SECTIONS:
+            what = f"Traefik 3 has no --{shown(path)}, and does not start"
+            yield Refusal(path, what, "correct or remove it")
 
 
 def _empty(root: Section) -> Iterator[Refusal]:
