@@ -15,9 +15,7 @@ from support.checked import CheckedTraefik, Settings
 from support.commands import Watch, run
 from support.traefik import Answer, any_certificate, needs_wildcards, traefik_version
 
-from ctsdns_traefik.core.checks.entries import check
 from ctsdns_traefik.core.dynamic import render
-from ctsdns_traefik.core.entries.grammar import read_hosts
 
 HERE = "127.0.0.1"
 TLS: Settings = {"http": {"tls": {}}}
