@@ -348,7 +348,10 @@ def unreachable_wildcard(context: Context) -> Iterator[Diagnostic]:
         if entry.is_wildcard and entry.transport == "tcp":
             at = entry.name.index("*")
             yield diagnose(
-                *("unreachable-wildcard", entry, why, f"{how}, or write an entry for each name"),
+                "unreachable-wildcard",
+                entry,
+                why,
+                f"{how}, or write an entry for each name",
                 span=(at, at + 1),
             )
 

@@ -157,16 +157,17 @@ def _require_no_file(
     container: Mapping[Any, Any], flags: tuple[Located, ...], variables: tuple[Located, ...]
 ) -> None:
     """Raise :class:`LocatedError` for a container whose settings are somewhere else."""
-    for word, place in flags:
-        if word == "-c":
-            what = "a shell starts its Traefik"
-            raise LocatedError(f"{what}: name a file with Traefik's static configuration", place)
-    files = [where for word, where in flags if _FILE.match(word)] + list(_mounts(container))
-    if files or not (flags or variables):
-        place = files[0] if files else location_of(container, "image") or FILE_START
+    shells = [place for word, place in flags if word == "-c"]
+    files = [place for word, place in flags if _FILE.match(word)] + list(_mounts(container))
+    if shells or files or not (flags or variables):
+        places = (*shells, *files, location_of(container, "image"), FILE_START)
         what = "its Traefik reads a file" if files else "its Traefik has no flags or variables"
+        what = "a shell starts its Traefik" if shells else what
         other = "its env_file, or " if "env_file" in container and not files else ""
-        raise LocatedError(f"{what}: name {other}the static configuration that it mounts", place)
+        raise LocatedError(
+            f"{what}: name {other}the static configuration that it mounts",
+            next(filter(None, places)),
+        )
 
 
 def _mounts(container: Mapping[Any, Any]) -> Iterator[SourceLocation]:
