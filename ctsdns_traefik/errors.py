@@ -42,12 +42,18 @@ class CtsdnsError(Exception):
     """
 
     exit_code = ExitCode.INTERNAL
+    faults: tuple[str, ...] = ()
+    """What is reported in a line each, if the error has several parts."""
 
 
 class SettingsError(CtsdnsError):
-    """A setting cannot be used."""
+    """A setting cannot be used; a file of settings may have several faults."""
 
     exit_code = ExitCode.USAGE
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 class Reason(StrEnum):

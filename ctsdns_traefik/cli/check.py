@@ -68,14 +68,15 @@ def run_checks(options: WatchOptions) -> ExitCode:
     report = _log if options.log_format == "json" else _print
     failures = set()
     for name, run in _Checks(options, address).listed():
-        code = ExitCode.OK
+        code, found = ExitCode.OK, list[str]()
         try:
             with Progress(f"checking: {name}"):
-                text = run()
+                found.append(run())
         except CtsdnsError as why:
-            code, text = why.exit_code, str(why)
+            code = why.exit_code
+            found.extend(why.faults or [str(why)])
             failures.add(code)
-        if text:
+        for text in filter(None, found):
             report(name, code, text)
     return next((code for code in _PRECEDENCE if code in failures), ExitCode.OK)
 

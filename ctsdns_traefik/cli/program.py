@@ -114,7 +114,9 @@ def run(  # noqa: PLR0911  (a return for each kind of end)
     except ReaderGone as gone:
         return gone.exit_code
     except CtsdnsError as error:
-        return _report(program, str(error), error.exit_code)
+        for fault in error.faults or (str(error),):
+            _report(program, fault, error.exit_code)
+        return error.exit_code
     except Exception as defect:  # noqa: BLE001  (no traceback ever reaches a user)
         return _report(program, internal_error(defect), ExitCode.INTERNAL)
 

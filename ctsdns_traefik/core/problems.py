@@ -125,6 +125,8 @@ class LocatedError(Exception):
     def __init__(self, message: str, location: SourceLocation = FILE_START) -> None:
         super().__init__(message)
         self.message, self.location = message, location
+        self.others: tuple[LocatedError, ...] = ()
+        """What else is wrong with the file, independently of this."""
 
 
 def count_entries(diagnostics: Iterable[Diagnostic]) -> int:

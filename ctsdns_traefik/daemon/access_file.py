@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ _RECENT = 2.0
 """Seconds after the last change from which a file is taken to be complete."""
 
 _LARGEST = 1 << 24
+_MOST_FAULTS = 20
 _TRIES = 10
 
 
@@ -47,7 +48,7 @@ def read_access_file(
 ) -> AccessText:
     """Read an access file for a release of Traefik, the newest unless it is known.
 
-    Raise :class:`SettingsError`, with line and column, if it is wrong.
+    Raise :class:`SettingsError`, with line and column of each fault, if it is wrong.
     """
     return _parse(path, _steady_content(path, sleep), release)
 
@@ -161,7 +162,15 @@ def _parse(path: Path, content: bytes, release: Release | None) -> AccessText:
         text = content.decode("utf-8-sig")
         return AccessText(str(path), text, read_access(text, release or NEWEST))
     except LocatedError as why:
-        line, column = in_bytes(why.location, text)
-        raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
+        raise SettingsError(*_listed(name, text, (why, *why.others))) from why
     except UnicodeDecodeError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why
+
+
+def _listed(name: str, text: str, faults: Sequence[LocatedError]) -> Iterator[str]:
+    """Yield a line for each fault, up to a number that can be read."""
+    for fault in faults[:_MOST_FAULTS]:
+        line, column = in_bytes(fault.location, text)
+        yield f"{name}:{line}:{column}: {fault.message}"
+    if more := len(faults[_MOST_FAULTS:]):
+        yield f"{name}: {more} more fault{'s' * (more > 1)}"

@@ -304,6 +304,18 @@ def test_half_a_file_at_the_start(place: SourceLocation, monkeypatch: pytest.Mon
     read_access_file(place.access, lambda _: pytest.fail("an old file is whole"))
 
 
+def test_more_faults_than_can_be_read(place: SourceLocation) -> None:
+    """The first twenty are listed, each with its place, and the others counted."""
+    place.access.write_text("".join(f"a{number}: 1\n" for number in range(25)))
+    with pytest.raises(SettingsError) as caught:
+        read_access_file(place.access, lambda _: None)
+    *listed, last = caught.value.faults
+    assert [fault.split(" ")[0] for fault in listed] == [
+        f"{place.access}:{line}:1:" for line in range(1, 21)
+    ]
+    assert last == f"{place.access}: 5 more faults"
+
+
 def test_access_file_that_can_be_read_once(place: SourceLocation) -> None:
     """A pipe is refused by watch, which reads the file again, and taken by render-once."""
     pipe = place.access.with_name("pipe")

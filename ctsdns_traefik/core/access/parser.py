@@ -19,6 +19,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,10 +34,9 @@ from ctsdns_traefik.core.access.model import (
     wider,
 )
 from ctsdns_traefik.core.access.modes import MODES, TRUSTED_BY_PATTERN
-from ctsdns_traefik.core.access.yaml_nodes import EMPTY, Node, read_nodes
+from ctsdns_traefik.core.access.yaml_nodes import EMPTY, Members, Node, read_nodes
 from ctsdns_traefik.core.durations import milliseconds_from
 from ctsdns_traefik.core.dynamic.routes import HealthCheck
-from ctsdns_traefik.core.entries.address import TAILNET_RANGES
 from ctsdns_traefik.core.entries.domain import read_domain
 from ctsdns_traefik.core.entries.grammar import ENTRYPOINT_NAME, LARGEST_PORT
 from ctsdns_traefik.core.problems import DiagnosticError
@@ -74,35 +74,59 @@ _OF_DASHBOARD = ("domain", "entryPoint", *_SHARED)
 def read_access(text: str, release: Release = NEWEST) -> Access:
     """Read an access file for a release of Traefik.
 
-    Raise :class:`LocatedError` for the first error, or an option that the release does not know.
+    Raise :class:`LocatedError` for the first error, with the others that do not follow from it; an
+    option that the release does not know is one.
     """
-    root = read_nodes(text).members(_SECTIONS)
-    tailnet = root["tailnet"].members(("ranges", "entryPoints")) if "tailnet" in root else {}
-    access = Access(
-        ranges=_ranges(tailnet["ranges"]) if "ranges" in tailnet else TAILNET_RANGES,
-        tailnet_entrypoints=_entrypoints(tailnet.get("entryPoints")),
+    root = read_nodes(text)
+    access = Access(release=release)
+    with root.noting():
+        access = _sections(root.members(_SECTIONS), access)
+    if root.faults:
+        first, *others = sorted(root.faults, key=lambda fault: fault.location)
+        first.others = tuple(others)
+        raise first
+    return access
+
+
+def _sections(root: Mapping[str, Node], access: Access) -> Access:
+    """Read the sections, of which the later ones need the definitions of those before."""
+    if "tailnet" in root:
+        with root["tailnet"].noting():
+            access = _tailnet(root["tailnet"], access)
+    release = access.release
+    access = access._replace(
         forward_auth=_named(root.get("forwardAuth"), lambda node: _forward_auth(node, release)),
         client_auth=_named(root.get("clientAuth"), _client_auth),
-        release=release,
     )
-    if "default" in root:
-        access = access._replace(default=_default(root["default"], access))
-    if "routes" in root:
-        access = access._replace(routes=_routes(root["routes"], access))
-    if "raw" in root:
-        access = access._replace(raw=_raw(root["raw"], access))
-    if "dashboard" in root:
-        access = access._replace(dashboard=_dashboard(root["dashboard"], access))
+    read: dict[str, Callable[[Node, Access], Any]] = {
+        "default": _default,
+        "routes": _routes,
+        "raw": _raw,
+        "dashboard": _dashboard,
+    }
+    for section in [name for name in read if name in root]:
+        with root[section].noting():
+            access = access._replace(**{section: read[section](root[section], access)})
     return access
+
+
+def _tailnet(node: Node, access: Access) -> Access:
+    members = node.members(("ranges", "entryPoints"))
+    return access._replace(
+        ranges=_ranges(members["ranges"]) if "ranges" in members else access.ranges,
+        tailnet_entrypoints=_entrypoints(members.get("entryPoints")),
+    )
 
 
 def _named(node: Node | None, read: Callable[[Node], T]) -> dict[str, T]:
     """Return definitions by name."""
-    found = {}
-    for name, each in node.members().items() if node else ():
-        if not NAME.fullmatch(name):
-            each.fail("is not a name: write letters, digits, - and _")
-        found[name] = read(each)
+    members = node.members() if node else {}
+    found: dict[str, Any] = dict.fromkeys(members, ())  # a faulty one is defined all the same
+    for name, each in members.items():
+        with each.noting():
+            if not NAME.fullmatch(name):
+                each.fail("is not a name: write letters, digits, - and _")
+            found[name] = read(each)
     return found
 
 
@@ -143,8 +167,6 @@ def _forward_auth(node: Node, release: Release) -> dict[str, Any]:
                 f"needs Traefik {since(feature)} or newer: {as_text(release)} would refuse all"
                 " routes for it"
             )
-    if not _is_address(members["address"].text()):
-        members["address"].fail("is not a URL: write it like http://127.0.0.1:4181/auth")
     return _read(members, _FORWARD_AUTH_READERS)
 
 
@@ -153,13 +175,14 @@ _ADDRESS = re.compile(
 )
 
 
-def _is_address(text: str) -> bool:
-    """Return whether Go can connect to a URL; with any other the client gets 500."""
-    try:
+def _address(node: Node) -> str:
+    """Return a URL that Go can connect to; with any other the client gets 500."""
+    text, host = node.text(), None
+    with suppress(ValueError):
         host, _ = urlsplit(text).hostname, urlsplit(text).port
-    except ValueError:
-        return False
-    return bool(host and _ADDRESS.fullmatch(text))
+    if not (host and _ADDRESS.fullmatch(text)):
+        node.fail("is not a URL: write it like http://127.0.0.1:4181/auth")
+    return text
 
 
 def _client_auth(node: Node) -> tuple[str, ...]:
@@ -194,15 +217,19 @@ def _auth_server_tls(node: Node) -> dict[str, Any]:
     members = node.members(_TLS_READERS)
     if not members:
         node.fail(EMPTY)
-    if ("cert" in members) != ("key" in members):
+    if members.complete and ("cert" in members) != ("key" in members):
         node.fail("has one of cert and key: Traefik needs both")
     return _read(members, _TLS_READERS)
 
 
 def _read(members: dict[str, Node], readers: dict[str, Callable[[Node], object]]) -> dict[str, Any]:
     """Return the members' values as JSON has them, each read by its reader."""
-    values = ((name, readers[name](node)) for name, node in members.items())
-    return {name: list(each) if isinstance(each, tuple) else each for name, each in values}
+    values = {}
+    for name, node in members.items():
+        with node.noting():
+            value = readers[name](node)
+            values[name] = list(value) if isinstance(value, tuple) else value
+    return values
 
 
 def _entrypoint(node: Node) -> str:
@@ -212,7 +239,7 @@ def _entrypoint(node: Node) -> str:
 def _default(node: Node, access: Access) -> RouteAccess:
     """Read the settings for names that no pattern covers: only a mode, or a map with one."""
     if isinstance(node.value, str):
-        return _route(node, {"access": node}, EVERY, access)
+        return _route(node, Members(access=node), EVERY, access)
     if not isinstance(node.value, Mapping):
         node.fail(f"is neither a mode of access nor a map; there is {', '.join(MODES)}")
     return _route(node, node.members(_OF_DEFAULT, required=("access",)), EVERY, access)
@@ -220,12 +247,16 @@ def _default(node: Node, access: Access) -> RouteAccess:
 
 def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
     found: dict[str, tuple[RouteAccess, Node]] = {}
+    before = len(node.faults)
     for key, each in node.members().items():
-        route = _route(each, each.members(_OF_ROUTES), _domain(each, key), access)
-        if route.pattern in found:
-            line = found[route.pattern][0].location.line
-            each.fail(f"is in line {line} already: remove one of the two")
-        found[route.pattern] = route, each
+        with each.noting():
+            route = _route(each, each.members(_OF_ROUTES), _domain(each, key), access)
+            if route.pattern in found:
+                line = found[route.pattern][0].location.line
+                each.fail(f"is in line {line} already: remove one of the two")
+            found[route.pattern] = route, each
+    if len(node.faults) > before:
+        return {}
     routes = {pattern: route for pattern, (route, _) in found.items()}
     # A name below a protected pattern must set its access, so that an option for it never makes it
     # public by accident.
@@ -233,7 +264,8 @@ def _routes(node: Node, access: Access) -> dict[str, RouteAccess]:
         around = access._replace(routes=routes).find(wider(route.pattern))
         if around and around.is_protected and not route.mode:
             other = "the default" if around.pattern == EVERY else around.pattern
-            each.fail(f"has no access, but {other} has: repeat it, or write access: public")
+            with each.noting():
+                each.fail(f"has no access, but {other} has: repeat it, or write access: public")
     return routes
 
 
@@ -241,15 +273,22 @@ def _raw(node: Node, access: Access) -> dict[str, RouteAccess]:
     """Return the settings of entries without a name, which only a client's address can restrict."""
     found = {}
     for entrypoint, each in node.members().items():
-        if not ENTRYPOINT_NAME.fullmatch(entrypoint):
-            each.fail("is not an entrypoint's name: write letters, digits, - and _")
-        members = each.members(_OF_RAW)
-        if "access" in members:
-            members["access"].one_of(_RAW_MODES, "an access that a route without a name can have")
-        route = found[entrypoint] = _route(each, members, EVERY, access)
-        if access.default and access.default.is_protected and not route.mode:
-            each.fail("has no access, but the default has: repeat it, or write access: public")
+        with each.noting():
+            found[entrypoint] = _raw_route(entrypoint, each, access)
     return found
+
+
+def _raw_route(entrypoint: str, node: Node, access: Access) -> RouteAccess:
+    if not ENTRYPOINT_NAME.fullmatch(entrypoint):
+        node.fail("is not an entrypoint's name: write letters, digits, - and _")
+    members = node.members(_OF_RAW)
+    if "access" in members:
+        members["access"].one_of(_RAW_MODES, "an access that a route without a name can have")
+    route = _route(node, members, EVERY, access)
+    protected = access.default and access.default.is_protected
+    if protected and members.complete and not route.mode:
+        node.fail("has no access, but the default has: repeat it, or write access: public")
+    return route
 
 
 def _dashboard(node: Node, access: Access) -> Dashboard:
@@ -275,28 +314,33 @@ def _dashboard(node: Node, access: Access) -> Dashboard:
     return Dashboard(_entrypoint(members["entryPoint"]), route)
 
 
-def _route(node: Node, members: Mapping[str, Node], pattern: str, access: Access) -> RouteAccess:
-    route = RouteAccess(
-        pattern=pattern,
-        location=node.location,
+def _route(node: Node, members: Members, pattern: str, access: Access) -> RouteAccess:
+    before = len(node.faults)
+    route = _with_options(RouteAccess(pattern, node.location), members)
+    route = route._replace(
         mode=members["access"].one_of(MODES, "a mode of access") if "access" in members else "",
         forward_auth=_defined("forwardAuth", members, access.forward_auth),
         client_auth=_defined("clientAuth", members, access.client_auth),
     )
+    if members.complete and len(node.faults) == before:
+        _require_fitting(route, members)
+    return route
+
+
+def _require_fitting(route: RouteAccess, members: Mapping[str, Node]) -> None:
+    """Raise :class:`LocatedError` if settings of a route do not fit together."""
     needed = MODES[route.mode].option if route.mode else ""
     for option in ("forwardAuth", "clientAuth"):
         if option in members and option != needed:
             members[option].fail(f"has no effect with access {route.mode or 'not set'}: remove it")
     if needed and needed not in members:
         members["access"].fail(f"is {route.mode}, which needs {needed}: add it")
-    route = _with_options(route, members)
     if route.sticky and not route.balance:
         members["sticky"].fail("has no effect without balance: true: add that, or remove it")
     if route.tls is False and (route.cert_resolver or route.client_auth):
         members["tls"].fail(
             "is false, but certResolver or clientAuth needs TLS: remove one of them"
         )
-    return route
 
 
 def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAccess:
@@ -313,8 +357,12 @@ def _with_options(route: RouteAccess, members: Mapping[str, Node]) -> RouteAcces
         "sticky": ("sticky", Node.flag),
         "priority": ("priority", lambda node: node.number(1, HIGHEST_PRIORITY)),
     }
-    given = {read[key][0]: read[key][1](node) for key, node in members.items() if key in read}
-    return route._replace(**given)
+    for key, node in members.items():
+        if key in read:
+            field, reader = read[key]
+            with node.noting():
+                route = route._replace(**{field: reader(node)})
+    return route
 
 
 def _resolver(node: Node) -> str:
@@ -416,7 +464,7 @@ _TLS_READERS: dict[str, Callable[[Node], object]] = {
 }
 
 _FORWARD_AUTH_READERS: dict[str, Callable[[Node], object]] = {
-    "address": Node.text,
+    "address": _address,
     "trustForwardHeader": Node.flag,
     "authResponseHeaders": _headers,
     "authResponseHeadersRegex": _pattern,

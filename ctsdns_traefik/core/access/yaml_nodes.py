@@ -6,7 +6,8 @@ converted to a number or a boolean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
 from ctsdns_traefik.core.problems import FILE_START, LocatedError, SourceLocation
@@ -19,35 +20,56 @@ _FORBIDDEN = ("{{", "`", "{}")
 """No text may contain what starts a template or a rule in Traefik's file, or an empty map."""
 
 
+class Members(dict[str, "Node"]):
+    """The nodes of a map, by key."""
+
+    complete = True
+    """Whether all keys are known; otherwise one that is missing may be misspelt."""
+
+
 class Node(NamedTuple):
     """One value, its dotted path, and the location of its key."""
 
     value: Any
+    faults: list[LocatedError]
+    """What is wrong in the file and hides no other fault; all nodes have the same list."""
     path: str = ""
     location: SourceLocation = FILE_START
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note a fault in place of raising it, where the rest can be judged without this part."""
+        try:
+            yield
+        except LocatedError as fault:
+            self.faults.append(fault)
 
     def fail(self, what: str) -> NoReturn:
         """Raise :class:`LocatedError` for this value."""
         raise LocatedError(f"{shown(self.path) or 'it'} {what}", self.location)
 
-    def members(
-        self, known: Iterable[str] | None = None, required: Iterable[str] = ()
-    ) -> dict[str, Node]:
+    def members(self, known: Iterable[str] | None = None, required: Iterable[str] = ()) -> Members:
         """Return the nodes of a map; if ``known`` is given, other keys are errors."""
         if not isinstance(self.value, Mapping):
             self.fail("is not a map of settings")
-        found = {}
+        found, before = Members(), len(self.faults)
         for key, value in self.value.items():
             path = f"{self.path}.{key}" if self.path else str(key)
-            node = Node(value, path, location_of(self.value, key) or self.location)
-            if not isinstance(key, str):
-                node.fail("is not text: write it between quotes")
-            if known is not None and key not in known:
-                node.fail(f"is not known{did_you_mean(key, known)}")
-            found[key] = node
-        for key in required:
-            if key not in found:
-                self.fail(f"has no {key}: add it")
+            node = self._replace(
+                value=value, path=path, location=location_of(self.value, key) or self.location
+            )
+            with self.noting():
+                if not isinstance(key, str):
+                    node.fail("is not text: write it between quotes")
+                if known is not None and key not in known:
+                    node.fail(f"is not known{did_you_mean(key, known)}")
+                found[key] = node
+        missing = [key for key in required if key not in found]
+        found.complete = len(self.faults) == before
+        if not found.complete and (missing or not found):
+            raise self.faults.pop()
+        for key in missing:
+            self.fail(f"has no {key}: add it")
         return found
 
     def text(self) -> str:
@@ -90,7 +112,7 @@ class Node(NamedTuple):
 
 def read_nodes(text: str) -> Node:
     """Read a YAML file's text; raise :class:`LocatedError` if it is invalid or empty."""
-    root = Node(read_yaml(text))
+    root = Node(read_yaml(text), [])
     if root.value is None:
         root.fail("is empty")
     return root

@@ -393,6 +393,57 @@ def test_what_is_wrong(text: str, message: str, line: int, column: int) -> None:
     assert caught.value.location == (line, column)
 
 
+MANY_FAULTS = """\
+tailnet: {ranges: [0.0.0.0/0]}
+forwardAuth:
+  oidc: {adress: "http://127.0.0.1:4181"}
+  sso: {address: "127.0.0.1", trustForwardHeader: maybe}
+clientAuth:
+  "a b": {caFiles: []}
+default: tailscale
+routes:
+  a.example.com: {access: publik, tls: 1, priority: -1}
+  b.example.com: {access: forward-auth, forwadAuth: oidc, tls: 1}
+  c.example.com: {access: forward-auth, forwardAuth: oidc}
+  d.example.com: {access: mtls-strict}
+  e.example.com: {access: mtls-strict}
+  "*": {access: public}
+raw:
+  ssh: {acess: tailscale-only}
+dashboard: {entryPoint: web, access: public}
+extra: 1
+"""
+
+
+def test_all_that_is_wrong() -> None:
+    """Faults that hide none of each other are reported together, in order, and none twice."""
+    with pytest.raises(LocatedError) as caught:
+        read_access(MANY_FAULTS)
+    faults = (caught.value, *caught.value.others)
+    found = [
+        (*fault.location, " ".join(fault.message.replace(":", "").split()[:5])) for fault in faults
+    ]
+    assert found == [
+        (1, 11, "tailnet.ranges has 0.0.0.0/0, which is"),
+        (3, 10, "forwardAuth.oidc.adress is not known; did"),
+        (4, 9, "forwardAuth.sso.address is not a URL"),
+        (4, 31, "forwardAuth.sso.trustForwardHeader is neither true nor"),
+        (6, 3, "clientAuth.a b is not a"),
+        (7, 1, 'default names "tailscale", which is'),
+        (9, 19, 'routes.a.example.com.access names "publik", which is'),
+        (9, 35, "routes.a.example.com.tls is neither true nor"),
+        (9, 43, "routes.a.example.com.priority is not a whole"),
+        (10, 41, "routes.b.example.com.forwadAuth is not known; did"),
+        (10, 59, "routes.b.example.com.tls is neither true nor"),
+        (12, 19, "routes.d.example.com.access is mtls-strict, which needs"),
+        (13, 19, "routes.e.example.com.access is mtls-strict, which needs"),
+        (14, 3, "routes.* is not a name"),
+        (16, 9, "raw.ssh.acess is not known; did"),
+        (17, 1, "dashboard has no domain add"),
+        (18, 1, "extra is not known; there"),
+    ]
+
+
 def test_default() -> None:
     """It holds for every name that no pattern covers: a mode alone, or a map with what it needs."""
     access = read_access("default: tailscale-only\nroutes: {'*.a.de': {access: public}}")
