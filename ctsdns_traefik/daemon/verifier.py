@@ -129,6 +129,8 @@ class Verifier:
             return True
         verdict = judge(document, listed, gone, self._provider)
         seconds = time.monotonic() - task.began
+        if self._slot is not None:  # the answer may be about the newer document already
+            return True
         if not (task.recheck or self._is_final(verdict, waited)):
             return False
         self._good = verdict.good
