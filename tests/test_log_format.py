@@ -189,7 +189,7 @@ def test_defect_is_an_object(path: Path) -> None:
     """An error that was not foreseen ends with 70 and an object."""
     program = [sys.executable, "-c", DEFECTIVE]
     with Watch("http://127.0.0.1:9/", path, *JSON_LOG, program=program) as watch:
-        assert watch.process.wait(timeout=15) == 70
+        assert watch.process.wait(timeout=60) == 70
         (entry,) = entries(watch.log)
     assert entry["exit_code"] == 70
     assert entry["message"] == r"internal error, please report it: RuntimeError('one\ntwo')"

@@ -28,7 +28,7 @@ def test_stop_ends_a_pause(number: signal.Signals, code: int) -> None:
     """
     with script(text) as process:
         process.send_signal(number)
-        assert process.communicate(timeout=30)[0] == f"{number.name} {code} True\n"
+        assert process.communicate(timeout=60)[0] == f"{number.name} {code} True\n"
 
 
 def test_first_stop_counts() -> None:
@@ -59,7 +59,7 @@ def test_hangup_ends_an_attempt_and_no_more() -> None:
     """
     with script(text) as process:
         process.send_signal(signal.SIGHUP)
-        assert process.communicate(timeout=30)[0].splitlines() == [
+        assert process.communicate(timeout=60)[0].splitlines() == [
             "True True False",
             "False False False",
             "False False",
@@ -119,6 +119,7 @@ def test_no_signal_raises() -> None:
 def test_output_has_a_moment_more() -> None:
     """What writes over the network is cancelled after the rest, but before a forced end."""
     text = """
+        module.OUTPUT_GRACE = 2.0
         signals = Signals()
         send(signal.SIGTERM)
         signals.stopping.pause(60)
@@ -151,9 +152,9 @@ def test_process_that_hangs_is_ended(number: signal.Signals, code: int, call: st
         say("ready")
         {call}
     """
-    with script(text) as process:
+    with script(text, PATIENCE) as process:
         process.send_signal(number)
-        logged = process.communicate(timeout=30)[0]
+        logged = process.communicate(timeout=60)[0]
     assert (logged, process.returncode) == (f"last act\nreport {number.name}\n", code)
 
 
@@ -167,9 +168,9 @@ def test_report_that_hangs_is_left() -> None:
         say("ready")
         time.sleep(60)
     """
-    with script(text) as process:
+    with script(text, PATIENCE) as process:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_forced_end_comes_within_a_second() -> None:
@@ -184,10 +185,10 @@ def test_hangup_ends_no_process() -> None:
         with signals.attempt() as attempt:
             send(signal.SIGHUP)
             attempt.pause(60)
-        time.sleep(PATIENCE + 0.5)
+        time.sleep(module.PATIENCE + 0.5)
         say("alive")
     """
-    assert output_of(text) == ["alive"]
+    assert output_of(text, PATIENCE) == ["alive"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -205,7 +206,7 @@ def test_postponed_signals_act_afterwards(number: signal.Signals) -> None:
     """
     with script(text) as process:
         process.send_signal(number)
-        assert process.communicate(timeout=30)[0] == "clean\n"
+        assert process.communicate(timeout=60)[0] == "clean\n"
         assert process.returncode == -number
 
 

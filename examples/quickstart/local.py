@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,10 @@ from ruamel.yaml import YAML
 STATIC_CONFIGURATION = Path(__file__).resolve().parent.parent / "traefik" / "traefik.yml"
 PATIENCE = 60.0
 """Seconds after which waiting has failed."""
+MOST_CLAIMS = 100
+
+_claims: deque[int] = deque()
+"""Descriptors of sockets: see :func:`_claim`."""
 
 T = TypeVar("T")
 
@@ -59,16 +64,31 @@ def free_ports(number: int) -> list[int]:
     """Find ports of 127.0.0.1 that nothing listens on.
 
     They lie below those that systems give to outgoing connections, of which one could take a
-    port before its listener does.
+    port before its listener does. On Linux no other process that calls this gets one of them soon.
     """
     free: list[int] = []
     for port in random.sample(range(10_000, 32_000), 1_000):
         with socket.socket() as trial, suppress(OSError):
             trial.bind(("127.0.0.1", port))
+            _claim(port)
             free.append(port)
         if len(free) == number:
             break
     return free
+
+
+def _claim(port: int) -> None:
+    """Bind an abstract name for a port, and raise ``OSError`` if another process has it.
+
+    The name is given up after many others: by then something listens on the port.
+    """
+    if sys.platform != "linux":
+        return
+    with socket.socket(socket.AF_UNIX) as claim:
+        claim.bind(f"\0ctsdns-traefik-port-{port}")
+        _claims.append(claim.detach())
+    if len(_claims) > MOST_CLAIMS:
+        os.close(_claims.popleft())
 
 
 def find_traefik() -> str:
@@ -88,8 +108,10 @@ def find_traefik() -> str:
 def until(condition: Callable[[], T], complaint: str, within: float = PATIENCE) -> T:
     """Wait until a condition holds, and return what it returned; raise :class:`TimeoutError`."""
     deadline = time.monotonic() + within
+    late = False  # a condition is looked at once more after the deadline, however busy the machine
     while not (outcome := condition()):
-        if time.monotonic() > deadline:
+        if late:
             raise TimeoutError(f"{complaint} within {within:g} s")
         time.sleep(0.02)
+        late = time.monotonic() > deadline
     return outcome

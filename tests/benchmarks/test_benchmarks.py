@@ -43,12 +43,12 @@ def rows_of(section: str) -> dict[str, list[str]]:
     return {name: others for name, *others in cells}
 
 
-@pytest.mark.timeout(160)
+@pytest.mark.timeout(400)
 def test_quick_run_prints_every_table(tmp_path: Path) -> None:
     """A quick run ends well, with every table, budget and peer, and a number in every cell."""
     log = tmp_path / "logged"
     with running([sys.executable, "-W", "error", str(RUN), "--quick"], log) as process:
-        status = process.wait(timeout=140)
+        status = process.wait(timeout=380)
     logged = log.read_text()
     assert status == 0, logged
     assert "Error" not in logged

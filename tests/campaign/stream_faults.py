@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from campaign.live_stage import SHORT_TIMEOUT
 from support.endpoints import (
     CHUNKED_STREAM,
     STREAM,
@@ -21,7 +22,7 @@ from support.endpoints import (
     trickling,
 )
 
-IMPATIENT = ("--read-timeout", "0.8")
+IMPATIENT = ("--read-timeout", str(SHORT_TIMEOUT))
 JSON = "application/json"
 HTML = "text/html; charset=UTF-8"
 PAGE = b"<!DOCTYPE html><html><body>" + b"<p>Sorry.</p>" * 500 + b"</body></html>"
@@ -65,8 +66,8 @@ def compressed(pieces: Iterable[bytes]) -> bytes:
     return b"".join([*map(press.compress, pieces), press.flush()])
 
 
-SILENCE = "it was silent for the read timeout of 0.8 s.*; retrying in 0.1 s"
-SLOWNESS = "within the read timeout of 0.8 s.*; retrying in 0.1 s"
+SILENCE = "it was silent for the read timeout of 1.5 s.*; retrying in 0.1 s"
+SLOWNESS = "within the read timeout of 1.5 s.*; retrying in 0.1 s"
 TRICKLE = "cannot connect to http.*: .*only trickles in; retrying in 0.1 s"
 CLOSED = "disconnected from http.*: the endpoint closed the stream; retrying"
 BROKEN = "disconnected from http.*: the connection broke off; retrying"

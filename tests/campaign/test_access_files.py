@@ -134,7 +134,7 @@ def test_accepted_access_file_is_served(
     (folder / "new").write_text(rendered.text)
     (folder / "new").rename(folder / "dynamic.yml")
     marker = f"router-{new.replace('.', '-')}"
-    until(lambda: marker in traefik.routers(), "the document is not loaded", 15)
+    until(lambda: marker in traefik.routers(), "the document is not loaded")
     entries = {route.router: route.entry for route in rendered.routes}
     states = {name: router["status"] for name, router in traefik.routers().items()}
     assert set(states) == set(entries)

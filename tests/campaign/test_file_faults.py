@@ -217,7 +217,7 @@ def served(scene: Scene, folder: Path) -> Iterator[Traefik]:
     inside = ["nsenter", "-t", str(scene.watch.process.pid), "-m"]
     launcher = inside if scene.path != scene.watch.output else []
     with Traefik(folder.parent, scene.watch.output, launcher) as traefik:
-        until(lambda: traefik.get("web", CONSTANT) == LIVE, "no constant route", 15)
+        until(lambda: traefik.get("web", CONSTANT) == LIVE, "no constant route")
         with Client(traefik) as client:
             yield traefik
         assert (client.polls > 0, client.failures) == (True, [])
@@ -239,7 +239,7 @@ def test_fault_costs_one_line_a_snapshot_and_is_got_over(folder: Path, fault: Fa
         assert left_in(scene.path.parent) == set()
         if fault.stays:
             newest = "router-d-example-com"
-            until(lambda: newest in traefik.routers(), "the newest route is not live", 15)
+            until(lambda: newest in traefik.routers(), "the newest route is not live")
             assert traefik.errors == []
         reported = [line for line in scene.watch.lines if not line.startswith("INFO ")]
         assert reported == [reported[0]] * 3

@@ -18,8 +18,8 @@ from typing import Self
 
 import pytest
 from campaign.live_stage import CONSTANT, LIVE, Client
-from campaign.upstream import Upstream, steady_port
-from local import until
+from campaign.upstream import Upstream
+from local import free_ports, until
 from support.backends import http_backend
 from support.campaigns import FULL, rounds
 from support.cutting import CuttingProxy
@@ -45,7 +45,7 @@ class Stage:
         self.folder = folder
         self.file = folder / "hub" / "dynamic.yml"
         self.file.parent.mkdir()
-        self.port = steady_port()
+        self.port = free_ports(1)[0]
         self.upstream = Upstream()
         self.known: set[bytes] = set()
         """Every document that may be served."""
@@ -56,7 +56,7 @@ class Stage:
     def __enter__(self) -> Self:
         enter = self._stack.enter_context
         self.backend = enter(http_backend(LIVE.body))
-        self.source = enter(ScriptedEndpoint(self.upstream, port=steady_port()))
+        self.source = enter(ScriptedEndpoint(self.upstream, port=free_ports(1)[0]))
         self.proxy = enter(CuttingProxy(self.port))
         enter(self._hub_stack)
         self.start(self.source.url)
@@ -102,7 +102,7 @@ class Stage:
         def live() -> bool:
             return all(each.get("web", self.newest) == LIVE for each in self.traefiks)
 
-        until(live, f"no {self.newest}; the hub's log:\n{self.hub.log}", 30)
+        until(live, f"no {self.newest}; the hub's log:\n{self.hub.log}")
 
     def until_failing(self) -> None:
         """Wait until a poll of each Traefik has failed."""
@@ -114,7 +114,7 @@ class Stage:
                 for each, number in zip(self.traefiks, before, strict=True)
             )
 
-        until(failed, "no poll has failed", 30)
+        until(failed, "no poll has failed")
 
 
 class Reader:
@@ -235,7 +235,7 @@ def cut_answers(stage: Stage) -> None:
     cuts = stage.proxy.cuts
     stage.proxy.after = 2_000
     stage.publish()
-    until(lambda: stage.proxy.cuts > cuts + 2 * TRAEFIKS, "no answer was cut", 30)
+    until(lambda: stage.proxy.cuts > cuts + 2 * TRAEFIKS, "no answer was cut")
     stage.proxy.after = None
 
 
@@ -295,7 +295,7 @@ def test_hostile_requests_cost_nothing(
     chance = random.Random(7)
     held: list[socket.socket] = []
     for number in counted(range(HOSTILE)):
-        connection = socket.create_connection(("127.0.0.1", stage.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", stage.port), timeout=60)
         with suppress(OSError):
             connection.sendall(hostile_request(chance))
         held.append(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def test_campaign_shows_its_progress(tmp_path: Path) -> None:
     code, shown = on_terminal(campaign(tmp_path), 100)
     assert code == 1
     assert "test 1 of 2, test_slow, 9" in shown
-    assert " of 100, 1 s" in shown
+    assert re.search(r" of 100, [1-9]\d* s", shown)
     lines = screen(shown)
     assert [line for line in lines if "test_slow," in line] == []
     assert [line for line in lines if "1 failed, 1 passed" in line] != []

@@ -33,6 +33,6 @@ def test_endpoint_that_stays_silent(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}/"
         with quickstart(tmp_path, "--endpoint", endpoint) as process:
-            assert process.wait(timeout=40) == ExitCode.SOURCE
+            assert process.wait(timeout=90) == ExitCode.SOURCE
     assert "\nrun.py: error: no policy came within 15 s" in printed(tmp_path)
     assert left_behind(tmp_path) == []

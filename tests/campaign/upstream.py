@@ -5,28 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
-import random
 import socket
 import threading
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 
 from support.endpoints import STREAM, Script, answering, event, snapshot
 
 HEARTBEAT = 0.1
 """Seconds between the comments of a good stream, so that a short read timeout can be set."""
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for anything to happen."""
-
-
-def steady_port() -> int:
-    """Find a free port that no outgoing connection takes while nothing listens on it."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise OSError("no free port")
 
 
 class Upstream:

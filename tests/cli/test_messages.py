@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/silent":
-            time.sleep(1)
+            time.sleep(30)  # far longer than anybody waits
             return
         status, kind, body = ANSWERS.get(path) or (int(path[1:4]), "text/plain", b"")
         self.send_response(status)

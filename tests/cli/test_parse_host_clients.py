@@ -66,7 +66,7 @@ class Server:
                 plain, _ = self._listener.accept()
             except OSError:
                 return
-            plain.settimeout(10)
+            plain.settimeout(60)
             with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as tls:
                 tls.sendall(BANNER)
                 tls.recv(1)
@@ -116,7 +116,7 @@ def greeted_through(tool: str, server: Server, authority: Authority, folder: Pat
         text = text.replace(old, new)
     log = folder / f"{tool}.log"
     with server.serving(), running(start(tool, text, folder), log):
-        (got,) = until(lambda: greeting(local), f"{tool} does not listen", 10)
+        (got,) = until(lambda: greeting(local), f"{tool} does not listen")
         return got
 
 

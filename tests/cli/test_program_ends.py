@@ -42,7 +42,7 @@ def shell(script: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[
         input=POLICY.decode(),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -87,7 +87,7 @@ def test_reader_that_goes_away_is_no_drama(arguments: tuple[str, ...]) -> None:
             input=POLICY,
             stdout=pipe,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=60,
             check=False,
         )
     assert (done.returncode, done.stderr) == (4, b"")
@@ -100,7 +100,7 @@ def test_reader_of_the_first_line_gets_it() -> None:
         ["/bin/sh", "-c", '"$@" | head -n 1', "sh", *COMMAND, "render-once", "-"],
         input=json.dumps({"hosts": hosts}).encode(),
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert (done.stdout, done.stderr) == (b"{\n", b"")
@@ -204,7 +204,7 @@ def test_interrupt_ends_the_wait_for_an_endpoint(command: str, script: Script) -
     with ScriptedEndpoint(script) as endpoint, started(command, endpoint.url) as process:
         until(lambda: endpoint.requests, "no request came")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
@@ -223,7 +223,7 @@ def test_interrupt_ends_the_wait_for_standard_input(command: str) -> None:
     with started(command, "-", stdin=reader) as process:
         until(lambda: not unread(reader), "it does not read")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     os.close(reader)
     os.close(writer)
     assert (process.returncode, out, err) == (130, b"", b"")
@@ -256,7 +256,7 @@ def test_heavy_modules_wait_until_they_are_needed(
         [sys.executable, "-c", program, *arguments],
         input=POLICY,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert done.stderr.decode().split() == list(loaded)
@@ -277,7 +277,7 @@ def test_heavy_modules_are_what_an_endpoint_needs() -> None:
 def run_python(program: str) -> subprocess.CompletedProcess[str]:
     """Run a program of a few lines."""
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
 
 

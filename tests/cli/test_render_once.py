@@ -207,7 +207,7 @@ def test_endless_stream_is_not_waited_for() -> None:
     os.write(writer, event("connected", {}, 0) + snapshot(HOSTS))
     command = [*COMMAND, "render-once", "-"]
     with os.fdopen(reader, "rb") as pipe, os.fdopen(writer, "wb"):
-        piped = subprocess.run(command, stdin=pipe, stdout=subprocess.PIPE, timeout=30, check=True)
+        piped = subprocess.run(command, stdin=pipe, stdout=subprocess.PIPE, timeout=60, check=True)
     assert piped.stdout.decode() == DOCUMENT
     head = CHUNKED_STREAM + chunk(snapshot(HOSTS))
     with ScriptedEndpoint(sending(head, then=saying_nothing)) as endpoint:

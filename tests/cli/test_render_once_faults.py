@@ -70,7 +70,7 @@ def test_standard_input_that_never_ends_is_timed_out(start: bytes) -> None:
             stdin=reader,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
     finally:

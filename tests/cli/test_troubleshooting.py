@@ -523,7 +523,7 @@ def test_answers_of_traefik(tmp_path: Path) -> None:
     dynamic = tmp_path / "dynamic.yml"
     works("render-once", source, "-o", dynamic, "--access-file", access)
     with Traefik(tmp_path, dynamic) as traefik:
-        until(lambda: traefik.get("web", "app.example.com").status == 502, "no 502", 15)
+        until(lambda: traefik.get("web", "app.example.com").status == 502, "no 502")
         assert traefik.get("web", "private.example.com").status == 403
         assert traefik.get("web", "other.example.com").status == 301
         assert traefik.get("web", "other.example.com", method="POST").status == 308

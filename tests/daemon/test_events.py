@@ -181,7 +181,7 @@ def test_log_that_hangs_keeps_no_other_thread_from_publishing(
     class Hanging(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
             reached.set()
-            released.wait(20)
+            released.wait(110)
 
     package = logging.getLogger("ctsdns_traefik")
     monkeypatch.setattr(package, "handlers", [Hanging()])
@@ -190,9 +190,9 @@ def test_log_that_hangs_keeps_no_other_thread_from_publishing(
     silent = threading.Thread(target=publisher.publish, args=(SnapshotTrusted(),))
     logging_one.start()
     try:
-        assert reached.wait(10)
+        assert reached.wait(60)
         silent.start()
-        silent.join(10)
+        silent.join(50)
         assert publisher.status.counters.snapshots_trusted == 1
     finally:
         released.set()

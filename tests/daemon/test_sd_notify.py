@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from local import free_ports, until
+from local import PATIENCE, free_ports, until
 from support.commands import Watch
 from support.endpoints import Feed, ScriptedEndpoint, snapshot
 from support.entries import hosts, streaming
@@ -65,7 +64,8 @@ def test_life_of_a_service(path: Path, manager: Manager) -> None:
         manager.until(watch, "STATUS=connected; 0 routes")
         feed.send(snapshot({**hosts("ab"), "_web_http_0._tcp.x.example.com": "::1"}))
         manager.until(watch, "STATUS=connected; 2 routes; last snapshot ")
-        assert manager.heard[-1].endswith(" UTC; 1 entry refused")
+        applied = [each for each in manager.heard if each.startswith("STATUS=connected; 2 routes")]
+        assert applied[-1].endswith(" UTC; 1 entry refused")
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         watch.process.send_signal(signal.SIGHUP)
         manager.until(watch, "READY=1", times=2)
@@ -99,7 +99,7 @@ def test_never_ready_with_an_output_that_cannot_be(path: Path, manager: Manager)
     path.mkdir()
     environment = BARE | {"NOTIFY_SOCKET": manager.address}
     with Watch("http://127.0.0.1:9/", path, environment=environment) as watch:
-        assert watch.process.wait(timeout=15) == 4
+        assert watch.process.wait(timeout=PATIENCE) == 4
     manager.drain()
     assert "READY=1" not in manager.heard
     assert "STOPPING=1" in manager.heard
@@ -108,7 +108,7 @@ def test_never_ready_with_an_output_that_cannot_be(path: Path, manager: Manager)
 @pytest.mark.parametrize("pid", ["", "$$"], ids=["for-anybody", "for-this-process"])
 def test_signs_of_life(path: Path, manager: Manager, pid: str) -> None:
     """They come while watch idles in a connection, and while it waits for another one."""
-    environment = BARE | {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
+    environment = BARE | {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "300000"}
     launcher = ["sh", "-c", f'WATCHDOG_PID={pid} exec "$@"', "sh"]
     options = ("--retry-delay", "60")
     with (
@@ -131,12 +131,13 @@ def test_signs_of_life_come_twice_as_often_as_they_must(manager: Manager) -> Non
     def has_come(times: int) -> bool:
         return manager.count("WATCHDOG=1") >= times
 
-    times = []
-    for number in range(1, 4):
-        until(partial(has_come, number), "no sign of life")
+    times, pauses = [0.0], [1.0]
+    while min(pauses) >= 0.9 and len(times) < 20:  # a busy machine needs more than one try
+        until(partial(has_come, len(times)), "no sign of life")
         times.append(time.monotonic())
+        pauses.append(times[-1] - times[-2])
     reporter.end()
-    assert min(after - before for before, after in pairwise(times)) < 0.9
+    assert min(pauses) < 0.9
 
 
 def test_no_signs_of_life_for_another_process(path: Path, manager: Manager) -> None:

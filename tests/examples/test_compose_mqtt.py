@@ -38,7 +38,7 @@ def broker(folder: Path) -> Iterator[int]:
     passwords = folder / "passwords"
     for options in (["-c", str(passwords), "alice"], [str(passwords), "bob"]):
         command = [PASSWORDS, "-b", *options, "secret"]
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
     text = (TUNNEL / "mosquitto.conf").read_text()
     for old, new in (
         ("\nlistener 1883 ", f"\nlistener {native} "),
@@ -50,7 +50,7 @@ def broker(folder: Path) -> Iterator[int]:
     configuration = folder / "mosquitto.conf"
     configuration.write_text(f"{text}user root\n")  # as whom the tests' files can be read
     with running([MOSQUITTO, "-c", str(configuration)], folder / "mosquitto.log"):
-        until(lambda: _listens(port), f"no broker: {configuration}", 15)
+        until(lambda: _listens(port), f"no broker: {configuration}")
         yield port
 
 
@@ -101,12 +101,12 @@ def test_message_through_everything(tmp_path: Path) -> None:
                 watch.until(lambda: "router-mqtt-example-com" in traefik.routers(), "no route")
         web = traefik.ports["web"]
         with client(web, "alice", "secret") as (alice, to_alice):
-            assert to_alice.get(timeout=10) == "Success"
+            assert to_alice.get(timeout=60) == "Success"
             alice.subscribe("house/door")
-            assert to_alice.get(timeout=10) == "subscribed"
+            assert to_alice.get(timeout=60) == "subscribed"
             with client(web, "bob", "secret") as (bob, to_bob):
-                assert to_bob.get(timeout=10) == "Success"
-                bob.publish("house/door", "open").wait_for_publish(timeout=10)
-                assert to_alice.get(timeout=10) == "house/door: open"
+                assert to_bob.get(timeout=60) == "Success"
+                bob.publish("house/door", "open").wait_for_publish(timeout=60)
+                assert to_alice.get(timeout=60) == "house/door: open"
         with client(web, "", "") as (_, to_nobody):
-            assert to_nobody.get(timeout=10) == "Not authorized"
+            assert to_nobody.get(timeout=60) == "Not authorized"

@@ -123,6 +123,7 @@ def test_endpoint_that_is_down_at_the_start(tmp_path: Path, stack: ExitStack) ->
     endpoint = f"http://127.0.0.1:{late}/api/config"
     container = stack.enter_context(Container(tmp_path, endpoint))
     container.until_up()
+    container.until(container.dynamic.exists)
     assert container.dynamic.read_text() == "{}\n"
     static = container.environment["TRAEFIK_STATIC_CONFIG_FILE"]
     assert container.log.splitlines()[:4] == [
@@ -155,8 +156,8 @@ def test_failed_check_keeps_nothing_from_starting(tmp_path: Path, stack: ExitSta
     template.write_text(text)
     stack.enter_context(container)
     container.until_up()
+    container.until(lambda: "retrying in" in container.log)
     assert "failed static configuration: " in container.log
-    assert "retrying in" in container.log
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_end_of_either_is_the_end_of_the_container(
         container.until_up()
         both = [container.child("watch"), container.child("traefik")]
         os.kill(container.child(name), signum)
-        assert container.process.wait(timeout=20) == status
+        assert container.process.wait(timeout=60) == status
     assert [pid for pid in both if Path(f"/proc/{pid}").exists()] == []
     assert f"entrypoint: {name} ended with {status}; so does the container" in container.log
 
@@ -224,7 +225,7 @@ def test_program_that_does_not_stop_is_killed(tmp_path: Path) -> None:
         assert len(family) == 2
         os.kill(container.pid(), signal.SIGINT)
         assert container.stop() == 130
-    until(lambda: not any(_lives(pid) for pid in family), "something is left", 5)
+    until(lambda: not any(_lives(pid) for pid in family), "something is left")
     assert "check did not stop within 0.3 s; killing it" in container.log
     assert "watch did not stop within 0.3 s; killing it" in container.log
 
@@ -243,7 +244,7 @@ def test_first_process_of_a_container(tmp_path: Path) -> None:
         container.until_up()
         pid = container.pid()
         enter = ["nsenter", "--pid", f"--target={pid}", "sh", "-c", "sh -c 'sleep 0.05 &'"]
-        subprocess.run(enter, check=True, timeout=10)
+        subprocess.run(enter, check=True, timeout=60)
         container.until(lambda: len(children_of(pid)) == 2)
         assert container.stop() == 0
 
@@ -264,7 +265,7 @@ def test_confined_container(tmp_path: Path, stack: ExitStack) -> None:
         ["nsenter", "--mount", f"--target={container.pid()}", "touch", "/etc/written"],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
         check=False,
     )
     assert "Read-only file system" in root.stderr

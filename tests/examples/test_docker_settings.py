@@ -36,7 +36,7 @@ def test_setting_in_error(tmp_path: Path, variables: dict[str, str], complaint: 
     """A setting that cannot be used is one clear line and status 2, before anything starts."""
     container = Container(tmp_path, NOBODY, variables)
     done = subprocess.run(
-        PROGRAM, env=container.environment, capture_output=True, text=True, timeout=20, check=False
+        PROGRAM, env=container.environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
@@ -50,7 +50,7 @@ def test_watch_refuses_its_settings(tmp_path: Path) -> None:
     """What watch refuses ends the container with 2, without Traefik having started."""
     wrong = {"TRAEFIK_CONFIG_RETRY_DELAY_SECONDS": "soon"}
     with Container(tmp_path, NOBODY, wrong) as container:
-        assert container.process.wait(timeout=20) == 2
+        assert container.process.wait(timeout=60) == 2
     assert "invalid value for TRAEFIK_CONFIG_RETRY_DELAY_SECONDS" in container.log
     assert "Traefik version" not in container.log
 
@@ -59,7 +59,7 @@ def test_access_file_that_is_missing(tmp_path: Path) -> None:
     """A folder without the access file ends the container with 2, and nothing is served."""
     missing = {"TRAEFIK_ACCESS_FILE": str(tmp_path / "nowhere" / "access.yml")}
     with Container(tmp_path, NOBODY, missing) as container:
-        assert container.process.wait(timeout=20) == 2
+        assert container.process.wait(timeout=60) == 2
     assert "nowhere/access.yml: no such file or directory" in container.log
     assert "Traefik version" not in container.log
 
@@ -68,7 +68,7 @@ def test_traefik_that_cannot_start(tmp_path: Path) -> None:
     """Where Traefik cannot start, its port taken for one, the container ends with 1 as it does."""
     container = Container(tmp_path, NOBODY)
     with socket.create_server(("127.0.0.1", container.ports["web"])), container:
-        assert container.process.wait(timeout=20) == 1
+        assert container.process.wait(timeout=60) == 1
     assert "address already in use" in container.log
     assert "entrypoint: traefik ended with 1; so does the container" in container.log
 
@@ -78,7 +78,7 @@ def test_arguments_are_another_command(tmp_path: Path) -> None:
     container = Container(tmp_path, "")
     command = [*PROGRAM, "parse-host", "_web_http_0._tcp.app.example.com"]
     done = subprocess.run(
-        command, env=container.environment, capture_output=True, text=True, timeout=20, check=False
+        command, env=container.environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
     assert "bad-port" in done.stdout + done.stderr
@@ -89,7 +89,7 @@ def test_static_file_that_cannot_be_written(tmp_path: Path) -> None:
     """Without a place for the static file it ends with 4 and says what is missing."""
     wrong = {"TRAEFIK_STATIC_CONFIG_FILE": str(tmp_path)}
     with Container(tmp_path, NOBODY, wrong) as container:
-        assert container.process.wait(timeout=20) == 4
+        assert container.process.wait(timeout=60) == 4
     assert ": Is a directory; it may need a tmpfs there" in container.log
 
 
@@ -99,7 +99,7 @@ def test_program_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "bin" / "traefik").unlink()
     container.environment["PATH"] = f"{tmp_path / 'bin'}:/usr/bin:/bin"
     with container:
-        assert container.process.wait(timeout=20) == 127
+        assert container.process.wait(timeout=60) == 127
     assert "cannot start traefik: No such file or directory" in container.log
 
 
@@ -121,7 +121,7 @@ def test_variable_that_is_set_but_empty(tmp_path: Path) -> None:
         env=container.environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "/etc/traefik/dynamic.yml\n")

@@ -72,7 +72,7 @@ def test_settings_in_error_end_it(tmp_path: Path) -> None:
     """What watch cannot start with ends the container with watch's own status and line."""
     missing = str(tmp_path / "none.yml")
     with Contained(tmp_path, TRAEFIK_ACCESS_FILE=missing) as watch:
-        assert watch.process.wait(timeout=30) == 2
+        assert watch.process.wait(timeout=60) == 2
     assert watch.log.startswith("failed access file: ")
     assert f"ctsdns-traefik: error: cannot read {missing}" in watch.log
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from local import until
+from local import free_ports, until
 from support.quickstarts import (
     EXIT_CODE,
     QUICKSTART,
@@ -115,8 +116,17 @@ def on_terminal(
                     return ended
                 return False
 
-            until(has_ended, "it does not end", 60)
+            until(has_ended, "it does not end")
     return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract sockets")
+def test_free_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing listens on it yet, a port that was given is given to nobody else."""
+    (one,) = free_ports(1)
+    monkeypatch.setattr("random.sample", lambda ports, _: [one, *ports])
+    (other,) = free_ports(1)
+    assert other != one
 
 
 def test_demonstration(tmp_path: Path) -> None:
@@ -198,7 +208,7 @@ def test_own_policy_and_an_edit(tmp_path: Path) -> None:
     policy = tmp_path / "policy.hujson"
     policy.write_text('{"hosts": {"_websecure_http_1._tcp.app.example.com": "127.0.0.1",}}')
     with quickstart(tmp_path, "--stay", "--endpoint", str(policy)) as process:
-        until(lambda: "/dashboard/" in printed(tmp_path), "it does not get that far", 60)
+        until(lambda: "/dashboard/" in printed(tmp_path), "it does not get that far")
         (trial,) = re.findall(r"\$ (curl .+)", printed(tmp_path))
         done = subprocess.run([*shlex.split(trial), "-sS"], capture_output=True, check=True)
         assert done.stdout == b"Bad Gateway"  # the route is there, and nothing listens behind it
@@ -206,7 +216,7 @@ def test_own_policy_and_an_edit(tmp_path: Path) -> None:
         until(lambda: "added router-new-example-com" in printed(tmp_path), "the edit is not shown")
         assert len(processes(tmp_path)) == 2  # watch and Traefik
         process.terminate()
-        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
     assert printed(tmp_path).endswith(STOPPED)
     assert left_behind(tmp_path) == []
 
@@ -214,13 +224,13 @@ def test_own_policy_and_an_edit(tmp_path: Path) -> None:
 def test_stay(tmp_path: Path) -> None:
     """With --stay an edit of the copy that it names becomes a route; Ctrl-C ends it with 130."""
     with quickstart(tmp_path, "--stay") as process:
-        until(lambda: "/dashboard/" in printed(tmp_path), "it does not get that far", 60)
+        until(lambda: "/dashboard/" in printed(tmp_path), "it does not get that far")
         (named,) = re.findall(r"^  (/.+/policy\.hujson)$", printed(tmp_path), re.MULTILINE)
         policy = Path(named)
         policy.write_text(policy.read_text().replace("new.example.com", "other.example.com"))
         until(lambda: "added router-other-" in printed(tmp_path), "the edit is not shown")
         press_ctrl_c(process)
-        assert process.wait(timeout=20) == EXIT_CODE
+        assert process.wait(timeout=60) == EXIT_CODE
     assert printed(tmp_path).endswith(STOPPED)
     assert left_behind(tmp_path) == []
 
@@ -250,7 +260,7 @@ def test_bad_endpoint(
     monkeypatch.chdir(tmp_path)
     Path("policy.txt").write_text('{"hosts": ')
     with quickstart(tmp_path, "--stay", "--endpoint", endpoint) as process:
-        assert process.wait(timeout=30) == code, printed(tmp_path)
+        assert process.wait(timeout=60) == code, printed(tmp_path)
     assert message in printed(tmp_path).partition("run.py: error: ")[2]
     assert left_behind(tmp_path) == []
 
@@ -262,7 +272,7 @@ def test_silent_endpoint(tmp_path: Path) -> None:
         with quickstart(tmp_path, "--endpoint", endpoint) as process:
             until(lambda: "waiting for the first policy, 15 s at" in printed(tmp_path), "silence")
             press_ctrl_c(process)
-            assert process.wait(timeout=20) == EXIT_CODE
+            assert process.wait(timeout=60) == EXIT_CODE
     assert left_behind(tmp_path) == []
 
 
@@ -290,7 +300,7 @@ def test_reader_that_goes(tmp_path: Path, last: str) -> None:
         os.close(writer)
         with os.fdopen(reader) as lines:
             assert any(line.startswith(last) for line in lines)
-        assert process.wait(timeout=30) == ExitCode.OUTPUT
+        assert process.wait(timeout=60) == ExitCode.OUTPUT
     assert printed(tmp_path) == ""
     assert left_behind(tmp_path) == []
 
@@ -298,7 +308,7 @@ def test_reader_that_goes(tmp_path: Path, last: str) -> None:
 def test_missing_traefik(tmp_path: Path) -> None:
     """Without a Traefik it says so at once."""
     with quickstart(tmp_path, CTSDNS_TRAEFIK="/nowhere/traefik") as process:
-        assert process.wait(timeout=30) == ExitCode.FINDINGS
+        assert process.wait(timeout=60) == ExitCode.FINDINGS
     assert printed(tmp_path).endswith(
         "\nrun.py: error: /nowhere/traefik: No such file or directory\n"
     )

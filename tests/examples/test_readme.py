@@ -101,7 +101,7 @@ def terminal(command: str, folder: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(timeout=15)
+            process.wait(timeout=60)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -126,9 +126,9 @@ def test_own_policy(tmp_path: Path) -> None:
         for command in (copy, make):
             subprocess.run(["sh", "-c", command], cwd=tmp_path, env=os.environ, check=True)
         stack.enter_context(terminal(watch, tmp_path))
-        until(routes.exists, "no file", 15)
+        until(routes.exists, "no file")
         stack.enter_context(terminal(traefik.replace("8000", str(port)), tmp_path))
-        until(lambda: answer() == "Bad Gateway", "no route", 15)
+        until(lambda: answer() == "Bad Gateway", "no route")
         backend = stack.enter_context(http_backend("my service"))
         policy.write_text(policy.read_text().replace("_http_3000.", f"_http_{backend}."))
-        until(lambda: answer() == "my service", "no change", 15)
+        until(lambda: answer() == "my service", "no change")

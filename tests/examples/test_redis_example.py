@@ -44,7 +44,7 @@ def serving(folder: Path) -> Iterator[int]:
     configuration.write_text(configuration.read_text().replace("6379", str(port)))
     command = ["sh", "-c", f"cd '{folder}' && exec redis-server ./redis.conf"]
     with running(command, folder / "redis.log"):
-        until(lambda: b"NOAUTH" in ask(port, b"PING"), "no Redis", 15)
+        until(lambda: b"NOAUTH" in ask(port, b"PING"), "no Redis")
         yield port
 
 

@@ -42,7 +42,7 @@ pytestmark = [
     ),
 ]
 
-SILENCE = 1.5
+SILENCE = 2.5
 """Seconds for which a connection is silent; Traefik's time-outs are shorter in these tests."""
 
 
@@ -106,7 +106,7 @@ def redis(folder: Path) -> Iterator[int]:
     (port,) = free_ports(1)
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
     with running([*command, "--save", ""], folder / "redis.log"):
-        until(lambda: listens(port), "Redis does not listen", 15)
+        until(lambda: listens(port), "Redis does not listen")
         yield port
 
 
@@ -142,7 +142,7 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         # socat checks the certificate against where it connects to, here 127.0.0.1.
         certificate = authority.issue(NAS, CACHE, NOBODY, CLOSED, "127.0.0.1")
         traefik = stack.enter_context(CertifiedTraefik(folder, dynamic, certificate))
-        until(lambda: len(traefik.routers()) == 3, "not all routers", 15)
+        until(lambda: len(traefik.routers()) == 3, "not all routers")
         assert traefik.errors == []
         yield Stage(folder, authority, ssh, traefik.ports["tcp"])
 
@@ -172,7 +172,7 @@ def listening(tool: str, stage: Stage, name: str) -> Iterator[Stage]:
         for number, command in enumerate(commands(tool, stage)):
             log = stage.folder / f"{tool}-{number}.log"
             stack.enter_context(running(command, log))
-        until(lambda: all(map(listens, stage.ports.values())), f"{tool} does not listen", 15)
+        until(lambda: all(map(listens, stage.ports.values())), f"{tool} does not listen")
         yield stage
 
 

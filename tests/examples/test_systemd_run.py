@@ -109,7 +109,7 @@ class Manager:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._socket.settimeout(30)
+        self._socket.settimeout(60)
         self.path = path
 
     def __enter__(self) -> Self:
@@ -153,10 +153,12 @@ def test_daemon_lives_within_its_bounds(
     """Shut in as the unit says, it follows the worker, replaces the file, and obeys a reload."""
     with Service(machine, WATCH, worker.endpoint) as service:
         service.until_content("app.example.com")
-        policy.write_text(f'{{"hosts": {{{APP}, {WIKI}}}}}')
+        new = policy.with_suffix(".new")
+        new.write_text(f'{{"hosts": {{{APP}, {WIKI}}}}}')
+        new.replace(policy)  # the worker reads it at any time
         service.until_content("wiki.example.com")
         reload = WATCH.value("ExecReload").replace("$MAINPID", str(service.process.pid)).split()
-        subprocess.run(reload, check=True, timeout=10)
+        subprocess.run(reload, check=True, timeout=60)
         service.until_logged("INFO connected to", times=2)
         assert service.stop() == 0
     assert [line for line in service.lines if not line.startswith("INFO")] == []
@@ -255,7 +257,7 @@ def test_command_before_the_first_start(machine: Machine, policy: Path) -> None:
 def test_unusable_settings_end_it(machine: Machine) -> None:
     """Settings that cannot be used end it with the status after which systemd does not retry."""
     with Service(machine, WATCH, "tailscale:") as service:  # without the drop-in for the secret
-        status = service.process.wait(timeout=30)
+        status = service.process.wait(timeout=60)
     assert str(status) == WATCH.value("RestartPreventExitStatus")
 
 

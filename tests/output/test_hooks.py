@@ -157,20 +157,20 @@ def test_time_limit_ends_the_whole_group(path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(hooks, "_GRACE", 0.3)
     script = 'trap "" TERM; sleep 600 & echo $! >"$1"; echo waiting >&2; wait; wait; sleep 600'
     with pytest.raises(HookError) as caught:
-        run_hook(shell(script, "{path}"), path, limit=0.5)
-    assert str(caught.value) == "sh took longer than 0.5 s: waiting"
-    until(lambda: is_gone(int(path.read_text())), "what it started is still there", 5)
+        run_hook(shell(script, "{path}"), path, limit=2)
+    assert str(caught.value) == "sh took longer than 2 s: waiting"
+    until(lambda: is_gone(int(path.read_text())), "what it started is still there")
 
 
 def test_endless_output_does_not_outlast_the_limit(path: Path) -> None:
     """The limit holds also while there is always something to read."""
-    with pytest.raises(HookError, match=r"yes took longer than 0\.5 s: .*y; y"):
-        run_hook(("yes",), path, limit=0.5)
+    with pytest.raises(HookError, match=r"yes took longer than 1 s: .*y; y"):
+        run_hook(("yes",), path, limit=1)
 
 
 def test_background_process_with_our_pipes_is_not_waited_for(path: Path) -> None:
     """What a command leaves running, with its output still open, neither delays nor is ended."""
-    run_hook(shell('sleep 600 & echo $! >"$1"', "{path}"), path, limit=10)
+    run_hook(shell('sleep 600 & echo $! >"$1"', "{path}"), path, limit=60)
     left = int(path.read_text())
     assert not is_gone(left)
     os.kill(left, signal.SIGKILL)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.endpoints import STREAM, ScriptedEndpoint, saying_nothing, sending, snapshot
-from support.hubs import Hub
+from support.endpoints import Feed, ScriptedEndpoint, snapshot
+from support.hubs import Hub, Listener
 from support.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "serve.md"
@@ -40,14 +40,19 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
     (folder / "webhook").write_text("tskey-webhook-abc\n")
     (folder / "token").write_text("s3cret\n")
     nowhere = "http://127.0.0.1:9/api/config"
-    script = sending(STREAM, snapshot(HOSTS), then=saying_nothing)
     webhook, token = str(folder / "webhook"), str(folder / "token")
+    always = ("--webhook-secret-file", webhook, "--listen-interval", "3600")
     with (
-        ScriptedEndpoint(script) as server,
-        Hub(server.url, folder / "a.yml", "--webhook-secret-file", webhook) as full,
+        Feed() as feed,
+        ScriptedEndpoint(feed) as server,
+        Hub(server.url, folder / "a.yml", *always) as full,
         Hub(nowhere, folder / "b.yml") as empty,
         Hub(nowhere, folder / "c.yml", "--listen-token-file", token) as guarded,
     ):
+        with Listener(full.port) as follower:
+            follower.read(b"id: 1\n\n")
+            feed.send(snapshot(HOSTS))
+            follower.read(b"id: 3\n\n")  # a change is repeated once: no more events come by now
         full.until_healthy()
         yield {"9280": full.port, "9281": empty.port, "9282": guarded.port}
 

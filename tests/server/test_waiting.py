@@ -252,7 +252,7 @@ def test_token_counts_when_the_answer_goes(tmp_path: Path, monkeypatch: pytest.M
         bearer = {"Authorization": "Bearer old"}
         assert answer(connection, **bearer) == (200, DOCUMENTS[0])
         connection.request("GET", "/traefik.json?wait=60s", headers=bearer)
-        assert waits.wait(10)
+        assert waits.wait(60)
         file.write_text("new\n")
         tokens.reload()
         hub.publish(DOCUMENTS[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ from ctsdns_traefik.source.http_client import LARGEST_ERROR, HttpError, Response
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
-def get(url: str, *, seconds: float = 10.0, largest: int = 1 << 20, **options: Any) -> Response:
+def get(url: str, *, seconds: float = 60.0, largest: int = 1 << 20, **options: Any) -> Response:
     """Send a request with usual bounds."""
     return http_get(endpoint_from(url), seconds=seconds, largest=largest, **options)
 
@@ -96,10 +95,8 @@ def test_redirect_is_an_error(status: int) -> None:
     ],
 )
 def test_time_is_bounded(script: Script) -> None:
-    """However slowly an answer comes, it has one bound in all."""
-    began = time.monotonic()
+    """However slowly an answer comes, it has one bound in all: these would come for ever."""
     assert error_of(script, seconds=0.4) == "it does not answer within 0.4 s"
-    assert time.monotonic() - began < 5
 
 
 def test_connecting_is_bounded() -> None:
@@ -145,10 +142,8 @@ def test_it_can_be_cancelled() -> None:
     work = Cancellation()
     with ScriptedEndpoint(sending(OK, then=saying_nothing)) as server:
         threading.Timer(0.2, work.cancel).start()
-        began = time.monotonic()
-        with pytest.raises(HttpError, match="cancelled"):
+        with pytest.raises(HttpError, match="cancelled"):  # and not that it does not answer
             get(server.url, seconds=60, largest=10, cancellation=work)
-        assert time.monotonic() - began < 10
 
 
 def test_proxies_can_be_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:

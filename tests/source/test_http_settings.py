@@ -64,7 +64,7 @@ def test_proxy_that_refuses(stack: ExitStack, status: str, what: str) -> None:
     thread.start()
     url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
     assert f"the proxy that HTTPS_PROXY names {what}" in failure(AWAY, HTTPS_PROXY=url)
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.mark.parametrize(

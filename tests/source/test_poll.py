@@ -136,7 +136,7 @@ class Counted(PollSource):
         """Count a poll."""
         del etag, cancellation, expect
         self.asked += 1
-        self.free.wait(10)
+        self.free.wait(60)
         return poll.Answer(b"%d" % self.asked)
 
     def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
@@ -154,7 +154,7 @@ class Following(NamedTuple):
 
     def until_polled(self, times: int) -> None:
         """Wait until there were so many polls, and the next pause."""
-        until(lambda: len(self.waits) == times, f"no {times} polls")
+        until(lambda: len(self.waits) >= times, f"no {times} polls")
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def followed(
     finally:
         running.source.free.set()
         running.cancellation.cancel()
-        thread.join(10)
+        thread.join(60)
     assert running.ended.is_set()
 
 
@@ -257,10 +257,10 @@ def test_refresh_in_the_pause_after_a_failure(
     try:
         assert built.refresh() == (poll.AT_ONCE if cut else poll.LATER)
         assert built.refresh() == ""
-        assert ended.wait(5 if cut else 0.3) is cut
+        assert ended.wait(60 if cut else 0.3) is cut
     finally:
         cancellation.cancel()
-        thread.join(10)
+        thread.join(60)
     first_of(built)
     assert built.refresh() == poll.AT_ONCE
 
@@ -272,8 +272,8 @@ def test_unreachable_source_is_asked_at_once_on_a_refresh() -> None:
     failure_of(built)
     assert built.refresh() == poll.AT_ONCE
     began = time.monotonic()
-    built.pause(Cancellation(), 60)
-    assert time.monotonic() < began + 5
+    built.pause(Cancellation(), 600)
+    assert time.monotonic() < began + 60
 
 
 def test_refresh_does_nothing_during_a_stream() -> None:
@@ -311,7 +311,7 @@ def test_pause_ends_with_the_work() -> None:
     with followed(600) as running:
         running.until_polled(1)
         running.cancellation.cancel()
-        assert running.ended.wait(5)
+        assert running.ended.wait(60)
     assert isinstance(first_of(running.source), Policy)
 
 

@@ -52,7 +52,7 @@ def ask(
     form: Mapping[str, str] | None = None,
     **headers: str,
 ) -> Reply:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
     sent = {"Authorization": f"Bearer {token}"} if token else {}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     try:
@@ -197,7 +197,7 @@ def test_tailscale_as_a_program(tmp_path: Path) -> None:
     program = [sys.executable, stand_in_tailscale.__file__, str(policy)]
     log = tmp_path / "printed"
     with running(program, log):
-        until(lambda: log.read_text().count("\n") == 3, "it prints no variables", 15)
+        until(lambda: log.read_text().count("\n") == 3, "it prints no variables")
         environment = dict(re.findall(r"^export (\w+)=(.+)$", log.read_text(), re.MULTILINE))
         done = run("render-once", "tailscale:", environment=environment)
     assert "Host(`app.example.com`)" in done.stdout

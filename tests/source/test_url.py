@@ -183,9 +183,9 @@ def test_body_that_trickles() -> None:
     """A whole answer has its time, however it is spread."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
     with ScriptedEndpoint(trickling(head, b" ")) as server:
-        failure = failure_of(source_at(server.url, read_timeout=0.3))
+        failure = failure_of(source_at(server.url, read_timeout=1.0))
     assert (str(failure), failure.reason) == (
-        "its answer is not whole within 0.3 s", Reason.TIMEOUT,
+        "its answer is not whole within 1 s", Reason.TIMEOUT,
     )  # fmt: skip
 
 

@@ -185,7 +185,7 @@ class Service:
 
     def until_logged(self, part: str) -> None:
         """Wait until a text has been logged."""
-        until(lambda: part in self.log, f"no {part!r} in the log", within=15)
+        until(lambda: part in self.log, f"no {part!r} in the log")
 
     def ask(self, path: str, *headers: tuple[str, str], method: str = "GET") -> Reply:
         """Send a request to the service itself."""
@@ -194,7 +194,7 @@ class Service:
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(signum)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=60)
 
 
 class Reply:
@@ -210,7 +210,7 @@ def ask(
     port: int, path: str, *headers: tuple[str, str], host: str = "127.0.0.1", method: str = "GET"
 ) -> Reply:
     """Send a request with headers, some perhaps twice, to a port of loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.putrequest(method, path, skip_host=True)
         for name, value in (("Host", host), *headers):
@@ -249,7 +249,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run the service to an end that it comes to by itself, and return what it reported."""
     done = processes.run(
-        [*program, *arguments], environment={**os.environ, **(environment or {})}, timeout=30
+        [*program, *arguments], environment={**os.environ, **(environment or {})}, timeout=60
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()

@@ -58,7 +58,7 @@ class GuardedTraefik(CheckedTraefik):
         """Ask as a proxy does that names a client's address (PROXY protocol); 0 is no answer."""
         port = self.ports[entrypoint]
         request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(f"PROXY TCP4 {client} 127.0.0.1 5555 {port}\r\n{request}".encode())
             answer = connection.makefile("rb").readline().split()
         return int(answer[1]) if answer else 0

@@ -45,7 +45,7 @@ def banner_backend(banner: bytes, address: str = "127.0.0.1") -> Iterator[int]:
 
     def serve(connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.sendall(banner)
             while data := connection.recv(4096):
                 connection.sendall(data)

@@ -31,7 +31,7 @@ class CertifiedTraefik(Traefik):
         yaml = YAML()
         static = yaml.load(path)
         static["providers"]["file"] = {"directory": str(self._dynamic.parent)}
-        timeouts = {"readTimeout": "500ms", "writeTimeout": "500ms", "idleTimeout": "500ms"}
+        timeouts = dict.fromkeys(("readTimeout", "writeTimeout", "idleTimeout"), "1500ms")
         static["entryPoints"]["tcp"]["transport"] = {"respondingTimeouts": timeouts}
         yaml.dump(static, path)
         return ports

@@ -71,7 +71,7 @@ class CheckedTraefik(Traefik):
 
     def until_routed(self) -> None:
         """Wait until Traefik has all routers, enabled or not."""
-        until(lambda: len(self.routers()) == len(self._routes), "not all routers", 15)
+        until(lambda: len(self.routers()) == len(self._routes), "not all routers")
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -95,11 +95,12 @@ class CheckedTraefik(Traefik):
         name: str,
         source: str = "127.0.0.1",
         tls: ssl.SSLContext | None = None,
+        wait: float = 30,
     ) -> bytes:
-        """Connect to a name with TLS and wait for a banner; empty if there is none in a second."""
+        """Connect to a name with TLS and wait for a banner; empty if there is none in a time."""
         context = tls or any_certificate()
         with suppress(OSError), self.connect_tls(entrypoint, name, context, source) as connection:
-            connection.settimeout(1)
+            connection.settimeout(wait)
             return connection.recv(4096)
         return b""
 

@@ -119,7 +119,7 @@ class Container(Traefik):
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(timeout=20)
+                self.process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -128,11 +128,11 @@ class Container(Traefik):
         """Wait until Traefik answers."""
         self.until(lambda: self.get("traefik", "localhost", "/api/version").status == 200)
 
-    def until(self, condition: object, within: float = 15.0) -> None:
+    def until(self, condition: object) -> None:
         """Wait until a condition holds; complain with the log."""
         assert callable(condition)
         try:
-            until(condition, "not what was waited for", within)
+            until(condition, "not what was waited for")
         except TimeoutError as why:
             raise AssertionError(f"{why}; the log:\n{self.log}") from None
 
@@ -149,13 +149,17 @@ class Container(Traefik):
         return next(iter(children_of(number).values()))
 
     def child(self, name: str) -> int:
-        """Return the number of "watch" or of "traefik"."""
+        """Return the number of "watch" or of "traefik", once it runs."""
         sought = {"watch": "ctsdns-traefik watch", "traefik": "traefik --configFile"}[name]
-        children = children_of(self.pid()).items()
-        (found,) = [pid for cmd, pid in children if sought in cmd and "--check" not in cmd]
-        return found
+
+        def found() -> list[int]:
+            children = children_of(self.pid()).items()
+            return [pid for cmd, pid in children if sought in cmd and "--check" not in cmd]
+
+        (number,) = until(found, f"no {name}")
+        return number
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Send a signal to the first process; return the status that the container ends with."""
         os.kill(self.pid(), signum)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)

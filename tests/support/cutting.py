@@ -38,7 +38,7 @@ class CuttingProxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError):
-            server = socket.create_connection(("127.0.0.1", self._target), timeout=10)
+            server = socket.create_connection(("127.0.0.1", self._target), timeout=60)
             with server:
                 threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
                 self._pass(server, client, answers=True)

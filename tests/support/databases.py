@@ -57,7 +57,7 @@ def postgres(certificate: Certificate | None = None) -> Iterator[int]:
         serve = [str(POSTGRES_PROGRAMS / "postgres"), "-D", data, "-p", str(port), "-k", folder]
         tls = _tls_of_postgres(certificate, Path(folder)) if certificate else []
         with running([*launcher, *serve, *tls, "-h", "127.0.0.1", "-F"], Path(folder) / "log"):
-            until(lambda: listens(port), "Postgres does not listen", 15)
+            until(lambda: listens(port), "Postgres does not listen")
             yield port
 
 
@@ -87,5 +87,5 @@ def mariadb(certificate: Certificate, folder: Path) -> Iterator[int]:
     serve += ["--bind-address=127.0.0.1", f"--socket={folder / 'mariadb.sock'}"]
     serve += [f"--ssl-cert={certificate[0]}", f"--ssl-key={certificate[1]}"]
     with running(serve, folder / "mariadb.log"):
-        until(lambda: listens(port), "MariaDB does not listen", 30)
+        until(lambda: listens(port), "MariaDB does not listen")
         yield port

@@ -40,6 +40,7 @@ class ScriptedEndpoint:
         self.requests: list[bytes] = []
         """The head of each request so far."""
         self.stopping = threading.Event()
+        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -79,8 +80,9 @@ class ScriptedEndpoint:
                 if not piece:
                     return
                 head += piece
-            self.requests.append(head)
-            script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
+            with self._lock:
+                self.requests.append(head)
+                script = self._scripts[min(len(self.requests), len(self._scripts)) - 1]
             with connection:
                 script(connection)
 

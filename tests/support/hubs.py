@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from local import free_ports
+from local import PATIENCE, free_ports
 from support.commands import Watch
 
 
@@ -85,9 +85,9 @@ class Hub(Watch):
     def _connection(self) -> http.client.HTTPConnection:
         if self._context:
             return http.client.HTTPSConnection(
-                "127.0.0.1", self.port, timeout=10, context=self._context
+                "127.0.0.1", self.port, timeout=PATIENCE, context=self._context
             )
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
 
 class Listener:
@@ -100,7 +100,7 @@ class Listener:
         self._socket = socket.socket()
         if buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE)
         self._socket.connect(("127.0.0.1", port))
         head = f"GET /api/config {version}\r\nHost: 127.0.0.1\r\n"
         bearer = f"Authorization: Bearer {token}\r\n" if token else ""
@@ -119,10 +119,12 @@ class Listener:
             return bool(self._socket.recv(65536))
         except TimeoutError:
             return True
+        except ConnectionError:
+            return False
 
-    def read(self, until: bytes, within: float = 10.0) -> bytes:
+    def read(self, until: bytes) -> bytes:
         """Read on until what has come ends with or holds some bytes; return all since the last."""
-        self._socket.settimeout(within)
+        self._socket.settimeout(PATIENCE)
         while until not in self.received:
             piece = self._socket.recv(65536)
             if not piece:

@@ -92,7 +92,7 @@ class PostgresStage:
             certificate = self._authority.issue(*SCHEMES)
             self._traefik = CertifiedTraefik(self._folder, self._dynamic, certificate)
             stack.enter_context(self._traefik)
-            until(lambda: len(self._traefik.routers()) == len(SCHEMES), "no routers", 15)
+            until(lambda: len(self._traefik.routers()) == len(SCHEMES), "no routers")
             self._stack = stack.pop_all()
         return self
 
@@ -168,6 +168,6 @@ def check_libpq(libpq: Libpq, stage: PostgresStage, release: int) -> None:
 
     warned = stage.serve("")
     assert [entry.partition("._tcp.")[2] for entry in warned] == sorted([NAME, STRICT])
-    until(is_refused, "Traefik's default does not refuse it", 20)
+    until(is_refused, "Traefik's default does not refuse it")
     assert stage.serve(stage.access) == []
-    until(gets_through, "the access file does not let it through", 20)
+    until(gets_through, "the access file does not let it through")

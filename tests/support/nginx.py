@@ -77,7 +77,7 @@ class Nginx:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(30)
 
     def statuses(self, count: int) -> list[str]:
         """Return the status of each answer, with its encoding if it has one.

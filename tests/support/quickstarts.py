@@ -40,7 +40,7 @@ def quickstart(
         if process.poll() is None:
             process.terminate()  # a killed one would leave watch and Traefik behind
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -77,9 +77,9 @@ def until_it_handles_signals(process: subprocess.Popen[bytes], folder: Path) -> 
         return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
     if status.exists():
-        until(handles, "it handles no signals", 20)
+        until(handles, "it handles no signals")
     else:
-        until(lambda: printed(folder), "it shows nothing", 20)
+        until(lambda: printed(folder), "it shows nothing")
 
 
 def interrupt(folder: Path, after: float) -> list[str]:
@@ -88,7 +88,7 @@ def interrupt(folder: Path, after: float) -> list[str]:
         until_it_handles_signals(process, folder)
         time.sleep(after)  # the moment is the point
         press_ctrl_c(process)
-        code = process.wait(timeout=20)
+        code = process.wait(timeout=60)
     faults = [] if code == EXIT_CODE else [f"exit status {code}"]
     if "Traceback" in printed(folder):
         faults.append(printed(folder))

@@ -63,7 +63,7 @@ class SshServer:
         path.write_text(text)
         command = [*_launcher(), SSHD, "-D", "-e", "-f", str(path)]
         self._stack.enter_context(running(command, self._folder / "sshd.log"))
-        until(lambda: listens(self.port), "sshd does not listen", 15)
+        until(lambda: listens(self.port), "sshd does not listen")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -36,7 +36,7 @@ def static_read_by_traefik(
         )
     try:
         written = folder / "output"
-        until(lambda: LOADED in written.read_text() or process.poll() is not None, "neither", 15)
+        until(lambda: LOADED in written.read_text() or process.poll() is not None, "neither")
     finally:
         process.kill()
         process.wait()

@@ -61,7 +61,7 @@ class Server:
         command += ["--dir", str(self.folder), "--save", "", *self._options, *more]
         log = self.folder / "redis.log"
         self.process = self._stack.enter_context(running(command, log))
-        until(self.answers, "no Redis", 15)
+        until(self.answers, "no Redis")
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

@@ -52,7 +52,7 @@ class Terminal:
         while self._read():
             pass
         os.close(self._terminal)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def _read(self) -> bool:
         try:

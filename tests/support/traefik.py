@@ -120,7 +120,7 @@ class Traefik:
     ) -> ssl.SSLSocket:
         """Open a TLS connection to an entrypoint with a name in the handshake (SNI)."""
         address = ("127.0.0.1", self.ports[entrypoint])
-        plain = socket.create_connection(address, timeout=5, source_address=(source, 0))
+        plain = socket.create_connection(address, timeout=30, source_address=(source, 0))
         return context.wrap_socket(plain, server_hostname=name)
 
 
@@ -136,7 +136,7 @@ class _Connection(http.client.HTTPConnection):
     """HTTP to 127.0.0.1, over TLS with another name in the handshake if a context is given."""
 
     def __init__(self, port: int, name: str, tls: ssl.SSLContext | None, source: str) -> None:
-        super().__init__("127.0.0.1", port, timeout=5, source_address=(source, 0))
+        super().__init__("127.0.0.1", port, timeout=30, source_address=(source, 0))
         self._name, self._tls = name, tls
 
     def connect(self) -> None:

@@ -110,7 +110,7 @@ def run_row(row: Row, folder: Path, names: Mapping[str, str]) -> Printed:
         environment={**_environment(), **settings},
         stdin=stdin,
         cwd=folder,
-        timeout=30,
+        timeout=60,
     )
     texts = [each.decode("utf-8", "backslashreplace") for each in (done.stdout, done.stderr)]
     for name, value in names.items():

@@ -131,8 +131,8 @@ def test_open_connections_when_access_is_restricted(stage: Stage) -> None:
     traefik = stage.start(names, "default: public", settings)
     request = b"GET / HTTP/1.1\r\nHost: a.de\r\n\r\n"
     with (
-        socket.create_connection((HERE, traefik.ports["web"]), timeout=5) as http,
-        socket.create_connection((HERE, traefik.ports["ssh"]), timeout=5) as ssh,
+        socket.create_connection((HERE, traefik.ports["web"]), timeout=30) as http,
+        socket.create_connection((HERE, traefik.ports["ssh"]), timeout=30) as ssh,
     ):
         http.sendall(request)
         assert http.recv(1000).startswith(b"HTTP/1.1 200")
@@ -190,7 +190,7 @@ def test_address_of_an_auth_server(stage: Stage, address: str, status: int) -> N
     traefik = stage.start([f"_web_http_{stage.web}._tcp.a.de"], oidc + rule)
     assert traefik.get("web", "a.de").status == 401
     traefik.output.write_text(traefik.output.read_text().replace(good, other))
-    until(lambda: traefik.get("web", "a.de", headers=FRIEND).status == status, "it differs", 15)
+    until(lambda: traefik.get("web", "a.de", headers=FRIEND).status == status, "it differs")
 
 
 def test_tailscale_bypass(stage: Stage) -> None:
@@ -315,7 +315,7 @@ class Guards:
         new = output.with_name(".new")
         new.write_text(render(hosts, access=access).text)
         new.replace(output)
-        until(lambda: self._traefik.get("web", marker).status == 200, "it is not served", 15)
+        until(lambda: self._traefik.get("web", marker).status == 200, "it is not served")
 
     def answers(self, name: str) -> list[Answer]:
         """Ask from the tailnet, from the internet and as a friend there, with a forged user."""

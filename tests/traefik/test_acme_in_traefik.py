@@ -68,8 +68,8 @@ class AcmeServer:
         environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
         self._stack.enter_context(running(names, self._folder / "names.log"))
         self._stack.enter_context(running(pebble, self._folder / "pebble.log", environment))
-        until(lambda: self._get(self._acme, "dir"), "no ACME server", 15)
-        until(lambda: answers(self._dns_management), "no name server", 15)
+        until(lambda: self._get(self._acme, "dir"), "no ACME server")
+        until(lambda: answers(self._dns_management), "no name server")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +82,7 @@ class AcmeServer:
     def _get(self, port: int, path: str) -> str:
         with suppress(OSError):
             url = f"https://{HERE}:{port}/{path}"
-            with urllib.request.urlopen(url, context=self._client, timeout=5) as response:
+            with urllib.request.urlopen(url, context=self._client, timeout=30) as response:
                 return str(response.read().decode())
         return ""
 
@@ -148,5 +148,5 @@ def test_tcp_entry_gets_its_certificate_from_a_resolver(tmp_path: Path, stack: E
     stack.enter_context(server.look_at(traefik.ports["web"]))
     traefik.output.write_text(traefik.rendering.text)
     traefik.until_routed()
-    received = until(lambda: traefik.heard("tcp", NAME, tls=server.root()), "no certificate", 30)
+    received = until(lambda: traefik.heard("tcp", NAME, tls=server.root()), "no certificate")
     assert received == b"SSH-2.0-"

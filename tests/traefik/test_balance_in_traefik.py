@@ -20,7 +20,8 @@ from ctsdns_traefik.core.dynamic.served import Verdict, judge, kinds_of
 from ctsdns_traefik.core.problems import LocatedError
 
 HERE = "127.0.0.1"
-CHECK = "healthCheck: {interval: 200ms, timeout: 100ms}"
+CHECK = "healthCheck: {interval: 1s, timeout: 900ms}"
+"""Often, and yet with time for an answer on a busy machine: an alarm would be a false one."""
 
 needs_tcp_checks = pytest.mark.skipif(
     traefik_version() < (3, 6), reason="Traefik has health checks of TCP services since 3.6"
@@ -34,7 +35,7 @@ def start(
     hosts = dict.fromkeys(names, HERE)
     settings = {"entryPoints": entrypoints}
     traefik = stack.enter_context(GuardedTraefik(folder, settings, hosts, access))
-    until(lambda: verdict(traefik).good, "not all is served", 15)
+    until(lambda: verdict(traefik).good, "not all is served")
     return traefik
 
 
@@ -58,7 +59,7 @@ def states(traefik: GuardedTraefik, kind: str) -> list[str]:
 
 def heard(port: int) -> bytes:
     """Return what a silent client gets."""
-    with suppress(OSError), socket.create_connection((HERE, port), timeout=5) as connection:
+    with suppress(OSError), socket.create_connection((HERE, port), timeout=30) as connection:
         return connection.recv(100)
     return b""
 
@@ -66,7 +67,7 @@ def heard(port: int) -> bytes:
 def ask(port: int) -> bytes:
     """Send one datagram from a port of its own, and return the answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.sendto(b"?", (HERE, port))
         return client.recv(100)
 
@@ -83,11 +84,11 @@ def test_dead_machine_costs_no_request(tmp_path: Path, stack: ExitStack) -> None
         assert traefik.diagnostics == ()
         bodies = {traefik.get("web", "app.de").body for _ in range(10)}
         assert bodies == {"one", "two"}
-    until(lambda: states(traefik, "http") == ["DOWN", "UP"], "the death is not noticed", 15)
+    until(lambda: states(traefik, "http") == ["DOWN", "UP"], "the death is not noticed")
     answers = {traefik.get("web", "app.de") for _ in range(20)}
     assert answers == {Answer(200, "one")}
     with http_backend("two", port=dead):
-        until(lambda: states(traefik, "http") == ["UP", "UP"], "it is not taken back", 15)
+        until(lambda: states(traefik, "http") == ["UP", "UP"], "it is not taken back")
         assert {traefik.get("web", "app.de").body for _ in range(10)} == {"one", "two"}
 
 
@@ -98,7 +99,7 @@ def test_path_that_is_asked(tmp_path: Path, stack: ExitStack) -> None:
     names = [f"_web_http_{port}._tcp.app.de" for port in (good, listener)]
     access = f"routes: {{app.de: {{balance: true, {CHECK[:-1]}, path: /healthz}}}}}}"
     traefik = start(stack, tmp_path, {"web": {}}, names, access)
-    until(lambda: states(traefik, "http") == ["DOWN", "UP"], "both are taken for good", 15)
+    until(lambda: states(traefik, "http") == ["DOWN", "UP"], "both are taken for good")
     assert {traefik.get("web", "app.de") for _ in range(10)} == {Answer(200, "good")}
 
 
@@ -110,9 +111,9 @@ def test_path_that_is_no_path(tmp_path: Path, stack: ExitStack, path: str) -> No
     with pytest.raises(LocatedError, match="is not the path of a URL"):
         read_access(access.replace("/healthz", path))
     traefik = start(stack, tmp_path, {"web": {}}, [f"_web_http_{backend}._tcp.app.de"], access)
-    until(lambda: states(traefik, "http") == ["UP"], "it is dead", 15)
+    until(lambda: states(traefik, "http") == ["UP"], "it is dead")
     traefik.output.write_text(traefik.output.read_text().replace("/healthz", path))
-    until(lambda: states(traefik, "http") == ["DOWN"], "it is asked", 15)
+    until(lambda: states(traefik, "http") == ["DOWN"], "it is asked")
 
 
 def test_sticky_client_stays_with_its_machine(tmp_path: Path, stack: ExitStack) -> None:
@@ -130,7 +131,7 @@ def test_sticky_client_stays_with_its_machine(tmp_path: Path, stack: ExitStack) 
 
 def first_cookie(port: int) -> tuple[str, str]:
     """Return the cookie that comes with an answer, and the answer's body."""
-    with socket.create_connection((HERE, port), timeout=5) as connection:
+    with socket.create_connection((HERE, port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\nHost: app.de\r\n\r\n")
         head, _, body = connection.makefile("rb").read().decode().partition("\r\n\r\n")
     (cookie,) = [line for line in head.splitlines() if line.lower().startswith("set-cookie: ")]
@@ -147,7 +148,7 @@ def test_dead_tcp_machine(tmp_path: Path, stack: ExitStack) -> None:
         names = [f"_ssh_ssh_{port}._tcp.*" for port in (one, two)]
         traefik = start(stack, tmp_path, {"ssh": {}}, names, access)
         assert {heard(traefik.ports["ssh"]) for _ in range(10)} == {b"one", b"two"}
-    until(lambda: states(traefik, "tcp") == ["DOWN", "UP"], "the death is not noticed", 15)
+    until(lambda: states(traefik, "tcp") == ["DOWN", "UP"], "the death is not noticed")
     assert {heard(traefik.ports["ssh"]) for _ in range(10)} == {b"one"}
 
 
@@ -170,7 +171,7 @@ def test_raw_route_admits_the_tailnet_alone(tmp_path: Path, stack: ExitStack) ->
         with (
             suppress(OSError),
             socket.create_connection(
-                (HERE, traefik.ports["ssh"]), timeout=5, source_address=(source, 0)
+                (HERE, traefik.ports["ssh"]), timeout=30, source_address=(source, 0)
             ) as connection,
         ):
             found[source] = connection.recv(100)

@@ -58,7 +58,7 @@ def test_passthrough_shadowed(
     traefik = start(stack, tmp_path, {"entryPoints": {"ws": TLS}}, names)
     assert traefik.codes == ["passthrough-shadowed"]
     assert traefik.get("ws", "app.example.com", tls=any_certificate()) == Answer(200, "web")
-    assert traefik.heard("ws", "app.example.com") == b""
+    assert traefik.heard("ws", "app.example.com", wait=1) == b""
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_address_as_name(tmp_path: Path, stack: ExitStack, ssh: int) -> None:
     names = [f"_ws_ssh_{ssh}._tcp.{HERE}", f"_ws_ssh_{ssh}._tcp.a.example.com"]
     traefik = start(stack, tmp_path, {"entryPoints": {"ws": {}}}, names)
     assert traefik.codes == ["address-as-name"]
-    assert traefik.heard("ws", HERE) == b""
+    assert traefik.heard("ws", HERE, wait=1) == b""
     assert traefik.heard("ws", "a.example.com") == b"ssh"
 
 

@@ -89,7 +89,7 @@ class Stage(NamedTuple):
         (said,) = json.loads(run("parse-host", *options, *ports, entry).stdout)
         return str(said["clients"][what]).replace("HOST", HERE)
 
-    def run(self, command: str | list[str], seconds: float = 30) -> tuple[int, str]:
+    def run(self, command: str | list[str], seconds: float = 100) -> tuple[int, str]:
         """Run a client; return its exit status and everything it printed."""
         words = shlex.split(command) if isinstance(command, str) else command
         environment = {key: each for key, each in os.environ.items() if not key.startswith("PG")}
@@ -113,7 +113,7 @@ class Stage(NamedTuple):
         command = command.replace(f"OPENSSL:{domain}", f"OPENSSL:{HERE}")
         command = command.replace(f"TCP-LISTEN:{self.printed(entry, 'port')}", f"TCP-LISTEN:{port}")
         with running(shlex.split(command), self.folder / "socat.log"):
-            until(lambda: listens(port), "socat does not listen", 15)
+            until(lambda: listens(port), "socat does not listen")
             yield port
 
 
@@ -123,7 +123,7 @@ def redis() -> Iterator[int]:
     (port,) = free_ports(1)
     command = ["redis-server", "--bind", HERE, "--port", str(port), "--save", ""]
     with running(command, Path(os.devnull)):
-        until(lambda: listens(port), "Redis does not listen", 15)
+        until(lambda: listens(port), "Redis does not listen")
         yield port
 
 
@@ -135,7 +135,7 @@ def dns(folder: Path) -> Iterator[int]:
     command += [f"--port={port}", f"--listen-address={HERE}", "--bind-interfaces", "--user="]
     command += [f"--address=/{DNS_NAME}/{DNS_ADDRESS}", f"--pid-file={folder / 'dnsmasq.pid'}"]
     with running(command, folder / "dnsmasq.log"):
-        until(lambda: listens(port), "dnsmasq does not listen", 15)
+        until(lambda: listens(port), "dnsmasq does not listen")
         yield port
 
 
@@ -146,7 +146,7 @@ def mqtt(folder: Path) -> Iterator[int]:
     file = folder / "mosquitto.conf"
     file.write_text(f"listener {port} {HERE}\nallow_anonymous true\nuser root\n")
     with running([MOSQUITTO, "-c", str(file)], folder / "mosquitto.log"):
-        until(lambda: listens(port), "Mosquitto does not listen", 15)
+        until(lambda: listens(port), "Mosquitto does not listen")
         yield port
 
 
@@ -161,7 +161,7 @@ def rdp() -> Iterator[int]:
                 while True:
                     client, _ = listener.accept()
                     with client, suppress(OSError):
-                        client.settimeout(10)
+                        client.settimeout(60)
                         if client.recv(1000)[5:6] == b"\xe0":
                             client.sendall(confirm)
                             client.recv(1000)
@@ -205,7 +205,7 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         done = run("render-once", "-", "-o", dynamic, "--strict", stdin=policy)
         assert done.returncode == 0, done.stderr
         stack.enter_context(traefik)
-        until(lambda: len(traefik.routers()) == routers, "not all routers", 15)
+        until(lambda: len(traefik.routers()) == routers, "not all routers")
         yield stage
 
 
@@ -299,10 +299,10 @@ def test_newer_libpq_by_sni(stage: Stage, negotiation: str) -> None:
     own, ended = "postgres-own.example.com", "postgres.example.com"
     if negotiation == "postgres":  # a server older than 17 does not know the other
         assert ask(own) == "42"
-    until(lambda: "no application protocol" in ask(ended), "ALPN is not refused", 15)
+    until(lambda: "no application protocol" in ask(ended), "ALPN is not refused")
     protocols = '["postgresql", "h2", "http/1.1"]'
     options.write_text(f"tls: {{options: {{default: {{alpnProtocols: {protocols}}}}}}}")
-    until(lambda: ask(ended) == "42", "ALPN is still refused", 15)
+    until(lambda: ask(ended) == "42", "ALPN is still refused")
 
 
 @needs("redis-server", "redis-cli")
@@ -337,7 +337,7 @@ def test_dns(stage: Stage, transport: str) -> None:
     """A client of DNS gets its answer over UDP, and over raw TCP."""
     command = stage.printed(stage.raw("dns", transport)).replace("NAME", DNS_NAME)
     assert ("+tcp" in command) == (transport == "tcp")
-    assert stage.run(f"{command} +short +time=5 +tries=1") == (0, DNS_ADDRESS)
+    assert stage.run(f"{command} +short +time=30 +tries=1") == (0, DNS_ADDRESS)
 
 
 class NamedContext(ssl.SSLContext):
@@ -360,7 +360,7 @@ def connect_mqtt(port: int, tls: NamedContext | None = None) -> str:
     client.connect(HERE, port)
     client.loop_start()
     try:
-        return answers.get(timeout=10)
+        return answers.get(timeout=60)
     finally:
         client.disconnect()
         client.loop_stop()
@@ -378,7 +378,7 @@ def context_for(stage: Stage, name: str, *protocols: str) -> NamedContext:
 
 def negotiated(stage: Stage, name: str, protocol: str) -> str | None:
     """Return the protocol that is agreed on with a name by ALPN, or how TLS fails."""
-    with socket.create_connection((HERE, stage.traefik.ports["tcp"]), timeout=5) as plain:
+    with socket.create_connection((HERE, stage.traefik.ports["tcp"]), timeout=30) as plain:
         try:
             with context_for(stage, name, protocol).wrap_socket(plain) as connection:
                 return connection.selected_alpn_protocol()
@@ -401,14 +401,14 @@ def test_mqtt_by_sni(stage: Stage) -> None:
     plain, known = "mqtt.example.com", "broker.example.com"
     assert connect_mqtt(port, context_for(stage, plain)) == "Success"
     refused = "no application protocol"
-    until(lambda: refused in str(negotiated(stage, plain, "mqtt")), "it is not refused", 15)
+    until(lambda: refused in str(negotiated(stage, plain, "mqtt")), "it is not refused")
     access = stage.folder / "access.yml"
     access.write_text("default: public\n")
     policy = json.dumps({"hosts": {f"_tcp_mqtts_{stage.ports['mqtt']}._tcp.{known}": HERE}})
     output = stage.folder / "watched" / "mqtt.yml"
     done = run("render-once", "-", "-o", output, "--access-file", access, stdin=policy.encode())
     assert done.returncode == 0, done.stderr
-    until(lambda: negotiated(stage, known, "mqtt") == "mqtt", "it is still refused", 15)
+    until(lambda: negotiated(stage, known, "mqtt") == "mqtt", "it is still refused")
     for offered in ((), ("mqtt",), ("http/1.1",)):  # the last as WebSockets do
         assert connect_mqtt(port, context_for(stage, known, *offered)) == "Success"
 
@@ -424,7 +424,7 @@ def test_mosquitto_sub(stage: Stage) -> None:
         command = shlex.split(stage.printed(entry).replace("TOPIC", "house/door"))
         publish = ["mosquitto_pub", *command[1:], "--retain", "-m", "open"]
         assert stage.run([*launcher, *publish]) == (0, "")
-        assert stage.run([*launcher, *command, "-C", "1", "-W", "10"]) == (0, "open")
+        assert stage.run([*launcher, *command, "-C", "1", "-W", "60"]) == (0, "open")
 
 
 SHOWN = {

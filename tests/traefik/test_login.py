@@ -77,7 +77,7 @@ def test_login_of_a_browser(tmp_path: Path, stack: ExitStack, example: str, name
     traefik.until_routed()
 
     def get(host: str, path: str, cookie: str = "") -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(HERE, traefik.ports["web"], timeout=10)
+        connection = http.client.HTTPConnection(HERE, traefik.ports["web"], timeout=60)
         stack.callback(connection.close)
         connection.request("GET", path, headers={"Host": f"{host}.example.com", "Cookie": cookie})
         return connection.getresponse()

@@ -64,7 +64,7 @@ def way(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert run("render-once", "-", "-o", dynamic, stdin=policy.encode()).returncode == 0
         certificate = authority.issue(NAME, OTHER)
         traefik = stack.enter_context(CertifiedTraefik(folder, dynamic, certificate))
-        until(lambda: len(traefik.routers()) == 1, "no router", 15)
+        until(lambda: len(traefik.routers()) == 1, "no router")
         yield Way(traefik.ports["tcp"], authority)
 
 

@@ -50,12 +50,12 @@ def start(
 @contextmanager
 def connection(port: int, first: bytes = b"") -> Iterator[socket.socket]:
     """Connect to a port, and send the first bytes if there are any."""
-    with socket.create_connection((HERE, port), timeout=5) as connected:
+    with socket.create_connection((HERE, port), timeout=30) as connected:
         connected.sendall(first)
         yield connected
 
 
-def banner(port: int, first: bytes = b"", wait: float = 5) -> bytes:
+def banner(port: int, first: bytes = b"", wait: float = 30) -> bytes:
     """Return what comes to a client, silent or not; nothing within a time is empty."""
     with suppress(OSError), connection(port, first) as connected:
         connected.settimeout(wait)
@@ -63,7 +63,7 @@ def banner(port: int, first: bytes = b"", wait: float = 5) -> bytes:
     return b""
 
 
-def ask(port: int, data: bytes = b"?", wait: float = 5) -> bytes:
+def ask(port: int, data: bytes = b"?", wait: float = 30) -> bytes:
     """Send a datagram and return the answer, empty if none comes."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(wait)
@@ -200,7 +200,7 @@ def test_udp_session_outlives_its_timeout(tmp_path: Path, stack: ExitStack) -> N
     settings = {"wg": {**UDP, "udp": {"timeout": "200ms"}}}
     traefik = start(stack, tmp_path, settings, f"_wg_wg_{port}._udp.*")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect((HERE, traefik.ports["wg"]))
         for number in (b"1", b"2"):
             client.send(number)
@@ -208,7 +208,7 @@ def test_udp_session_outlives_its_timeout(tmp_path: Path, stack: ExitStack) -> N
             with suppress(TimeoutError):  # what is waited for here is that nothing happens
                 client.settimeout(1)
                 client.recv(100)
-            client.settimeout(5)
+            client.settimeout(30)
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["one-backend", "two-backends"])

@@ -136,7 +136,7 @@ def test_refused_by_traefik(
     """Traefik would disable the router."""
     assert code_of(name, address) == code
     traefik = start(stack, tmp_path, [route_of(entry)])
-    (router,) = until(traefik.routers, "no router", 15).values()
+    (router,) = until(traefik.routers, "no router").values()
     assert router["status"] == "disabled"
     assert error in " ".join(router["error"])
 
@@ -146,7 +146,7 @@ def test_template_in_a_domain(tmp_path: Path, stack: ExitStack, web: int) -> Non
     assert code_of("_web_http_80._tcp.{{b.de") == "bad-domain"
     good = GOOD._replace(port=web)
     traefik = start(stack, tmp_path, [route_of(good), route_of(GOOD._replace(domain="{{b.de"))])
-    until(lambda: any("template: " in line for line in traefik.errors), "no complaint", 15)
+    until(lambda: any("template: " in line for line in traefik.errors), "no complaint")
     assert traefik.routers() == {}
 
 
@@ -154,7 +154,7 @@ def test_at_sign_in_a_scheme(tmp_path: Path, stack: ExitStack) -> None:
     """Traefik would take the rest of the service's name for a provider, and find no service."""
     assert code_of("_tcp_ssh@x_22._tcp.a.de") == "bad-scheme"
     traefik = start(stack, tmp_path, [route_of(GOOD._replace(entrypoint="tcp", scheme="ssh@x"))])
-    until(lambda: any("does not exist" in line for line in traefik.errors), "no complaint", 15)
+    until(lambda: any("does not exist" in line for line in traefik.errors), "no complaint")
     assert traefik.routers() == {}
 
 
@@ -163,7 +163,7 @@ def test_port_out_of_range(tmp_path: Path, stack: ExitStack, port: int) -> None:
     """Traefik would take it without complaint, and answer 502."""
     assert code_of(f"_web_http_{port}._tcp.a.de") == "bad-port"
     traefik = start(stack, tmp_path, [route_of(GOOD._replace(port=port))])
-    until(traefik.routers, "no router", 15)
+    until(traefik.routers, "no router")
     assert traefik.get("web", "a.de").status == 502
 
 
@@ -173,9 +173,9 @@ def test_network_for_an_address(tmp_path: Path, stack: ExitStack) -> None:
     port = stack.enter_context(banner_backend(b"ssh"))
     entry = GOOD._replace(entrypoint="tcp", scheme="ssh", port=port, address="127.0.0.0/8")
     traefik = start(stack, tmp_path, [route_of(entry)])
-    until(traefik.routers, "no router", 15)
+    until(traefik.routers, "no router")
     assert heard(traefik, "tcp", "a.de") == b""
-    until(lambda: any("127.0.0.0/8" in line for line in traefik.errors), "no complaint", 15)
+    until(lambda: any("127.0.0.0/8" in line for line in traefik.errors), "no complaint")
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
@@ -183,7 +183,7 @@ def test_unspecified_address(tmp_path: Path, stack: ExitStack, web: int, address
     """Traefik would serve its own machine to the world, which nobody named."""
     assert code_of("_web_http_80._tcp.a.de", address) == "bad-address"
     traefik = start(stack, tmp_path, [route_of(GOOD._replace(port=web, address=address))])
-    until(traefik.routers, "no router", 15)
+    until(traefik.routers, "no router")
     assert traefik.get("web", "a.de") == Answer(200, "web")
 
 
@@ -192,7 +192,7 @@ def test_wildcard_that_is_half_a_label(tmp_path: Path, stack: ExitStack, web: in
     assert code_of("_web_http_80._tcp.*a.de") == "bad-domain"
     good = GOOD._replace(port=web, domain="ba.fr")
     traefik = start(stack, tmp_path, [route_of(good), route_of(GOOD._replace(domain="*a.de"))])
-    until(lambda: traefik.get("web", "ba.fr") == Answer(200, "web"), "no route", 15)
+    until(lambda: traefik.get("web", "ba.fr") == Answer(200, "web"), "no route")
     assert traefik.get("web", "ba.de").status == 301  # what no route takes is redirected
 
 
@@ -218,7 +218,7 @@ def test_conflict(
     routes = [route_of(entry) for entry in entries]
     both = [route._replace(router=f"router-{route.entry.port}") for route in routes]
     traefik = start(stack, tmp_path, both)
-    until(lambda: len(traefik.routers()) == 2, "not both routers", 15)
+    until(lambda: len(traefik.routers()) == 2, "not both routers")
     assert {router["status"] for router in traefik.routers().values()} == {"enabled"}
     if schemes[0] == "http":
         logged = {

@@ -53,7 +53,7 @@ class Pair:
             new = traefik.output.with_name(".new")
             new.write_text(changed)
             new.replace(traefik.output)
-        until(lambda: list(self.control.routers()) == AFTER, "the change is not seen", 15)
+        until(lambda: list(self.control.routers()) == AFTER, "the change is not seen")
 
 
 without_json = pytest.mark.skipif(
@@ -80,7 +80,7 @@ def test_dynamic_file_watched(
     pair = Pair(stack, tmp_path, output, provider)
     pair.change()
     assert pair.questioned.codes == []
-    until(lambda: list(pair.questioned.routers()) == AFTER, "the change is not seen", 15)
+    until(lambda: list(pair.questioned.routers()) == AFTER, "the change is not seen")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_dynamic_file_not_watched(
 ) -> None:
     """A change that another Traefik has seen meanwhile is not seen, or the file not read at all."""
     pair = Pair(stack, tmp_path, output, provider)
-    until(lambda: list(pair.questioned.routers()) == seen, f"not {seen} at first", 15)
+    until(lambda: list(pair.questioned.routers()) == seen, f"not {seen} at first")
     pair.change()
     (problem,) = pair.questioned.diagnostics
     assert (problem.code, problem.setting) == ("dynamic-file-not-watched", setting)
@@ -165,7 +165,7 @@ def test_loopback_address_is_reached_by_itself_alone(tmp_path: Path) -> None:
     assert tuple(check_static(read_static(configuration.read_text(), "yaml"), None, (3, 7))) == ()
     with subprocess.Popen([find_traefik(), f"--configFile={configuration}"]) as process:
         try:
-            until(lambda: is_reached("::1", port), "no Traefik", 15)
+            until(lambda: is_reached("::1", port), "no Traefik")
             assert not is_reached("127.0.0.1", port)
         finally:
             process.kill()
@@ -180,7 +180,7 @@ def test_date_in_no_calendar_is_taken(tmp_path: Path) -> None:
     assert list(read_static(configuration.read_text(), "yaml").entrypoints) == ["web"]
     with subprocess.Popen([find_traefik(), f"--configFile={configuration}"]) as process:
         try:
-            until(lambda: is_reached("127.0.0.1", port), "no Traefik", 15)
+            until(lambda: is_reached("127.0.0.1", port), "no Traefik")
         finally:
             process.kill()
 
@@ -193,7 +193,7 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
     with pytest.raises(LocatedError):
         read_static(settings, "yaml")
     command = [find_traefik(), f"--configFile={configuration}"]
-    assert subprocess.run(command, capture_output=True, check=False, timeout=15).returncode
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_entrypoints_with_which_a_start_fails(
     assert [each.setting for each in found] == [f"entryPoints.{each}" for each in settings]
     with subprocess.Popen([find_traefik(), f"--configFile={file}"]) as process:
         try:
-            until(lambda: process.poll() or is_answered("127.0.0.1", port), "neither", 15)
+            until(lambda: process.poll() or is_answered("127.0.0.1", port), "neither")
         finally:
             process.kill()
     assert (process.returncode == 1) is bool(found)
@@ -269,7 +269,7 @@ def test_challenge_on_an_unknown_entrypoint(tmp_path: Path) -> None:
         ) as process,
     ):
         try:
-            until(lambda: "EntryPoint doesn't exist" in log.read_text(), "it exists", 15)
+            until(lambda: "EntryPoint doesn't exist" in log.read_text(), "it exists")
         finally:
             process.kill()
 

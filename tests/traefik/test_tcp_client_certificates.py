@@ -103,7 +103,7 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         stack.enter_context(running(server, folder / "redis.log"))
         traefik = CertifiedTraefik(folder, dynamic, authority.issue(NAME, HERE))
         stack.enter_context(traefik)
-        until(lambda: traefik.routers() and listens(port), "no router or no Redis", 15)
+        until(lambda: traefik.routers() and listens(port), "no router or no Redis")
         yield Stage(folder, authority.ca_file, entry, traefik.ports["tcp"])
 
 
@@ -114,14 +114,14 @@ def test_local_port(stage: Stage, tool: str) -> None:
         (local,) = free_ports(1)
         log = stage.folder / f"{tool}-{shows}.log"
         with running(stage.command(tool, local, shows=shows), log):
-            until(partial(listens, local), f"{tool} does not listen: {log}", 15)
+            until(partial(listens, local), f"{tool} does not listen: {log}")
             assert ping(local) is shows
 
 
 def ping(port: int) -> bool:
     """Return whether Redis answers at a port."""
     try:
-        with socket.create_connection((HERE, port), timeout=10) as connection:
+        with socket.create_connection((HERE, port), timeout=60) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
     except OSError:

@@ -37,7 +37,7 @@ class Stage(NamedTuple):
     ca_file: Path
     log: Path
 
-    def ask(self, name: str, *changes: tuple[str, str], seconds: float = 15) -> str | None:
+    def ask(self, name: str, *changes: tuple[str, str], seconds: float = 60) -> str | None:
         """Return what the document's command prints for a name, ``None`` if it does not end."""
         (command,) = re.findall("^    (openssl s_client .*) </dev/null$", DOCUMENT, re.MULTILINE)
         command = f"{command} -CAfile {self.ca_file}"
@@ -85,7 +85,7 @@ def stage(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         assert done.returncode == 0, done.stderr
         certificate = authority.issue("*.example.com")
         traefik = stack.enter_context(CertifiedTraefik(folder, dynamic, certificate))
-        until(lambda: len(traefik.routers()) == len(hosts), "not all routers", 15)
+        until(lambda: len(traefik.routers()) == len(hosts), "not all routers")
         yield Stage(traefik, authority.ca_file, folder / "traefik.log")
         silent.close()  # Traefik waits at its end for what it still connects to
 
@@ -116,7 +116,7 @@ def test_end_before_tls(stage: Stage, name: str, logged: str) -> None:
     answer = str(stage.ask(name))
     assert NO_CERTIFICATE in answer
     assert "CONNECTION ESTABLISHED" not in answer
-    until(lambda: logged in stage.log.read_text(), "Traefik does not log it", 5)
+    until(lambda: logged in stage.log.read_text(), "Traefik does not log it")
     row = next(line for line in DOCUMENT.splitlines() if line.startswith(f"| `{NO_CERTIFICATE}`"))
     assert f"`{logged}`" in row
 

@@ -169,7 +169,7 @@ class Directory:
     def status(self) -> int:
         """Return the answer for the route, once Traefik has read its files or refused them."""
         traefik = self.traefik
-        until(lambda: traefik.routers() or traefik.errors, "neither routes nor errors", 15)
+        until(lambda: traefik.routers() or traefik.errors, "neither routes nor errors")
         return traefik.get("web", "a.de").status
 
 
@@ -197,7 +197,7 @@ def test_middlewares_of_an_entrypoint(
     web = {"http": {"middlewares": ["sec@file"]}}
     directory = Directory(stack, tmp_path, files, web)
     assert [*directory.problems("--prove")] == ([code] if code else [])
-    until(directory.traefik.routers, "no routers", 15)
+    until(directory.traefik.routers, "no routers")
     assert directory.status() == status
 
 
@@ -274,7 +274,7 @@ def test_resolver_of_an_entrypoint(
     """With an unknown resolver the router is enabled and has Traefik's own certificate."""
     directory = Directory(stack, tmp_path, {}, settings)
     assert [*directory.problems()] == ([code] if code else [])
-    until(directory.traefik.routers, "no routers", 15)
+    until(directory.traefik.routers, "no routers")
     (router,) = directory.traefik.routers().values()
     assert router["status"] == "enabled"
     client = any_certificate()

@@ -52,8 +52,8 @@ def test_all_kinds_come_and_go(tmp_path: Path, stack: ExitStack) -> None:
         assert done.returncode == 0, done.stderr
 
     publish(hosts | balanced)
-    until(lambda: len(traefik.routers()) == 3, "no routers", 15)
-    with socket.create_connection((HERE, traefik.ports["ssh"]), timeout=5) as connection:
+    until(lambda: len(traefik.routers()) == 3, "no routers")
+    with socket.create_connection((HERE, traefik.ports["ssh"]), timeout=30) as connection:
         assert connection.recv(100) == b"ssh"
     assert ask(traefik.ports["dns"]) == b"ns:?"
     listed = json.loads(traefik.get("traefik", "localhost", "/api/http/services").body)
@@ -61,7 +61,7 @@ def test_all_kinds_come_and_go(tmp_path: Path, stack: ExitStack) -> None:
     servers = [each["url"] for each in service["loadBalancer"]["servers"]]
     assert servers == [f"http://{HERE}:{port}" for port in sorted(range(web, web + 11), key=str)]
     publish({})
-    until(lambda: not traefik.routers(), "the routers stay", 15)
+    until(lambda: not traefik.routers(), "the routers stay")
 
 
 def test_twelve_middlewares_keep_their_order(tmp_path: Path, stack: ExitStack) -> None:
@@ -73,7 +73,7 @@ def test_twelve_middlewares_keep_their_order(tmp_path: Path, stack: ExitStack) -
     access.write_text(f"routes: {{app.de: {{access: tailscale-only, middlewares: {named}}}}}")
     policy = json.dumps({"hosts": {"_web_http_80._tcp.app.de": HERE}}).encode()
     run("render-once", "-", "-o", server.url, "--access-file", access, stdin=policy)
-    until(traefik.routers, "no router", 15)
+    until(traefik.routers, "no router")
     (router,) = traefik.routers().values()
     assert router["middlewares"] == ["access-tailnet@redis", *named]
 
@@ -121,12 +121,12 @@ def test_hangup_ends_a_traefik_without_a_file(tmp_path: Path, stack: ExitStack) 
     server = stack.enter_context(Server(tmp_path))
     traefik = stack.enter_context(StoreTraefik(tmp_path / "traefik", server))
     traefik._process.send_signal(signal.SIGHUP)
-    assert traefik._process.wait(10) != 0
+    assert traefik._process.wait(60) != 0
 
 
 def ask(port: int) -> bytes:
     """Send a datagram and return the answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.sendto(b"?", (HERE, port))
         return client.recv(100)

@@ -282,6 +282,6 @@ routes: {{a.de: {{access: tailscale-bypass, forwardAuth: oidc}}}}
         def ask(source: str) -> Answer:
             return traefik.get("web", "a.de", source=source, headers=forged)
 
-        until(lambda: ask(INTERNET).status == 401, "the route is not there", 15)
-        until(lambda: ask(TAILNET).status == 200, "the tailnet's route is not there", 15)
+        until(lambda: ask(INTERNET).status == 401, "the route is not there")
+        until(lambda: ask(TAILNET).status == 200, "the tailnet's route is not there")
         assert ask(TAILNET) == Answer(200, "nobody")

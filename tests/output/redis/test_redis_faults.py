@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 import pytest
 from support.certificates import Authority
-from support.commands import COMMAND
+from support.commands import PATIENT
 from support.endpoints import Feed, Script, ScriptedEndpoint, snapshot, unanswering
 from support.entries import hosts
 from support.stores import Server, StoreWatch, keys_of, needs_redis
@@ -34,14 +34,16 @@ pytestmark = needs_redis
 
 _WRITTEN = "INFO (?:created|replaced) redis"
 
-IMPATIENT = """
+PAUSING = """
 import sys
+from ctsdns_traefik import signals
 from ctsdns_traefik.cli import main
-from ctsdns_traefik.output.redis import connection
-connection.PATIENCE = 1.0
+from ctsdns_traefik.output.redis import publisher
+signals.PATIENCE = 5.0
+publisher._SETTLE_SECONDS = publisher._SETTLE_AT_MOST = 600.0
 sys.exit(main(sys.argv[1:]))
 """
-"""watch that waits a second for each answer of the store, not three."""
+"""watch that lets a rule wait for long, and has seconds to end."""
 
 
 class Scene(NamedTuple):
@@ -66,7 +68,7 @@ class Scene(NamedTuple):
         """Send a snapshot that cannot be written, and see that one line has why, and a fix."""
         mark = len(self.watch.lines)
         self.publish(names)
-        self.watch.until(lambda: len(self.watch.lines) > mark, "nothing is said", 30)
+        self.watch.until(lambda: len(self.watch.lines) > mark, "nothing is said")
         (line,) = self.watch.lines[mark:]
         assert re.fullmatch(
             rf"ERROR cannot publish to {re.escape(self.server.shown)}: {reason}{fix};"
@@ -82,7 +84,7 @@ def watching(
     folder: Path,
     *options: str,
     url: str = "",
-    program: Sequence[str] = COMMAND,
+    program: Sequence[str] = (sys.executable, "-c", PATIENT),
     **environment: str,
 ) -> Iterator[Scene]:
     """Run a watch on a server that may not be there yet."""
@@ -337,7 +339,7 @@ def test_full_disk_is_one_clear_line(server: Server, tmp_path: Path) -> None:
         admin.config_set("save", "1 1")
         admin.set("more", "1")
         scene.watch.until(
-            lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err", "it saves", 15
+            lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err", "it saves"
         )
         scene.fails("abc", r"it takes no writes, since it cannot save them to disk \(MISCONF\)")
         admin.config_set("save", "")
@@ -374,10 +376,13 @@ def test_password_from_a_file_is_read_at_each_snapshot(server: Server, tmp_path:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_stop_ends_it_within_a_second_while_the_store_hangs(
+def test_stop_ends_it_while_the_store_hangs(
     server: Server, tmp_path: Path, signum: signal.Signals
 ) -> None:
-    """A Redis that accepts and never answers does not hold up the end, which is reported."""
+    """A Redis that accepts and never answers does not hold up the end, which is reported.
+
+    Its answer is not waited for: that would log an error after three seconds.
+    """
     file = tmp_path / "status.json"
     with Cutter(server) as way:
         url = f"redis://127.0.0.1:{way.port}/0"
@@ -385,8 +390,8 @@ def test_stop_ends_it_within_a_second_while_the_store_hangs(
             scene.until_applied("ab")
             way.silent = True
             scene.publish("abc")
-            assert way.swallowed.wait(15)
-            status = scene.watch.stop(signum, within=1)
+            assert way.swallowed.wait(60)
+            status = scene.watch.stop(signum)
             assert status == (0 if signum == signal.SIGTERM else 130)
             assert scene.watch.lines[-1] == f"INFO {signum.name}: stopped"
             assert "ERROR" not in scene.watch.log
@@ -397,21 +402,22 @@ def test_stop_comes_through_before_a_rule_that_waits(server: Server, tmp_path: P
     """A stop in the pause ends watch in good order, and no rule is published then."""
     access = tmp_path / "access.yml"
     access.write_text('routes: {"*.example.com": {access: tailscale-only}}\n')
-    with watching(server, tmp_path, "--access-file", str(access)) as scene:
+    program = [sys.executable, "-c", PAUSING]
+    with watching(server, tmp_path, "--access-file", str(access), program=program) as scene:
         scene.publish("ab")
         scene.watch.until(lambda: server.keys("traefik/*"), "nothing is published")
-        assert scene.watch.stop(within=1) == 0
+        assert scene.watch.stop() == 0
         assert scene.watch.lines[-1] == "INFO SIGTERM: stopped"
         assert server.keys("traefik/*/rule") == {}
 
 
 def test_store_that_hangs_costs_seconds_and_a_line(server: Server, tmp_path: Path) -> None:
     """Time-outs bound the wait, and the next snapshot is written once it answers again."""
-    with watching(server, tmp_path, program=[sys.executable, "-c", IMPATIENT]) as scene:
+    with watching(server, tmp_path) as scene:
         scene.until_applied("ab")
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
-            scene.fails("abc", "it does not answer within 1 s")
+            scene.fails("abc", "it does not answer within 3 s")
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
         scene.until_applied("abc")
@@ -422,8 +428,8 @@ def test_store_behind_a_silent_network_is_bounded_at_the_start(tmp_path: Path) -
     with unanswering() as url:
         server = Server(tmp_path)
         server.port = int(url.split(":")[2].partition("/")[0])
-        with watching(server, tmp_path, program=[sys.executable, "-c", IMPATIENT]) as scene:
-            assert "it does not answer within 1 s" in scene.watch.lines[0]
+        with watching(server, tmp_path) as scene:
+            assert "it does not answer within 3 s" in scene.watch.lines[0]
 
 
 class Cutter:
@@ -469,8 +475,8 @@ class Cutter:
                     server.sendall(data[:left])
                     server.shutdown(socket.SHUT_WR)  # it acts on what it has got, then closes
                     return
-                server.sendall(data)
                 self.passed += len(data)
+                server.sendall(data)
                 left = None if left is None else left - len(data)
         _close(client, server)
 
