@@ -883,7 +883,8 @@ class RoutersNotLoaded(Event, event="not-loaded", level=WARNING):
     verb: ClassVar[str] = "has not loaded"
 
     def __str__(self) -> str:
-        return f"Traefik {self.verb} {listed(self.routers)}: does it read this?"
+        fix = "let it read this output; if it started before the output was there, restart it"
+        return f"Traefik {self.verb} {listed(self.routers)}: {fix}"
 
     def fields(self) -> dict[str, object]:
         return {"count": len(self.routers), "routers": self.routers[:NAMED_AT_MOST]}
