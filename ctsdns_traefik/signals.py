@@ -28,11 +28,16 @@ PATIENCE = 0.6
 REPORTING = 0.25
 """Seconds that the report of a forced end may take; what it is written to may hang, too."""
 
+_FOR_OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
+"""What ``pkill -USR1 traefik`` sends to have Traefik reopen its log reaches this program, too."""
+
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Signals:
     """SIGTERM and SIGINT as a stop, SIGHUP as the wish for a new connection; for one process.
+
+    SIGUSR1 and SIGUSR2 do nothing; a command that is started gets them as they are by default.
 
     ``last_act`` is called, in another thread, before a process is ended that does not end itself.
     """
@@ -53,7 +58,7 @@ class Signals:
         # Python's C-level handler writes each signal's number here, even if the main thread blocks.
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         start_thread("signals", self._receive)
-        for number in (*Stop.EXIT_CODES, signal.SIGHUP):
+        for number in (*Stop.EXIT_CODES, signal.SIGHUP, *_FOR_OTHERS):
             signal.signal(number, lambda _number, _frame: None)
 
     def report_forced_end(self, report: Callable[[Stop], None]) -> None:

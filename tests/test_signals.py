@@ -46,6 +46,19 @@ def test_first_stop_counts() -> None:
     assert output_of(text) == ["SIGINT"]
 
 
+def test_signals_for_other_programs_do_nothing() -> None:
+    """One who has Traefik reopen its log by ``pkill -USR1 traefik`` does not end watch."""
+    text = """
+        signals = Signals()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            with signals.attempt() as attempt:
+                send(number)
+                attempt.pause(0.1)
+            say(attempt.cancelled, signals.stops(), signals.take_hangup())
+    """
+    assert output_of(text) == ["False False False"] * 2
+
+
 def test_hangup_ends_an_attempt_and_no_more() -> None:
     """SIGHUP cancels the work that stands for one connection; the next begins as ever."""
     text = """
