@@ -20,6 +20,8 @@ DATA = Path(__file__).parent / "data"
 
 # Hundreds of processes start here, and without compiled modules each compiles the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Programs run as users run them: what is buffered at the end may change how they end.
+os.environ.pop("PYTHONUNBUFFERED", None)
 sys.dont_write_bytecode = False
 
 IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)

@@ -20,7 +20,7 @@ from ctsdns_traefik.cli.command import (
     verbosity_options,
     write_groups,
 )
-from ctsdns_traefik.cli.stdio import writing
+from ctsdns_traefik.cli.stdio import discard_unwritten, writing
 from ctsdns_traefik.core.text import printable, quoted
 from ctsdns_traefik.errors import CtsdnsError, ExitCode, ReaderGone, Stop, internal_error
 from ctsdns_traefik.terminal import painter
@@ -96,10 +96,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(cli, PROGRAM, arguments)
 
 
-def run(  # noqa: PLR0911  (a return for each kind of end)
+def run(command: click.Command, program: str, arguments: Sequence[str] | None) -> int:
+    """Run a command; turn every exception into one line on standard error and an exit code."""
+    code = _run(command, program, arguments)
+    discard_unwritten(sys.stderr)
+    return code
+
+
+def _run(  # noqa: PLR0911  (a return for each kind of end)
     command: click.Command, program: str, arguments: Sequence[str] | None
 ) -> int:
-    """Run a command; turn every exception into one line on standard error and an exit code."""
     try:
         with writing():  # help, version and completion: commands raise no OSError
             return command.main(arguments, program, standalone_mode=False) or ExitCode.OK

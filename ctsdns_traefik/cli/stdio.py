@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from ctsdns_traefik.errors import OutputError, ReaderGone, os_reason
 
@@ -31,17 +32,22 @@ def writing() -> Iterator[None]:
     try:
         yield
     except OSError as why:
-        _discard_the_rest()
+        discard_unwritten(sys.stdout)
         if isinstance(why, BrokenPipeError):
             raise ReaderGone("nothing reads standard output any more") from why
         raise OutputError(f"cannot write standard output: {os_reason(why)}") from why
 
 
-def _discard_the_rest() -> None:
-    """Discard what is still buffered, which Python would try to write again at exit."""
-    with suppress(OSError, AttributeError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(null, sys.stdout.fileno())
-        finally:
-            os.close(null)
+def discard_unwritten(stream: TextIO | None) -> None:
+    """Discard what a stream cannot write: Python would try again at exit, and exit with 120."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(null, stream.fileno())
+            finally:
+                os.close(null)
