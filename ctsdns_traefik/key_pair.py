@@ -5,9 +5,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from ctsdns_traefik.bounded_file import read_secret_file
 from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import SettingsError, os_reason
-from ctsdns_traefik.secret_file import read_secret_file
 
 _CERTIFICATE, _KEY = "CERTIFICATE-----", "PRIVATE KEY-----"
 """How the lines end that begin one in PEM."""

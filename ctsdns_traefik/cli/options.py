@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import option
-from ctsdns_traefik.cli.parameter_types import PATH, Choice
+from ctsdns_traefik.cli.parameter_types import FILE, Choice
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ access_file_option = option(
     "--access-file",
     group="Access",
     setting=settings.ACCESS_FILE,
-    type=PATH,
+    type=FILE,
     help="YAML file that says who may reach which route; see docs/access.md.",
 )
 

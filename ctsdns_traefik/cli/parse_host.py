@@ -19,7 +19,7 @@ from ctsdns_traefik.cli.parameter_types import (
     complete_files,
 )
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
-from ctsdns_traefik.errors import ExitCode, SourceError, map_os_errors
+from ctsdns_traefik.errors import ExitCode
 from ctsdns_traefik.terminal import painter
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:
 
 
 def _lines_of_input() -> list[str]:
-    from ctsdns_traefik.source import standard_input
+    from ctsdns_traefik.source import read_standard_input
 
-    with map_os_errors("cannot read standard input", SourceError):
-        text = standard_input().read().decode("utf-8", "backslashreplace")
+    text = read_standard_input().decode("utf-8", "backslashreplace")
     return [line.strip() for line in text.split("\n")]

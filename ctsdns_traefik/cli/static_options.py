@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ctsdns_traefik import settings
 from ctsdns_traefik.cli.command import bundle, option
 from ctsdns_traefik.cli.parameter_types import ENTRYPOINT, FILE, TRAEFIK_VERSION
-from ctsdns_traefik.errors import SettingsError
+from ctsdns_traefik.errors import SettingsError, os_reason
 
 if TYPE_CHECKING:
     from ctsdns_traefik.core.checks import StaticText
@@ -57,6 +57,7 @@ def read_static_config(
     With ``prove`` a real Traefik judges the file.
     Raise :class:`SettingsError`, with the place, for a file that Traefik would not start with.
     """
+    from ctsdns_traefik.bounded_file import PATIENCE, read_text
     from ctsdns_traefik.core.checks import StaticText
     from ctsdns_traefik.core.policy import in_bytes
     from ctsdns_traefik.core.problems import LocatedError
@@ -73,17 +74,17 @@ def read_static_config(
             " (or, for a file with its variables, in .env)"
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, PATIENCE)
         static = read_static(text, form)
         if prove:
             static = read_static(text, form, refusal_of(find_traefik(), text, form))
     except LocatedError as why:
         line, column = in_bytes(why.location, text)
         raise SettingsError(f"{name}:{line}:{column}: {why.message}") from why
-    except OSError as why:
-        raise SettingsError(f"cannot read {name}: {str(why.strerror).lower()}") from why
-    except ValueError as why:
+    except UnicodeDecodeError as why:
         raise SettingsError(f"{name}: it is not UTF-8") from why
+    except (OSError, ValueError) as why:
+        raise SettingsError(f"cannot read {name}: {os_reason(why)}") from why
     return StaticText(str(path), text, with_entrypoints(static, entrypoints))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ctsdns_traefik.bounded_file import LARGEST_SETTINGS, PATIENCE, read_bounded
 from ctsdns_traefik.core.access import Access, AccessText
 from ctsdns_traefik.core.policy import in_bytes
 from ctsdns_traefik.core.problems import LocatedError
@@ -27,7 +28,6 @@ STEADY = 0.4
 _RECENT = 2.0
 """Seconds after the last change from which a file is taken to be complete."""
 
-_LARGEST = 1 << 24
 _MOST_FAULTS = 20
 _TRIES = 10
 
@@ -50,7 +50,7 @@ def read_access_file(
 
     Raise :class:`SettingsError`, with line and column of each fault, if it is wrong.
     """
-    return _parse(path, _steady_content(path, sleep), release)
+    return _parse(path, _steady_content(path, sleep, PATIENCE), release)
 
 
 def follow_access_file(
@@ -62,7 +62,6 @@ def follow_access_file(
 
     ``release`` returns Traefik's release, ``None`` while it is not known.
     """
-    _require_regular(path)
     return FollowedAccess(path, _steady_content(path, sleep), release=release)
 
 
@@ -114,13 +113,17 @@ class FollowedAccess:
             return AccessChange(None, str(why))
 
 
-def _steady_content(path: Path, sleep: Callable[[float], None]) -> bytes:
-    content = _content(path)
+def _steady_content(path: Path, sleep: Callable[[float], None], patience: float = 0.0) -> bytes:
+    """Return content that stays the same; only that of a regular file can change.
+
+    With ``patience``, in seconds, the content of a pipe is waited for.
+    """
+    content = _content(path, patience)
     for _ in range(_TRIES):
         if not _is_recent(path):
             return content
         sleep(STEADY)
-        before, content = content, _content(path)
+        before, content = content, _content(path, patience)
         if content == before:
             return content
     raise SettingsError(f"{shown(str(path))} changes all the time: replace it by renaming")
@@ -135,23 +138,9 @@ def _is_recent(path: Path) -> bool:
     return stat.S_ISREG(there.st_mode) and abs(time.time() - there.st_mtime) < _RECENT
 
 
-def _require_regular(path: Path) -> None:
-    """Refuse a pipe or a device: a followed file is read again and again."""
-    try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return  # reading it raises the error
-    if not regular:
-        raise SettingsError(f"cannot read {shown(str(path))}: it is not a regular file")
-
-
-def _content(path: Path) -> bytes:
-    failure = f"cannot read {shown(str(path))}"
-    with map_os_errors(failure, SettingsError), path.open("rb") as file:
-        content = file.read(_LARGEST + 1)  # a device may never end
-    if len(content) > _LARGEST:
-        raise SettingsError(f"{failure}: it has more than {_LARGEST} bytes")
-    return content
+def _content(path: Path, patience: float) -> bytes:
+    with map_os_errors(f"cannot read {shown(str(path))}", SettingsError):
+        return read_bounded(path, LARGEST_SETTINGS, patience)
 
 
 def _parse(path: Path, content: bytes, release: Release | None) -> AccessText:

@@ -14,9 +14,9 @@ from binascii import Error
 from collections.abc import Iterable
 from pathlib import Path
 
+from ctsdns_traefik.bounded_file import read_secret_file
 from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
-from ctsdns_traefik.secret_file import read_secret_file
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@/\\ ]+)(:[0-9]{1,5})?")
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from ctsdns_traefik.source.once import (
         list_machines,
         read_policy,
+        read_standard_input,
         scopes_of,
-        standard_input,
     )
     from ctsdns_traefik.source.url import UrlSource
 
@@ -72,10 +72,10 @@ __all__ = [
     "list_machines",
     "path_from",
     "read_policy",
+    "read_standard_input",
     "require_certificates",
     "scopes_of",
     "source_from",
-    "standard_input",
 ]
 
 _MODULES = ("base", "endpoint", "http_client", "dispatch", "file", "once")

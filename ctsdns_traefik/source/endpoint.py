@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ctsdns_traefik.bounded_file import read_secret_file
 from ctsdns_traefik.core.entries import TAILNET_RANGES
 from ctsdns_traefik.core.text import in_quotes, quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
-from ctsdns_traefik.secret_file import read_secret_file
 from ctsdns_traefik.settings import READ_TIMEOUT
 from ctsdns_traefik.source.secrets import SentSecrets
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ctsdns_traefik import __version__
+from ctsdns_traefik.bounded_file import LARGEST_SETTINGS, read_bounded
 from ctsdns_traefik.cancellation import Cancellation
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import Reason, SettingsError, SourceError, os_reason
+from ctsdns_traefik.errors import Reason, SettingsError, SourceError, map_os_errors
 from ctsdns_traefik.key_pair import load_key_pair
 from ctsdns_traefik.source.endpoint import Endpoint, Header
 from ctsdns_traefik.source.http_faults import (
@@ -209,16 +210,19 @@ def map_http_errors(endpoint: Endpoint, error: type[HttpError] = HttpError) -> I
 
 
 def require_certificates(path: Path) -> None:
-    """Raise :class:`SettingsError` if a file holds none; the libraries do not name it."""
+    """Raise :class:`SettingsError` if a file holds none; the libraries do not name it.
+
+    A folder of the system's certificates is not looked into.
+    """
     name = shown(str(path))
-    if path.is_fifo():
-        raise SettingsError(f"cannot read the certificates {name}: it is not a regular file")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except ssl.SSLError as why:
-        raise SettingsError(f"cannot use the certificates {name}: it has none in PEM") from why
-    except OSError as why:
-        raise SettingsError(f"cannot read the certificates {name}: {os_reason(why)}") from why
+    if path.is_dir():
+        return
+    with map_os_errors(f"cannot read the certificates {name}", SettingsError):
+        read_bounded(path, LARGEST_SETTINGS)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError as why:
+            raise SettingsError(f"cannot use the certificates {name}: it has none in PEM") from why
 
 
 def read_body(answer: requests.Response, largest: int) -> bytes:

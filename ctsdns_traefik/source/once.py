@@ -12,7 +12,8 @@ from itertools import chain
 from ctsdns_traefik.cancellation import Cancellation, run_within
 from ctsdns_traefik.core.policy import SnapshotError, SourceText, hosts_of_text, kind_of
 from ctsdns_traefik.core.text import shown
-from ctsdns_traefik.errors import SourceError, os_reason
+from ctsdns_traefik.errors import SourceError, map_os_errors, os_reason
+from ctsdns_traefik.followed_file import LARGEST
 from ctsdns_traefik.logs import as_event
 from ctsdns_traefik.source.base import MachineList, Policy, Received, Source, Untrusted, WorkerError
 from ctsdns_traefik.source.stream import read_events, read_received
@@ -86,8 +87,19 @@ def standard_input() -> FileIO:
     return FileIO(sys.stdin.fileno(), closefd=False)
 
 
+def read_standard_input() -> bytes:
+    """Return all of standard input; raise :class:`SourceError` if there is none, or too much."""
+    with map_os_errors("cannot read standard input", SourceError):
+        return b"".join(_pieces(standard_input()))
+
+
 def _pieces(file: FileIO) -> Iterator[bytes]:
+    """Yield what a file holds; raise :class:`ValueError` for more than fits into memory."""
+    size = 0
     while piece := file.read(_PIECE):
+        size += len(piece)
+        if size > LARGEST:
+            raise ValueError(f"it has more than {LARGEST} bytes")
         yield piece
 
 

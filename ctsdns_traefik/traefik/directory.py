@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ctsdns_traefik.bounded_file import read_text
 from ctsdns_traefik.core.problems import LocatedError
 from ctsdns_traefik.errors import os_reason
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ctsdns_traefik.core.checks import DynamicFile, DynamicFiles
     from ctsdns_traefik.core.static_config import StaticConfiguration
 
-LARGEST_FILE = 16 * 1024 * 1024
 MOST_FILES = 1_000
 
 _ENDINGS = (".yml", ".yaml", ".toml")
@@ -57,25 +57,16 @@ def _paths(folder: Path, *, below: bool) -> Iterator[Path]:
 def _file(path: Path) -> DynamicFile:
     from ctsdns_traefik.core.checks import DynamicFile
 
-    fault = ""
     try:
-        if not (fault := _fault(path)):
-            return DynamicFile(str(path), path.read_text(encoding="utf-8-sig"))
+        return DynamicFile(str(path), read_text(path))
     except PermissionError:
         fault = "this user may not read it (may Traefik's?)"
-    except OSError as why:
-        fault = os_reason(why)
-    except ValueError:
+    except UnicodeDecodeError:
         fault = "it is not UTF-8"
+    except (OSError, ValueError) as why:
+        dangling = path.is_symlink() and not path.exists()
+        fault = "it is a link to nothing" if dangling else os_reason(why)
     return DynamicFile(str(path), fault=fault)
-
-
-def _fault(path: Path) -> str:
-    if path.is_symlink() and not path.exists():
-        return "it is a link to nothing"
-    if path.exists() and not path.is_file():
-        return "it is not a file"
-    return f"it is larger than {LARGEST_FILE >> 20} MiB" * (path.stat().st_size > LARGEST_FILE)
 
 
 def texts_to_load(files: Iterable[DynamicFile]) -> dict[str, str]:

@@ -288,7 +288,7 @@ def test_things_that_are_no_file(tmp_path: Path) -> None:
     assert reasons == [
         f"unhealthy: cannot read {tmp_path}: is a directory",
         f"unhealthy: cannot read {pipe}: it is not a regular file",
-        f"unhealthy: cannot read {huge}: it is too large",
+        f"unhealthy: cannot read {huge}: it has more than 16777216 bytes",
     ]
 
 

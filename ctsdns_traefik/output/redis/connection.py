@@ -14,6 +14,7 @@ from ctsdns_traefik.core.text import shown
 from ctsdns_traefik.errors import OutputError, SettingsError, os_reason
 from ctsdns_traefik.output.redis.lease import Lease
 from ctsdns_traefik.output.redis.url import Address
+from ctsdns_traefik.source import require_certificates
 
 T = TypeVar("T")
 
@@ -278,6 +279,7 @@ def _client(address: Address, cancellation: Cancellation, timeout: float) -> Any
     # Without ssl_check_hostname redis-py before 6 takes a certificate for any other name.
     options: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True} if address.tls else {}
     if address.ca_file:
+        require_certificates(address.ca_file)
         options["ssl_ca_certs"] = str(address.ca_file)
     client = Redis(
         host=address.host,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from ctsdns_traefik.bounded_file import read_secret_file
 from ctsdns_traefik.core.text import quoted, shown
 from ctsdns_traefik.errors import SettingsError, map_os_errors
-from ctsdns_traefik.secret_file import read_secret_file
 from ctsdns_traefik.source import BAD_AUTHORITY, BAD_CHARACTER, is_private
 
 SCHEMES = ("redis", "rediss")
