@@ -34,10 +34,7 @@ ELSEWHERE = {
         "provider read this output; --static-config checks that",
         "correct the entry",
     ),
-    "daemon/test_access_in_force.py": (
-        "it is not a regular file",
-        "changes all the time: replace it by renaming",
-    ),
+    "daemon/test_access_in_force.py": ("changes all the time: replace it by renaming",),
     "daemon/test_check_machines.py": ("no list came within",),
     "output/test_foreign_files.py": ("cannot keep a copy of", "are there, remove some"),
     "output/test_lock.py": ("a watch keeps it", "stop that one, or name another --output"),
