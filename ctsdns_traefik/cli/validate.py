@@ -229,9 +229,16 @@ def _prove(
     alone = access.access.self_contained() if access else None
     without_tls = static.configuration.without_tls if static.configuration else ()
     rendering = render(hosts, access=alone, without_tls=without_tls)
+    known = static.configuration.entrypoints.values() if static.configuration else ()
+    all_default = not any(each.as_default for each in known)
     entrypoints = static.configuration and [
-        SandboxEntrypoint(each.name, _listens_on_udp(each, rendering.routes), each.tls)
-        for each in static.configuration.entrypoints.values()
+        SandboxEntrypoint(
+            each.name,
+            _listens_on_udp(each, rendering.routes),
+            each.tls,
+            all_default or each.as_default,
+        )
+        for each in known
     ]
     texts = texts_to_load(beside.files) if beside else {}
     with Progress("") as report:

@@ -38,6 +38,8 @@ DOCUMENT = "document.yml"
 """The name of our document among the dynamic files."""
 
 _LOOPBACK = "127.0.0.1"
+_NEVER_DEFAULT = "traefik"
+_HIGHEST = 2**62
 _READY_WITHIN = 2.0
 _A_MOMENT = 0.02
 
@@ -53,6 +55,8 @@ class SandboxEntrypoint(NamedTuple):
     udp: bool = False
     tls: bool = False
     """Whether it gives its HTTP routers TLS (``http.tls``)."""
+    default: bool = True
+    """Whether routers of other files that name no entrypoint are on it."""
 
 
 class _Files(NamedTuple):
@@ -194,7 +198,8 @@ def _write(
 ) -> None:
     """Write what Traefik reads: static configuration, documents, and the router to the API."""
     folder, name, port = files
-    router = {"rule": "PathPrefix(`/api`)", "service": "api@internal", "entryPoints": [name]}
+    rule = {"rule": "PathPrefix(`/api`)", "priority": _HIGHEST}
+    router = {**rule, "service": "api@internal", "entryPoints": [name]}
     listening: dict[str, Any] = {each.name: _listening(each) for each in entrypoints}
     listening[name] = {
         "address": f"{_LOOPBACK}:{port}",
@@ -224,6 +229,8 @@ def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
     listening: dict[str, Any] = {"address": f"{_LOOPBACK}:0{'/udp' if entrypoint.udp else ''}"}
     if entrypoint.tls and not entrypoint.udp:
         listening["http"] = {"tls": {}}
+    if entrypoint.default and not entrypoint.udp and entrypoint.name != _NEVER_DEFAULT:
+        listening["asDefault"] = True  # so that no such router is on the API's
     return listening
 
 

@@ -258,7 +258,7 @@ def test_static_configuration(traces: Traces) -> None:
         "log": {"level": "INFO", "format": "json", "filePath": f"{folder}/traefik.log"},
         "api": {"dashboard": False},
         "entryPoints": {
-            "web": {"address": "127.0.0.1:0", "http": {"tls": {}}},
+            "web": {"address": "127.0.0.1:0", "http": {"tls": {}}, "asDefault": True},
             "dns": {"address": "127.0.0.1:0/udp"},
         },
         "providers": {

@@ -188,6 +188,24 @@ FILTER = "http: {middlewares: {sec: {headers: {frameDeny: true}}}}"
             {"o.yml": FILTER.replace("sec", "sek")}, "unknown-middleware", 404, id="other"
         ),
         pytest.param({}, "unknown-middleware", 404, id="nowhere"),
+        pytest.param(
+            {"o.yml": "tcp: {middlewares: {sec: {inFlightConn: {amount: 9}}}}"},
+            "unknown-middleware",
+            404,
+            id="of-tcp",
+        ),
+        pytest.param(
+            {"o.yml": "http: {middlewares: {sec: {chain: {middlewares: [s]}}, t: {compress: {}}}}"},
+            "unknown-middleware",
+            404,
+            id="chain",
+        ),
+        pytest.param(
+            {"o.yml": "http: {middlewares: {sec: {headers: {frameDeny: true}, compress: {}}}}"},
+            "unknown-middleware",
+            404,
+            id="two-types",
+        ),
     ],
 )
 def test_middlewares_of_an_entrypoint(
@@ -199,6 +217,54 @@ def test_middlewares_of_an_entrypoint(
     assert [*directory.problems("--prove")] == ([code] if code else [])
     until(directory.traefik.routers, "no routers")
     assert directory.status() == status
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        pytest.param("default", "default: {access: public, middlewares: [sec@file]}", id="default"),
+        pytest.param("routes.a.de", "routes: {a.de: {middlewares: [sec@file]}}", id="route"),
+        pytest.param("raw.db", "raw: {db: {middlewares: [sec@file]}}", id="raw"),
+        pytest.param(
+            "dashboard",
+            "forwardAuth: {o: {address: 'http://127.0.0.1/'}}\ndashboard: {domain: t.de,"
+            " entryPoint: web, access: forward-auth, forwardAuth: o, middlewares: [sec@file]}",
+            id="dashboard",
+        ),
+    ],
+)
+def test_middlewares_of_an_access_file(tmp_path: Path, setting: str, text: str) -> None:
+    """A middleware that no file defines is reported wherever the access file names it."""
+    static, access = tmp_path / "traefik.yml", tmp_path / "access.yml"
+    entrypoints = {"web": {"address": ":80"}, "db": {"address": ":81"}}
+    provider = {"file": {"directory": str(tmp_path / "d")}}
+    static.write_text(json.dumps({"api": {}, "entryPoints": entrypoints, "providers": provider}))
+    access.write_text(text)
+    (tmp_path / "d").mkdir()
+    policy = {"_web_http_80._tcp.a.de": "100.64.0.1", "_db_ssh_22._tcp.*": "100.64.0.1"}
+    options = ("--static-config", static, "--access-file", access, "-o", tmp_path / "d" / "o.yml")
+    assert problems(*options, policy=policy)["unknown-middleware"]["setting"] == setting
+
+
+@pytest.mark.parametrize(
+    ("files", "codes"),
+    [
+        pytest.param({}, ["unknown-tls-options"], id="nowhere"),
+        pytest.param(
+            {"o.yml": "tls: {options: {new: {minVersion: VersionTLS13}}}"}, [], id="there"
+        ),
+    ],
+)
+def test_tls_options_of_an_entrypoint(
+    tmp_path: Path, stack: ExitStack, files: dict[str, str], codes: list[str]
+) -> None:
+    """TLS options that no file of the directory defines disable the entrypoint's routes."""
+    web = {"http": {"tls": {"options": "new@file"}}}
+    directory = Directory(stack, tmp_path, files, web)
+    assert [*directory.problems()] == codes
+    until(directory.traefik.routers, "no routers", 15)
+    (router,) = directory.traefik.routers().values()
+    assert router["status"] == ("disabled" if codes else "enabled")
 
 
 def test_middlewares_that_were_not_looked_at(tmp_path: Path) -> None:

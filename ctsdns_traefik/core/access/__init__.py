@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from ctsdns_traefik.core.face import make_face
 
 if TYPE_CHECKING:
-    from ctsdns_traefik.core.access.apply import DASHBOARD
-    from ctsdns_traefik.core.access.model import Access, AccessText
+    from ctsdns_traefik.core.access.model import DASHBOARD, Access, AccessText
     from ctsdns_traefik.core.access.parser import read_access
 
 __all__ = ["DASHBOARD", "Access", "AccessText", "read_access"]
 
-__getattr__ = make_face(__name__, ("model", "apply", "parser"), __all__)
+__getattr__ = make_face(__name__, ("model", "parser"), __all__)

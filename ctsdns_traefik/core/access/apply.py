@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import (
+    DASHBOARD,
     NO_BALANCING,
     Access,
     Challenge,
@@ -28,9 +29,6 @@ from ctsdns_traefik.core.entries.grammar import ANY, HostEntry
 from ctsdns_traefik.core.problems import Diagnostic, DiagnosticError, diagnose_setting
 
 CHALLENGE_PART = "acme-challenge"
-DASHBOARD = "dashboard"
-"""The name of the dashboard's router, and its part."""
-
 _UNPROTECTED = ("", "", "")
 
 API = f"api{INTERNAL}"

@@ -18,6 +18,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 EVERY = "*"
 """The pattern of the default, which covers all names."""
 
+DASHBOARD = "dashboard"
+"""The name of the dashboard's router, its part, and its setting."""
+
 
 class Challenge(NamedTuple):
     """Where a machine that terminates its own TLS answers HTTP-01 challenges."""
@@ -143,6 +146,14 @@ class Access(NamedTuple):
     def all_settings(self) -> tuple[RouteAccess, ...]:
         """The settings of every pattern and of the default."""
         return (*self.routes.values(), *((self.default,) if self.default else ()))
+
+    @property
+    def by_setting(self) -> Mapping[str, RouteAccess]:
+        """All settings by their paths in the file."""
+        found = {f"routes.{pattern}": each for pattern, each in self.routes.items()}
+        found |= {f"raw.{name}": each for name, each in self.raw.items()}
+        others = {"default": self.default, DASHBOARD: self.dashboard and self.dashboard.access}
+        return found | {name: each for name, each in others.items() if each}
 
     def find(self, domain: str) -> RouteAccess | None:
         """Return the settings for a domain: of its name, its longest wildcard, or the default."""

@@ -9,8 +9,8 @@ import difflib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ctsdns_traefik.core.access.apply import CHALLENGE_PART, DASHBOARD
-from ctsdns_traefik.core.access.model import Access, wider
+from ctsdns_traefik.core.access.apply import CHALLENGE_PART
+from ctsdns_traefik.core.access.model import DASHBOARD, Access, wider
 from ctsdns_traefik.core.access.modes import (
     TRUSTED,
     TRUSTED_BY_PATTERN,
@@ -72,10 +72,7 @@ def check_access(
 
 def setting_locations(access: Access) -> Mapping[str, SourceLocation]:
     """Return the locations of the access file's settings that diagnostics can be for."""
-    found = {_setting(route.pattern): route.location for route in access.routes.values()}
-    found |= {f"raw.{name}": route.location for name, route in access.raw.items()}
-    others = {"default": access.default, DASHBOARD: access.dashboard and access.dashboard.access}
-    return found | {name: each.location for name, each in others.items() if each}
+    return {setting: each.location for setting, each in access.by_setting.items()}
 
 
 def _challenges(
@@ -241,12 +238,7 @@ def _resolvers(
 ) -> Iterator[Diagnostic]:
     """Report settings of the access file that name a certificate resolver that is not defined."""
     used = {route.tls.cert_resolver for route in routes if route.tls} - {"", *static.resolvers}
-    settings = {_setting(pattern): each for pattern, each in access.routes.items()}
-    if access.default:
-        settings["default"] = access.default
-    if access.dashboard:
-        settings[DASHBOARD] = access.dashboard.access
-    for setting, each in settings.items() if static.described else ():
+    for setting, each in access.by_setting.items() if static.described else ():
         if each.cert_resolver in used:
             yield unknown_resolver(setting, each.cert_resolver, static)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access
@@ -21,11 +22,13 @@ from ctsdns_traefik.core.problems import (
     diagnose_setting,
 )
 from ctsdns_traefik.core.static_config.configuration import StaticConfiguration
-from ctsdns_traefik.core.static_config.reader import read_sections
+from ctsdns_traefik.core.static_config.reader import Section, read_sections
 from ctsdns_traefik.core.text import quoted, shown
 
 _SETTING = "providers.file.directory"
 _MAPS = ("http", "tcp", "udp", "tls")
+_KINDS = ("http.middlewares", "tcp.middlewares", "tls.options")
+_MIDDLEWARE = "middleware"
 
 
 class DynamicFile(NamedTuple):
@@ -49,6 +52,18 @@ class DynamicFiles(NamedTuple):
     """Whether Traefik is known to read the directory."""
     refused: Mapping[str, str] = {}
     """By path, what a real Traefik refuses of them, and why."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether what they define is all that Traefik's file provider has besides ours."""
+        return self.certain and all(map(_is_readable, self.files))
+
+
+def _is_readable(file: DynamicFile) -> bool:
+    with suppress(LocatedError):
+        _read(file)
+        return not (file.is_template or file.fault)
+    return False
 
 
 def check_dynamic_files(found: DynamicFiles) -> Iterator[Diagnostic]:
@@ -74,93 +89,126 @@ def check_dynamic_files(found: DynamicFiles) -> Iterator[Diagnostic]:
         yield diagnostic._replace(path=file.path, location=location)
 
 
-def check_middlewares(
+class _Names(NamedTuple):
+    """What the files define of one kind, by name, and what is known of their directory."""
+
+    kind: str
+    """As a message has it."""
+    defined: Mapping[str, Section]
+    complete: bool
+    """Whether these are all."""
+    static: StaticConfiguration
+
+    def check(self, setting: str, names: Iterable[str], what: str) -> Iterator[Diagnostic]:
+        """Report names without a definition, and what Traefik disables because of that."""
+        for name in names:
+            base, _, provider = name.partition("@")
+            if provider in ("", "file"):
+                yield from self._check_file(setting, base, name, what)
+            elif self._lacks(provider):
+                message = f"Traefik has no provider {quoted(provider)} for {quoted(name)}"
+                hint = f"name the provider that defines {base}"
+                yield self._found(setting, f"{message}, and disables {what}", hint)
+
+    def _lacks(self, provider: str) -> bool:
+        name = "plugin" if provider.startswith("plugin-") else provider.lower()
+        return self.static.described and name not in {*self.static.providers, "internal"}
+
+    def _check_file(self, setting: str, base: str, name: str, what: str) -> Iterator[Diagnostic]:
+        if base in self.defined:
+            yield from self._check_definition(setting, base, what)
+        elif self.complete:
+            close = difflib.get_close_matches(base, sorted(self.defined), n=1)
+            hint = f"did you mean {shown(close[0])}? " if close else ""
+            hint += "define it in a file beside the dynamic file, or remove it"
+            message = f"no dynamic file defines the {self.kind} {quoted(name)}"
+            yield self._found(setting, f"{message}, and Traefik disables {what}", hint)
+        else:
+            message = f"the file with the {self.kind} {quoted(name)} was not looked at"
+            hint = "name the dynamic file in Traefik's directory with -o"
+            message += f"; without it Traefik disables {what}"
+            yield self._found(setting, message, hint, Severity.WARNING)
+
+    def _check_definition(self, setting: str, base: str, what: str) -> Iterator[Diagnostic]:
+        """Report a middleware of several types, and what a chain names."""
+        types = [name for name, _ in self.defined[base].sections()]
+        if len(types) > 1 and self.kind == _MIDDLEWARE:
+            message = f"the middleware {quoted(base)} has {' and '.join(map(shown, types))}"
+            hint = "give each a middleware of its own"
+            yield self._found(setting, f"{message}, and Traefik disables {what}", hint)
+        elif [name.lower() for name in types] == ["chain"]:
+            names = self.defined[base].section("chain").texts("middlewares")
+            others = {name: each for name, each in self.defined.items() if name != base}
+            yield from self._replace(defined=others).check(setting, filter(None, names), what)
+
+    def _found(
+        self, setting: str, message: str, hint: str, severity: Severity = Severity.ERROR
+    ) -> Diagnostic:
+        found = setting, message, hint, severity
+        if self.kind == _MIDDLEWARE:
+            return diagnose_setting("unknown-middleware", *found)
+        return diagnose_setting("unknown-tls-options", *found)
+
+
+def check_names(
     routes: Sequence[Route],
     access: Access | None,
     static: StaticConfiguration,
     found: DynamicFiles | None,
 ) -> Iterator[Diagnostic]:
-    """Report middlewares that no dynamic file defines: Traefik disables the routers with them."""
-    used = {route.entry.entrypoint for route in routes if route.protocol == "http"}
-    for name in sorted(used & static.entrypoints.keys()):
-        setting = f"entryPoints.{name}.http.middlewares"
+    """Report middlewares and TLS options that no dynamic file defines.
+
+    Traefik disables the routers with them.
+    """
+    used = {
+        (route.entry.entrypoint, bool(route.tls)) for route in routes if route.protocol == "http"
+    }
+    of_http, of_tcp, options = (_names(found, static, kind) for kind in _KINDS)
+    for name in sorted({name for name, _ in used} & static.entrypoints.keys()):
+        entrypoint, path = static.entrypoints[name], f"entryPoints.{name}.http"
         what = f"every HTTP route on entrypoint {name}"
-        yield from _missing(setting, static.entrypoints[name].middlewares, what, static, found)
-    ours = {name for route in routes for name in route.middlewares}
-    for pattern, settings in access.routes.items() if access else ():
-        if ours.intersection(settings.middlewares):
-            what = f"the routes of {pattern}"
-            yield from _missing(f"routes.{pattern}", settings.middlewares, what, static, found)
+        yield from of_http.check(f"{path}.middlewares", entrypoint.middlewares, what)
+        if (name, False) in used and entrypoint.tls_options not in ("", "default"):
+            yield from options.check(f"{path}.tls.options", [entrypoint.tls_options], what)
+    settings = access.by_setting if access else {}
+    for names, protocol in ((of_http, "http"), (of_tcp, "tcp")) if settings else ():
+        ours = {name for each in routes if each.protocol == protocol for name in each.middlewares}
+        for setting, each in settings.items():
+            what = f"the routes of {setting.removeprefix('routes.')}"
+            mine = [name for name in each.middlewares if name in ours]
+            yield from names.check(setting, mine, what)
 
 
-def _missing(
-    setting: str,
-    names: Iterable[str],
-    what: str,
-    static: StaticConfiguration,
-    found: DynamicFiles | None,
-) -> Iterator[Diagnostic]:
-    for name in names:
-        base, _, provider = name.partition("@")
-        if provider not in ("", "file"):
-            if static.described and _provider(provider) not in {*static.providers, "internal"}:
-                message = f"Traefik has no provider {quoted(provider)} for {quoted(name)}"
-                hint = f"name the provider that defines {base}"
-                yield _not_found(setting, f"{message}, and disables {what}", hint)
-            continue
-        known, complete = _middlewares(found)
-        if base in known:
-            continue
-        if complete:
-            close = difflib.get_close_matches(base, sorted(known), n=1)
-            hint = f"did you mean {shown(close[0])}? " if close else ""
-            hint += "define it in a file beside the dynamic file, or remove it"
-            message = f"no dynamic file defines the middleware {quoted(name)}"
-            yield _not_found(setting, f"{message}, and Traefik disables {what}", hint)
-        else:
-            message = f"the file with the middleware {quoted(name)} was not looked at"
-            hint = "name the dynamic file in Traefik's directory with -o"
-            message += f"; without it Traefik disables {what}"
-            yield _not_found(setting, message, hint, Severity.WARNING)
+def _names(found: DynamicFiles | None, static: StaticConfiguration, path: str) -> _Names:
+    defined = {
+        place.split(".", 2)[2]: root.at(place, value)
+        for _, root in (read_files(found) if found else ())
+        for place, value in root.find(f"{path}.*")
+    }
+    kind = _MIDDLEWARE if path.endswith("middlewares") else "TLS options"
+    return _Names(kind, defined, bool(found and found.complete), static)
 
 
-def _not_found(
-    setting: str, message: str, hint: str, severity: Severity = Severity.ERROR
-) -> Diagnostic:
-    return diagnose_setting("unknown-middleware", setting, message, hint, severity)
-
-
-def _provider(suffix: str) -> str:
-    return "plugin" if suffix.startswith("plugin-") else suffix.lower()
-
-
-def _middlewares(found: DynamicFiles | None) -> tuple[set[str], bool]:
-    """Return the middlewares that the files define, and whether these are all."""
-    if found is None:
-        return set(), False
-    known: set[str] = set()
-    complete = found.certain
+def read_files(found: DynamicFiles) -> Iterator[tuple[str, Section]]:
+    """Yield the paths and contents of the files that can be read, templates aside."""
     for file in found.files:
-        try:
-            known |= _read(file)
-        except LocatedError:
-            complete = False
-        complete &= not (file.is_template or file.fault)
-    return known, complete
+        with suppress(LocatedError):
+            if root := _read(file):
+                yield file.path, root
 
 
-def _read(file: DynamicFile) -> set[str]:
-    """Return the HTTP middlewares of a file; raise :class:`LocatedError` for a bad file."""
+def _read(file: DynamicFile) -> Section | None:
+    """Return what is in a file; raise :class:`LocatedError` for a bad one."""
     if file.is_template or file.fault or not file.text.strip():
-        return set()
+        return None
     try:
         root = read_sections(file.text, "toml" if file.path.endswith(".toml") else "yaml")
     except LocatedError as error:
         if error.message == "there is no setting in it":
-            return set()
+            return None
         raise
     for kind in _MAPS:
         for path, value in (*root.find(kind), *root.find(f"{kind}.*")):
             if isinstance(value, dict) and not root.has_values(value):
                 raise LocatedError(f"{path} is empty", root.locations.get(path, FILE_START))
-    return {path.split(".", 2)[2] for path, _ in root.find("http.middlewares.*")}
+    return root

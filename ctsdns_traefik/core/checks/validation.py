@@ -15,9 +15,10 @@ from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_s
 from ctsdns_traefik.core.checks.dynamic_files import (
     DynamicFiles,
     check_dynamic_files,
-    check_middlewares,
+    check_names,
 )
 from ctsdns_traefik.core.checks.entries import check
+from ctsdns_traefik.core.checks.other_routers import check_other_routers
 from ctsdns_traefik.core.dynamic import rendering
 from ctsdns_traefik.core.dynamic.routes import Route
 from ctsdns_traefik.core.policy.locations import SourceText
@@ -81,8 +82,9 @@ def check_policy(
         *rendered.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
         *(check_access(entries, routes, access.access, configuration, version) if access else ()),
-        *check_middlewares(routes, model, known, beside),
+        *check_names(routes, model, known, beside),
         *(check_dynamic_files(beside) if beside else ()),
+        *(check_other_routers(routes, known, beside, output) if beside and output else ()),
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)

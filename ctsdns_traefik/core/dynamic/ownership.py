@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ctsdns_traefik.core.access.apply import API, DASHBOARD
-from ctsdns_traefik.core.access.model import NAME, Backend
+from ctsdns_traefik.core.access.apply import API
+from ctsdns_traefik.core.access.model import DASHBOARD, NAME, Backend
 from ctsdns_traefik.core.access.modes import (
     TAILNET,
     TAILNET_PART,

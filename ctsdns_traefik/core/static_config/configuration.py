@@ -80,6 +80,8 @@ class Entrypoint(NamedTuple):
     """Whether it listens for QUIC, too, on UDP."""
     reuse_port: bool = False
     """Whether others that allow it, too, may listen on the same port."""
+    as_default: bool = False
+    """Whether routers that name no entrypoint are on it, and then on no other without this."""
 
     @property
     def host(self) -> str:
@@ -265,6 +267,7 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         forwarders=section.section("forwardedHeaders").texts("trustedIPs"),
         http3=section.section("http3", alone=True).exists,
         reuse_port=section.flag("reusePort"),
+        as_default=section.flag("asDefault"),
     )
 
 

@@ -101,15 +101,20 @@ class Section:
                 path = self._record(each, spelling, str(spelling))
                 if not rest:
                     yield path, value
-                elif isinstance(value, Mapping):
-                    yield from Section(path, [value], self.locations, exists=True).find(rest)
+                else:
+                    yield from self.at(path, value).find(rest)
+
+    def at(self, path: str, value: object) -> Section:
+        """Return the section of a setting that :meth:`find` has yielded."""
+        return Section(
+            path, [value] if isinstance(value, Mapping) else [], self.locations, exists=True
+        )
 
     def walk(self) -> Iterator[tuple[str, Any]]:
         """Yield the paths and values of all settings, outer ones first."""
         for path, value in self.find("*"):
             yield path, value
-            if isinstance(value, Mapping):
-                yield from Section(path, [value], self.locations, exists=True).walk()
+            yield from self.at(path, value).walk()
 
     @staticmethod
     def has_values(value: object) -> bool:

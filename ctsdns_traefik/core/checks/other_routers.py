@@ -1,0 +1,172 @@
+"""Find routers in the user's other dynamic files that take what our routes are for.
+
+All was observed with Traefik 3.7.15; tests/traefik/test_whole_configuration.py repeats that. Rules
+are judged by their form: what cannot be told reports nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from ctsdns_traefik.core.access.model import DASHBOARD, wider
+from ctsdns_traefik.core.checks.dynamic_files import DynamicFiles, read_files
+from ctsdns_traefik.core.dynamic.routes import SECTIONS, Protocol, Route, priority_of
+from ctsdns_traefik.core.entries.grammar import ANY, diagnose
+from ctsdns_traefik.core.problems import Diagnostic, LocatedError, Severity, diagnose_setting
+from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
+from ctsdns_traefik.core.static_config.reader import Section
+from ctsdns_traefik.core.text import shown
+
+_MATCHER = re.compile(
+    r"(?P<kind>Host|HostSNI|HostRegexp|HostSNIRegexp|PathPrefix)\(\s*[`\"](?P<value>[^`\"]*)[`\"]\s*\)"
+)
+_HOST = re.compile(r"\bHost\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
+
+
+class Router(NamedTuple):
+    """A router of another file."""
+
+    protocol: Protocol
+    name: str
+    path: str
+    rule: str
+    entrypoints: tuple[str, ...]
+    """Those that it names; without any it is on all default ones."""
+    priority: int
+    tls: bool
+    """Whether it has a TLS section of its own."""
+    options: str
+    """The TLS options of that section."""
+
+    def is_on(self, entrypoint: Entrypoint, static: StaticConfiguration) -> bool:
+        """Return whether it is on an entrypoint."""
+        if self.entrypoints:
+            return entrypoint.name in self.entrypoints
+        flagged = any(each.as_default for each in static.entrypoints.values())
+        return self.protocol == "udp" or entrypoint.as_default or not flagged
+
+    def options_on(self, entrypoint: Entrypoint) -> str:
+        """Return the name of its TLS options there."""
+        return _options(self.options if self.tls else entrypoint.tls_options)
+
+    def takes_all_of(self, domain: str) -> bool:
+        """Return whether its rule matches all that comes for a domain."""
+        rule = self.rule
+        if not ("&&" in rule or "!" in rule):
+            rule = re.sub(r"\(\s*(?=\w+\()|(?<=\))\s*\)", "", rule)
+        found = (_MATCHER.fullmatch(each.strip()) for each in rule.split("||"))
+        return any(_matches(each["kind"], each["value"], domain) for each in found if each)
+
+
+def check_other_routers(
+    routes: Sequence[Route], static: StaticConfiguration, found: DynamicFiles, output: str
+) -> Iterator[Diagnostic]:
+    """Report routes whose requests, or whose names, are taken by a router of another file."""
+    routers: list[Router] = []
+    named: dict[tuple[Protocol, str, str], str] = {}
+    for path, root in read_files(found):
+        with suppress(LocatedError):  # Traefik refuses the file
+            routers += _routers(path, root)
+        if path.split("/") < output.split("/"):  # Traefik reads it first
+            for protocol in SECTIONS:
+                for kind in ("routers", "services"):
+                    for place, _ in root.find(f"{protocol}.{kind}.*"):
+                        named[protocol, kind, place.split(".", 2)[2]] = path
+    severity = Severity.ERROR if found.certain else Severity.WARNING
+    for route in routes:
+        for why, hint in (*_doubled(route, named), *_rivals(route, routers, static)):
+            yield _taken(route, why, hint)._replace(severity=severity)
+
+
+def _doubled(
+    route: Route, named: Mapping[tuple[Protocol, str, str], str]
+) -> Iterator[tuple[str, str]]:
+    for kind, name in (("routers", route.router), ("services", route.service)):
+        if path := named.get((route.protocol, kind, name)):
+            why = f"{shown(path)} has {kind[:-1]} {shown(name)} too, and Traefik reads it first"
+            yield why, "remove it there, or move that file out of the directory"
+            return
+
+
+def _rivals(
+    route: Route, routers: Sequence[Router], static: StaticConfiguration
+) -> Iterator[tuple[str, str]]:
+    name = route.entry.entrypoint
+    entrypoint = static.entrypoints.get(name, Entrypoint(name, described=False))
+    for other in routers if not route.part else ():
+        applies = other.name != route.router and other.is_on(entrypoint, static)
+        if applies and (why := _reason(route, other, entrypoint)):
+            what = f"router {shown(other.name)} of {shown(other.path)}"
+            yield f"{what} {why}", "remove that router, or change its rule or entrypoints"
+            return
+
+
+def _reason(route: Route, other: Router, entrypoint: Entrypoint) -> str:
+    """Return what a router takes of a route, ``""`` if nothing is known to be taken."""
+    domain, kinds = route.entry.domain, (route.protocol, other.protocol)
+    ours = bool(route.tls) or entrypoint.tls if route.protocol == "http" else not route.entry.is_raw
+    theirs = other.tls or (other.protocol == "http" and entrypoint.tls)
+    hosts = _HOST.findall(other.rule) if ours and theirs and other.protocol == "http" else []
+    takes, why = False, ""
+    if "udp" in kinds:
+        takes, why = kinds == ("udp", "udp") and other.name > route.router, "takes all datagrams"
+    elif kinds == ("tcp", "http"):
+        takes = any(_matches("Host", host, domain) for host in hosts)
+        why = "takes its TLS connections"
+    elif kinds == ("http", "tcp"):
+        takes = not (ours or theirs) and other.takes_all_of(ANY)
+        why = "takes all connections without TLS"
+    elif domain in hosts and _options_of(route, entrypoint) != other.options_on(entrypoint):
+        takes, why = True, "has other TLS options for this name: Traefik drops those of both"
+    elif ours == theirs and other.priority >= priority_of(route):
+        takes = other.takes_all_of(domain)
+        why = f"takes its requests, with priority {other.priority} against {priority_of(route)}"
+        if other.priority == priority_of(route):
+            why = "has the same priority: Traefik sends the requests to either"
+    return why * takes
+
+
+def _options_of(route: Route, entrypoint: Entrypoint) -> str:
+    return _options(route.tls.options if route.tls else entrypoint.tls_options)
+
+
+def _options(name: str) -> str:
+    return name.removesuffix("@file") or "default"
+
+
+def _matches(kind: str, value: str, domain: str) -> bool:
+    """Return whether a matcher takes all of a domain, of which a wildcard stands for many."""
+    if kind == "PathPrefix":
+        return value == "/"
+    if kind.endswith("Regexp"):
+        with suppress(re.error):
+            return bool(re.search(value, domain.replace("*", "a"), re.IGNORECASE))
+        return False
+    return value.lower() in (ANY, domain, wider(domain) if domain[0] != "*" else domain)
+
+
+def _routers(path: str, root: Section) -> Iterator[Router]:
+    for protocol in SECTIONS:
+        for place, value in root.find(f"{protocol}.routers.*"):
+            router = root.at(place, value)
+            tls = router.section("tls", alone=True)
+            rule = router.text("rule")
+            yield Router(
+                protocol,
+                place.split(".", 2)[2],
+                path,
+                rule,
+                tuple(filter(None, router.texts("entryPoints"))),
+                router.number("priority", 0) or len(rule),
+                tls.exists,
+                tls.text("options"),
+            )
+
+
+def _taken(route: Route, why: str, hint: str) -> Diagnostic:
+    if route.entry.name:
+        return diagnose("taken-by-file", route.entry, why, hint)
+    return diagnose_setting("taken-by-file", DASHBOARD, why, hint)
