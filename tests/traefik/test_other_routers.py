@@ -34,19 +34,25 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
     ours, theirs = (stack.enter_context(http_backend(name)) for name in ("ours", "theirs"))
     ssh = stack.enter_context(banner_backend(b"ssh"))
     web = {
-        f"{name}.de": router(rule, **more)
+        f"{name}.example.de": router(rule, **more)
         for name, rule, more in (
-            ("longer", "Host(`longer.de`) || Host(`www.longer.de`)", {}),
+            ("longer", "Host(`longer.example.de`) || Host(`www.longer.example.de`)", {}),
             ("higher", "HostRegexp(`^hi.+`)", {"priority": 100}),
-            ("part", "Host(`part.de`) && PathPrefix(`/x`)", {}),
-            ("not", "!(Host(`x.de`) || Host(`not.de`)) && Host(`y.de`)", {}),
+            ("part", "Host(`part.example.de`) && PathPrefix(`/x`)", {}),
+            (
+                "not",
+                "!(Host(`x.example.de`) || Host(`not.example.de`)) && Host(`y.example.de`)",
+                {},
+            ),
             ("shorter", "PathPrefix(`/`)", {}),
-            ("secure", "Host(`secure.de`)", {"priority": 100, "tls": {}}),
+            ("secure", "Host(`secure.example.de`)", {"priority": 100, "tls": {}}),
         )
     }
     ws = {
-        "db.de": router("Host(`db.de`) && PathPrefix(`/x`)", entryPoints=["ws"]),
-        "open.de": router("Host(`open.de`) && PathPrefix(`/x`)", entryPoints=["ws"], tls={}),
+        "db.example.de": router("Host(`db.example.de`) && PathPrefix(`/x`)", entryPoints=["ws"]),
+        "open.example.de": router(
+            "Host(`open.example.de`) && PathPrefix(`/x`)", entryPoints=["ws"], tls={}
+        ),
     }
     servers = {"other": {"loadBalancer": {"servers": [{"url": f"http://{HERE}:{theirs}"}]}}}
     tcp = {"loadBalancer": {"servers": [{"address": f"{HERE}:{ssh}"}]}}
@@ -57,8 +63,10 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
             "tcp": {"routers": {"star": star}, "services": {"other": tcp}},
             "tls": {"options": {"strict": STRICT}},
         },
-        "sub/z.yml": {"http": {"routers": {"router-later-de": router("Host(`later.de`)")}}},
-        "a.yml": {"http": {"routers": {"router-first-de": router("Host(`x.de`)")}}},
+        "sub/z.yml": {
+            "http": {"routers": {"router-later-example-de": router("Host(`later.example.de`)")}}
+        },
+        "a.yml": {"http": {"routers": {"router-first-example-de": router("Host(`x.example.de`)")}}},
     }
     settings = {
         "entryPoints": {
@@ -68,10 +76,13 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
         },
         "providers": {"file": {"directory": str(tmp_path / "dynamic")}},
     }
-    plain = [*(name.removesuffix(".de") for name in web), "first", "later"]
-    hosts = {f"_web_http_{ours}._tcp.{name}.de": HERE for name in plain}
-    hosts |= {f"_ws_http_{ours}._tcp.{name}.de": HERE for name in ("open", "strict")}
-    hosts |= {f"_ws_ssh_{ssh}._tcp.db.de": HERE, f"_raw_http_{ours}._tcp.raw.de": HERE}
+    plain = [*(name.removesuffix(".example.de") for name in web), "first", "later"]
+    hosts = {f"_web_http_{ours}._tcp.{name}.example.de": HERE for name in plain}
+    hosts |= {f"_ws_http_{ours}._tcp.{name}.example.de": HERE for name in ("open", "strict")}
+    hosts |= {
+        f"_ws_ssh_{ssh}._tcp.db.example.de": HERE,
+        f"_raw_http_{ours}._tcp.raw.example.de": HERE,
+    }
     checked = CheckedTraefik(tmp_path, settings, hosts, "dynamic/d.yml")
     for name, content in files.items():
         (tmp_path / "dynamic" / name).parent.mkdir(exist_ok=True)
@@ -87,17 +98,24 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
         for each in json.loads(done.stdout)["problems"]
         if each["code"] == "taken-by-file"
     }
-    asked = {f"{name}.de": "web" for name in plain} | {"raw.de": "raw"}
+    asked = {f"{name}.example.de": "web" for name in plain} | {"raw.example.de": "raw"}
 
     def elsewhere() -> set[str]:
         found = {name for name, at in asked.items() if traefik.get(at, name).body != "ours"}
-        for name in ("open.de", "strict.de"):  # which demand a certificate
+        for name in ("open.example.de", "strict.example.de"):  # which demand a certificate
             if traefik.get("ws", name, tls=any_certificate()).body == "ours":
                 found.add(name)
-        return found if traefik.heard("ws", "db.de") else {*found, "db.de"}
+        return found if traefik.heard("ws", "db.example.de") else {*found, "db.example.de"}
 
     until(lambda: elsewhere() == taken, f"not {taken} lead elsewhere", 15)
-    assert {"longer.de", "higher.de", "first.de", "raw.de", "db.de", "open.de"} <= taken
+    assert {
+        "longer.example.de",
+        "higher.example.de",
+        "first.example.de",
+        "raw.example.de",
+        "db.example.de",
+        "open.example.de",
+    } <= taken
 
 
 DEFAULT_AND_OTHER = "entryPoints: {web: {address: ':80', asDefault: true}, lan: {address: ':81'}}"
