@@ -94,6 +94,8 @@ def _read_output(text: str) -> Path | str:
 
     if in_quotes(text) and is_store_url(text[1:]):
         raise SettingsError("the URL of the store is in quotes: write it without")
+    if not text:
+        raise SettingsError(_NO_PATH)
     if _HOST_AND_PORT.fullmatch(text):
         raise SettingsError(
             f"{quoted(text)} is not a file (did you mean the store redis://{text}?)"
@@ -189,16 +191,29 @@ def _read_traefik_version(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in found.group(1, 2, 3) if each)
 
 
-class FileType(click.Path):
+class PathType(click.Path):
+    """The path of a file, which need not exist yet."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Read a path; an empty one would be that of the working directory."""
+        if not str(value):
+            self.fail(_NO_PATH, param, ctx)
+        return Path(str(value))
+
+
+_NO_PATH = "it is empty: name a file"
+
+
+class FileType(PathType):
     """The path of a file that is read, which need not exist yet."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__()
         self.name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Read a path; reject that of a directory."""
-        path = Path(str(value))
+        path = super().convert(value, param, ctx)
         with suppress(OSError, ValueError):
             if path.is_dir():
                 self.fail(f"{shown(str(path))} is a directory: name a file", param, ctx)
@@ -215,7 +230,7 @@ class Choice(click.Choice[str]):
         return str(value)
 
 
-PATH = click.Path(path_type=Path)
+PATH = PathType()
 FILE = FileType()
 SECONDS = TextType("seconds", _read_seconds)
 SECONDS_OR_ZERO = TextType("seconds", partial(_read_seconds, zero=True))

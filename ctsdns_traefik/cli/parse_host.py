@@ -19,7 +19,7 @@ from ctsdns_traefik.cli.parameter_types import (
     complete_files,
 )
 from ctsdns_traefik.cli.stdio import STANDARD_STREAM, emit
-from ctsdns_traefik.errors import ExitCode
+from ctsdns_traefik.errors import ExitCode, SettingsError
 from ctsdns_traefik.terminal import painter
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ def _read(entries: Sequence[str]) -> Iterator[WrittenEntry]:
 
     for is_input, arguments in groupby(entries, STANDARD_STREAM.__eq__):
         if not is_input:
-            yield from read_arguments(arguments)
+            written = list(arguments)
+            if not all(map(str.strip, written)):
+                raise SettingsError("an ENTRY is empty: write NAME or NAME=ADDRESS")
+            yield from read_arguments(written)
             continue
         for line in _lines_of_input():
             if line and not line.startswith(COMMENT):

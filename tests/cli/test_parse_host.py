@@ -341,7 +341,7 @@ CLIENTS_SHAPE: Shape = {
 ALIAS_SHAPE: Shape = {"kind": (str,), "entry": (str,)}
 
 ANYTHING = (
-    *("laptop", "", "_", "_x", "=", "_=_", "laptop=1.2.3.4", "_web_http_80._tcp.a.b", SSH),
+    *("laptop", "_", "_x", "=", "_=_", "laptop=1.2.3.4", "_web_http_80._tcp.a.b", SSH),
     *("_web_http_80._tcp.a.b=1.2.3.4", f"{SSH}=::1", f"{SSH}=1.2.3.0/24", "_dns_udp_53._udp.a"),
     *("_web_http_80._tcp.\u65e5\u672c.example", "_web_http_80._tcp.`", "_a\x1b_http_1._tcp.b"),
 )
