@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import redis
 from local import free_ports, running, until
 from ruamel.yaml import YAML
-from support.commands import Watch
+from support.commands import PATIENT, Watch
 from support.traefik import Traefik
 
 from ctsdns_traefik.core.dynamic.key_values import to_key_values
@@ -148,6 +149,13 @@ class StoreTraefik(Traefik):
         return found
 
 
+PATIENT_WITH_STORE = PATIENT.replace(
+    "sys.exit",
+    "from ctsdns_traefik.output.redis import publisher\npublisher._RELEASE_TIMEOUT = 3.0\nsys.exit",
+)
+"""The same for a store, to which it frees its lease at the end."""
+
+
 class StoreWatch(Watch):
     """``ctsdns-traefik watch`` that publishes to a store."""
 
@@ -155,5 +163,6 @@ class StoreWatch(Watch):
         self, endpoint: str, url: str, folder: Path, *arguments: str, **options: Any
     ) -> None:
         folder.mkdir(exist_ok=True)
+        options.setdefault("program", (sys.executable, "-c", PATIENT_WITH_STORE))
         # Of an option that is given twice the last counts.
         super().__init__(endpoint, folder / "watch", "-o", url, *arguments, **options)

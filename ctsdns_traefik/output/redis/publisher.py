@@ -31,7 +31,7 @@ _ATTEMPTS = 3
 """How often a write is tried when another process writes at the same moment."""
 
 _RELEASE_TIMEOUT = 0.3
-"""Seconds for each answer when watch stops, which may take a second in all."""
+"""Seconds for each answer when watch stops, which may take a second in all; others can wait."""
 
 _NAMED_AT_MOST = 3
 
@@ -98,8 +98,9 @@ class RedisOutput:
             yield
         finally:
             if self._may_hold_lease:
-                # A store that does not answer must not hold up the end: the lease then expires.
-                with suppress(OutputError), self._connected(_RELEASE_TIMEOUT) as store:
+                # A store that does not answer must not hold up a stop: the lease then expires.
+                timeout = _RELEASE_TIMEOUT if self._cancellation else None
+                with suppress(OutputError), self._connected(timeout) as store:
                     store.release(self._lease)
 
     def inspect(self, size: int = 0) -> str:  # noqa: ARG002  (the interface's)

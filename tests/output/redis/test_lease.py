@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -163,6 +164,17 @@ def test_watch_takes_over_at_its_next_snapshot_when_the_writer_stops(server: Ser
     held = server.run("GET", LEASE)
     first.stop()
     assert server.run("GET", LEASE) == held
+
+
+def test_end_of_a_run_waits_for_a_slow_store(server: Server) -> None:
+    """Only a stop is in a hurry: a lease that stays would keep the next run out for a minute."""
+    pid = server.process.pid
+    target = RedisOutput(address_from(server.url))
+    with target.claim():
+        target.write(content_of("a"))
+        os.kill(pid, signal.SIGSTOP)
+        Timer(1.0, os.kill, (pid, signal.SIGCONT)).start()
+    assert server.run("EXISTS", LEASE) == 0
 
 
 def test_former_holder_stands_by_when_it_wakes_up(server: Server) -> None:

@@ -17,10 +17,9 @@ from typing import NamedTuple, Self
 
 import pytest
 from support.certificates import Authority
-from support.commands import PATIENT
 from support.endpoints import Feed, Script, ScriptedEndpoint, snapshot, unanswering
 from support.entries import hosts
-from support.stores import Server, StoreWatch, keys_of, needs_redis
+from support.stores import PATIENT_WITH_STORE, Server, StoreWatch, keys_of, needs_redis
 
 from ctsdns_traefik.core.access.parser import read_access
 from ctsdns_traefik.core.dynamic.rendering import render
@@ -84,7 +83,7 @@ def watching(
     folder: Path,
     *options: str,
     url: str = "",
-    program: Sequence[str] = (sys.executable, "-c", PATIENT),
+    program: Sequence[str] = (sys.executable, "-c", PATIENT_WITH_STORE),
     **environment: str,
 ) -> Iterator[Scene]:
     """Run a watch on a server that may not be there yet."""
