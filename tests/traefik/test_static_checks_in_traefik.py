@@ -216,6 +216,11 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
             "{a: {address: '127.0.0.1:PORT', forwardedHeaders: {trustedIPs: [cloudflare]}}}",
             ["a.forwardedHeaders.trustedIPs"],
         ),
+        ("{a: {address: '127.0.0.1:PORT', proxyProtocol: {}}}", ["a.proxyProtocol"]),
+        (
+            "{a: {address: '127.0.0.1:PORT', proxyProtocol: {trustedIPs: []}}}",
+            ["a.proxyProtocol"],
+        ),
         (
             "{a: {address: '127.0.0.1:PORT', proxyProtocol: {trustedIPs: [10.0.0.0/255.0.0.0]}}}",
             ["a.proxyProtocol.trustedIPs"],
@@ -224,7 +229,8 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
             """{
               web: {address: '127.0.0.1:PORT', forwardedHeaders: {trustedIPs: '10.0.0.1, ::1/64'},
                 proxyProtocol: {insecure: true, trustedIPs: [any]}},
-              dns: {address: '127.0.0.1:PORT/udp', forwardedHeaders: {trustedIPs: [any]}},
+              dns: {address: '127.0.0.1:PORT/udp', proxyProtocol: {},
+                forwardedHeaders: {trustedIPs: [any]}},
               a: {address: '127.0.0.2:PORT'}, b: {address: '[::1]:PORT', reusePort: true},
               c: {address: '[::1]:PORT', reusePort: true}, d: {address: '[::1%lo]:5'}}""",
             [],

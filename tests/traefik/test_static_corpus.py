@@ -63,6 +63,12 @@ YAML_FILES = {
     "misspelt-in-http": f"entryPoints: {{{WEB[:-1]}, http: {{middleware: [a@file]}}}}}}",
     "udp-and-proxy-protocol": "entryPoints: {mail: {address: '[::]:25', proxyProtocol:"
     " {trustedIPs: [10.0.0.0/8]}}, dns: {address: ':53/udp', udp: {timeout: 10s}}}",
+    "map-for-a-list": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: {{a: b, c: [d]}}}},"
+    " forwardedHeaders: {trustedIPs: {a: 10.0.0.1}}}}",
+    "bad-map-of-maps": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: {{a: {{b: c}}}}}}}}}}",
+    "bad-list-of-lists": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: [[a]]}}}}}}",
+    "bad-list-of-maps": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: [{{a: b}}]}}}}}}",
+    "bad-list-with-null": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: [a, null]}}}}}}",
     "duplicate-key": f"entryPoints: {{{WEB}}}\nentryPoints: {{{WEB}}}",
     "tabs-behind-words": "entryPoints:\t\n  web:\t# one\n    address:\t':80'\t\n",
     "old-tab-of-a-list": "entryPoints:\n  web:\n    address: ':80'\n    http:\n      middlewares:\n"
@@ -113,7 +119,7 @@ def test_yaml(tmp_path: Path, name: str) -> None:
     file.write_text(text)
     read = static_read_by_traefik(tmp_path, [f"--configFile={file}"], {})
     static = require_agreement(read_here(text, "yaml"), read)
-    assert (static is None) is name.startswith(("old", "empty", "duplicate", "misspelt"))
+    assert (static is None) is name.startswith(("old", "empty", "duplicate", "misspelt", "bad"))
 
 
 @pytest.mark.parametrize("name", TOML_FILES)

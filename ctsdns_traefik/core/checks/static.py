@@ -46,6 +46,9 @@ def check_static(
                 f"use Traefik {since(feature)} or newer, or remove it",
             )
     yield from entrypoints_refused(static)
+    for setting in static.ignored:
+        message = "it is a map in place of a list, and Traefik takes nothing of it"
+        yield diagnose_setting("setting-ignored", setting, message, "write a list, such as [a, b]")
     yield from random_ports(static)
     yield from challenges_without_entrypoint(static)
     yield from redirect_ignored(static)
@@ -65,6 +68,10 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
             what = f"{quoted(entrypoint.address)} is no address to listen on"
             hint = "write one such as :443, 127.0.0.1:443 or :53/udp"
             yield _does_not_start(f"{path}.address", what, hint)
+        nobody = proxy.exists and not (proxy.insecure or proxy.trusted)
+        if nobody and entrypoint.protocol != "udp":
+            what, hint = "it trusts no address", "list trustedIPs, or remove it"
+            yield _does_not_start(f"{path}.proxyProtocol", what, hint)
         for section, trusted in (
             ("proxyProtocol", () if proxy.insecure else proxy.trusted),
             ("forwardedHeaders", entrypoint.forwarders),

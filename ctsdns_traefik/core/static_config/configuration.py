@@ -48,6 +48,8 @@ class ProxyProtocol(NamedTuple):
     """Whether all may; then the trusted addresses do not matter."""
     trusted: tuple[str, ...] = ()
     """Addresses and networks as written in the configuration (``trustedIPs``)."""
+    exists: bool = False
+    """Whether such headers are read at all."""
 
 
 class Entrypoint(NamedTuple):
@@ -145,6 +147,8 @@ class StaticConfiguration(NamedTuple):
     """Its providers, by the names that follow ``@`` in those of routers and middlewares."""
     refusals: tuple[Refusal, ...] = ()
     """Why Traefik does not start with it."""
+    ignored: tuple[str, ...] = ()
+    """Lists that are written as maps, of which Traefik takes nothing."""
     newer: tuple[tuple[str, str], ...] = ()
     """Its settings that not every release has: their names in the table of releases, and paths."""
     old_rules: bool = False
@@ -183,8 +187,10 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
     )
     transport = root.section("serversTransport")
     api = root.section("api", alone=True)
+    entrypoints = _entrypoints(root)
     return StaticConfiguration(
-        entrypoints=_entrypoints(root),
+        entrypoints=entrypoints,
+        ignored=tuple(root.locations.ignored),
         file_provider=_file_provider(root.section("providers").section("file")),
         http_provider=_http_provider(root.section("providers").section("http")),
         api_insecure=api.flag("insecure"),
@@ -263,7 +269,9 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         acme_bypass=section.flag("allowACMEByPass"),
         alias_headers=http.text("aliasHeadersStrategy"),
         encoded_slash=http.section("encodedCharacters").flag("allowEncodedSlash"),
-        proxy_protocol=ProxyProtocol(proxy.flag("insecure"), proxy.texts("trustedIPs")),
+        proxy_protocol=ProxyProtocol(
+            proxy.flag("insecure"), proxy.texts("trustedIPs"), exists=proxy.exists
+        ),
         forwarders=section.section("forwardedHeaders").texts("trustedIPs"),
         http3=section.section("http3", alone=True).exists,
         reuse_port=section.flag("reusePort"),

@@ -46,6 +46,8 @@ class Locations(dict[str, SourceLocation]):
         super().__init__()
         self.known = known or {}
         """By path in lower case."""
+        self.ignored: list[str] = []
+        """Lists that are written as maps, of which Traefik takes nothing."""
 
 
 class Section:
@@ -133,13 +135,22 @@ class Section:
         return _as_text(values[-1])
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return the texts under a key: a list, or one text with commas."""
-        values = self._values(key) or [()]
-        if isinstance(values[-1], Mapping):
-            raise self._error(key, "is not a list")
-        if isinstance(values[-1], list | tuple):
-            return tuple(_as_text(each).strip() for each in values[-1])
-        return tuple(each.strip() for each in _as_text(values[-1]).split(","))
+        """Return the texts under a key: a list, or one text with commas; of a map Traefik has none.
+
+        With anything else in a list, or maps in a map, it does not start.
+        """
+        value = (self._values(key) or [()])[-1]
+        if isinstance(value, Mapping):
+            if any(isinstance(each, Mapping) and each for each in value.values()):
+                raise self._error(key, "is not a list")
+            if self.has_values(value):
+                self.locations.ignored.append(self._path_of(key))
+            return ()
+        if isinstance(value, list | tuple):
+            if any(each is None or isinstance(each, Mapping | list) for each in value):
+                raise self._error(key, "is not a list of texts alone")
+            return tuple(_as_text(each).strip() for each in value)
+        return tuple(each.strip() for each in _as_text(value).split(","))
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """Return the boolean under a key."""

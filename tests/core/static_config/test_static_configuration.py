@@ -398,15 +398,19 @@ def test_given_entrypoints_beside_a_file() -> None:
     ("settings", "expected"),
     [
         pytest.param("{}", ProxyProtocol(), id="none"),
-        pytest.param("{proxyProtocol: {insecure: 'true'}}", ProxyProtocol(insecure=True), id="any"),
+        pytest.param(
+            "{proxyProtocol: {insecure: 'true'}}",
+            ProxyProtocol(insecure=True, exists=True),
+            id="any",
+        ),
         pytest.param(
             "{ProxyProtocol: {TrustedIPs: [10.0.0.1, '::1']}}",
-            ProxyProtocol(trusted=("10.0.0.1", "::1")),
+            ProxyProtocol(trusted=("10.0.0.1", "::1"), exists=True),
             id="list",
         ),
         pytest.param(
             "{proxyProtocol: {trustedIPs: '10.0.0.1,10.0.0.2'}}",
-            ProxyProtocol(trusted=("10.0.0.1", "10.0.0.2")),
+            ProxyProtocol(trusted=("10.0.0.1", "10.0.0.2"), exists=True),
             id="text",
         ),
     ],
@@ -417,8 +421,12 @@ def test_proxy_protocol(settings: str, expected: ProxyProtocol) -> None:
     assert static.entrypoints["web"].proxy_protocol == expected
 
 
-def test_proxy_protocol_of_a_wrong_kind() -> None:
-    """A map in the place of a list is refused, with its place."""
+def test_list_of_a_wrong_kind() -> None:
+    """A map in the place of a list is as none, and reported; one of maps is refused."""
+    text = "entryPoints:\n  web: {{proxyProtocol: {{trustedIPs: {}}}, http: {{middlewares: {{}}}}}}"
+    static = read_static(text.format("{a: 1}"), "yaml")
+    assert static.entrypoints["web"].proxy_protocol == ProxyProtocol(exists=True)
+    assert static.ignored == ("entryPoints.web.proxyProtocol.trustedIPs",)
     with pytest.raises(LocatedError, match="trustedIPs is not a list") as caught:
-        read_static("entryPoints:\n  web: {proxyProtocol: {trustedIPs: {a: 1}}}", "yaml")
+        read_static(text.format("{a: {b: 1}}"), "yaml")
     assert caught.value.location == (2, 25)
