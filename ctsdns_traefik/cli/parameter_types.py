@@ -31,6 +31,9 @@ _OLDEST_TRAEFIK = 3
 
 
 _HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}(/[0-9]*)?")
+_USER_AND_PASSWORD = re.compile(r"[^./].*:[^/]*@")
+"""A URL with a mistake before its password, which no message may repeat."""
+
 _ENTRYPOINT_OPTION = re.compile(r"tls(=(true|false))?|redirect=(:[0-9]+|[A-Za-z0-9][\w-]*)")
 
 
@@ -100,7 +103,11 @@ def _read_output(text: str) -> Path | str:
         raise SettingsError(
             f"{quoted(text)} is not a file (did you mean the store redis://{text}?)"
         )
-    return text if text == NO_OUTPUT or is_store_url(text) else Path(text)
+    if text == NO_OUTPUT or is_store_url(text):
+        return text
+    if _USER_AND_PASSWORD.match(text) and not Path(text).suffix.startswith(".y"):
+        raise SettingsError("it is not a file; a store begins with redis:// or rediss://")
+    return Path(text)
 
 
 def _read_listen_address(text: str) -> ListenAddress:

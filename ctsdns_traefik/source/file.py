@@ -36,7 +36,7 @@ _GRACE = 1.0
 _SCHEME = re.compile(r"(?:https?|tailscale|headscale(?:\+https?)?):|.*?://", re.IGNORECASE)
 """How an address begins that is no path; a path that does can have ``file:`` or ``./`` in front."""
 
-_MAY_HOLD_SECRET = re.compile(r"[^./][^/]*@|[^./].*\?")
+_MAY_HOLD_SECRET = re.compile(r"[^./][^/]*@|[^./].*(?:\?|:[^/]*@)")
 """A URL without its scheme, whose user, password or query no message may repeat."""
 
 

@@ -130,6 +130,10 @@ def _proxy_fault(error: Exception, endpoint: Endpoint) -> str:
         if tunnel := _TUNNEL.search(str(cause)):
             fault = _TUNNEL_FAULTS.get(tunnel[1], "answers {status}").format(status=tunnel[1])
             return f"the proxy that {name} names {fault}"
+        if isinstance(cause, ssl.SSLError):
+            fix = "if it speaks plain HTTP, write http:// in its URL"
+            fault = shown(cause.reason or str(cause))
+            return f"TLS to the proxy that {name} names failed: {fault}; {fix}"
         if isinstance(cause, OSError) and cause.strerror:
             return f"the proxy that {name} names cannot be reached: {os_reason(cause)}"
     return f"the proxy that {name} names cannot be used"
