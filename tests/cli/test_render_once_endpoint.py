@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from local import free_ports
+from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from support.certificates import Authority
 from support.commands import run
 from support.endpoints import (
@@ -21,6 +25,7 @@ from support.endpoints import (
     snapshot,
     trickling,
 )
+from support.paths import ROOT
 
 HOSTS = {"_web_http_80._tcp.a.example.com": "100.64.0.1"}
 
@@ -270,3 +275,26 @@ def test_variable_that_holds_no_url_is_not_repeated(command: str, url: str) -> N
         f"{PREFIX}the source is not a URL like https://git.example.com/policy.hujson,"
         " nor tailscale:, headscale+https://HOST or a file\n"
     )
+
+
+CLI = ROOT / "docs" / "cli.md"
+PLACEHOLDER = "k123456CNTRL"
+
+
+def test_line_of_a_crontab(tmp_path: Path) -> None:
+    """The documented line works with what cron gives a command, and prints nothing."""
+    (line,) = re.findall(r"^    \*/5 \* \* \* \* (.*)$", CLI.read_text(), re.MULTILINE)
+    script = Path(sys.executable).with_name("ctsdns-traefik")
+    (tmp_path / ".local" / "bin").mkdir(parents=True)
+    (tmp_path / ".local" / "bin" / "ctsdns-traefik").symlink_to(script)
+    (tmp_path / ".ctsdns-secret").write_text(f"{CLIENT_SECRET}\n")
+    (tmp_path / "policy").write_text('{"hosts": {"_web_http_80._tcp.a.de": "100.64.0.1"}}')
+    output = tmp_path / "dynamic.yml"
+    line = line.replace("/etc/traefik/dynamic.yml", str(output)).replace(PLACEHOLDER, CLIENT_ID)
+    with StandInTailscale(tmp_path / "policy") as api:
+        cron = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TAILSCALE_BASE_URL": api.url}
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], env=cron, capture_output=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert "router-a-de" in output.read_text()
