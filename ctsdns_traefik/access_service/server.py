@@ -30,6 +30,9 @@ PATIENCE = 1
 
 _BACKLOG = 1024
 
+_FOR_TRAEFIK = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""``pkill -HUP traefik`` reaches this program, too, and without it Traefik lets nobody in."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Listen on an address; raise :class:`.SettingsError` if that is not possible."""
@@ -56,6 +59,8 @@ def serve(
     ends: SimpleQueue[int | None] = SimpleQueue()
     for signum in Stop.EXIT_CODES:
         signal.signal(signum, lambda signum, _frame: ends.put(signum))
+    for signum in _FOR_TRAEFIK:
+        signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, Stop.EXIT_CODES)
     server = _server(application, listener)
 
