@@ -30,7 +30,7 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 from tornado.tcpserver import TCPServer
 
 from ctsdns_traefik.cancellation import start_thread
@@ -204,6 +204,23 @@ class Server:
             self._report(internal_error(defect))
 
 
+class _Stream(IOStream):
+    """A connection of which the client may end its own side once it has asked.
+
+    ``on_end`` is called then; tornado would drop the request. A client that has gone looks the same
+    until it is answered.
+    """
+
+    on_end: Callable[[], object] | None = None
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        size = super().read_from_fd(buf)
+        if size == 0 and self.on_end and not self.reading():  # a request has come, all of it
+            self.io_loop.add_callback(self.on_end)
+            return None
+        return size
+
+
 class _Connections(TCPServer, HTTPServerConnectionDelegate):
     """Accepts connections, at most so many, and reads requests."""
 
@@ -231,6 +248,9 @@ class _Connections(TCPServer, HTTPServerConnectionDelegate):
     def handle_stream(self, stream: IOStream, address: object) -> None:  # noqa: ARG002
         if len(self._open) + len(self.relay) >= self._most:
             self._make_room()
+        if not isinstance(stream, SSLIOStream):  # TLS ends both sides at once
+            stream = _Stream(stream.socket, max_buffer_size=stream.max_buffer_size)
+            stream.on_end = partial(self.waiting.answer, stream)
         self._idle[stream] = None  # at once: many may come in one moment
         connection = HTTP1ServerConnection(stream, _PARAMETERS)
         self._open.add(connection)
@@ -313,6 +333,8 @@ class _Exchange(HTTPMessageDelegate):
             self._answer(refusal)
         elif path == RELAY and not self._head and self._connections.has_room_for_followers:
             stream = self._connection.detach()
+            if isinstance(stream, _Stream):
+                stream.on_end = None  # a follower that ends its side has gone
             self._connections.forget(stream)
             chunked = start_line.version != "HTTP/1.0"
             self._connections.relay.follow(stream, lambda: check() is None, chunked=chunked)

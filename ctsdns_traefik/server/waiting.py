@@ -41,14 +41,20 @@ class Waiting:
         self, stream: IOStream, version: str, seconds: float, send: Callable[[], object]
     ) -> None:
         """Have an answer sent once there is another version, or after some seconds."""
-        timeout = stream.io_loop.call_later(seconds, self._send, stream)
+        timeout = stream.io_loop.call_later(seconds, self.answer, stream)
         self._answers[stream] = _Answer(version, timeout, send)
 
     def release(self, version: str) -> None:
         """Send the answers to all who have another version than this one."""
         for stream, answer in tuple(self._answers.items()):
             if answer.version != version:
-                self._send(stream)
+                self.answer(stream)
+
+    def answer(self, stream: IOStream) -> None:
+        """Send the answer of a connection now, if one waits."""
+        answer = self._take(stream)
+        if answer:
+            answer.send()
 
     def forget(self, stream: IOStream) -> None:
         """Note that a connection has ended."""
@@ -60,8 +66,3 @@ class Waiting:
         if answer:
             stream.io_loop.remove_timeout(answer.timeout)
         return answer
-
-    def _send(self, stream: IOStream) -> None:
-        answer = self._take(stream)
-        if answer:
-            answer.send()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import gzip
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -70,7 +72,7 @@ def answer(
 def connections_known() -> int:
     """Return how many connections the server has not forgotten."""
     gc.collect()
-    return sum(type(each).__name__ == "IOStream" for each in gc.get_objects())
+    return sum(type(each).__name__ == "_Stream" for each in gc.get_objects())
 
 
 def before_each_wait(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
@@ -222,6 +224,44 @@ def test_wait_is_bounded() -> None:
     request = Request("GET", "/traefik.json", {}, query="wait=1h")
     assert request.wait == LONGEST_HUB_WAIT
     assert Request("GET", "/traefik.json", {}, query="waits=x").wait == 0
+
+
+def asked_and_ended(port: int, request: str, first: str = "") -> bytes:
+    """Ask and end this side, after a first request if there is one; return the last answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        if first:
+            connection.sendall(f"{first}\r\nHost: localhost\r\n\r\n".encode())
+            while not connection.recv(65536).endswith(DOCUMENTS[0]):
+                pass
+        connection.sendall(f"{request}\r\nHost: localhost\r\n\r\n".encode())
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(partial(connection.recv, 65536), b""))
+
+
+def test_client_that_ends_its_side_is_answered(hub: Hub) -> None:
+    """It has the answer at once, whether or not that would wait, and then the connection ends."""
+    hub.publish(DOCUMENTS[0])
+    waits = "GET /traefik.json?wait=60s HTTP/1.1"
+    for _ in range(20):
+        for request in ("GET /metrics HTTP/1.0", "GET /traefik.json HTTP/1.1", waits):
+            assert asked_and_ended(hub.port, request).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert asked_and_ended(hub.port, waits, first=waits).endswith(DOCUMENTS[0])
+    before = connections_known()
+    followers = [socket.create_connection(("127.0.0.1", hub.port)) for _ in range(5)]
+    for follower in followers:
+        follower.sendall(b"GET /api/config HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        follower.shutdown(socket.SHUT_WR)
+        while follower.recv(65536):
+            pass
+        follower.close()
+    until(lambda: connections_known() <= before, "connections are kept")
+
+
+def test_large_answer_for_a_client_that_ends_its_side(hub: Hub) -> None:
+    """It comes whole, though it does not fit into the socket's buffer."""
+    large = b'"' + b"x" * 50_000_000 + b'"\n'
+    hub.publish(large)
+    assert asked_and_ended(hub.port, "GET /traefik.json HTTP/1.1").endswith(large)
 
 
 def test_clients_that_leave_are_forgotten(hub: Hub) -> None:
