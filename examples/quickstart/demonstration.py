@@ -11,6 +11,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -308,9 +309,13 @@ def start(stage: Stage, endpoint: str, environment: dict[str, str]) -> None:
 
 
 def show_chain(screen: Screen, policy: str, traefik: str, services: str) -> None:
-    """Show what a policy passes on its way to the services."""
+    """Show what a policy passes on its way to the services: side by side if there is room."""
     places = {"source": policy, "watch": "dynamic.yml", "Traefik": traefik, "backend": services}
     widths = [len(address) + 2 for address in places.values()]
+    if len("   ".join("│" * (width + 2) for width in widths)) > shutil.get_terminal_size().columns:
+        for name, address in places.items():
+            screen.line((f"{name:9}", "cyan"), address)
+        return
     heads = (f" {name} ".ljust(width - 1, "─") for name, width in zip(places, widths, strict=True))
     screen.line(("   ".join(f"╭─{head}╮" for head in heads), "cyan"))
     middle: list[str | tuple[str, str]] = []

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from demonstration import Screen, show_chain
 from local import free_ports, until
 from support.quickstarts import (
     EXIT_CODE,
@@ -146,6 +147,23 @@ def test_demonstration_on_a_terminal(tmp_path: Path, columns: int) -> None:
     shown = on_terminal(tmp_path, columns=columns)
     assert re.search(r"\x1b\[32m  \+     \"_web_http_\d+\._tcp\.new\.example\.com\"", shown)
     assert normal(shown) == SHOWN
+
+
+@pytest.mark.parametrize(
+    ("columns", "source", "lines"), [(80, "a.json", 3), (40, "a.json", 4), (80, "a" * 80, 4)]
+)
+def test_chain_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    columns: int,
+    source: str,
+    lines: int,
+) -> None:
+    """Boxes side by side, or a line each where these would be wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show_chain(Screen(), source, "127.0.0.1:20160", "127.0.0.1:28399")
+    assert (shown := capfd.readouterr().out).count("\n") == lines
+    assert ("╭─ source" in shown) is (lines == 3)
 
 
 @pytest.mark.parametrize(
