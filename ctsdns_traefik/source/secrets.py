@@ -15,6 +15,8 @@ _SHORTEST = 4
 """Characters of a secret at least; blanking less would leave no message readable."""
 _SHORTEST_PART = 8
 """Those of a part of a header's value, and of a secret that is blanked within words, too."""
+_VERDICTS = ("wrong", "expired", "invalid", "revoked")
+"""Words of messages about credentials, tried as one: without them no reader knows what is meant."""
 _LONGEST_CUT = 300
 _MOST = 256
 _CUT = "..."
@@ -57,7 +59,7 @@ class SentSecrets:
 
     def _add(self, secrets: Iterable[str]) -> None:
         for secret in secrets:
-            if len(secret) >= _SHORTEST:
+            if len(secret) >= _SHORTEST and secret not in _VERDICTS:
                 self._secrets.pop(secret, None)  # the latest stand last
                 self._secrets[secret] = None
         for old in list(self._secrets)[:-_MOST]:

@@ -154,3 +154,12 @@ def test_rest_of_a_message_stays() -> None:
     sent.add_query("a=1&b=")
     text = "it answers with text/plain, the main thing remaining: a 1..."
     assert sent.blank(text) == text.replace(" main ", " *** ")
+
+
+def test_verdict_that_was_tried_as_a_secret_stays() -> None:
+    """One who tries the secret "wrong" reads that it is wrong."""
+    sent = SentSecrets()
+    sent.add_header("Authorization", "Bearer wrong")
+    sent.add_form([("client_secret", "expired")])
+    text = "the key is wrong or expired; it answers 401 (Bearer wrong)"
+    assert sent.blank(text) == "the key is wrong or expired; it answers 401 (***)"
