@@ -18,7 +18,10 @@ from local import free_ports, running, until
 from support.accessed import GuardedTraefik
 from support.backends import banner_backend, http_backend
 from support.certificates import Authority
-from support.traefik import Answer
+from support.traefik import Answer, needs_wildcards
+
+from ctsdns_traefik.core.checks.certificates import certificates_missing
+from ctsdns_traefik.core.static_config.configuration import read_static
 
 HERE = "127.0.0.1"
 NAME = "www.vm.example.com"
@@ -127,8 +130,12 @@ def test_machine_behind_passthrough_gets_its_certificate(tmp_path: Path, stack: 
     assert traefik.get("web", NAME).status == 301
 
 
+@needs_wildcards
 def test_tcp_entry_gets_its_certificate_from_a_resolver(tmp_path: Path, stack: ExitStack) -> None:
-    """With certResolver in the access file Traefik shows a TCP entry's own certificate."""
+    """With certResolver in the access file Traefik shows a TCP entry's own certificate.
+
+    That of a wildcard needs another challenge.
+    """
     server = AcmeServer(tmp_path, 0)
     acme = {
         "caServer": server.directory,
@@ -140,8 +147,9 @@ def test_tcp_entry_gets_its_certificate_from_a_resolver(tmp_path: Path, stack: E
         "entryPoints": {"web": {}, "tcp": {}},
         "certificatesResolvers": {"letsencrypt": {"acme": acme}},
     }
-    hosts = {f"_tcp_ssh_{stack.enter_context(banner_backend(b'SSH-2.0-'))}._tcp.{NAME}": HERE}
-    access = f"routes: {{{NAME}: {{certResolver: letsencrypt}}}}"
+    ssh = f"_tcp_ssh_{stack.enter_context(banner_backend(b'SSH-2.0-'))}._tcp."
+    hosts = dict.fromkeys((f"{ssh}{NAME}", f"{ssh}*.example.com"), HERE)
+    access = "default: {access: public, certResolver: letsencrypt}"
     traefik = GuardedTraefik(tmp_path / "traefik", settings, hosts, access, server.ca_file)
     traefik.output.write_text("{}")
     stack.enter_context(traefik)
@@ -150,3 +158,8 @@ def test_tcp_entry_gets_its_certificate_from_a_resolver(tmp_path: Path, stack: E
     traefik.until_routed()
     received = until(lambda: traefik.heard("tcp", NAME, tls=server.root()), "no certificate")
     assert received == b"SSH-2.0-"
+    assert traefik.heard("tcp", "a.example.com") == received
+    assert traefik.heard("tcp", "a.example.com", tls=server.root()) == b""
+    static = read_static(json.dumps(settings), "yaml")
+    (found,) = certificates_missing(traefik.rendering.routes, static, None)
+    assert (found.code, found.entry) == ("no-certificate", f"{ssh}*.example.com")

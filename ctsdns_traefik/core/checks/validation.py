@@ -11,6 +11,7 @@ from ctsdns_traefik.core.checks.access import (
     is_bound,
     setting_locations,
 )
+from ctsdns_traefik.core.checks.certificates import certificates_missing
 from ctsdns_traefik.core.checks.diagnostics import locate_in_policy, locate_in_settings
 from ctsdns_traefik.core.checks.dynamic_files import (
     DynamicFiles,
@@ -82,9 +83,8 @@ def check_policy(
         *rendered.warnings,
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
         *(check_access(entries, routes, access.access, configuration, version) if access else ()),
-        *check_names(routes, model, known, beside),
-        *(check_dynamic_files(beside) if beside else ()),
-        *(check_other_routers(routes, known, beside, output) if beside and output else ()),
+        *certificates_missing(routes, known, beside),
+        *_check_beside(routes, model, known, beside, output),
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)
@@ -92,6 +92,19 @@ def check_policy(
     routes = tuple(route for route in routes if route.entry.name not in left_out)
     located = tuple(_located(found, source, static, access))
     return Validation(routes, located, checked, oldest_with(_features(rendered, known)))
+
+
+def _check_beside(
+    routes: tuple[Route, ...],
+    access: Access | None,
+    static: StaticConfiguration,
+    beside: DynamicFiles | None,
+    output: str | None,
+) -> Iterator[Diagnostic]:
+    yield from check_names(routes, access, static, beside)
+    if beside and output:
+        yield from check_dynamic_files(beside)
+        yield from check_other_routers(routes, static, beside, output)
 
 
 def _features(rendered: rendering.Rendering, static: StaticConfiguration) -> Iterator[str]:

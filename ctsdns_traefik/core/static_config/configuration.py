@@ -69,6 +69,8 @@ class Entrypoint(NamedTuple):
     """The TLS options of its HTTP routers that have no TLS section (``http.tls.options``)."""
     cert_resolver: str = ""
     """The certificate resolver of those routers (``http.tls.certResolver``)."""
+    domains: tuple[frozenset[str], ...] = ()
+    """The names of the certificates that it gets for them; without any, the names of each."""
     middlewares: tuple[str, ...] = ()
     """The middlewares of all its HTTP routers, before their own."""
     alias_headers: str = ""
@@ -99,6 +101,15 @@ class Entrypoint(NamedTuple):
     def protocol(self) -> str:
         """``tcp`` or ``udp``."""
         return self.address.partition("/")[2].lower() or "tcp"
+
+
+class Resolver(NamedTuple):
+    """How a certificate resolver gets certificates."""
+
+    challenges: frozenset[str] = frozenset()
+    """Of ``dns``, ``http`` and ``tls``."""
+    tailscale: bool = False
+    """Whether they come from the Tailscale of the machine."""
 
 
 class FileProvider(NamedTuple):
@@ -139,10 +150,8 @@ class StaticConfiguration(NamedTuple):
     """Whether all of this was read; otherwise only some entrypoints are known."""
     api: bool = False
     """Whether the API is enabled, and with it the service ``api@internal``."""
-    resolvers: tuple[str, ...] = ()
-    """The names of its certificate resolvers."""
-    tls_challenge: bool = False
-    """Whether one of them gets certificates by TLS-ALPN-01."""
+    resolvers: Mapping[str, Resolver] = {}
+    """Its certificate resolvers by name."""
     providers: frozenset[str] = frozenset()
     """Its providers, by the names that follow ``@`` in those of routers and middlewares."""
     refusals: tuple[Refusal, ...] = ()
@@ -153,6 +162,11 @@ class StaticConfiguration(NamedTuple):
     """Its settings that not every release has: their names in the table of releases, and paths."""
     old_rules: bool = False
     """Whether rules are in the syntax of Traefik 2 (``core.defaultRuleSyntax: v2``)."""
+
+    @property
+    def tls_challenge(self) -> bool:
+        """Whether a resolver gets certificates by TLS-ALPN-01."""
+        return any("tls" in each.challenges for each in self.resolvers.values())
 
     @property
     def without_tls(self) -> frozenset[str]:
@@ -199,11 +213,10 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         challenge_entrypoints=dict(_challenge_entrypoints(root)),
         locations=root.locations,
         api=api.exists,
-        resolvers=tuple(name for name, _ in root.section("certificatesResolvers").sections()),
-        tls_challenge=any(
-            resolver.section("acme").section("tlsChallenge", alone=True).exists
-            for _, resolver in root.section("certificatesResolvers").sections()
-        ),
+        resolvers={
+            name: _resolver(section)
+            for name, section in root.section("certificatesResolvers").sections()
+        },
         providers=_providers(root),
         refusals=refusals,
         newer=find_newer(root, flags=flags) if refused is None else (),
@@ -264,6 +277,10 @@ def _entrypoint(name: str, section: Section) -> Entrypoint:
         tls=http.section("tls", alone=True).exists,
         tls_options=http.section("tls", alone=True).text("options"),
         cert_resolver=http.section("tls", alone=True).text("certResolver"),
+        domains=tuple(
+            frozenset(filter(None, (each.text("main"), *each.texts("sans"))))
+            for each in http.section("tls", alone=True).items("domains")
+        ),
         middlewares=http.texts("middlewares"),
         redirect=_redirect(redirect) if redirect.exists else None,
         acme_bypass=section.flag("allowACMEByPass"),
@@ -323,6 +340,17 @@ def _providers(root: Section) -> frozenset[str]:
     names = {name.lower() for name, _ in root.section("providers").sections()}
     names = {"kubernetes" if name == "kubernetesingress" else name for name in names}
     return frozenset(names - {"providersthrottleduration"})
+
+
+def _resolver(section: Section) -> Resolver:
+    acme = section.section("acme")
+    found = {
+        "dns": acme.section("dnsChallenge", alone=True).text("provider"),
+        "http": acme.section("httpChallenge", alone=True).text("entryPoint"),
+        "tls": acme.section("tlsChallenge", alone=True).exists,
+    }
+    challenges = frozenset(name for name, value in found.items() if value)
+    return Resolver(challenges, section.section("tailscale", alone=True).exists)
 
 
 def _challenge_entrypoints(root: Section) -> Iterator[tuple[str, str]]:

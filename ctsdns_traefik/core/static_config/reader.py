@@ -90,6 +90,16 @@ class Section:
                     maps = [value] if isinstance(value, Mapping) else []
                     yield str(name), Section(path, maps, self.locations, exists=True)
 
+    def items(self, key: str) -> Iterator[Section]:
+        """Yield the maps of a list of a file, of flags (``key[0]``) or of variables (``KEY_0``)."""
+        for path, value in self.find("*"):
+            name, _, index = path.removeprefix(f"{self._path}.").lower().partition("[")
+            if name == key.lower():
+                found = value if isinstance(value, list) else [value]
+                if isinstance(value, Mapping) and not index:
+                    found = list(value.values())
+                yield from (self.at(path, each) for each in found)
+
     def find(self, pattern: str) -> Iterator[tuple[str, Any]]:
         """Yield the paths, as written, and values of all settings of a dotted path.
 

@@ -300,7 +300,7 @@ def test_problem_of_a_setting_in_one_line() -> None:
 )
 def test_certificate_resolver_of_a_route(access: str, codes: list[str]) -> None:
     """A TLS section of a router replaces its entrypoint's resolver, and needs one that exists."""
-    static = "certificatesResolvers: {le: {acme: {email: x}}}\n"
+    static = "certificatesResolvers: {le: {acme: {tlsChallenge: {}}}}\n"
     static += "entryPoints: {ws: {address: ':443', http: {tls: {certResolver: le}}}}\n"
     text = f"clientAuth: {{ca: {{caFiles: [ca.pem]}}}}\nroutes:\n  a.de: {{{access}}}\n"
     policy = '{"hosts": {"_ws_http_80._tcp.a.de": "100.64.0.1"}}'

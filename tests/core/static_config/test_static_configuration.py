@@ -17,6 +17,7 @@ from ctsdns_traefik.core.static_config.configuration import (
     FileProvider,
     ProxyProtocol,
     Redirect,
+    Resolver,
     StaticConfiguration,
     read_static,
     with_entrypoints,
@@ -92,7 +93,11 @@ def test_toml() -> None:
         api_insecure=True,
         own_trust=True,
         challenge_entrypoints={"Web": "two"},
-        resolvers=("one", "two", "three"),
+        resolvers={
+            "one": Resolver(frozenset({"http"})),
+            "two": Resolver(frozenset({"http"})),
+            "three": Resolver(frozenset({"dns"})),
+        },
         providers=frozenset({"file"}),
     )
     assert read_static(TOML, "toml").locations["entryPoints.Web.http.tls"] == (9, 2)
@@ -123,10 +128,12 @@ API = {"api": True, "api_insecure": True}
         ),
         pytest.param(
             "certificatesResolvers: {a: {acme: {email: x}}}",
-            {"resolvers": ("a",)},
+            {"resolvers": {"a": Resolver()}},
             id="no-challenge",
         ),
-        pytest.param("certificatesResolvers: {a: true}", {"resolvers": ("a",)}, id="no-acme"),
+        pytest.param(
+            "certificatesResolvers: {a: true}", {"resolvers": {"a": Resolver()}}, id="no-acme"
+        ),
     ],
 )
 def test_settings(text: str, changed: dict[str, Any]) -> None:
@@ -171,7 +178,7 @@ def test_names_in_two_cases_are_two_entrypoints() -> None:
         pytest.param("{tls: true}", True, id="true"),
         pytest.param("{tls: 'true'}", True, id="true-as-text"),
         pytest.param("{tls: []}", True, id="list"),
-        pytest.param("{tls: {domains: [{main: a.de}]}}", True, id="with-settings"),
+        pytest.param("{tls: {other: x}}", True, id="with-settings"),
         pytest.param("{tls: false}", False, id="false"),
         pytest.param("{tls: other}", False, id="other-text"),
         pytest.param("{encodeQuerySemicolons: true}", False, id="absent"),
