@@ -88,7 +88,7 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
         (tmp_path / "dynamic" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "dynamic" / name).write_text(json.dumps(content))
     traefik = stack.enter_context(checked)
-    until(lambda: len(traefik.routers()) > len(hosts), "not all routers", 15)
+    until(lambda: len(traefik.routers()) > len(hosts), "not all routers")
     options = ("--static-config", tmp_path / "traefik.yml", "-o", traefik.output)
     done = run(
         "validate", "--format", "json", *options, "-", stdin=json.dumps({"hosts": hosts}).encode()
@@ -105,9 +105,9 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
         for name in ("open.example.de", "strict.example.de"):  # which demand a certificate
             if traefik.get("ws", name, tls=any_certificate()).body == "ours":
                 found.add(name)
-        return found if traefik.heard("ws", "db.example.de") else {*found, "db.example.de"}
+        return found if traefik.heard("ws", "db.example.de", wait=1) else {*found, "db.example.de"}
 
-    until(lambda: elsewhere() == taken, f"not {taken} lead elsewhere", 15)
+    until(lambda: elsewhere() == taken, f"not {taken} lead elsewhere")
     assert {
         "longer.example.de",
         "higher.example.de",

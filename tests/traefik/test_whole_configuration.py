@@ -262,7 +262,7 @@ def test_tls_options_of_an_entrypoint(
     web = {"http": {"tls": {"options": "new@file"}}}
     directory = Directory(stack, tmp_path, files, web)
     assert [*directory.problems()] == codes
-    until(directory.traefik.routers, "no routers", 15)
+    until(directory.traefik.routers, "no routers")
     (router,) = directory.traefik.routers().values()
     assert router["status"] == ("disabled" if codes else "enabled")
 
