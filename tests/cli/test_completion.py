@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -31,7 +32,7 @@ SHELLS = {
     "zsh": (["zsh", "-f", "-i"], "unsetopt zle_bracketed_paste; autoload -U compinit; compinit -D"),
 }
 
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def shell_on_terminal(name: str, folder: Path) -> Iterator[int]:
     os.close(inner)
     source = f'eval "$(_CTSDNS_TRAEFIK_COMPLETE={name}_source ctsdns-traefik)"'
     os.write(terminal, f"{first}; {source}; echo re''ady\n".encode())
-    until_shown(terminal, "ready")
+    until_shown(terminal, r"ready\r\n.*prompt> ")  # what comes before the prompt is not edited
     try:
         yield terminal
     finally:
@@ -65,16 +66,16 @@ def shell_on_terminal(name: str, folder: Path) -> Iterator[int]:
 def environment() -> dict[str, str]:
     """Return an environment in which the installed script is found by its name."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "TERM": "dumb", "PS1": "$ "}
+    return {**os.environ, "PATH": path, "TERM": "dumb", "PS1": "prompt> "}
 
 
-def until_shown(terminal: int, text: str) -> None:
-    """Read what a terminal shows until it has a text."""
+def until_shown(terminal: int, pattern: str) -> None:
+    """Read what a terminal shows until it has a pattern."""
     shown, deadline = "", time.monotonic() + WITHIN
-    while text not in shown:
+    while not re.search(pattern, shown, re.DOTALL):
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([terminal], [], [], left)[0]:
-            pytest.fail(f"no {text!r} in {shown!r}")
+            pytest.fail(f"no {pattern!r} in {shown!r}")
         shown += os.read(terminal, 65536).decode(errors="replace")
 
 
@@ -86,7 +87,7 @@ def test_tab_completes(name: str, tmp_path: Path) -> None:
         for case in COMPLETED:
             typed, added = map(str, case.values)
             os.write(terminal, f"ctsdns-traefik {typed}\t".encode())
-            until_shown(terminal, f"{typed}{added}")
+            until_shown(terminal, re.escape(f"{typed}{added}"))
             os.write(terminal, b"\x15")  # Ctrl-U: the line is dropped
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.commands import COMMAND, run
+from support.commands import COMMAND, LINELESS, run
 from support.endpoints import (
     STREAM,
     Feed,
@@ -23,15 +23,6 @@ from support.entries import hosts
 from support.terminals import Terminal, on_terminal, screen
 
 from ctsdns_traefik.traefik import find_traefik
-
-LATE = """
-import sys
-from ctsdns_traefik.cli import main
-from ctsdns_traefik.cli.report import progress
-progress.AFTER = 60.0
-sys.exit(main(sys.argv[1:]))
-"""
-"""The command, whose line comes after a minute: on a busy machine nothing ends at once."""
 
 LOADING = "a real Traefik is loading 2 routes ... "
 
@@ -97,7 +88,7 @@ def test_pipe_and_dumb_terminal_get_none() -> None:
 def test_quick_commands_show_none(policy: str, tmp_path: Path) -> None:
     """What ends before its time draws no line."""
     output = str(tmp_path / "dynamic.yml")
-    command = [sys.executable, "-c", LATE]
+    command = [sys.executable, "-c", LINELESS]
     for arguments in (["render-once", policy], ["watch", "--check", policy, "-o", output]):
         code, shown = on_terminal([*command, *arguments], 80)
         assert code == 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support.commands import COMMAND, run
+from support.commands import LINELESS, run
 from support.terminals import Terminal, on_terminal, plain
 
+PROGRAM = [sys.executable, "-c", LINELESS]
 WIDTHS = (60, 80, 120)
 
 NAME = f"_web_http_3000._tcp.{'long-name.' * 12}example.com"
@@ -54,7 +56,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("arguments", "texts"), CASES)
 def test_lines_are_whole_at_every_width(arguments: list[str], texts: list[str]) -> None:
     """The terminal gets the same lines however narrow it is, and wraps them itself."""
-    shown = [on_terminal([*COMMAND, *arguments], columns)[1] for columns in WIDTHS]
+    shown = [on_terminal([*PROGRAM, *arguments], columns)[1] for columns in WIDTHS]
     assert shown[0] == shown[1] == shown[2]
     assert [text for text in texts if text not in shown[0]] == []
 
@@ -70,7 +72,7 @@ def test_log_is_whole_at_every_width() -> None:
 def log_of_watch(columns: int) -> Iterator[str]:
     """Run watch on a terminal until it has rendered; yield its lines without their times."""
     output = f"routes-{columns:03}.yml"
-    command = [*COMMAND, "watch", "policy.hujson", "-o", output]
+    command = [*PROGRAM, "watch", "policy.hujson", "-o", output]
     terminal = Terminal(command, columns)
     terminal.until("INFO replaced")
     terminal.process.send_signal(signal.SIGTERM)
@@ -82,7 +84,7 @@ def log_of_watch(columns: int) -> Iterator[str]:
 @pytest.mark.parametrize("command", ["", "watch", "render-once", "parse-host", "validate"])
 def test_help_breaks_no_word(command: str) -> None:
     """Help is wrapped between words alone: options, variables, URLs and commands stay whole."""
-    arguments = [*COMMAND, *filter(None, [command]), "--help"]
+    arguments = [*PROGRAM, *filter(None, [command]), "--help"]
     shown = [on_terminal(arguments, columns)[1] for columns in (*WIDTHS, 1000)]
     assert [text.split() for text in shown[:-1]] == [shown[-1].split()] * len(WIDTHS)
     folded = re.compile(r"^ {6}(?!\d+  ).*", re.MULTILINE)
@@ -105,7 +107,7 @@ EXPECTED = [
 def test_conventions_of_colour(environment: dict[str, str], coloured: tuple[bool, bool]) -> None:
     """A terminal gets colour and a pipe none, unless NO_COLOR, FORCE_COLOR or TERM differ."""
     for arguments in (["validate", "policy.hujson"], ["render-once", "missing.json"]):
-        _, shown = on_terminal([*COMMAND, *arguments], 80, **environment)
+        _, shown = on_terminal([*PROGRAM, *arguments], 80, **environment)
         done = run(*arguments, environment=environment)
         assert ("\x1b" in shown, "\x1b" in done.stdout + done.stderr) == coloured
 
@@ -162,5 +164,5 @@ def test_data_has_no_colour(arguments: Sequence[str]) -> None:
 def test_error_of_a_closed_stream(tmp_path: Path) -> None:
     """Closed standard streams change no exit code, colour forced or not."""
     script = 'exec "$@" >&- 2>&-'
-    command = ["sh", "-c", script, "sh", *COMMAND, "validate", str(tmp_path / "policy.hujson")]
+    command = ["sh", "-c", script, "sh", *PROGRAM, "validate", str(tmp_path / "policy.hujson")]
     assert os.spawnve(os.P_WAIT, "/bin/sh", command, {**os.environ, "FORCE_COLOR": "1"}) == 4

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
-from support.commands import COMMAND, UNCHECKED
+from support.commands import LINELESS, UNCHECKED
 from support.terminals import on_terminal, plain
 
 HOSTS = {
@@ -57,7 +58,9 @@ def validate(
     """Run validate on a terminal of some columns; return its exit status and what it shows."""
     source = folder / "policy.json"
     source.write_text(json.dumps({"hosts": hosts}, ensure_ascii=False, indent=1))
-    return on_terminal([*COMMAND, "validate", str(source)], columns, **environment)
+    return on_terminal(
+        [sys.executable, "-c", LINELESS, "validate", str(source)], columns, **environment
+    )
 
 
 def test_routes_are_a_tree_by_entrypoint(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from support.certificates import Authority
-from support.commands import COMMAND, Watch, run, tried
+from support.commands import COMMAND, LINELESS, Watch, run, tried
 from support.endpoints import STREAM, ScriptedEndpoint, answering, saying_nothing, sending, snapshot
 from support.entries import hosts
 from support.stores import Server
@@ -335,7 +336,8 @@ def test_marks_on_a_terminal(
     policy: Path, tmp_path: Path, encoding: str, marks: tuple[str, str]
 ) -> None:
     """A terminal shows a tick or a cross if it has UTF-8, words otherwise."""
-    command = [*COMMAND, "watch", "--check", str(policy), "-o", str(tmp_path / "away" / "d.yml")]
+    command = [sys.executable, "-c", LINELESS, "watch", "--check", str(policy)]
+    command += ["-o", str(tmp_path / "away" / "d.yml")]
     code, shown = on_terminal(command, 80, PYTHONIOENCODING=encoding, NO_COLOR="1")
     assert code == 4
     assert [line.partition(" ")[0] for line in shown.splitlines()] == list(marks)

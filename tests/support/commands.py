@@ -27,6 +27,16 @@ sys.exit(main(sys.argv[1:]))
 """The same, but for seconds in which a stop has to end it before it is ended by force: on a busy
 machine it may need more than usual, and less than what it might wait for."""
 
+LINELESS = """
+import sys
+from ctsdns_traefik.cli import main
+from ctsdns_traefik.cli.report import progress
+progress.AFTER = 60.0
+sys.exit(main(sys.argv[1:]))
+"""
+"""The same, but for the line of progress, which comes after a minute and not after a second: on a
+busy machine everything takes a second."""
+
 UNCHECKED = "; entrypoints were not checked (no --static-config or --entrypoint)"
 """How the summary of validate ends where it does not know which entrypoints Traefik has."""
 
