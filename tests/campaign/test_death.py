@@ -122,7 +122,7 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".dynamic.yml.") and name.endswith(".tmp")
 
 
-@pytest.mark.timeout(1800 if FULL else 120)
+@pytest.mark.timeout(1800 if FULL else 600)
 def test_killed_at_any_moment(path: Path) -> None:
     """Whenever watch is killed the file is a whole version, and the next one tidies and goes on.
 
@@ -160,7 +160,7 @@ def test_killed_at_any_moment(path: Path) -> None:
 SIGNALS = {"SIGTERM": 0, "SIGINT": 130}
 
 
-@pytest.mark.timeout(600 if FULL else 120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "code"), SIGNALS.items(), ids=SIGNALS)
 def test_stopped_at_any_moment(path: Path, name: str, code: int) -> None:
     """A stop amid one change after another leaves a whole version and nothing beside it."""
@@ -180,7 +180,7 @@ def test_stopped_at_any_moment(path: Path, name: str, code: int) -> None:
         assert reader.spoiled == [], f"seed {seed}"
 
 
-@pytest.mark.timeout(600 if FULL else 120)
+@pytest.mark.timeout(600)
 def test_hangups_at_any_moment(path: Path) -> None:
     """Amid one change after another each SIGHUP leads to a new connection, and to nothing else."""
     seed = random.randrange(2**32)

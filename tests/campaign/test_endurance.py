@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.campaigns import FULL, rounds
+from support.campaigns import rounds
 from support.commands import COMMAND, Watch, bind_mounting
 from support.endpoints import Feed, ScriptedEndpoint, event, snapshot
 from support.entries import hosts
@@ -105,7 +105,7 @@ def held_open(watch: Watch) -> dict[str, str]:
 
 
 @needs_proc
-@pytest.mark.timeout(600 if FULL else 120)
+@pytest.mark.timeout(600)
 def test_memory_and_descriptors_stay(path: Path) -> None:
     """After many snapshots watch has as much memory as after ten, and as much open."""
     with watching(path) as scene:

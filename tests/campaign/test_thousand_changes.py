@@ -35,7 +35,7 @@ def other_port() -> Iterator[int]:
         yield stack.enter_context(http_backend("other"))
 
 
-@pytest.mark.timeout(60 + 3 * ROUNDS)
+@pytest.mark.timeout(300 + 3 * ROUNDS)
 def test_every_change_becomes_live(stage: Stage, other_port: int) -> None:
     """Routes that are added, led elsewhere and removed by turns each reach the file and Traefik."""
     turns = [(stage.port, LIVE.body), (other_port, "other"), (None, None)]

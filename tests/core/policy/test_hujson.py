@@ -108,7 +108,7 @@ def test_faults_are_searched_for_wherever_there_may_be_some(text: str) -> None:
     assert may_have_faults(text) or find_faults(text) == []
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "text",
     [
