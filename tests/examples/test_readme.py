@@ -106,7 +106,7 @@ def terminal(command: str, folder: Path) -> Iterator[None]:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_own_policy(tmp_path: Path) -> None:
-    """With the commands for a policy of one's own a route is live, and follows an edit."""
+    """With the commands a route is live, and follows an edit; a policy of one's own stays."""
     commands = commands_of("Try it on your own policy")
     assert len(commands) == 5
     copy, make, watch, traefik, request = commands
@@ -123,6 +123,10 @@ def test_own_policy(tmp_path: Path) -> None:
         return done.stdout
 
     with ExitStack() as stack:
+        policy.write_text("mine")
+        subprocess.run(["sh", "-c", copy], cwd=tmp_path, check=True)
+        assert policy.read_text() == "mine"
+        policy.unlink()
         for command in (copy, make):
             subprocess.run(["sh", "-c", command], cwd=tmp_path, env=os.environ, check=True)
         stack.enter_context(terminal(watch, tmp_path))
