@@ -219,14 +219,16 @@ def _prove(
 ) -> Proof:
     """Load the routes into a real Traefik.
 
-    Raise :class:`SettingsError` if there is no Traefik. Middlewares that only the user's other
-    dynamic files define are left out, since Traefik may not find them here, and health checks,
-    since a proof reaches no backend.
+    Raise :class:`SettingsError` if there is no Traefik. Middlewares of the user's other dynamic
+    files are left out if Traefik may not find here what they need, and health checks, since a proof
+    reaches no backend.
     """
+    from ctsdns_traefik.core.checks import provable_middlewares
     from ctsdns_traefik.core.dynamic import render
     from ctsdns_traefik.traefik import SandboxEntrypoint, prove, texts_to_load
 
-    alone = access.access.self_contained() if access else None
+    others = provable_middlewares(beside) if beside else frozenset()
+    alone = access.access.self_contained(others) if access else None
     without_tls = static.configuration.without_tls if static.configuration else ()
     rendering = render(hosts, access=alone, without_tls=without_tls)
     known = static.configuration.entrypoints.values() if static.configuration else ()
@@ -237,6 +239,7 @@ def _prove(
             _listens_on_udp(each, rendering.routes),
             each.tls,
             all_default or each.as_default,
+            tuple(name for name in each.middlewares if name in others),
         )
         for each in known
     ]

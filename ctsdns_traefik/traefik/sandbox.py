@@ -57,6 +57,8 @@ class SandboxEntrypoint(NamedTuple):
     """Whether it gives its HTTP routers TLS (``http.tls``)."""
     default: bool = True
     """Whether routers of other files that name no entrypoint are on it."""
+    middlewares: tuple[str, ...] = ()
+    """Those of all its HTTP routers."""
 
 
 class _Files(NamedTuple):
@@ -227,8 +229,10 @@ def _write(
 def _listening(entrypoint: SandboxEntrypoint) -> dict[str, Any]:
     """Let the system pick the port when Traefik listens: no other program can take it first."""
     listening: dict[str, Any] = {"address": f"{_LOOPBACK}:0{'/udp' if entrypoint.udp else ''}"}
-    if entrypoint.tls and not entrypoint.udp:
-        listening["http"] = {"tls": {}}
+    http: dict[str, Any] = {"tls": {}} if entrypoint.tls else {}
+    http |= {"middlewares": list(entrypoint.middlewares)} if entrypoint.middlewares else {}
+    if http and not entrypoint.udp:
+        listening["http"] = http
     if entrypoint.default and not entrypoint.udp and entrypoint.name != _NEVER_DEFAULT:
         listening["asDefault"] = True  # so that no such router is on the API's
     return listening

@@ -206,6 +206,12 @@ FILTER = "http: {middlewares: {sec: {headers: {frameDeny: true}}}}"
             404,
             id="two-types",
         ),
+        pytest.param(
+            {"o.yml": "http: {middlewares: {sec: {compress: }}}"},
+            "unknown-middleware",
+            404,
+            id="no-value",
+        ),
     ],
 )
 def test_middlewares_of_an_entrypoint(
@@ -265,6 +271,33 @@ def test_tls_options_of_an_entrypoint(
     until(directory.traefik.routers, "no routers")
     (router,) = directory.traefik.routers().values()
     assert router["status"] == ("disabled" if codes else "enabled")
+
+
+BAD, USERS = "{ipAllowList: {sourceRange: [10.0.0.0/48]}}", "{basicAuth: {usersFile: /run/none}}"
+
+
+@pytest.mark.parametrize(
+    ("middlewares", "codes"),
+    [
+        pytest.param(f"sec: {BAD}", ["not-enabled"], id="value"),
+        pytest.param(
+            f"sec: {{chain: {{middlewares: [a]}}}}, a: {BAD}", ["not-enabled"], id="chain"
+        ),
+        pytest.param(f"sec: {USERS}", [], id="file"),
+        pytest.param(f"sec: {{chain: {{middlewares: [a]}}}}, a: {USERS}", [], id="chain-of-file"),
+        pytest.param("sec: {plugin: {a: {b: c}}}", [], id="plugin"),
+    ],
+)
+def test_middlewares_are_proved(
+    tmp_path: Path, stack: ExitStack, middlewares: str, codes: list[str]
+) -> None:
+    """A real Traefik judges the values of middlewares, unless they need what is not there."""
+    web = {"http": {"middlewares": ["sec@file"]}}
+    files = {"o.yml": f"http: {{middlewares: {{{middlewares}}}}}"}
+    directory = Directory(stack, tmp_path, files, web)
+    assert [*directory.problems("--prove")] == codes
+    until(directory.traefik.routers, "no routers", 15)
+    assert directory.status() != 200
 
 
 def test_middlewares_that_were_not_looked_at(tmp_path: Path) -> None:

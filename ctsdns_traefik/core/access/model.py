@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 from ctsdns_traefik.core.dynamic.routes import Balanced, HealthCheck, slug_of
@@ -161,19 +161,22 @@ class Access(NamedTuple):
             domain = wider(domain)
         return self.routes.get(domain, self.default)
 
-    def self_contained(self) -> Access:
-        """Return a copy without what needs another dynamic file or reaches out to backends."""
+    def self_contained(self, others: Container[str] = ()) -> Access:
+        """Return a copy without what reaches out to backends or needs another dynamic file.
+
+        ``others`` are the middlewares of those that may stay.
+        """
         routes, raw = (
             {
-                name: each._replace(middlewares=(), health_check=None)
+                name: _with_middlewares(each, others)._replace(health_check=None)
                 for name, each in settings.items()
             }
             for settings in (self.routes, self.raw)
         )
         dashboard = self.dashboard and self.dashboard._replace(
-            access=self.dashboard.access._replace(middlewares=())
+            access=_with_middlewares(self.dashboard.access, others)
         )
-        default = self.default and self.default._replace(middlewares=())
+        default = self.default and _with_middlewares(self.default, others)
         return self._replace(routes=routes, raw=raw, dashboard=dashboard, default=default)
 
     def exact_below(self, wildcard: str) -> list[RouteAccess]:
@@ -186,6 +189,10 @@ class Access(NamedTuple):
             for pattern, route in self.routes.items()
             if pattern[0] != "*" and wider(pattern) == wildcard
         ]
+
+
+def _with_middlewares(settings: RouteAccess, names: Container[str]) -> RouteAccess:
+    return settings._replace(middlewares=tuple(n for n in settings.middlewares if n in names))
 
 
 def wider(domain: str) -> str:

@@ -127,13 +127,12 @@ def _obstacles(
             "set entryPoint to one without TLS on port 80",
         )
     if challenge and name in static.challenge_entrypoints and not entrypoint.acme_bypass:
+        why = f"on entrypoint {name} Traefik answers all challenges itself"
         first = since("entrypoints.*.allowacmebypass")
-        yield (
-            f"on entrypoint {name} Traefik answers all challenges itself",
-            f"set entryPoints.{name}.allowACMEByPass to true ({first} or newer)",
-        )
-    if not challenge and static.described and not static.api:
-        yield "Traefik has no API", "set api: {} in its static configuration"
+        yield why, f"set entryPoints.{name}.allowACMEByPass to true ({first} or newer)"
+    if not challenge and static.described and not (static.api and static.dashboard):
+        what = "Traefik's API is without it" if static.api else "Traefik has no API"
+        yield what, "set api: {} in its static configuration, without dashboard: false"
 
 
 def _behind_redirect(

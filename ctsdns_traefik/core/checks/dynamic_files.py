@@ -29,6 +29,7 @@ _SETTING = "providers.file.directory"
 _MAPS = ("http", "tcp", "udp", "tls")
 _KINDS = ("http.middlewares", "tcp.middlewares", "tls.options")
 _MIDDLEWARE = "middleware"
+_ELSEWHERE = {"plugin", "errors", "usersfile", "tls", "redis"}
 
 
 class DynamicFile(NamedTuple):
@@ -130,11 +131,14 @@ class _Names(NamedTuple):
             yield self._found(setting, message, hint, Severity.WARNING)
 
     def _check_definition(self, setting: str, base: str, what: str) -> Iterator[Diagnostic]:
-        """Report a middleware of several types, and what a chain names."""
+        """Report a middleware of several types or none, and what a chain names."""
         types = [name for name, _ in self.defined[base].sections()]
-        if len(types) > 1 and self.kind == _MIDDLEWARE:
-            message = f"the middleware {quoted(base)} has {' and '.join(map(shown, types))}"
-            hint = "give each a middleware of its own"
+        if len(types) != 1 and self.kind == _MIDDLEWARE:
+            those = " and ".join(map(shown, types)) or "no type with a value"
+            message = f"the middleware {quoted(base)} has {those}"
+            hint = (
+                "give each type a middleware of its own" if types else "write one as compress: {}"
+            )
             yield self._found(setting, f"{message}, and Traefik disables {what}", hint)
         elif [name.lower() for name in types] == ["chain"]:
             names = self.defined[base].section("chain").texts("middlewares")
@@ -187,6 +191,29 @@ def _names(found: DynamicFiles | None, static: StaticConfiguration, path: str) -
     }
     kind = _MIDDLEWARE if path.endswith("middlewares") else "TLS options"
     return _Names(kind, defined, bool(found and found.complete), static)
+
+
+def provable_middlewares(found: DynamicFiles) -> frozenset[str]:
+    """Return the HTTP middlewares of the files that a Traefik on any machine can judge, by name.
+
+    Others need plugins, services or files that may not be here.
+    """
+    defined = {
+        place.split(".", 2)[2]: root.at(place, value)
+        for _, root in read_files(found)
+        for place, value in root.find("http.middlewares.*")
+    }
+    known = {
+        name
+        for name, each in defined.items()
+        if len([*each.sections()]) == 1
+        and _ELSEWHERE.isdisjoint(path.lower().rpartition(".")[2] for path, _ in each.walk())
+    }
+    for name in [*known]:
+        members = defined[name].section("chain", alone=True).texts("middlewares")
+        if not known.issuperset(each.removesuffix("@file") for each in filter(None, members)):
+            known.remove(name)
+    return frozenset((*known, *(f"{name}@file" for name in known)))
 
 
 def read_files(found: DynamicFiles) -> Iterator[tuple[str, Section]]:

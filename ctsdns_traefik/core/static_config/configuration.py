@@ -150,6 +150,8 @@ class StaticConfiguration(NamedTuple):
     """Whether all of this was read; otherwise only some entrypoints are known."""
     api: bool = False
     """Whether the API is enabled, and with it the service ``api@internal``."""
+    dashboard: bool = True
+    """Whether the API, if there is one, has the dashboard."""
     resolvers: Mapping[str, Resolver] = {}
     """Its certificate resolvers by name."""
     providers: frozenset[str] = frozenset()
@@ -213,6 +215,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         challenge_entrypoints=dict(_challenge_entrypoints(root)),
         locations=root.locations,
         api=api.exists,
+        dashboard=api.flag("dashboard", default=True),
         resolvers={
             name: _resolver(section)
             for name, section in root.section("certificatesResolvers").sections()
