@@ -39,7 +39,7 @@ class _Task(NamedTuple):
     document: Document
     began: float
     recheck: bool = False
-    """Whether one answer is enough: the document was verified before, with a bad result."""
+    """Whether the first answer is final: Traefik has had its time for this document before."""
 
 
 class Verifier:
@@ -63,6 +63,8 @@ class Verifier:
         self._slot: _Task | None = None
         self._latest: _Task | None = None
         self._good = True
+        self._is_up = True
+        """Whether Traefik has answered since its API was asked last in vain."""
         self._busy = False
         self._changed = threading.Condition()
         self._known: set[RouterKey] = set()
@@ -122,7 +124,8 @@ class Verifier:
             kinds = kinds_of(document, gone) or ("http/routers",)
             listed = {kind: self._api.read(kind, self._provider) for kind in kinds}
         except ApiError as why:
-            if waited < patience.failures and not task.recheck:
+            self._is_up = False
+            if waited < patience.failures:
                 return False
             self._good = False
             self._publish(TraefikNotAnswering(f"{self._api}: {why}"))
@@ -131,8 +134,9 @@ class Verifier:
         seconds = time.monotonic() - task.began
         if self._slot is not None:  # the answer may be about the newer document already
             return True
-        if not (task.recheck or self._is_final(verdict, waited)):
+        if not ((task.recheck and self._is_up) or self._is_final(verdict, waited)):
             return False
+        self._is_up = True
         self._good = verdict.good
         if verdict.settled:
             self._known = wanted

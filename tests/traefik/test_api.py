@@ -362,7 +362,7 @@ def test_router_of_a_document_that_never_settled_has_to_go() -> None:
 
 def test_it_asks_again_only_after_a_bad_answer() -> None:
     """Each later snapshot asks once more whether things are better, until they are."""
-    with ScriptedEndpoint(answering("404 Gone")) as server:
+    with ScriptedEndpoint(served("a", status="disabled", error=["no"])) as server:
         results = Results()
         verifier = begin(server, results)
         verifier.verify_again(written=False)
@@ -385,6 +385,21 @@ def test_it_asks_again_only_after_a_bad_answer() -> None:
         verifier.verify_again(written=True)
         assert results.until(5)[3:] == [Verdict(1), Verdict(1)]
         assert len(server.requests) == before + 1
+
+
+def test_traefik_that_starts_again_gets_its_time() -> None:
+    """Its API answers 404 for a moment, and its routers are missing for another."""
+    away = answering("404 Not Found")
+    with ScriptedEndpoint(away) as server:
+        results = Results()
+        verifier = begin(server, results)
+        verifier.verify(document("a"))
+        results.until(1)
+        until(lambda: not verifier._busy, "it still asks")
+        verifier._patience = LASTING
+        server._scripts = [away] * len(server.requests) + [away, served(), served("a")]
+        verifier.verify_again(written=False)
+        assert results.until(2)[1:] == [Verdict(1)]
 
 
 def test_what_was_put_right_gets_its_time() -> None:
