@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -45,7 +47,7 @@ def _read(source: Source | str, stdin: FileIO | None, name: str) -> Policy:
     try:
         if not isinstance(source, str):
             return _from_source(source)
-        with stdin or FileIO(source) as file:
+        with stdin or _open(source) as file:
             return policy_of_file(_pieces(file), "<stdin>" if stdin else source)
     except (SnapshotError, SourceError) as why:
         error = str(why).removeprefix(f"{name}: ")  # a file that is followed names itself
@@ -85,6 +87,15 @@ def standard_input() -> FileIO:
     if sys.stdin is None:
         raise SourceError("cannot read standard input: it is closed")
     return FileIO(sys.stdin.fileno(), closefd=False)
+
+
+def _open(path: str) -> FileIO:
+    """Open a file, a pipe or a terminal; raise :class:`ValueError` for a device without an end."""
+    file = FileIO(path)
+    if stat.S_ISCHR(os.fstat(file.fileno()).st_mode) and not file.isatty():
+        file.close()
+        raise ValueError("it is not a regular file")
+    return file
 
 
 def read_standard_input() -> bytes:

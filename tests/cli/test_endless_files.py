@@ -69,6 +69,21 @@ def test_device_without_an_end(
     assert (done.stderr.count("\n"), done.stdout) == (1, "")
 
 
+def test_policy_without_an_end(tmp_path: Path) -> None:
+    """A device as the policy is refused at once, too."""
+    endless = tmp_path / "policy.json"
+    endless.symlink_to("/dev/zero")
+    done = subprocess.run(
+        [*COMMAND, "validate", str(endless)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    complaint = f"ctsdns-traefik: error: cannot read {endless}: it is not a regular file\n"
+    assert (done.returncode, done.stderr) == (3, complaint)
+
+
 def test_endless_standard_input() -> None:
     """More than fits into memory is refused, as a policy and as entries."""
     complaint = "ctsdns-traefik: error: cannot read standard input: it has more than 67108864 bytes"

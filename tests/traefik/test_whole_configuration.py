@@ -320,6 +320,15 @@ def test_middlewares_that_were_not_looked_at(tmp_path: Path) -> None:
         pytest.param({"bad.yml": "http: ["}, True, "bad.yml", id="no-yaml"),
         pytest.param({"bad.yml": "http: {routers: {}}"}, True, "bad.yml", id="empty-map"),
         pytest.param({"sub/bad.toml": "[http"}, True, "bad.toml", id="below"),
+        pytest.param(
+            {"bad.yml": "http: {middlewares: {c: {chain: {middlewares: [[a]]}}}}"},
+            True,
+            "bad.yml",
+            id="chain-of-lists",
+        ),
+        pytest.param(
+            {"bad.yml": "http: {middlewares: {c: {chain: 5}}}"}, True, "bad.yml", id="chain"
+        ),
         pytest.param({"bad.yml": "http: {bla: 1}"}, False, "bad.yml", id="unknown-field"),
         pytest.param({"bad.yml": "# {{ nope }}"}, False, "bad.yml", id="template"),
         pytest.param(

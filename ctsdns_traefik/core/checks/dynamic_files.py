@@ -238,4 +238,8 @@ def _read(file: DynamicFile) -> Section | None:
         for path, value in (*root.find(kind), *root.find(f"{kind}.*")):
             if isinstance(value, dict) and not root.has_values(value):
                 raise LocatedError(f"{path} is empty", root.locations.get(path, FILE_START))
+    for path, value in (found for kind in _KINDS for found in root.find(f"{kind}.*")):
+        definition = root.at(path, value)
+        for _ in definition.sections():  # none has an empty name
+            definition.section("chain").texts("middlewares")
     return root
