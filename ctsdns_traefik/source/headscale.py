@@ -60,6 +60,8 @@ class HeadscaleSource(PollSource):
 
     def read(self, body: bytes) -> tuple[HostsMap, SourceText]:
         """Read the policy's text out of the answer, and the hosts out of that."""
+        if body.lstrip()[:1] == b"<":
+            raise SnapshotError("it answers with a web page: this is not Headscale's API")
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError) as why:
@@ -74,7 +76,7 @@ class HeadscaleSource(PollSource):
 
 def _explain(response: Response) -> str:
     status, message = response.status, _message(response.body)
-    cause = _CAUSES.get(status, redirection(status))
+    cause = _CAUSES.get(status) or redirection(response)
     return f"Headscale answers {status}{f' ({message})' if message else ''}{cause}"
 
 

@@ -10,7 +10,7 @@ import errno
 import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -83,7 +83,7 @@ def http_get(
         cancellation=cancellation,
     )
     if response.status // 100 == _REDIRECTION and response.status != HTTPStatus.NOT_MODIFIED:
-        raise HttpError(f"it answers {response.status}{redirection(response.status)}")
+        raise HttpError(f"it answers {response.status}{redirection(response)}")
     return response
 
 
@@ -244,9 +244,18 @@ def read_body(answer: requests.Response, largest: int) -> bytes:
     return bytes(body)
 
 
-def redirection(status: int) -> str:
-    """Return the explanation for a status that redirects, ``""`` for any other."""
-    return ", a redirect, which is not followed" if status // 100 == _REDIRECTION else ""
+def redirection(response: Response) -> str:
+    """Return the explanation for an answer that redirects, ``""`` for any other.
+
+    It names the target's host alone: the rest may hold secrets.
+    """
+    if response.status // 100 != _REDIRECTION:
+        return ""
+    host = ""
+    with suppress(ValueError):
+        host = urlsplit(response.headers.get("Location", "")).hostname or ""
+    target = f" to {shown(host)}" if host else ""
+    return f", a redirect{target}, which is not followed: name the final URL"
 
 
 def reason_of(status: int) -> Reason:

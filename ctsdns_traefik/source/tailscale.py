@@ -322,8 +322,8 @@ def _refuse(response: Response, what: str = "", scope: str = _SCOPE) -> NoReturn
     identifier = shown(response.headers.get("x-tailscale-request-id", ""))
     # An OAuth client that is unknown or has another secret is refused with 400 or 401 (RFC 6749).
     denied = what and status == HTTPStatus.BAD_REQUEST
-    cause = _CAUSES.get(HTTPStatus.UNAUTHORIZED if denied else status, redirection(status))
-    cause = cause.format(scope=scope)
+    known = _CAUSES.get(HTTPStatus.UNAUTHORIZED if denied else status, "")
+    cause = known.format(scope=scope) or redirection(response)
     raise SourceError(
         f"{what}Tailscale answers {status}"
         f"{f' ({message})' if message else ''}{cause}{f' [{identifier}]' if identifier else ''}",

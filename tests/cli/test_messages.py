@@ -43,6 +43,7 @@ ANSWERS = {
     "/scope/api/v2/tailnet/-/acl": (200, "application/hujson", b'{"hosts": {}}'),
     "/scope/api/v2/tailnet/-/devices": (403, "application/json", b'{"message": "no"}'),
     "/text/api/v1/policy": (200, "text/plain", b"hello"),
+    "/html/api/v1/policy": (200, "text/html", b"<html></html>"),
     "/null/api/v1/policy": (200, "application/json", b'{"policy": null}'),
 }
 """What the server answers by the path; to any other one, such as /404, with that status."""
@@ -69,9 +70,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if path == "/br":
             self.send_header("Content-Encoding", "br")
-        if path in ("/302", "/303"):
+        if path.startswith(("/302", "/303")):
             login = "https://team.cloudflareaccess.com/cdn-cgi/access/login/x?s3cret"
-            self.send_header("Location", login if path == "/302" else "https://example.com/s3cret")
+            self.send_header(
+                "Location", login if path.startswith("/302") else "https://example.com/s3cret"
+            )
         self.end_headers()
         self.wfile.write(body)
 

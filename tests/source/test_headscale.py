@@ -81,7 +81,7 @@ def test_release_without_the_path(headscale: StandInHeadscale, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        pytest.param(Answer(200, b"<html>"), "it is not JSON", id="page"),
+        pytest.param(Answer(200, b"<html>"), "this is not Headscale's API", id="page"),
         pytest.param(json_answer({}), "its policy is missing", id="no-policy"),
         pytest.param(json_answer([]), "its policy is missing", id="list"),
         pytest.param(json_answer({"policy": 1}), "its policy is a number", id="no-text"),

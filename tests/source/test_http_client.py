@@ -80,7 +80,8 @@ def test_redirect_is_an_error(status: int) -> None:
     with ScriptedEndpoint(answering("200 OK")) as other:
         head = f"HTTP/1.1 {status} There\r\nLocation: {other.url}\r\n\r\n"
         error = error_of(trickling(head.encode()))
-    assert error == f"it answers {status}, a redirect, which is not followed"
+    target = "a redirect to 127.0.0.1, which is not followed: name the final URL"
+    assert error == f"it answers {status}, {target}"
     assert other.requests == []
 
 

@@ -157,7 +157,9 @@ REFUSALS = (
     ),
     pytest.param(429, Reason.RATE_LIMITED, ": it is asked too often", 30),
     pytest.param(504, Reason.SERVER_ERROR, "", 30),
-    pytest.param(302, Reason.UNEXPECTED_ANSWER, ", a redirect, which is not followed", 0),
+    pytest.param(
+        302, Reason.UNEXPECTED_ANSWER, ", a redirect, which is not followed: name the final URL", 0
+    ),
 )
 
 
@@ -296,7 +298,7 @@ def test_nothing_is_sent_to_another_host(tailscale: StandInTailscale) -> None:
         for part in ("/acl", "/oauth/token"):
             tailscale.answer_next(elsewhere, part=part)
             failure = failure_of(source(tailscale))
-            assert "answers 307, a redirect, which is not followed" in str(failure)
+            assert "answers 307, a redirect to 127.0.0.1, which is not followed" in str(failure)
             tailscale.answer_as_usual()
         assert other.requests == []
 
