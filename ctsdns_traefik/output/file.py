@@ -264,8 +264,7 @@ def _require_regular(path: Path, mode: int) -> None:
 def require_writable(path: Path, size: int = 0) -> None:
     """Raise :class:`OutputError` if a write of so many bytes would fail now; change nothing.
 
-    All steps of a write are taken but the last. Not tried is whether a file that has to be written
-    in place can grow.
+    All steps of a write are taken but the last one.
     """
     target = _resolved(path)
     old = read_if_there(target, path)
@@ -278,8 +277,10 @@ def require_writable(path: Path, size: int = 0) -> None:
         except OSError as why:
             if old is None or why.errno not in _CANNOT_RENAME_OVER:
                 raise
-        with target.open("r+b"):
-            return
+        with target.open("r+b") as file:
+            disk = os.fstatvfs(file.fileno())
+            if size - len(old) > disk.f_bavail * disk.f_frsize:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _require_replaceable(target: Path) -> None:

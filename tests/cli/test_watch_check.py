@@ -284,6 +284,10 @@ FULL_DISK = f'{SMALL_DISK} head -c 1M /dev/zero > "$folder/ballast" 2> /dev/null
 READ_ONLY = 'mount -o remount,ro "$folder"'
 MOUNTED_FILE = 'echo {} > "$folder/../other"; mount --bind "$folder/../other" "$folder/dynamic.yml"'
 MOUNTED_READ_ONLY = f'{MOUNTED_FILE}; mount -o remount,bind,ro "$folder/dynamic.yml"'
+MOUNTED_FROM_FULL_DISK = (
+    f'outer=$folder folder=$folder/../small; mkdir "$folder"; {FULL_DISK}; folder=$outer;'
+    ' cd "$folder"; touch dynamic.yml; mount --bind ../small/dynamic.yml dynamic.yml'
+)
 AS_STRANGER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
 
 FULL = "no space left on device; free space on its file system"
@@ -302,6 +306,9 @@ LOCKED = "read-only file system; mount its file system for writing, or name a pa
         pytest.param(f"{SMALL_DISK} {READ_ONLY}", "ab", [], LOCKED, id="read-only"),
         pytest.param(f"{SMALL_DISK} {MOUNTED_FILE}", "ab", [], "", id="mounted-file"),
         pytest.param(f"{SMALL_DISK} {MOUNTED_READ_ONLY}", "ab", [], LOCKED, id="mounted-read-only"),
+        pytest.param(
+            MOUNTED_FROM_FULL_DISK, map(str, range(300)), [], FULL, id="mounted-from-full-disk"
+        ),
     ],
 )
 def test_output_is_judged_as_a_write_judges_it(
