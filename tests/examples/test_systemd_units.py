@@ -123,7 +123,7 @@ def test_settings_exist() -> None:
 
 
 def test_installation(tmp_path: Path) -> None:
-    """The README's commands put each file where systemd looks for it, and its units are clean."""
+    """The README's commands put each file where it belongs, its units are clean, and none stays."""
     lines = re.findall(r"^    sudo (install -D .*)$", README.read_text(), re.MULTILINE)
     for line in lines:
         command = line.replace(" /etc/", f" {tmp_path}/etc/").split()
@@ -138,6 +138,11 @@ def test_installation(tmp_path: Path) -> None:
         path.write_text(path.read_text().replace(PREFIX, sysconfig.get_path("scripts")))
     assert [complaints(path) for path in installed.iterdir() if path.is_file()] == [""] * 4
     assert (tmp_path / "etc/ctsdns-traefik/settings.env").stat().st_mode & 0o777 == 0o600
+    for line in re.findall(r"^    sudo (rm -rf .*)$", README.read_text(), re.MULTILINE):
+        command = re.sub("(?<= )/", f"{tmp_path}/", line)
+        subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == ["traefik.service"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
