@@ -38,6 +38,8 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
         for name, rule, more in (
             ("longer", "Host(`longer.example.de`) || Host(`www.longer.example.de`)", {}),
             ("higher", "HostRegexp(`^hi.+`)", {"priority": 100}),
+            ("root", "Host(`root.example.de`) && PathRegexp(`^/`)", {}),
+            ("unserved", "Host(`unserved.example.de`)", {"priority": 100, "service": "none"}),
             ("part", "Host(`part.example.de`) && PathPrefix(`/x`)", {}),
             (
                 "not",
@@ -124,24 +126,36 @@ DEFAULT_AND_OTHER = "entryPoints: {web: {address: ':80', asDefault: true}, lan: 
 @pytest.mark.parametrize(
     ("routers", "entry", "reported"),
     [
-        pytest.param("{x: {rule: 'Host(`a.de`)'}}", "_web_http_80._tcp.a.de", True, id="tied"),
-        pytest.param('{x: {rule: Host("a.de")}}', "_web_http_80._tcp.a.de", True, id="quotes"),
-        pytest.param("{x: {rule: 'Host(`a.de`)'}}", "_lan_http_80._tcp.a.de", False, id="default"),
         pytest.param(
-            "{x: {rule: '(PathPrefix(`/`))'}}",
+            "{x: {service: s, rule: 'Host(`a.de`)'}}", "_web_http_80._tcp.a.de", True, id="tied"
+        ),
+        pytest.param(
+            '{x: {service: s, rule: Host("a.de")}}', "_web_http_80._tcp.a.de", True, id="quotes"
+        ),
+        pytest.param(
+            "{x: {service: s, rule: 'Host(`a.de`)'}}", "_lan_http_80._tcp.a.de", False, id="default"
+        ),
+        pytest.param(
+            "{x: {service: s, rule: '(PathPrefix(`/`))'}}",
             "_web_http_80._tcp.even-longer.de",
             False,
             id="short",
         ),
         pytest.param(
-            "{x: {rule: 'HostRegexp(`[`)', priority: 99}}", "_web_http_80._tcp.a.de", False, id="re"
+            "{x: {service: s, rule: 'HostRegexp(`[`)', priority: 99}}",
+            "_web_http_80._tcp.a.de",
+            False,
+            id="re",
         ),
     ],
 )
 def test_routers_of_a_file(routers: str, entry: str, reported: bool) -> None:
     """A router without entrypoints is on the default ones, and rules are judged by their form."""
     routes = plan_routes(read_hosts({entry: HERE}).entries).routes
-    files = DynamicFiles([DynamicFile("/d/x.yml", f"http: {{routers: {routers}}}")], certain=True)
+    files = DynamicFiles(
+        [DynamicFile("/d/x.yml", f"http: {{routers: {routers}, services: {{s: {{x: y}}}}}}")],
+        certain=True,
+    )
     static = read_static(DEFAULT_AND_OTHER, "yaml")
     found = list(check_other_routers(routes, static, files, "/d/d.yml"))
     assert [each.code for each in found] == ["taken-by-file"] * reported
@@ -152,7 +166,7 @@ def test_last_udp_router_serves() -> None:
     routes = plan_routes(read_hosts({"_dns_dns_53._udp.a.de": HERE}).entries).routes
     static = read_static("entryPoints: {dns: {address: ':53/udp'}}", "yaml")
     for name, reported in (("a", False), ("z", True)):
-        text = f"udp: {{routers: {{{name}: {{service: s}}}}}}"
+        text = f"udp: {{routers: {{{name}: {{service: s}}}}, services: {{s: {{x: y}}}}}}"
         files = DynamicFiles([DynamicFile("/d/x.yml", text)], certain=True)
         found = list(check_other_routers(routes, static, files, "/d/d.yml"))
         assert [each.code for each in found] == ["taken-by-file"] * reported

@@ -7,7 +7,7 @@ are judged by their form: what cannot be told reports nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -21,9 +21,15 @@ from ctsdns_traefik.core.static_config.reader import Section
 from ctsdns_traefik.core.text import shown
 
 _MATCHER = re.compile(
-    r"(?P<kind>Host|HostSNI|HostRegexp|HostSNIRegexp|PathPrefix)\(\s*[`\"](?P<value>[^`\"]*)[`\"]\s*\)"
+    r"(?P<kind>Host|HostSNI|HostRegexp|HostSNIRegexp|PathPrefix|PathRegexp)\(\s*[`\"](?P<value>[^`\"]*)[`\"]\s*\)"
 )
+_ANY_PATH = ("/", "/any/other.path")
+_NAMES = re.compile(r"\bHost(?:SNI)?\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
 _HOST = re.compile(r"\bHost\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
+
+
+_Name = tuple[str, str, str]
+"""The protocol, ``routers`` or ``services``, and a name."""
 
 
 class Router(NamedTuple):
@@ -33,6 +39,7 @@ class Router(NamedTuple):
     name: str
     path: str
     rule: str
+    service: str
     entrypoints: tuple[str, ...]
     """Those that it names; without any it is on all default ones."""
     priority: int
@@ -40,6 +47,11 @@ class Router(NamedTuple):
     """Whether it has a TLS section of its own."""
     options: str
     """The TLS options of that section."""
+
+    def has_service(self, named: Container[_Name]) -> bool:
+        """Return whether its service may exist, without which Traefik disables it."""
+        name = self.service.removesuffix("@file")
+        return "@" in name or (self.protocol, "services", name) in named
 
     def is_on(self, entrypoint: Entrypoint, static: StaticConfiguration) -> bool:
         """Return whether it is on an entrypoint."""
@@ -52,13 +64,21 @@ class Router(NamedTuple):
         """Return the name of its TLS options there."""
         return _options(self.options if self.tls else entrypoint.tls_options)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names that its rule has, and ``*`` if it may be for others, too."""
+        each_has = all(_NAMES.search(each) for each in self.rule.split("||"))
+        return frozenset(map(str.lower, _NAMES.findall(self.rule))) | (set() if each_has else {ANY})
+
     def takes_all_of(self, domain: str) -> bool:
         """Return whether its rule matches all that comes for a domain."""
         rule = self.rule
         if not ("&&" in rule or "!" in rule):
             rule = re.sub(r"\(\s*(?=\w+\()|(?<=\))\s*\)", "", rule)
-        found = (_MATCHER.fullmatch(each.strip()) for each in rule.split("||"))
-        return any(_matches(each["kind"], each["value"], domain) for each in found if each)
+        return any(
+            all(_takes_all(each.strip(), domain) for each in alternative.split("&&"))
+            for alternative in rule.split("||")
+        )
 
 
 def check_other_routers(
@@ -66,24 +86,25 @@ def check_other_routers(
 ) -> Iterator[Diagnostic]:
     """Report routes whose requests, or whose names, are taken by a router of another file."""
     routers: list[Router] = []
-    named: dict[tuple[Protocol, str, str], str] = {}
+    named: dict[_Name, str] = {(each.protocol, "services", each.service): "" for each in routes}
     for path, root in read_files(found):
         with suppress(LocatedError):  # Traefik refuses the file
             routers += _routers(path, root)
-        if path.split("/") < output.split("/"):  # Traefik reads it first
-            for protocol in SECTIONS:
-                for kind in ("routers", "services"):
-                    for place, _ in root.find(f"{protocol}.{kind}.*"):
-                        named[protocol, kind, place.split(".", 2)[2]] = path
+        first = path if path.split("/") < output.split("/") else ""  # which Traefik reads first
+        named |= {name: first for name in _names(root) if not named.get(name)}
+    by_name: dict[str, list[Router]] = {}
+    for router in routers:
+        for key in router.keys if router.has_service(named) else ():
+            by_name.setdefault(key, []).append(router)
     severity = Severity.ERROR if found.certain else Severity.WARNING
     for route in routes:
-        for why, hint in (*_doubled(route, named), *_rivals(route, routers, static)):
+        keys = (route.entry.domain, wider(route.entry.domain), ANY)
+        others = [router for key in dict.fromkeys(keys) for router in by_name.get(key, ())]
+        for why, hint in (*_doubled(route, named), *_rivals(route, others, static)):
             yield _taken(route, why, hint)._replace(severity=severity)
 
 
-def _doubled(
-    route: Route, named: Mapping[tuple[Protocol, str, str], str]
-) -> Iterator[tuple[str, str]]:
+def _doubled(route: Route, named: Mapping[_Name, str]) -> Iterator[tuple[str, str]]:
     for kind, name in (("routers", route.router), ("services", route.service)):
         if path := named.get((route.protocol, kind, name)):
             why = f"{shown(path)} has {kind[:-1]} {shown(name)} too, and Traefik reads it first"
@@ -137,15 +158,28 @@ def _options(name: str) -> str:
     return name.removesuffix("@file") or "default"
 
 
+def _takes_all(matcher: str, domain: str) -> bool:
+    found = _MATCHER.fullmatch(matcher)
+    return found is not None and _matches(found["kind"], found["value"], domain)
+
+
 def _matches(kind: str, value: str, domain: str) -> bool:
     """Return whether a matcher takes all of a domain, of which a wildcard stands for many."""
     if kind == "PathPrefix":
         return value == "/"
     if kind.endswith("Regexp"):
+        wanted = _ANY_PATH if kind.startswith("Path") else (domain.replace("*", "a"),)
         with suppress(re.error):
-            return bool(re.search(value, domain.replace("*", "a"), re.IGNORECASE))
+            return all(re.search(value, each, re.IGNORECASE) for each in wanted)
         return False
     return value.lower() in (ANY, domain, wider(domain) if domain[0] != "*" else domain)
+
+
+def _names(root: Section) -> Iterator[_Name]:
+    for protocol in SECTIONS:
+        for kind in ("routers", "services"):
+            for place, _ in root.find(f"{protocol}.{kind}.*"):
+                yield protocol, kind, place.split(".", 2)[2]
 
 
 def _routers(path: str, root: Section) -> Iterator[Router]:
@@ -159,6 +193,7 @@ def _routers(path: str, root: Section) -> Iterator[Router]:
                 place.split(".", 2)[2],
                 path,
                 rule,
+                router.text("service"),
                 tuple(filter(None, router.texts("entryPoints"))),
                 router.number("priority", 0) or len(rule),
                 tls.exists,
