@@ -301,7 +301,6 @@ LOCKED = "read-only file system; mount its file system for writing, or name a pa
     ("setup", "entries", "user", "fault"),
     [
         pytest.param(FULL_DISK, "ab", [], FULL, id="disk-full"),
-        pytest.param(SMALL_DISK, map(str, range(300)), [], FULL, id="document-too-large-for-disk"),
         pytest.param(SMALL_DISK, "ab", AS_STRANGER, REFUSED, id="sticky"),
         pytest.param(f"{SMALL_DISK} {READ_ONLY}", "ab", [], LOCKED, id="read-only"),
         pytest.param(f"{SMALL_DISK} {MOUNTED_FILE}", "ab", [], "", id="mounted-file"),

@@ -326,9 +326,6 @@ def test_middlewares_that_were_not_looked_at(tmp_path: Path) -> None:
             "bad.yml",
             id="chain-of-lists",
         ),
-        pytest.param(
-            {"bad.yml": "http: {middlewares: {c: {chain: 5}}}"}, True, "bad.yml", id="chain"
-        ),
         pytest.param({"bad.yml": "http: {bla: 1}"}, False, "bad.yml", id="unknown-field"),
         pytest.param({"bad.yml": "# {{ nope }}"}, False, "bad.yml", id="template"),
         pytest.param(
