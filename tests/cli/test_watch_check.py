@@ -14,7 +14,15 @@ import pytest
 from stand_in_tailscale import CLIENT_ID, CLIENT_SECRET, StandInTailscale
 from support.certificates import Authority
 from support.commands import COMMAND, LINELESS, Watch, run, tried
-from support.endpoints import STREAM, ScriptedEndpoint, answering, saying_nothing, sending, snapshot
+from support.endpoints import (
+    STREAM,
+    ScriptedEndpoint,
+    answering,
+    saying_nothing,
+    sending,
+    snapshot,
+    trickling,
+)
 from support.entries import hosts
 from support.stores import Server
 from support.terminals import on_terminal
@@ -203,8 +211,8 @@ def test_fault_of_tls_has_one_fix(authority: Authority, path: Path, name: str, f
 
 
 def test_stream_that_sends_no_policy(path: Path) -> None:
-    """A stream is waited for no longer than its read timeout."""
-    with ScriptedEndpoint(sending(STREAM, then=saying_nothing)) as server:
+    """A stream is waited for no longer than its read timeout, though it is not silent."""
+    with ScriptedEndpoint(trickling(STREAM, b": alive\n\n")) as server:
         code, lines, _ = check(server.url, "-o", path, "--read-timeout", "0.5")
     assert code == 3
     assert "0.5 s; check the address, and the firewalls on the way" in lines[0]

@@ -162,7 +162,7 @@ def test_endpoint_that_appears_later(path: Path) -> None:
 def test_connection_that_fails_is_made_again(path: Path, failure: Script, reason: str) -> None:
     """After any failure, reported in one line, the next connection is followed; the file stays."""
     first = sending(STREAM, snapshot(hosts("abcd")))
-    timeout = "2" if "silent" in reason or "no whole line" in reason else "60"
+    timeout = "3" if "silent" in reason or "no whole line" in reason else "60"
 
     def is_followed() -> bool:
         feed.send(snapshot(hosts("abcdx")))
