@@ -203,6 +203,7 @@ def test_static_configuration_that_traefik_refuses(tmp_path: Path, settings: str
         ("{web: {address: ':70000'}}", ["web.address"]),
         ("{web: {address: '*:80'}}", ["web.address"]),
         ("{web: {address: ':80-85'}}", ["web.address"]),
+        ("{web: {address: ':${WEB_PORT}'}}", ["web.address"]),
         ("{web: {address: ':PORT '}}", ["web.address"]),
         ("""{web: {address: '"127.0.0.1:PORT"'}}""", ["web.address"]),
         ("{dns: {address: ':PORT/sctp'}}", ["dns.address"]),

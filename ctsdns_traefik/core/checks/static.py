@@ -64,7 +64,7 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
     entrypoints = static.entrypoints.values()
     for entrypoint in entrypoints:
         path, proxy = f"entryPoints.{entrypoint.name}", entrypoint.proxy_protocol
-        if not _can_listen(entrypoint.address):
+        if not _can_listen(entrypoint.address, static):
             what = f"{quoted(entrypoint.address)} is no address to listen on"
             hint = "write one such as :443, 127.0.0.1:443 or :53/udp"
             yield _does_not_start(f"{path}.address", what, hint)
@@ -91,7 +91,7 @@ def random_ports(static: StaticConfiguration) -> Iterator[Diagnostic]:
     """Report entrypoints without a port, for which the system chooses one at each start."""
     for entrypoint in static.entrypoints.values():
         setting, address = f"entryPoints.{entrypoint.name}", entrypoint.address
-        if entrypoint.described and not entrypoint.port.strip("0") and _can_listen(address):
+        if entrypoint.described and not entrypoint.port.strip("0") and _can_listen(address, static):
             what = f"address {quoted(address)} has no port" if address else "it has no address"
             yield diagnose_setting(
                 "random-port",
@@ -120,13 +120,13 @@ def _does_not_start(setting: str, what: str, hint: str) -> Diagnostic:
     return diagnose_setting("static-config-refused", setting, message, hint)
 
 
-def _can_listen(address: str) -> bool:
+def _can_listen(address: str, static: StaticConfiguration) -> bool:
     """Return whether Go can read an address; names of hosts and ports may be any.
 
-    So may a variable of a Compose file that is not known.
+    So may a variable of a Compose file that is not known; Traefik's own file has none.
     """
     if "$" in address:
-        return True
+        return static.variables
     found = _LISTEN.fullmatch(address)
     if not found:
         return False

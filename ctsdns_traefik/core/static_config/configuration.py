@@ -164,6 +164,8 @@ class StaticConfiguration(NamedTuple):
     """Its settings that not every release has: their names in the table of releases, and paths."""
     old_rules: bool = False
     """Whether rules are in the syntax of Traefik 2 (``core.defaultRuleSyntax: v2``)."""
+    variables: bool = False
+    """Whether a ``$`` in an address is a variable that has its value before Traefik starts."""
 
     @property
     def tls_challenge(self) -> bool:
@@ -223,6 +225,7 @@ def read_static(text: str, form: Form, refused: str | None = None) -> StaticConf
         providers=_providers(root),
         refusals=refusals,
         newer=find_newer(root, flags=flags) if refused is None else (),
+        variables=bool(launch),
         old_rules=root.section("core").text("defaultRuleSyntax") == "v2",
     )
 
