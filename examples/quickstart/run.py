@@ -15,6 +15,11 @@ keeps all of it running until Ctrl-C, and shows what watch logs.
 import signal
 import sys
 
+INSTALL = (
+    "in the clone, with Python 3.11 or newer, run: python3 -m venv .venv &&"
+    " .venv/bin/pip install -q -e '.[traefik]' && .venv/bin/python examples/quickstart/run.py"
+)
+
 RECEIVED: list[int] = []
 """The signals that have come. All that waits looks here, so that none ends a step halfway."""
 
@@ -24,8 +29,11 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: RECEIVED.append(number))
-    from demonstration import demonstrate  # takes a moment, in which a signal can come, too
-
+    try:
+        from demonstration import demonstrate  # takes a moment, in which a signal can come, too
+    except ImportError as why:
+        print(f"run.py: error: {why}; {INSTALL}", file=sys.stderr)
+        return 128 + RECEIVED[0] if RECEIVED else 1
     code = demonstrate(sys.argv[1:], RECEIVED)
     return 128 + RECEIVED[0] if RECEIVED else code
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 from demonstration import Screen, show_chain
 from local import free_ports, until
+from support.paths import ROOT
 from support.quickstarts import (
     EXIT_CODE,
     QUICKSTART,
@@ -331,3 +332,14 @@ def test_missing_traefik(tmp_path: Path) -> None:
         "\nrun.py: error: /nowhere/traefik: No such file or directory\n"
     )
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("script", ["run.py", "stand_in_tailscale.py"])
+def test_python_without_the_package(script: str) -> None:
+    """A Python that has no packages, as the system's, costs one line that says what to run."""
+    path = ROOT / "examples" / "quickstart" / script
+    command = [sys.executable, "-S", str(path), "policy.hujson"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"{script}: error: No module named")
+    assert ".venv/bin/python" in done.stderr
