@@ -12,7 +12,7 @@ from local import until
 from support.backends import banner_backend, http_backend
 from support.checked import CheckedTraefik
 from support.commands import run
-from support.traefik import any_certificate
+from support.traefik import any_certificate, traefik_release
 
 from ctsdns_traefik.core.checks.dynamic_files import DynamicFile, DynamicFiles
 from ctsdns_traefik.core.checks.other_routers import check_other_routers
@@ -52,6 +52,9 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
     }
     ws = {
         "db.example.de": router("Host(`db.example.de`) && PathPrefix(`/x`)", entryPoints=["ws"]),
+        "but.example.de": router(
+            "PathPrefix(`/x`) && !Host(`but.example.de`)", entryPoints=["ws"], tls={}
+        ),
         "open.example.de": router(
             "Host(`open.example.de`) && PathPrefix(`/x`)", entryPoints=["ws"], tls={}
         ),
@@ -80,7 +83,7 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
     }
     plain = [*(name.removesuffix(".example.de") for name in web), "first", "later"]
     hosts = {f"_web_http_{ours}._tcp.{name}.example.de": HERE for name in plain}
-    hosts |= {f"_ws_http_{ours}._tcp.{name}.example.de": HERE for name in ("open", "strict")}
+    hosts |= {f"_ws_http_{ours}._tcp.{name}.example.de": HERE for name in ("open", "strict", "but")}
     hosts |= {
         f"_ws_ssh_{ssh}._tcp.db.example.de": HERE,
         f"_raw_http_{ours}._tcp.raw.example.de": HERE,
@@ -91,9 +94,17 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
         (tmp_path / "dynamic" / name).write_text(json.dumps(content))
     traefik = stack.enter_context(checked)
     until(lambda: len(traefik.routers()) > len(hosts), "not all routers")
-    options = ("--static-config", tmp_path / "traefik.yml", "-o", traefik.output)
+    version = ".".join(map(str, traefik_release()))
+    options = ("--static-config", tmp_path / "traefik.yml", "--traefik-version", version)
     done = run(
-        "validate", "--format", "json", *options, "-", stdin=json.dumps({"hosts": hosts}).encode()
+        "validate",
+        "--format",
+        "json",
+        *options,
+        "-o",
+        traefik.output,
+        "-",
+        stdin=json.dumps({"hosts": hosts}).encode(),
     )
     taken = {
         each["entry"].partition("_tcp.")[2]
@@ -104,7 +115,11 @@ def test_taken_by_another_file(tmp_path: Path, stack: ExitStack) -> None:
 
     def elsewhere() -> set[str]:
         found = {name for name, at in asked.items() if traefik.get(at, name).body != "ours"}
-        for name in ("open.example.de", "strict.example.de"):  # which demand a certificate
+        for name in (
+            "open.example.de",
+            "strict.example.de",
+            "but.example.de",
+        ):  # which demand a certificate
             if traefik.get("ws", name, tls=any_certificate()).body == "ours":
                 found.add(name)
         return found if traefik.heard("ws", "db.example.de", wait=1) else {*found, "db.example.de"}

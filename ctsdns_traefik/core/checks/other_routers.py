@@ -16,6 +16,7 @@ from ctsdns_traefik.core.checks.dynamic_files import DynamicFiles, read_files
 from ctsdns_traefik.core.dynamic.routes import SECTIONS, Protocol, Route, priority_of
 from ctsdns_traefik.core.entries.grammar import ANY, diagnose
 from ctsdns_traefik.core.problems import Diagnostic, LocatedError, Severity, diagnose_setting
+from ctsdns_traefik.core.releases import NEWEST, Release
 from ctsdns_traefik.core.static_config.configuration import Entrypoint, StaticConfiguration
 from ctsdns_traefik.core.static_config.reader import Section
 from ctsdns_traefik.core.text import shown
@@ -25,7 +26,9 @@ _MATCHER = re.compile(
 )
 _ANY_PATH = ("/", "/any/other.path")
 _NAMES = re.compile(r"\bHost(?:SNI)?\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
-_HOST = re.compile(r"\bHost\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
+_HOST = re.compile(r"(!?)\s*\bHost\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
+_EXCLUDED_COUNTS_UNTIL = (3, 7, 12)
+"""The last release in which a rule has TLS for a name that it excludes (``!Host``), too."""
 
 
 _Name = tuple[str, str, str]
@@ -47,6 +50,8 @@ class Router(NamedTuple):
     """Whether it has a TLS section of its own."""
     options: str
     """The TLS options of that section."""
+    hosts: frozenset[str]
+    """The names for which it has TLS, if it is an HTTP router."""
 
     def has_service(self, named: Container[_Name]) -> bool:
         """Return whether its service may exist, without which Traefik disables it."""
@@ -82,14 +87,18 @@ class Router(NamedTuple):
 
 
 def check_other_routers(
-    routes: Sequence[Route], static: StaticConfiguration, found: DynamicFiles, output: str
+    routes: Sequence[Route],
+    static: StaticConfiguration,
+    found: DynamicFiles,
+    output: str,
+    version: Release = NEWEST,
 ) -> Iterator[Diagnostic]:
     """Report routes whose requests, or whose names, are taken by a router of another file."""
     routers: list[Router] = []
     named: dict[_Name, str] = {(each.protocol, "services", each.service): "" for each in routes}
     for path, root in read_files(found):
         with suppress(LocatedError):  # Traefik refuses the file
-            routers += _routers(path, root)
+            routers += _routers(path, root, version)
         first = path if path.split("/") < output.split("/") else ""  # which Traefik reads first
         named |= {name: first for name in _names(root) if not named.get(name)}
     by_name: dict[str, list[Router]] = {}
@@ -130,7 +139,7 @@ def _reason(route: Route, other: Router, entrypoint: Entrypoint) -> str:
     domain, kinds = route.entry.domain, (route.protocol, other.protocol)
     ours = bool(route.tls) or entrypoint.tls if route.protocol == "http" else not route.entry.is_raw
     theirs = other.tls or (other.protocol == "http" and entrypoint.tls)
-    hosts = _HOST.findall(other.rule) if ours and theirs and other.protocol == "http" else []
+    hosts = other.hosts if ours and theirs and other.protocol == "http" else ()
     takes, why = False, ""
     if "udp" in kinds:
         takes, why = kinds == ("udp", "udp") and other.name > route.router, "takes all datagrams"
@@ -182,7 +191,8 @@ def _names(root: Section) -> Iterator[_Name]:
                 yield protocol, kind, place.split(".", 2)[2]
 
 
-def _routers(path: str, root: Section) -> Iterator[Router]:
+def _routers(path: str, root: Section, version: Release) -> Iterator[Router]:
+    excluded = (*version, 99)[:3] <= _EXCLUDED_COUNTS_UNTIL
     for protocol in SECTIONS:
         for place, value in root.find(f"{protocol}.routers.*"):
             router = root.at(place, value)
@@ -198,6 +208,7 @@ def _routers(path: str, root: Section) -> Iterator[Router]:
                 router.number("priority", 0) or len(rule),
                 tls.exists,
                 tls.text("options"),
+                frozenset(host for no, host in _HOST.findall(rule) if excluded or not no),
             )
 
 

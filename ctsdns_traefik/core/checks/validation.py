@@ -84,7 +84,7 @@ def check_policy(
         *check(entries, configuration, output=output, traefik_version=version, routes=routes),
         *(check_access(entries, routes, access.access, configuration, version) if access else ()),
         *certificates_missing(routes, known, beside),
-        *_check_beside(routes, model, known, beside, output),
+        *_check_beside(routes, model, known, beside, (output, version)),
         *unproved,
     ]
     checked = bool(configuration and configuration.entrypoints)
@@ -99,12 +99,13 @@ def _check_beside(
     access: Access | None,
     static: StaticConfiguration,
     beside: DynamicFiles | None,
-    output: str | None,
+    target: tuple[str | None, Release],
 ) -> Iterator[Diagnostic]:
+    output, version = target
     yield from check_names(routes, access, static, beside)
     if beside and output:
         yield from check_dynamic_files(beside)
-        yield from check_other_routers(routes, static, beside, output)
+        yield from check_other_routers(routes, static, beside, output, version)
 
 
 def _features(rendered: rendering.Rendering, static: StaticConfiguration) -> Iterator[str]:
