@@ -77,7 +77,7 @@ def test_policy_without_an_end(tmp_path: Path) -> None:
         [*COMMAND, "validate", str(endless)],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     complaint = f"ctsdns-traefik: error: cannot read {endless}: it is not a regular file\n"

@@ -196,8 +196,8 @@ PATIENT = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-if "--check" not in sys.argv:
-    open(sys.argv[0] + ".ready", "w").close()
+name = "check" if "--check" in sys.argv else "watch"
+open(f"{sys.argv[0]}.{name}", "w").close()
 time.sleep(600)
 """
 
@@ -219,7 +219,8 @@ def test_program_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     program.write_text(f"#!{sys.executable}\n{PATIENT}")
     program.chmod(0o755)
     with container:
-        container.until(Path(f"{program}.ready").exists)
+        for name in ("check", "watch"):  # both ignore the signal by then
+            container.until(Path(f"{program}.{name}").exists)
         watch = container.child("watch")
         family = [watch, *children_of(watch).values()]
         assert len(family) == 2

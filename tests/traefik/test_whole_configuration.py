@@ -296,7 +296,7 @@ def test_middlewares_are_proved(
     files = {"o.yml": f"http: {{middlewares: {{{middlewares}}}}}"}
     directory = Directory(stack, tmp_path, files, web)
     assert [*directory.problems("--prove")] == codes
-    until(directory.traefik.routers, "no routers", 15)
+    until(directory.traefik.routers, "no routers")
     assert directory.status() != 200
 
 
