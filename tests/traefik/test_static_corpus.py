@@ -70,6 +70,8 @@ YAML_FILES = {
     "bad-list-of-maps": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: [{{a: b}}]}}}}}}",
     "bad-list-with-null": f"entryPoints: {{{WEB[:-1]}, http: {{middlewares: [a, null]}}}}}}",
     "duplicate-key": f"entryPoints: {{{WEB}}}\nentryPoints: {{{WEB}}}",
+    "dynamic-sections": f"entryPoints: {{{WEB}}}\nhttp: {{services: {{a: {{x: y}}}}}}\n"
+    "services: {a: {image: b}}\n",
     "tabs-behind-words": "entryPoints:\t\n  web:\t# one\n    address:\t':80'\t\n",
     "old-tab-of-a-list": "entryPoints:\n  web:\n    address: ':80'\n    http:\n      middlewares:\n"
     "        -\ta@file\n",

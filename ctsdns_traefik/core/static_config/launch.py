@@ -78,13 +78,16 @@ def find_launch(root: object, others: Iterable[object] = ()) -> Launch | None:
     if "kind" in root and "apiVersion" in root:
         found = _containers((root, *others))
         return _of(found, "a manifest of Kubernetes without a container of Traefik")
+    keys = {str(key).lower() for key in root}
+    is_helm = "entrypoints" not in keys and _has(root, _OF_HELM)
+    if "entrypoints" in keys or ("providers" in keys and not is_helm):
+        return None  # of what else is there Traefik takes no notice
     services = root.get("services")
     if isinstance(services, Mapping) and "http" not in root:
         return _of(services.values(), "a Compose file without a service of Traefik")
     if any(_has(root.get(kind), _OF_DYNAMIC) for kind in ("http", "tcp", "udp")):
         raise LocatedError("it is a dynamic configuration: name Traefik's static one")
-    keys = {str(key).lower() for key in root}
-    if "entrypoints" not in keys and _has(root, _OF_HELM):
+    if is_helm:
         raise LocatedError(
             "it is a file of Helm values: name the manifest that helm template makes of it"
         )
