@@ -249,7 +249,8 @@ def test_middlewares_of_an_access_file(tmp_path: Path, setting: str, text: str) 
     (tmp_path / "d").mkdir()
     policy = {"_web_http_80._tcp.a.de": "100.64.0.1", "_db_ssh_22._tcp.*": "100.64.0.1"}
     options = ("--static-config", static, "--access-file", access, "-o", tmp_path / "d" / "o.yml")
-    assert problems(*options, policy=policy)["unknown-middleware"]["setting"] == setting
+    found = problems(*options, policy=policy)["unknown-middleware"]
+    assert (found["severity"], found["setting"]) == ("error", setting)
 
 
 @pytest.mark.parametrize(
@@ -345,6 +346,31 @@ def test_neighbour_that_traefik_refuses(
     assert [*found] == codes
     if refused:
         assert found["directory-file-refused"]["path"].endswith(refused)
+
+
+CATCH_ALL = (
+    "%s: {routers: {all: {rule: '%s', priority: 99, service: s}},"
+    " services: {s: {loadBalancer: {servers: [{%s: '%s'}]}}}}"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(CATCH_ALL % ("http", "HostRegexp(`.+`)", "url", "http://[::1]:1"), id="http"),
+        pytest.param(CATCH_ALL % ("tcp", "HostSNI(`*`)", "address", "[::1]:1"), id="tcp"),
+    ],
+)
+def test_proof_beside_a_router_that_takes_everything(tmp_path: Path, text: str) -> None:
+    """A router of another file on all entrypoints takes nothing from the API of the sandbox."""
+    static = tmp_path / "traefik.yml"
+    provider = f"providers: {{file: {{directory: {tmp_path}/d}}}}"
+    static.write_text(f"entryPoints: {{web: {{address: ':80'}}}}\n{provider}")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "all.yml").write_text(text)
+    options = ("--static-config", static, "-o", tmp_path / "d" / "o.yml", "--prove")
+    policy = {"_web_http_80._tcp.a.de": "100.64.0.1"}
+    assert [*problems(*options, policy=policy)] == ["taken-by-file"]
 
 
 def test_dangling_link_in_the_directory(tmp_path: Path, stack: ExitStack) -> None:
