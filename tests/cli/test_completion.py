@@ -53,9 +53,9 @@ def shell_on_terminal(name: str, folder: Path) -> Iterator[int]:
     )
     os.close(inner)
     source = f'eval "$(_CTSDNS_TRAEFIK_COMPLETE={name}_source ctsdns-traefik)"'
-    os.write(terminal, f"{first}; {source}; echo re''ady\n".encode())
-    until_shown(terminal, r"ready\r\n.*prompt> ")  # what comes before the prompt is not edited
     try:
+        os.write(terminal, f"{first}; {source}; echo re''ady\n".encode())
+        until_shown(terminal, r"ready\r\n.*prompt> ")  # what comes before the prompt is not edited
         yield terminal
     finally:
         process.kill()
