@@ -307,7 +307,7 @@ from pathlib import Path
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 for _ in range(500):
     lines = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
-    listening = sorted(local for _, local, _, state, *_ in lines if state == "0A")
+    listening = sorted({local for _, local, _, state, *_ in lines if state == "0A"})
     if len(listening) == 2:
         break
     time.sleep(0.02)
