@@ -45,7 +45,7 @@ class Context(NamedTuple):
 
     def entrypoint(self, name: str) -> Entrypoint:
         """Return what is known about an entrypoint, which may be only its name."""
-        return self.static.entrypoints.get(name, Entrypoint(name, described=False))
+        return self.static.entrypoints.get(name) or Entrypoint(name, described=False)
 
     @property
     def wildcards(self) -> bool:
@@ -93,13 +93,13 @@ def passthrough_shadowed(context: Context) -> Iterator[Diagnostic]:
         if entry.is_http:
             takers.setdefault((entry.entrypoint, entry.domain), entry)
     for entry in context.entries:
-        if entry.transport == "udp":
+        if entry.is_http or entry.transport == "udp":
             continue
         entrypoint = context.entrypoint(entry.entrypoint)
         keys = [(entrypoint.name, domain) for domain in context.rules_for(entry.domain)]
         found = [takers[key] for key in keys if key in takers]
         no_tls = entrypoint.described and not entrypoint.tls
-        if entry.is_http or not found or (no_tls and not own_tls.intersection(found)):
+        if not found or (no_tls and not own_tls.intersection(found)):
             continue
         when = "" if entrypoint.described else f" if entrypoint {entrypoint.name} has TLS"
         yield diagnose(
@@ -165,7 +165,7 @@ def _one_of_both(entry: HostEntry) -> Diagnostic:
 def shadowed_by_raw(context: Context) -> Iterator[Diagnostic]:
     """Report HTTP routes without TLS beside a raw entry, which takes their connections."""
     raw = _raw_by_entrypoint(context)
-    for route in context.routes:
+    for route in context.routes if raw else ():
         entrypoint = context.entrypoint(route.entry.entrypoint)
         taker = raw.get(entrypoint.name)
         if not taker or route.protocol != "http" or route.part or entrypoint.tls or route.tls:
@@ -186,7 +186,7 @@ def raw_waits(context: Context) -> Iterator[Diagnostic]:
     """Report raw entries beside TLS routes, where Traefik waits for the client's first byte."""
     raw = _raw_by_entrypoint(context)
     beside: dict[str, HostEntry] = {}
-    for route in context.routes:
+    for route in context.routes if raw else ():
         name = route.entry.entrypoint
         has_tls = route.tls or context.entrypoint(name).tls or route.protocol == "tcp"
         if name in raw and has_tls and route.protocol != "udp" and not route.entry.is_raw:
