@@ -31,7 +31,7 @@ PATIENCE = 1
 _BACKLOG = 1024
 
 _FOR_TRAEFIK = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""``pkill -HUP traefik`` reaches this program, too, and without it Traefik lets nobody in."""
+"""``pkill -HUP traefik`` signals this program, too, without which Traefik refuses all requests."""
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -38,6 +38,7 @@ PURE = {
     ),
     "importlib",  # for faces that import what they export when it is first used
     "sys",  # for intern; the process is nothing to the core
+    "functools",  # to remember what a pure function returned
     "html",  # to escape text
     "shlex",  # to split a command as a shell does
     "http",  # for its names of status codes; a client is http.client

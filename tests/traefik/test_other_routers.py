@@ -162,6 +162,24 @@ DEFAULT_AND_OTHER = "entryPoints: {web: {address: ':80', asDefault: true}, lan: 
             False,
             id="re",
         ),
+        pytest.param(
+            "{x: {service: s, rule: 'HostRegexp(`^[a-z]+.[a-z]+$`)', priority: 99}}",
+            "_web_http_80._tcp.a.de",
+            True,
+            id="repeated",
+        ),
+        pytest.param(
+            "{x: {service: s, rule: 'HostRegexp(`^([a-z]+[.]?)+$`)', priority: 99}}",
+            "_web_http_80._tcp.a.de",
+            False,
+            id="nested",
+        ),
+        pytest.param(
+            "{x: {service: s, rule: 'HostRegexp(`^[a-z]*[a-z]*[.].*$`)', priority: 99}}",
+            "_web_http_80._tcp.a.de",
+            False,
+            id="many",
+        ),
     ],
 )
 def test_routers_of_a_file(routers: str, entry: str, reported: bool) -> None:

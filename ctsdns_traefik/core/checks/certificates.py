@@ -1,7 +1,7 @@
 """Find routes for which Traefik gets no certificate, and serves its own, self-signed one.
 
-All was observed with Traefik 3.7.15 and an ACME server; tests/traefik/test_acme_in_traefik.py
-repeats that.
+This was observed with Traefik 3.7.15 and an ACME server; tests/traefik/test_acme_in_traefik.py
+repeats it.
 """
 
 from __future__ import annotations

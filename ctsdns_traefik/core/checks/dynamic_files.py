@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from ctsdns_traefik.core.access.model import Access
@@ -224,6 +225,7 @@ def read_files(found: DynamicFiles) -> Iterator[tuple[str, Section]]:
                 yield file.path, root
 
 
+@lru_cache(maxsize=256)  # several checks need it, and parsing takes most of their time
 def _read(file: DynamicFile) -> Section | None:
     """Return what is in a file; raise :class:`LocatedError` for a bad one."""
     if file.is_template or file.fault or not file.text.strip():

@@ -1,7 +1,7 @@
 """Find routers in the user's other dynamic files that take what our routes are for.
 
-All was observed with Traefik 3.7.15; tests/traefik/test_whole_configuration.py repeats that. Rules
-are judged by their form: what cannot be told reports nothing.
+This was observed with Traefik 3.7.15; tests/traefik/test_other_routers.py repeats it. Rules are
+judged by their form: what is not certain is not reported.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ _MATCHER = re.compile(
     r"(?P<kind>Host|HostSNI|HostRegexp|HostSNIRegexp|PathPrefix|PathRegexp)\(\s*[`\"](?P<value>[^`\"]*)[`\"]\s*\)"
 )
 _ANY_PATH = ("/", "/any/other.path")
+_NESTED = re.compile(r"\)[*+{]")
+_REPEATED = re.compile(r"[*+{]")
+_MOST_REPEATED = 2
 _NAMES = re.compile(r"\bHost(?:SNI)?\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
 _HOST = re.compile(r"(!?)\s*\bHost\(\s*[`\"]([^`\"]*)[`\"]\s*\)")
 _EXCLUDED_COUNTS_UNTIL = (3, 7, 12)
@@ -177,6 +180,8 @@ def _matches(kind: str, value: str, domain: str) -> bool:
     if kind == "PathPrefix":
         return value == "/"
     if kind.endswith("Regexp"):
+        if _NESTED.search(value) or len(_REPEATED.findall(value)) > _MOST_REPEATED:
+            return False  # Python backtracks, which may take very long, and Go does not
         wanted = _ANY_PATH if kind.startswith("Path") else (domain.replace("*", "a"),)
         with suppress(re.error):
             return all(re.search(value, each, re.IGNORECASE) for each in wanted)

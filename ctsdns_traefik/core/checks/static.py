@@ -68,8 +68,8 @@ def entrypoints_refused(static: StaticConfiguration) -> Iterator[Diagnostic]:
             what = f"{quoted(entrypoint.address)} is no address to listen on"
             hint = "write one such as :443, 127.0.0.1:443 or :53/udp"
             yield _does_not_start(f"{path}.address", what, hint)
-        nobody = proxy.exists and not (proxy.insecure or proxy.trusted)
-        if nobody and entrypoint.protocol != "udp":
+        trusts_none = proxy.exists and not (proxy.insecure or proxy.trusted)
+        if trusts_none and entrypoint.protocol != "udp":
             what, hint = "it trusts no address", "list trustedIPs, or remove it"
             yield _does_not_start(f"{path}.proxyProtocol", what, hint)
         for section, trusted in (
